@@ -1,0 +1,10 @@
+"""WhyPixel: `streamlit run app.py`."""
+
+import streamlit as st
+
+st.set_page_config(page_title="WhyPixel", page_icon="widgets/static/icon.png", layout="wide")
+st.navigation(
+    [
+        st.Page("pages/pixel_explorer.py", title="Pixel Explorer", icon=":material/my_location:", default=True),
+    ]
+).run()

@@ -1,0 +1,42 @@
+"""The gradient of a target with respect to the image: for a pixel, one row of the Jacobian."""
+
+import time
+
+import torch
+from torch import Tensor
+
+from core.attribution.result import Attribution, make_attribution
+from core.segmenter import Image, Segmenter, prediction_of
+from core.target import Target
+
+
+def gradient(segmenter: Segmenter, image: Image, target: Target) -> Attribution:
+    """∂target / ∂image, the vanilla gradient.
+
+    Simonyan et al., "Deep inside convolutional networks", 2014 (there its magnitude; here it stays signed).
+
+    Args:
+        segmenter: The network.
+        image: (C, H, W) in [0, 1].
+        target: The scalar explained.
+
+    Returns:
+        Values (C, H, W) in score per unit of image intensity.
+
+    Raises:
+        UserError: The image or the target does not fit the network.
+    """
+    started = time.perf_counter()
+    batch = segmenter.as_batch(image, single=True).detach().requires_grad_()
+    logits = segmenter.logits(batch)
+    values = input_gradient(target(logits).sum(), batch)[0].cpu()
+    seconds = time.perf_counter() - started
+    return make_attribution(values, segmenter, image, target, "gradient", {}, prediction_of(logits[0]), seconds)
+
+
+def input_gradient(score: Tensor, batch: Tensor) -> Tensor:
+    """∂score / ∂batch; zero where the score does not depend on the batch. No parameter's `.grad` is touched."""
+    if not score.requires_grad:
+        return torch.zeros_like(batch)
+    (values,) = torch.autograd.grad(score, batch, allow_unused=True)
+    return torch.zeros_like(batch) if values is None else values

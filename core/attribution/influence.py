@@ -1,0 +1,87 @@
+"""Influence: which outputs an input pixel moves, one column of the Jacobian, by forward-mode differentiation."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from core.attribution.result import Attribution, make_attribution
+from core.errors import UserError
+from core.segmenter import Image, Segmenter, prediction_of
+from core.target import Space, Target, class_scores
+
+
+def influence(
+    segmenter: Segmenter,
+    image: Image,
+    row: int,
+    column: int,
+    class_index: int = 1,
+    space: Space = "probability",
+    channel: int | None = None,
+) -> Attribution:
+    """∂score(q) / ∂image(row, column) for every output pixel q, in one forward-mode product.
+
+    The Jacobian-vector product J·e with e = 1 at the pixel (Baydin et al., "Automatic differentiation in machine
+    learning: a survey", 2018, section 3.1).
+
+    Args:
+        segmenter: The network.
+        image: (C, H, W) in [0, 1].
+        row: Of the input pixel.
+        column: Of the input pixel.
+        class_index: The class whose score is watched.
+        space: Its score space.
+        channel: The channel that is moved; None moves all channels together: the sum of their columns.
+
+    Returns:
+        Values (1, H, W) over the output pixels, in score per unit of image intensity. The target names the input pixel.
+
+    Raises:
+        UserError: The image, the pixel, the class or the channel does not fit the network.
+    """
+    started = time.perf_counter()
+    target = Target.pixel(row, column, class_index, space)
+    batch = segmenter.as_batch(image, single=True).detach()
+    if channel is not None and not 0 <= channel < batch.shape[1]:
+        raise UserError(f"There is no channel {channel}; the image has {batch.shape[1]}, counted from 0.")
+    target.check(segmenter.num_classes, (batch.shape[2], batch.shape[3]))
+    tangent = torch.zeros_like(batch)
+    tangent[:, slice(None) if channel is None else channel, row, column] = 1.0
+
+    logits = segmenter.logits(batch)
+    column_values = _jacobian_vector_product(
+        lambda x: class_scores(segmenter.unchecked_logits(x), class_index, space), batch, tangent
+    )
+    seconds = time.perf_counter() - started
+    return make_attribution(
+        column_values,
+        segmenter,
+        image,
+        target,
+        "influence",
+        {"channel": channel},
+        prediction_of(logits[0]),
+        seconds,
+    )
+
+
+def _jacobian_vector_product(function: Callable[[Tensor], Tensor], point: Tensor, tangent: Tensor) -> Tensor:
+    try:
+        return torch.func.jvp(function, (point,), (tangent,))[1]
+    except (NotImplementedError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        return _by_two_reverse_passes(function, point, tangent)
+
+
+def _by_two_reverse_passes(function: Callable[[Tensor], Tensor], point: Tensor, tangent: Tensor) -> Tensor:
+    """J·t = ∂(v·Jᵀ·t)/∂v, for networks with an operation that has no forward-mode rule (fused attention)."""
+    point = point.detach().requires_grad_()
+    output = function(point)
+    cotangent = torch.zeros_like(output, requires_grad=True)
+    if not output.requires_grad:
+        return torch.zeros_like(output)
+    (pulled_back,) = torch.autograd.grad(output, point, cotangent, create_graph=True)
+    return torch.autograd.grad(pulled_back, cotangent, tangent)[0]

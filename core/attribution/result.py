@@ -1,0 +1,135 @@
+"""`Attribution`: the raw result of every method."""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.colours import diverging_rgb, png_bytes, sequential_rgb
+from core.files import write_atomically
+from core.segmenter import Image, Prediction, Segmenter
+from core.target import Target
+
+SCHEMA_VERSION = 1
+
+_LIBRARIES = ("torch", "numpy")
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """Raw signed values that explain one target, and what they were made from.
+
+    Attributes:
+        values: float32 (C, H, W), signed, in the unit `unit`; never normalised.
+        target: What is explained.
+        method: Its name, e.g. "gradient".
+        parameters: Of the method, plain values, the seed among them where there is one.
+        prediction: Of the network for the unchanged image.
+        seconds: Wall time of the computation.
+        unit: Of the values, e.g. "probability per unit intensity".
+        weights_hash: SHA-256 of the model, `Segmenter.weights_hash`.
+        image_hash: SHA-256 of the image, `image_hash`.
+        convergence_delta: Of path methods: Σ values minus the difference of the scores; None for others.
+    """
+
+    values: np.ndarray
+    target: Target
+    method: str
+    parameters: dict[str, Any]
+    prediction: Prediction
+    seconds: float
+    unit: str
+    weights_hash: str
+    image_hash: str
+    convergence_delta: float | None = None
+    model_name: str = field(default="", kw_only=True)
+
+    def magnitude(self) -> np.ndarray:
+        """√Σ_c values², float32 (H, W)."""
+        return np.sqrt(np.square(self.values).sum(axis=0)) if len(self.values) > 1 else np.abs(self.values[0])
+
+    def signed_map(self) -> np.ndarray:
+        """Σ_c values, float32 (H, W): what moving all channels of a pixel together does."""
+        return self.values.sum(axis=0)
+
+    def manifest(self) -> dict[str, Any]:
+        """All that is needed to make the values again, as plain values for JSON."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "method": self.method,
+            "parameters": self.parameters,
+            "target": self.target.describe(),
+            "unit": self.unit,
+            "shape": list(self.values.shape),
+            "model": self.model_name,
+            "weights_sha256": self.weights_hash,
+            "image_sha256": self.image_hash,
+            "convergence_delta": self.convergence_delta,
+            "seconds": round(self.seconds, 6),
+            "libraries": {name: version(name) for name in _LIBRARIES},
+        }
+
+    def files(self) -> dict[str, bytes]:
+        """What `save` writes, by file name: `values.npy`, `signed.png`, `magnitude.png` and `manifest.json`."""
+        return {
+            "values.npy": npy_bytes(self.values),
+            "signed.png": png_bytes(diverging_rgb(self.signed_map())),
+            "magnitude.png": png_bytes(sequential_rgb(self.magnitude())),
+            "manifest.json": (json.dumps(self.manifest(), indent=2) + "\n").encode(),
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the raw values, two pictures and the manifest into `folder`, each file whole or not at all.
+
+        The manifest comes last, so where it stands the other files are there.
+        """
+        folder = Path(folder)
+        for name, content in self.files().items():
+            write_atomically(folder / name, content)
+        return folder
+
+
+def make_attribution(
+    values: torch.Tensor,
+    segmenter: Segmenter,
+    image: Image,
+    target: Target,
+    method: str,
+    parameters: dict[str, Any],
+    prediction: Prediction,
+    seconds: float,
+    unit: str | None = None,
+) -> Attribution:
+    """An `Attribution` of values (C, H, W), with the hashes of the model and the image filled in."""
+    return Attribution(
+        values.detach().cpu().numpy().astype(np.float32, copy=False),
+        target,
+        method,
+        parameters,
+        prediction,
+        seconds,
+        unit or target.unit,
+        segmenter.weights_hash,
+        image_hash(image),
+        model_name=segmenter.name,
+    )
+
+
+def image_hash(image: Image) -> str:
+    """SHA-256 over the shape and the float32 values of an image (C, H, W)."""
+    array = np.ascontiguousarray(torch.as_tensor(image).detach().cpu().numpy(), dtype=np.float32)
+    array = array[0] if array.ndim == 4 else array
+    return hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    """An array as the bytes of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()

@@ -1,0 +1,58 @@
+"""Options that several commands share, and what they do with them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import numpy as np
+import typer
+from rich.progress import Progress, SpinnerColumn, TimeRemainingColumn
+
+from core.data.conversion import with_channels
+from core.data.images import LoadedImage, Scaling, image_files, load_image
+from core.errors import UserError
+from core.segmenter import Segmenter
+
+Item = TypeVar("Item")
+
+Weights = Annotated[str, typer.Option(help="A checkpoint, or the name of a shipped one such as vessmap.")]
+Out = Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")]
+Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, or cuda.")]
+OneImage = Annotated[Path | None, typer.Option(help="One image: PNG, JPEG or TIFF.")]
+ManyImages = Annotated[Path | None, typer.Option(help="A folder of images, instead of one.")]
+Grey = Annotated[bool, typer.Option("--grey", help="Turn colour images into grey ones.")]
+Stretch = Annotated[Scaling, typer.Option("--scaling", help="dtype: full range of the type; percentile: stretched.")]
+
+
+def chosen_images(image: Path | None, images: Path | None) -> list[Path]:
+    """The files named by `--image` or `--images`.
+
+    Raises:
+        UserError: Neither or both are given, or the folder holds no image.
+    """
+    if (image is None) == (images is None):
+        raise UserError("Give either --image FILE or --images FOLDER.")
+    return [image] if image is not None else image_files(images or Path())
+
+
+def read_for(segmenter: Segmenter, path: Path, scaling: Scaling, *, grey: bool) -> tuple[np.ndarray, LoadedImage]:
+    """The image (C, H, W) in [0, 1] for the segmenter, and how it was read.
+
+    Raises:
+        UserError: A file that cannot be read, or one with other channels than the network takes.
+    """
+    loaded = load_image(path, scaling)
+    values = with_channels(loaded.values, 1) if grey else loaded.values
+    if values.shape[0] != segmenter.in_channels:
+        hint = "; add --grey to convert it" if segmenter.in_channels == 1 and values.shape[0] == 3 else ""
+        raise UserError(
+            f"{loaded.name} has {values.shape[0]} channels and the network {segmenter.name} takes "
+            f"{segmenter.in_channels}{hint}."
+        )
+    return values, loaded
+
+
+def with_progress(items: Sequence[Item], label: str) -> Iterator[Item]:
+    """The items, under a progress bar."""
+    with Progress(SpinnerColumn(), *Progress.get_default_columns()[:-1], TimeRemainingColumn(), transient=True) as bar:
+        yield from bar.track(items, description=label)

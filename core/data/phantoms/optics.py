@@ -1,0 +1,124 @@
+"""What a microscope and its camera do to a scene: uneven light, haze, specks, photon and read noise."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.interpolate import make_interp_spline
+
+Field = NDArray[np.float64]
+
+
+def correlated_noise(rng: np.random.Generator, shape: tuple[int, int], sigma: float | tuple[float, float]) -> Field:
+    """Gaussian noise blurred by `sigma` pixels (rows, columns) and brought back to unit variance.
+
+    Args:
+        rng: Source of randomness.
+        shape: (H, W).
+        sigma: Standard deviation of the blur, in pixels; 0 leaves the noise white.
+
+    Returns:
+        Zero-mean noise with unit variance, (H, W).
+    """
+    white = rng.standard_normal(shape)
+    rows, columns = (sigma, sigma) if isinstance(sigma, (int, float)) else sigma
+    # A blur turns unit variance into the energy of its kernel; dividing by the expected rather than by the measured
+    # value keeps the noise's level the same on small and on large images.
+    gain = 1.0
+    for axis, width in enumerate((rows, columns)):
+        if width > 0:
+            white = ndimage.gaussian_filter1d(white, width, axis=axis, mode="wrap")
+            impulse = np.zeros(2 * int(4 * width + 0.5) + 3)
+            impulse[impulse.size // 2] = 1.0
+            gain *= float(np.sum(ndimage.gaussian_filter1d(impulse, width) ** 2))
+    return np.asarray(white / np.sqrt(gain))
+
+
+def smooth_field(rng: np.random.Generator, shape: tuple[int, int], knots: int) -> Field:
+    """A slowly varying random field: standard normal values on a coarse grid, joined by cubic splines.
+
+    Args:
+        rng: Source of randomness.
+        shape: (H, W).
+        knots: Grid points along each side; the field varies over about side / knots pixels.
+
+    Returns:
+        Values of about unit variance, (H, W).
+    """
+    grid = rng.standard_normal((knots + 2, knots + 2))
+    places = np.arange(knots + 2.0)
+    rows, columns = (np.linspace(0.5, knots + 0.5, side) for side in shape)
+    along_rows = make_interp_spline(places, grid, k=3)(rows)
+    return np.asarray(make_interp_spline(places, along_rows, k=3, axis=1)(columns))
+
+
+def illumination(rng: np.random.Generator, shape: tuple[int, int], strength: float) -> Field:
+    """Uneven lighting: a positive gain around 1 that varies over about half the image.
+
+    Args:
+        rng: Source of randomness.
+        shape: (H, W).
+        strength: Standard deviation of the gain's logarithm.
+
+    Returns:
+        Gain to multiply the scene with, (H, W).
+    """
+    return np.exp(strength * smooth_field(rng, shape, 2))
+
+
+def add_spots(
+    canvas: Field,
+    centres: NDArray[np.floating],
+    radii: NDArray[np.floating],
+    peaks: NDArray[np.floating],
+    elongation: NDArray[np.floating],
+    angles: NDArray[np.floating],
+) -> None:
+    """Draw elliptic Gaussian spots onto `canvas`, in place, keeping the brighter value where they overlap.
+
+    Args:
+        canvas: (H, W).
+        centres: (N, 2) rows and columns, subpixel.
+        radii: (N,) standard deviation of the short axis in pixels.
+        peaks: (N,) intensity at the centre.
+        elongation: (N,) long axis over short axis, ≥ 1.
+        angles: (N,) direction of the long axis in radians.
+    """
+    height, width = canvas.shape
+    for (row, column), radius, peak, ratio, angle in zip(centres, radii, peaks, elongation, angles, strict=True):
+        reach = int(np.ceil(3 * radius * ratio))
+        top, bottom = max(int(row) - reach, 0), min(int(row) + reach + 1, height)
+        left, right = max(int(column) - reach, 0), min(int(column) + reach + 1, width)
+        if top >= bottom or left >= right:
+            continue
+        rows = np.arange(top, bottom, dtype=np.float64)[:, None] - row
+        columns = np.arange(left, right, dtype=np.float64)[None, :] - column
+        along = rows * np.sin(angle) + columns * np.cos(angle)
+        across = rows * np.cos(angle) - columns * np.sin(angle)
+        spot = peak * np.exp(-0.5 * ((along / (radius * ratio)) ** 2 + (across / radius) ** 2))
+        window = canvas[top:bottom, left:right]
+        np.maximum(window, spot, out=window)
+
+
+def detect(
+    rng: np.random.Generator,
+    scene: Field,
+    photons: float,
+    read_noise: float,
+    correlation: tuple[float, float],
+) -> Field:
+    """Count photons and read them out: Poisson noise (as its Gaussian limit) plus Gaussian read noise.
+
+    Scanning and resampling smear a detector's noise over its neighbours, so both parts share one spatial correlation.
+
+    Args:
+        rng: Source of randomness.
+        scene: Expected intensity, (H, W).
+        photons: Photons counted per unit of intensity.
+        read_noise: Standard deviation of the read noise, in units of intensity.
+        correlation: Blur of the noise over rows and columns, in pixels.
+
+    Returns:
+        The noisy image, (H, W), not yet clipped.
+    """
+    deviation = np.sqrt(np.maximum(scene, 0.0) / photons + read_noise**2)
+    return np.asarray(scene + deviation * correlated_noise(rng, scene.shape, correlation))

@@ -1,0 +1,120 @@
+"""The small example images that come with the project, made anew from fixed seeds."""
+
+import os
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from core.data.phantoms import Phantom, vessel_phantom
+
+VESSEL_IMAGES = 16
+
+_README = """\
+Synthetic vessel images (no microscope saw them) with their exact masks and skeletons, in VessMAP's folder layout.
+`vessels/`: 16 grey 8-bit images; `formats/`: a 16-bit, a non-square and an RGB one.
+Make them again, byte for byte, with `python -m core samples`.
+"""
+
+
+def write_samples(folder: Path) -> list[Path]:
+    """Write the example images with their masks and skeletons; each call writes the same bytes.
+
+    `folder/vessels` and `folder/formats` both hold `images/<stem>.tiff` (`.png` for RGB), `labels/<stem>.png` and
+    `skeletons/<stem>.png`, the masks with the values 0 and 255. A file that is already there is replaced as a whole.
+
+    Args:
+        folder: Where to write; made if missing.
+
+    Returns:
+        The files written, in the order written.
+    """
+    written = [_write(folder / "README.md", lambda path: path.write_text(_README, encoding="utf-8", newline="\n"))]
+    for seed in range(VESSEL_IMAGES):
+        written += _write_grey(folder / "vessels", f"phantom_{seed:02d}", vessel_phantom(seed), np.uint8)
+    formats = folder / "formats"
+    written += _write_grey(formats, "sixteen_bit", vessel_phantom(104), np.uint16)
+    written += _write_grey(formats, "not_square", vessel_phantom(101, (200, 312)), np.uint8)
+    written += _write_colour(formats, "colour", vessel_phantom(109, channels=3))
+    return written
+
+
+def _write_grey(folder: Path, stem: str, phantom: Phantom, dtype: type[np.uint8 | np.uint16]) -> list[Path]:
+    """One-channel image as a plain TIFF of the given integer type."""
+    pixels = _quantise(phantom.image[0], dtype)
+
+    def save(path: Path) -> None:
+        # Neither the library's name nor the date goes in, so the bytes stay the same from version to version.
+        tifffile.imwrite(path, pixels, photometric="minisblack", compression=None, metadata=None, software=False)
+
+    return [_write(folder / "images" / f"{stem}.tiff", save), *_write_truth(folder, stem, phantom)]
+
+
+def _write_colour(folder: Path, stem: str, phantom: Phantom) -> list[Path]:
+    """Three-channel image as a PNG; the vessels are the green channel."""
+    pixels = _quantise(phantom.image[[1, 0, 2]].transpose(1, 2, 0), np.uint8)
+    return [_write_png(folder / "images" / f"{stem}.png", pixels), *_write_truth(folder, stem, phantom)]
+
+
+def _write_truth(folder: Path, stem: str, phantom: Phantom) -> list[Path]:
+    """Mask and skeleton as black and white PNGs of one bit a pixel."""
+    return [
+        _write_png(folder / "labels" / f"{stem}.png", phantom.mask > 0),
+        _write_png(folder / "skeletons" / f"{stem}.png", phantom.skeleton),
+    ]
+
+
+def _quantise(image: NDArray[np.float32], dtype: type[np.uint8 | np.uint16]) -> NDArray[np.uint8 | np.uint16]:
+    """Intensities in [0, 1] as whole numbers over the type's full range."""
+    return np.rint(image.astype(np.float64) * np.iinfo(dtype).max).astype(dtype)
+
+
+def _write_png(path: Path, pixels: NDArray[np.bool_ | np.uint8 | np.uint16]) -> Path:
+    """Bool (H, W) as one bit a pixel, uint8 (H, W, 3) as RGB."""
+    return _write(path, lambda target: target.write_bytes(_encode_png(pixels)))
+
+
+def _encode_png(pixels: NDArray[np.bool_ | np.uint8 | np.uint16]) -> bytes:
+    """A PNG file whose pixels are stored uncompressed.
+
+    How well a picture is compressed differs between zlib's versions and forks, and the bytes with it; stored ones are
+    the same everywhere. PNG Specification, third edition (W3C 2023); stored blocks: RFC 1951, section 3.2.4.
+    """
+    height, width = pixels.shape[:2]
+    depth, colour = (1, 0) if pixels.dtype == bool else (8, 2)
+    lines = np.packbits(pixels, axis=1) if depth == 1 else pixels.reshape(height, -1)
+    filtered = np.pad(lines, ((0, 0), (1, 0))).astype(np.uint8).tobytes()  # a leading 0: the line is not filtered
+    blocks = [filtered[start : start + 0xFFFF] for start in range(0, len(filtered), 0xFFFF)]
+    stream = b"".join(
+        struct.pack("<BHH", number == len(blocks) - 1, len(block), 0xFFFF - len(block)) + block
+        for number, block in enumerate(blocks)
+    )
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)),
+        (b"IDAT", b"\x78\x01" + stream + struct.pack(">I", zlib.adler32(filtered))),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+
+
+def _write(path: Path, save: Callable[[Path], object]) -> Path:
+    """Let `save` write a temporary file beside `path`, then move it into place, so that no half file is ever seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        save(temporary)
+        temporary.chmod(0o644)  # mkstemp's files are the owner's alone
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path

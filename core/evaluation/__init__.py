@@ -1,0 +1,1 @@
+"""Segmentation scores, attribution statistics, faithfulness, sanity checks."""

@@ -1,0 +1,62 @@
+"""The plain U-Net."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class UNet(nn.Module):
+    """Contracting path, expanding path, features concatenated across (Ronneberger, Fischer & Brox 2015).
+
+    As in the paper but for two things: convolutions are padded, so the logits have the image's size, and each is
+    followed by batch normalisation. Any size is taken: where pooling dropped an odd row or column, the upsampled
+    features are padded with zeros at the bottom and the right before they are concatenated.
+
+    Args:
+        in_channels: Channels of the image.
+        num_classes: Channels of the logits.
+        depth: Number of poolings; the total stride is 2^depth.
+        width: Channels at full resolution; level i has width · 2^i.
+    """
+
+    def __init__(self, in_channels: int = 1, num_classes: int = 2, depth: int = 4, width: int = 64) -> None:
+        super().__init__()
+        channels = [width * 2**level for level in range(depth + 1)]
+        self.encoder = nn.ModuleList(
+            _double_convolution(before, after)
+            for before, after in zip([in_channels, *channels[:-1]], channels, strict=True)
+        )
+        self.upsample = nn.ModuleList(
+            nn.ConvTranspose2d(2 * narrow, narrow, 2, stride=2) for narrow in reversed(channels[:-1])
+        )
+        self.decoder = nn.ModuleList(_double_convolution(2 * narrow, narrow) for narrow in reversed(channels[:-1]))
+        self.final = nn.Conv2d(width, num_classes, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> logits (B, num_classes, H, W); H and W are at least 2^depth."""
+        features = self.encoder[0](images)
+        skipped = []
+        for block in self.encoder[1:]:
+            skipped.append(features)
+            features = block(F.max_pool2d(features, 2))
+        for upsample, block in zip(self.upsample, self.decoder, strict=True):
+            across = skipped.pop()
+            features = block(torch.cat((across, _padded_to(upsample(features), across)), dim=1))
+        return self.final(features)
+
+
+def _double_convolution(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(),
+        nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(),
+    )
+
+
+def _padded_to(features: Tensor, across: Tensor) -> Tensor:
+    missing_rows = across.shape[-2] - features.shape[-2]
+    missing_columns = across.shape[-1] - features.shape[-1]
+    return F.pad(features, (0, missing_columns, 0, missing_rows))

@@ -1,0 +1,149 @@
+"""`Target`: which scalar is explained."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.errors import UserError
+
+Space = Literal["logit", "probability", "log_odds"]
+Reduction = Literal["sum", "mean"]
+
+SPACES: tuple[Space, ...] = get_args(Space)
+_REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+
+
+def class_scores(logits: Tensor, class_index: int, space: Space) -> Tensor:
+    """Scores of one class: logits (B, K, …) -> (B, …), in the score space.
+
+    - logit: z_c.
+    - probability: softmax(z)_c.
+    - log_odds: z_c - logsumexp of the other classes' logits = log(p_c / (1 - p_c)).
+    """
+    if space == "logit":
+        return logits[:, class_index]
+    if space == "probability":
+        return logits.softmax(dim=1)[:, class_index]
+    others = torch.cat((logits[:, :class_index], logits[:, class_index + 1 :]), dim=1)
+    return logits[:, class_index] - others.logsumexp(dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """The scalar explained: the sum or the mean, over a set of pixels, of the score of one class.
+
+    Make one with `Target.pixel` or `Target.region`; call it with logits (B, K, H, W) to get the scores (B,).
+
+    Attributes:
+        class_index: The class c.
+        space: Score space of c: logit, probability or log_odds (see `class_scores`).
+        row: Of a single pixel, zero-based; None for a region.
+        column: Of a single pixel, zero-based; None for a region.
+        mask: Of a region: float32 (H, W) weights of the pixels; None for a single pixel.
+        reduction: Of a region: the sum of weight · score, or that divided by the sum of the weights.
+    """
+
+    class_index: int
+    space: Space
+    row: int | None = None
+    column: int | None = None
+    mask: np.ndarray | None = None
+    reduction: Reduction = "sum"
+
+    @classmethod
+    def pixel(cls, row: int, column: int, class_index: int = 1, space: Space = "probability") -> "Target":
+        """The score of one pixel.
+
+        Raises:
+            UserError: A negative row, column or class, or an unknown score space.
+        """
+        if row < 0 or column < 0:
+            raise UserError(f"Rows and columns count from 0; ({row}, {column}) was given.")
+        _check_class_and_space(class_index, space)
+        return cls(int(class_index), space, int(row), int(column))
+
+    @classmethod
+    def region(
+        cls,
+        mask: np.ndarray | Tensor,
+        class_index: int = 1,
+        space: Space = "logit",
+        reduction: Reduction = "sum",
+    ) -> "Target":
+        """The score summed or averaged over a region.
+
+        Args:
+            mask: (H, W), booleans or weights. An empty mask is allowed with the sum: its score and maps are 0.
+            class_index: The class.
+            space: The score space.
+            reduction: "sum" or "mean".
+
+        Raises:
+            UserError: A mask that is not (H, W) or not finite, a mean over nothing, an unknown space or reduction.
+        """
+        _check_class_and_space(class_index, space)
+        if reduction not in _REDUCTIONS:
+            raise UserError(f'The reduction is one of {", ".join(_REDUCTIONS)}; "{reduction}" was given.')
+        weights = np.array(mask.cpu() if isinstance(mask, Tensor) else mask, dtype=np.float32)
+        if weights.ndim != 2 or not np.isfinite(weights).all():
+            raise UserError(f"A region is a finite mask (height, width); this one has the shape {weights.shape}.")
+        if reduction == "mean" and weights.sum() == 0:
+            raise UserError("The mean over an empty region is not defined; choose some pixels, or the sum.")
+        weights.flags.writeable = False
+        return cls(int(class_index), space, mask=weights, reduction=reduction)
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Scores (B,) of logits (B, K, H, W).
+
+        Raises:
+            UserError: The class, the pixel or the mask does not fit the logits.
+        """
+        self.check(logits.shape[1], (logits.shape[2], logits.shape[3]))
+        if self.mask is None:
+            return class_scores(logits[:, :, self.row, self.column], self.class_index, self.space)
+        weights = torch.tensor(self.mask, device=logits.device, dtype=logits.dtype)
+        total = (class_scores(logits, self.class_index, self.space) * weights).sum(dim=(1, 2))
+        return total / weights.sum() if self.reduction == "mean" else total
+
+    def check(self, num_classes: int, size: tuple[int, int]) -> None:
+        """Raise a UserError unless the target fits `num_classes` classes and an image of `size` (height, width)."""
+        if self.class_index >= num_classes:
+            raise UserError(f"There is no class {self.class_index}; the network has {num_classes}, counted from 0.")
+        height, width = size
+        if self.mask is not None:
+            if self.mask.shape != size:
+                raise UserError(
+                    f"The region is {self.mask.shape[0]}×{self.mask.shape[1]} pixels, the image {height}×{width}; "
+                    "they must be of one size."
+                )
+        elif self.row is None or self.column is None or self.row >= height or self.column >= width:
+            raise UserError(
+                f"The pixel ({self.row}, {self.column}) lies outside the image of {height} rows and {width} columns."
+            )
+
+    @property
+    def unit(self) -> str:
+        """The unit of a gradient of this target."""
+        return f"{self.space.replace('_', ' ')} per unit intensity"
+
+    def describe(self) -> dict[str, object]:
+        """The target as plain values for a manifest; a region is named by its hash and size."""
+        description: dict[str, object] = {"class_index": self.class_index, "space": self.space}
+        if self.mask is None:
+            return description | {"row": self.row, "column": self.column}
+        return description | {
+            "reduction": self.reduction,
+            "pixels": int(np.count_nonzero(self.mask)),
+            "mask_sha256": hashlib.sha256(self.mask.tobytes()).hexdigest(),
+        }
+
+
+def _check_class_and_space(class_index: int, space: str) -> None:
+    if class_index < 0:
+        raise UserError(f"Classes count from 0; class {class_index} was given.")
+    if space not in SPACES:
+        raise UserError(f'The score space is one of {", ".join(SPACES)}; "{space}" was given.')

@@ -1,0 +1,268 @@
+"""The Pixel Explorer: click a pixel, see why."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.attribution import Attribution, gradient, influence, smoothgrad
+from core.colours import blend, intensity_rgb, labels_over, sequential_rgb, signed_over
+from core.errors import UserError
+from core.evaluation.footprint import RADII, Footprint, footprint, share_within
+from core.figures import COLOUR_BAR_HEIGHT, add_box, add_crosshair, map_figure, picture_figure, zoom_to
+from core.segmenter import Prediction, Segmenter
+from core.target import SPACES, Space, Target
+from widgets.downloads import attribution_downloads
+from widgets.header import page_header
+from widgets.pixel_picker import pixel_picker, take_click
+from widgets.pixel_state import pixel_inputs, set_pixel, settle_pixel
+from widgets.results import results
+from widgets.sources import PickedImage, pick_image, pick_model
+
+PROPORTIONS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41)]
+THRESHOLDS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-6, 2, 81)]
+COLOUR_LIMITS = [1.0, 0.3, 0.1, 0.03, 0.01]
+SPACE_NAMES: dict[str, str] = {"probability": "Probability", "logit": "Logit", "log_odds": "Log-odds"}
+DIRECTIONS = {"row": "What drives this pixel", "column": "What this pixel drives"}
+PANEL_WIDTH = 350
+NO_BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+
+
+def main() -> None:
+    page_header("Why this pixel?", "Click a pixel of the image: its gradient map shows what the network looked at.")
+    try:
+        with st.sidebar:
+            segmenter = pick_model()
+            image = pick_image(segmenter)
+            class_index, space, smooth = pick_score(segmenter)
+        key = "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
+        prediction = results().get_or_compute(key, lambda: segmenter.predict(image.values))
+        explore(segmenter, image, prediction, class_index, space, smooth=smooth)
+    except UserError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def pick_score(segmenter: Segmenter) -> tuple[int, Space, bool]:
+    names = segmenter.class_names
+    class_name = st.selectbox("Class", names, index=1, key="class", bind="query-params")
+    space = st.selectbox(
+        "Score",
+        SPACES,
+        index=SPACES.index("probability"),
+        key="space",
+        bind="query-params",
+        format_func=lambda name: SPACE_NAMES[name],
+        help="What is differentiated. Where the network is certain its probability hardly moves; the logit and the "
+        "log-odds still do.",
+    )
+    smooth = st.toggle(
+        "SmoothGrad",
+        key="smooth",
+        bind="query-params",
+        help="The mean gradient over 16 copies of the image with 10 % noise: steadier, and 16 times the work.",
+    )
+    return names.index(class_name), space, smooth
+
+
+@st.fragment
+def explore(
+    segmenter: Segmenter, image: PickedImage, prediction: Prediction, class_index: int, space: Space, *, smooth: bool
+) -> None:
+    height, width = prediction.labels.shape
+    identity = f"{image.hash[:12]}-{segmenter.weights_hash[:12]}"
+    row, column = settle_pixel(identity, prediction.labels)
+    if (clicked := take_click(identity, row, column)) is not None:
+        set_pixel(*clicked)
+
+    lead = st.container()
+    direction, overlay, opacity, (row, column) = pick_view(image, (height, width))
+    panels = st.columns(3, gap="small")
+    proportion, threshold, colour_limit, zoomed = pick_threshold()
+
+    base = intensity_rgb(image.values)
+    panel_height = int(np.clip(PANEL_WIDTH * height / width, 200, 440))
+    with panels[0]:
+        st.markdown("**Image**: click a pixel", help="Drag a rectangle to zoom in, double-click to zoom out.")
+        picture = overlaid(base, prediction, image.truth, class_index, overlay, opacity)
+        pixel_picker(picture, row, column, identity, panel_height)
+    attribution = explain(segmenter, image, (row, column), class_index, space, direction, smooth=smooth)
+    magnitude = attribution.magnitude()
+    remaining = footprint(magnitude, proportion, threshold)
+    with lead:
+        tell(segmenter, attribution, remaining, prediction, (row, column))
+    view = f"{identity}-{direction}" + (f"-{remaining.box}" if zoomed else "")
+    draw_maps(panels[1:], attribution, remaining, base, (row, column), colour_limit, panel_height, view, zoomed=zoomed)
+    show_numbers(segmenter, attribution, magnitude, remaining, prediction, (row, column))
+    stem = image.name.rsplit(".", 1)[0]
+    attribution_downloads(attribution, f"{stem}_row{row}_column{column}_{attribution.method}")
+
+
+def pick_view(image: PickedImage, size: tuple[int, int]) -> tuple[str, str, float, tuple[int, int]]:
+    slots = st.columns([4.1, 4.2, 1.4, 2.2], vertical_alignment="bottom")
+    direction = slots[0].segmented_control(
+        "Question", list(DIRECTIONS), default="row", required=True, key="view", bind="query-params",
+        format_func=lambda name: DIRECTIONS[name], wrap=True,
+        help="What drives this pixel: the gradient of its score, one row of the Jacobian. What this pixel drives: "
+        "every output score that this input pixel moves, one column.",
+    )  # fmt: skip
+    overlays = ["image", "prediction", "probability"] + (["truth"] if image.truth is not None else [])
+    names = {"image": "None", "prediction": "Prediction", "probability": "Probability", "truth": "Truth"}
+    overlay = slots[1].segmented_control(
+        "Overlay", overlays, default="prediction", required=True, key="overlay", bind="query-params",
+        format_func=lambda name: names[name], wrap=True,
+    )  # fmt: skip
+    opacity = slots[2].slider("Opacity", 0, 100, 40, 5, format="%d%%", key="opacity", bind="query-params") / 100
+    with slots[3]:
+        pixel = pixel_inputs(*size)
+    return str(direction), str(overlay), opacity, pixel
+
+
+def pick_threshold() -> tuple[float | None, float | None, float, bool]:
+    slots = st.columns([3, 5, 2.6, 1.4], vertical_alignment="bottom")
+    relative = slots[0].segmented_control(
+        "Threshold", ["relative", "absolute"], default="relative", required=True, key="threshold_of",
+        bind="query-params", format_func=lambda name: {"relative": "Of the maximum", "absolute": "Absolute"}[name],
+        wrap=True, help="Of the largest magnitude of this map, or a value in its own unit, the same for every pixel.",
+    ) == "relative"  # fmt: skip
+    if relative:
+        proportion = slots[1].select_slider(
+            "Proportion of the maximum", PROPORTIONS, 0.01, key="threshold", bind="query-params",
+            format_func=lambda value: f"{100 * value:.2g} %",
+        )  # fmt: skip
+    else:
+        threshold = slots[1].select_slider(
+            "Magnitude", THRESHOLDS, 1e-3, key="absolute", bind="query-params",
+            format_func=lambda value: f"{value:.2g}",
+        )  # fmt: skip
+    limit = slots[2].select_slider(
+        "Colour limit", COLOUR_LIMITS, 1.0, key="limit", bind="query-params",
+        format_func=lambda value: f"±{100 * value:.0f} % of max",
+        help="Lower it to see faint gradients; what lies beyond is drawn in the end colour.",
+    )  # fmt: skip
+    zoomed = slots[3].toggle(
+        "Zoom in", key="zoom", bind="query-params", help="Show only the box of the pixels above the threshold."
+    )
+    return (proportion, None, limit, zoomed) if relative else (None, threshold, limit, zoomed)
+
+
+def explain(
+    segmenter: Segmenter, image: PickedImage, pixel: tuple[int, int], class_index: int, space: Space, direction: str,
+    *, smooth: bool,
+) -> Attribution:  # fmt: skip
+    target = Target.pixel(*pixel, class_index, space)
+
+    def compute() -> Attribution:
+        if direction == "column":
+            return influence(segmenter, image.values, *pixel, class_index, space)
+        if not smooth:
+            return gradient(segmenter, image.values, target)
+        bar = st.progress(0.0, "SmoothGrad…")
+        try:
+            return smoothgrad(
+                segmenter,
+                image.values,
+                target,
+                progress=lambda done, total: bar.progress(done / total, f"SmoothGrad: {done} of {total} noisy copies"),
+            )
+        finally:
+            bar.empty()
+
+    method = direction, smooth and direction == "row"
+    key = segmenter.weights_hash, str(segmenter.device), image.hash, pixel, class_index, space, method
+    return results().get_or_compute(key, compute)
+
+
+def overlaid(
+    base: np.ndarray, prediction: Prediction, truth: np.ndarray | None, class_index: int, overlay: str, opacity: float
+) -> np.ndarray:
+    if overlay == "prediction":
+        return labels_over(base, prediction.labels, opacity)
+    if overlay == "probability":
+        return blend(base, sequential_rgb(prediction.probabilities[class_index], 1.0), opacity)
+    if overlay == "truth" and truth is not None:
+        return labels_over(base, truth, opacity)
+    return base
+
+
+def draw_maps(
+    panels: Sequence[DeltaGenerator], attribution: Attribution, remaining: Footprint, base: np.ndarray,
+    pixel: tuple[int, int], colour_limit: float, height: int, view: str, *, zoomed: bool,
+) -> None:  # fmt: skip
+    signed = attribution.signed_map()
+    limit = colour_limit * float(np.abs(signed).max()) or 1.0
+    tinted = signed_over(base, signed, remaining.above)
+    name = {"influence": "Influence map", "smoothgrad": "SmoothGrad map"}.get(attribution.method, "Gradient map")
+    maps = (
+        (f"**{name}**: signed", map_figure(signed, attribution.unit, limit, view)),
+        ("**Above the threshold**, with its box", picture_figure(tinted, view, below=COLOUR_BAR_HEIGHT)),
+    )
+    add_box(maps[1][1], remaining.box)
+    for panel, (caption, figure), key in zip(panels, maps, ("gradient-map", "overlay-map"), strict=True):
+        add_crosshair(figure, *pixel, base.shape)
+        if zoomed:
+            zoom_to(figure, remaining.box)
+        with panel:
+            st.markdown(caption)
+            st.plotly_chart(figure, height=height + COLOUR_BAR_HEIGHT, theme=None, config=NO_BAR, key=key)
+
+
+def tell(
+    segmenter: Segmenter, attribution: Attribution, remaining: Footprint, prediction: Prediction, pixel: tuple[int, int]
+) -> None:
+    target, names = attribution.target, segmenter.class_names
+    label = int(prediction.labels[pixel])
+    share = prediction.probabilities[(label, *pixel)]
+    sentence = (
+        f"At row **{pixel[0]}**, column **{pixel[1]}** the network says **{names[label]}** with probability "
+        f"**{share:.3f}**. "
+    )
+    if not attribution.values.any():
+        sentence += "The map is 0 everywhere: this score does not depend on the image. "
+        if target.space == "probability":
+            sentence += "The probability may be saturated; look at the logit."
+    elif remaining.box is None:
+        sentence += "No pixel lies above the threshold; lower it."
+    else:
+        moved = f"the {names[target.class_index]} {SPACE_NAMES[target.space].lower()}"
+        what = f"{moved} here is moved most by" if attribution.method != "influence" else f"this pixel moves {moved} at"
+        sentence += (
+            f"{what[0].upper()}{what[1:]} **{remaining.count}** pixels within a box of {remaining.box.height} × "
+            f"{remaining.box.width}."
+        )
+    st.markdown(sentence)
+
+
+def show_numbers(
+    segmenter: Segmenter, attribution: Attribution, magnitude: np.ndarray, remaining: Footprint, prediction: Prediction,
+    pixel: tuple[int, int],
+) -> None:  # fmt: skip
+    target, box = attribution.target, remaining.box
+    probability = prediction.probabilities[(target.class_index, *pixel)]
+    numbers = {
+        f"P({segmenter.class_names[target.class_index]})": f"{probability:.4f}",
+        "Label": segmenter.class_names[int(prediction.labels[pixel])],
+        "Largest magnitude": f"{magnitude.max():.4g}",
+        "Threshold": f"{remaining.threshold:.4g}",
+        "Pixels above": f"{remaining.count:,}",
+        "Box rows": f"{box.top} – {box.bottom}" if box else "none",
+        "Box columns": f"{box.left} – {box.right}" if box else "none",
+        "Box area": f"{box.area:,} px" if box else "0 px",
+        "Fulfilment": f"{100 * remaining.fulfilment:.1f} %" if box else "none",
+    } | {f"Within {radius} px": percent(share_within(magnitude, *pixel, radius)) for radius in RADII}
+    help_texts = {
+        "Threshold": f"In {attribution.unit}.",
+        "Largest magnitude": f"In {attribution.unit}.",
+        "Fulfilment": "Pixels above the threshold as a share of the box's area.",
+    } | {f"Within {radius} px": "Share of the sum of magnitudes at most so far from the pixel." for radius in RADII}
+    names = list(numbers)
+    for line in (names[:6], names[6:]):
+        for slot, name in zip(st.columns(6), line, strict=True):
+            slot.metric(name, numbers[name], help=help_texts.get(name), border=True)
+
+
+def percent(share: float) -> str:
+    return "none" if np.isnan(share) else f"{100 * share:.1f} %"
+
+
+main()

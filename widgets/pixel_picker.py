@@ -1,0 +1,62 @@
+"""The clickable picture: one function, so that what is behind it can change.
+
+Behind it now: streamlit-plotly-events. Its value is a state, not an event: the last click stays there and comes back at
+every rerun. So a click counts only if it differs from the last one seen, and an empty trace put before the picture
+after every move by other means shifts the picture's curve number, so that even the very same pixel clicked again
+makes a new value.
+"""
+
+import json
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit_plotly_events import plotly_events
+
+from core.figures import add_crosshair, picture_figure
+
+_STATE = "_pixel_picker"
+
+
+def take_click(key: str, row: int, column: int) -> tuple[int, int] | None:
+    """The (row, column) of a click that has not been taken yet, else None.
+
+    Call it before the widgets that show the pixel and before `pixel_picker`, with the pixel that is shown so far.
+    """
+    picker = _picker(key)
+    value = st.session_state.get(key)
+    if picker["shown"] not in (None, (row, column)):
+        picker["moves"] += 1
+        picker["shown"] = row, column
+    if not value or value == "[]":  # the component is new in the page
+        picker["taken"] = None
+        return None
+    if value == picker["taken"]:
+        return None
+    picker["taken"] = value
+    point = json.loads(value)[0]
+    clicked = int(point["y"]), int(point["x"])
+    picker["shown"] = clicked
+    return clicked
+
+
+def pixel_picker(picture: np.ndarray, row: int, column: int, key: str, height: int) -> None:
+    """Show a picture (H, W, 3) uint8 with a crosshair at a pixel; the next click is told by `take_click`.
+
+    Args:
+        picture: What is shown; its size must stay the same under one key.
+        row: Of the crosshair.
+        column: Of the crosshair.
+        key: Of the component; holds the identity of the image, so that the zoom is kept for this image only.
+        height: Of the frame, in CSS pixels.
+    """
+    picker = _picker(key)
+    picker["shown"] = (row, column)
+    figure = add_crosshair(picture_figure(picture, revision=key, margin=0), row, column, picture.shape)
+    if picker["moves"] % 2:
+        figure = go.Figure([go.Scatter(x=[], y=[]), *figure.data], figure.layout)
+    plotly_events(figure, click_event=True, override_height=height, key=key)
+
+
+def _picker(key: str) -> dict:
+    return st.session_state.setdefault(_STATE, {}).setdefault(key, {"taken": None, "shown": None, "moves": 0})

@@ -1,0 +1,56 @@
+"""The pixel in question: one row and column in the session state and in the URL, whatever set them."""
+
+import numpy as np
+import streamlit as st
+
+_IMAGE_OF_PIXEL = "_image_of_pixel"
+
+
+def settle_pixel(image_id: str, labels: np.ndarray) -> tuple[int, int]:
+    """The pixel to explain, inside an image with predicted `labels` (H, W).
+
+    A pixel named by the URL or the widgets is kept, moved inside where it lies outside; another image gets a new
+    one: of the foreground, nearest to the middle.
+    """
+    previous = st.session_state.get(_IMAGE_OF_PIXEL)
+    st.session_state[_IMAGE_OF_PIXEL] = image_id
+    from_url = previous is None and {"row", "column"} <= set(st.query_params)
+    if from_url or (previous == image_id and "row" in st.session_state):
+        row, column = _known("row"), _known("column")
+        row, column = min(max(row, 0), labels.shape[0] - 1), min(max(column, 0), labels.shape[1] - 1)
+    else:
+        row, column = _foreground_near_middle(labels)
+    set_pixel(row, column)
+    return row, column
+
+
+def set_pixel(row: int, column: int) -> None:
+    """Make (row, column) the pixel in question; call it before `pixel_inputs` in a run."""
+    for name, value in (("row", row), ("column", column)):
+        if st.session_state.get(name) != value:
+            st.session_state[name] = value
+
+
+def pixel_inputs(height: int, width: int) -> tuple[int, int]:
+    """Number inputs for row and column: the click's twin for the keyboard, bound to the URL."""
+    row_slot, column_slot = st.columns(2)
+    row = row_slot.number_input("Row", 0, height - 1, step=1, key="row", bind="query-params")
+    column = column_slot.number_input("Column", 0, width - 1, step=1, key="column", bind="query-params")
+    return int(row), int(column)
+
+
+def _known(name: str) -> int:
+    value = st.session_state.get(name, st.query_params.get(name, 0))
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return 0
+
+
+def _foreground_near_middle(labels: np.ndarray) -> tuple[int, int]:
+    middle = labels.shape[0] // 2, labels.shape[1] // 2
+    rows, columns = np.nonzero(labels)
+    if len(rows) == 0:
+        return middle
+    nearest = int(np.argmin((rows - middle[0]) ** 2 + (columns - middle[1]) ** 2))
+    return int(rows[nearest]), int(columns[nearest])

@@ -1,0 +1,134 @@
+"""Pickers for the model and the image, shared by the pages."""
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from core.attribution.result import image_hash
+from core.data.conversion import with_channels
+from core.data.images import LoadedImage, load_image, read_mask
+from core.errors import UserError
+from core.models import load_segmenter, shipped_weights
+from core.segmenter import Segmenter
+
+SAMPLES = Path(__file__).resolve().parents[1] / "sample_data"
+UPLOAD = "Upload…"
+
+
+@dataclass(frozen=True, eq=False)
+class PickedImage:
+    """An image with what is known of it.
+
+    Attributes:
+        values: float32 (C, H, W) in [0, 1], with the channels that the network takes.
+        truth: int64 (H, W), the ground truth; None where there is none.
+        name: On screen.
+        notes: How it was read.
+        hash: Of the values.
+    """
+
+    values: np.ndarray
+    truth: np.ndarray | None
+    name: str
+    notes: tuple[str, ...]
+    hash: str
+
+
+def pick_model() -> Segmenter:
+    """A shipped or an uploaded model; stops the page with a hint where there is none yet."""
+    names = list(shipped_weights())
+    choice = st.selectbox("Model", [*names, UPLOAD], key="model", bind="query-params")
+    if choice != UPLOAD:
+        path = shipped_weights()[choice]
+        return _segmenter(str(path), path.stat().st_mtime_ns)
+    upload = st.file_uploader(
+        "Checkpoint", type=["safetensors", "pth", "pt"], help="Weights only: a file with code in it is refused."
+    )
+    if upload is None:
+        st.info("Upload a checkpoint of a known architecture: .safetensors, or a PyTorch state dict (.pth, .pt).")
+        st.stop()
+    content = upload.getvalue()
+    return _uploaded_segmenter(hashlib.sha256(content).hexdigest(), Path(upload.name).name, content)
+
+
+def pick_image(segmenter: Segmenter) -> PickedImage:
+    """A sample or an uploaded image; stops the page with a hint where there is none yet."""
+    samples = sample_images()
+    choice = st.selectbox("Image", [*samples, UPLOAD], key="image", bind="query-params")
+    scaling = st.segmented_control(
+        "Intensity",
+        ["dtype", "percentile"],
+        default="dtype",
+        required=True,
+        key="scaling",
+        bind="query-params",
+        format_func=lambda name: {"dtype": "Full range", "percentile": "Percentiles"}[name],
+        help="Full range divides by the largest value of the file's type. Percentiles stretch the values between the "
+        "0.5th and the 99.5th percentile, for dim images.",
+    )
+    truth = None
+    if choice != UPLOAD:
+        path, truth_path = samples[choice]
+        loaded = _sample(str(path), scaling, path.stat().st_mtime_ns)
+        truth = read_mask(truth_path) if truth_path else None
+    else:
+        upload = st.file_uploader("Image file", type=["png", "jpg", "jpeg", "tif", "tiff"])
+        if upload is None:
+            st.info("Upload a PNG, JPEG or TIFF image.")
+            st.stop()
+        loaded = load_image(upload.getvalue(), "percentile" if scaling == "percentile" else "dtype", upload.name)
+        truth_upload = st.file_uploader("Ground truth (optional)", type=["png", "tif", "tiff"])
+        truth = read_mask(truth_upload.getvalue(), truth_upload.name) if truth_upload else None
+    values, notes = _fitted(loaded, segmenter)
+    if truth is not None and truth.shape != values.shape[1:]:
+        raise UserError(
+            f"The ground truth is {truth.shape[0]}×{truth.shape[1]} pixels, the image {values.shape[1]}×"
+            f"{values.shape[2]}; they must be of one size."
+        )
+    st.caption(f"{values.shape[1]} × {values.shape[2]} pixels (rows × columns), " + "; ".join(notes))
+    return PickedImage(values, truth, loaded.name, notes, image_hash(values))
+
+
+def sample_images() -> dict[str, tuple[Path, Path | None]]:
+    """The sample images and their masks, by the name they have on screen, e.g. "vessels/vessel_01"."""
+    found: dict[str, tuple[Path, Path | None]] = {}
+    for path in sorted(SAMPLES.glob("*/images/*"), key=lambda path: (path.parts[-3] != "vessels", path)):
+        masks = [path.parents[1] / folder / f"{path.stem}.png" for folder in ("labels", "masks")]
+        found[f"{path.parts[-3]}/{path.stem}"] = path, next((mask for mask in masks if mask.is_file()), None)
+    return found
+
+
+def _fitted(loaded: LoadedImage, segmenter: Segmenter) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The image with the network's number of channels, converted only if the user says so."""
+    channels = loaded.values.shape[0]
+    if channels == segmenter.in_channels:
+        return loaded.values, loaded.notes
+    wanted = "grey" if segmenter.in_channels == 1 else f"{segmenter.in_channels} channels"
+    if st.toggle(f"Convert to {wanted}", key="convert", bind="query-params"):
+        return with_channels(loaded.values, segmenter.in_channels), (*loaded.notes, f"converted to {wanted}")
+    raise UserError(
+        f"{loaded.name} has {channels} channels and the model {segmenter.name} takes {segmenter.in_channels}; choose "
+        f"another image, or turn on “Convert to {wanted}” at the left."
+    )
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the model…")
+def _segmenter(path: str, changed: int) -> Segmenter:  # noqa: ARG001 - a changed file is another key
+    return load_segmenter(path)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the model…")
+def _uploaded_segmenter(content_hash: str, name: str, _content: bytes) -> Segmenter:  # noqa: ARG001 - the key
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(_content)
+        return load_segmenter(path)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _sample(path: str, scaling: str, changed: int) -> LoadedImage:  # noqa: ARG001
+    return load_image(path, "percentile" if scaling == "percentile" else "dtype")
