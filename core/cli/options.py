@@ -1,12 +1,14 @@
 """Options that several commands share, and what they do with them."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import numpy as np
 import typer
-from rich.progress import Progress, SpinnerColumn, TimeRemainingColumn
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn
 
 from core.data.conversion import with_channels
 from core.data.images import LoadedImage, Scaling, image_files, load_image
@@ -53,6 +55,7 @@ def read_for(segmenter: Segmenter, path: Path, scaling: Scaling, *, grey: bool) 
 
 
 def with_progress(items: Sequence[Item], label: str) -> Iterator[Item]:
-    """The items, under a progress bar."""
-    with Progress(SpinnerColumn(), *Progress.get_default_columns()[:-1], TimeRemainingColumn(), transient=True) as bar:
+    """The items, under a progress bar on the terminal's standard error."""
+    columns = SpinnerColumn(), *Progress.get_default_columns()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         yield from bar.track(items, description=label)

@@ -203,7 +203,11 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
             f"{path.name} is a TorchScript archive, which is compiled code rather than weights; save the module's "
             "state_dict() and load that."
         )
-    if not zipfile.is_zipfile(path) and not _is_pickle(path):
+    with path.open("rb") as file:
+        signature = file.read(2)
+    if signature == b"PK" and not zipfile.is_zipfile(path):
+        raise UserError(f"{path.name} is not a whole PyTorch checkpoint: it is cut off.")
+    if signature != b"PK" and signature[:1] != pickle.PROTO:
         raise UserError(f"{path.name} is not a PyTorch checkpoint, whatever its name says.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -228,11 +232,6 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
             "state_dict() and load that."
         )
     return _without_prefix(dict(content))
-
-
-def _is_pickle(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(1) == pickle.PROTO
 
 
 def _is_torchscript(path: Path) -> bool:

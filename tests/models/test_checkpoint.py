@@ -147,7 +147,7 @@ def _torchscript(path):
         (_text, "is not a PyTorch checkpoint"),
         (_empty, "is not a PyTorch checkpoint"),
         (_numbers, "holds no state dict"),
-        (_truncated, "is not a PyTorch checkpoint"),
+        (_truncated, "is not a whole PyTorch checkpoint: it is cut off"),
         (_damaged, "is not a whole PyTorch checkpoint"),
         (_torchscript, "is a TorchScript archive"),
     ],

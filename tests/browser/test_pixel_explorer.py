@@ -1,0 +1,201 @@
+"""The Pixel Explorer in a real Chromium, against torch.autograd.grad."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from core import load_segmenter
+from tests.browser.app import ROOT, Explorer
+
+pytestmark = pytest.mark.browser
+
+NOT_SQUARE = ROOT / "sample_data" / "formats" / "images" / "not_square.tiff"
+SHAPE = (200, 312)
+QUERY = "?image=formats/not_square"
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """The Jacobian's row of a pixel, from the network itself, without `Segmenter`, `Target` or `gradient`."""
+    segmenter = load_segmenter("vessmap", "cpu")
+    image = torch.tensor(tifffile.imread(NOT_SQUARE) / 255, dtype=torch.float32)[None, None]
+    batch = image.requires_grad_()
+    normalised = (batch - torch.tensor(segmenter.mean)) / torch.tensor(segmenter.std)
+    padded = torch.nn.functional.pad(normalised, (0, 320 - 312, 0, 208 - 200))
+    probabilities = segmenter.module(padded).softmax(dim=1)[0, 1, :200, :312]
+
+    def row(r: int, c: int) -> tuple[float, np.ndarray]:
+        (found,) = torch.autograd.grad(probabilities[r, c], batch, retain_graph=True)
+        return float(probabilities[r, c].detach()), found[0, 0].numpy()
+
+    return row
+
+
+def compare(explorer: Explorer, truth, pixel: tuple[int, int], proportion: float = 0.01) -> None:
+    """The numbers and the map on screen are those of the row of `pixel`."""
+    assert explorer.pixel() == pixel
+    probability, row = truth(*pixel)
+    magnitude = np.abs(row)
+    numbers = explorer.numbers()
+    assert float(numbers["P(vessel)"]) == pytest.approx(probability, abs=1e-4)
+    assert numbers["Label"] == ("vessel" if probability > 0.5 else "background")
+    assert float(numbers["Largest magnitude"]) == pytest.approx(magnitude.max(), rel=1e-3)
+    assert float(numbers["Threshold"]) == pytest.approx(proportion * magnitude.max(), rel=1e-3)
+    above = magnitude > proportion * magnitude.max()
+    rows, columns = np.nonzero(above)
+    assert int(numbers["Pixels above"].replace(",", "")) == pytest.approx(above.sum(), abs=2)
+    assert numbers["Box rows"] == f"{rows.min()} – {rows.max()}"
+    assert numbers["Box columns"] == f"{columns.min()} – {columns.max()}"
+    distance = np.hypot(*np.ogrid[-pixel[0] : SHAPE[0] - pixel[0], -pixel[1] : SHAPE[1] - pixel[1]])
+    for radius in (8, 16, 32):
+        share = 100 * magnitude[distance <= radius].sum() / magnitude.sum()
+        assert float(numbers[f"Within {radius} px"].removesuffix(" %")) == pytest.approx(share, abs=0.11)
+    values, top, left = explorer.map()
+    window = row[top : top + values.shape[0], left : left + values.shape[1]]
+    np.testing.assert_allclose(values, window, atol=1e-5 * magnitude.max())
+    assert np.abs(values).sum() == pytest.approx(magnitude.sum(), rel=1e-3)
+
+
+def test_a_stranger_sees_a_map_without_doing_anything(page, address):
+    explorer = Explorer(page, address)
+    assert np.abs(explorer.map()[0]).max() > 0
+    assert int(explorer.numbers()["Pixels above"].replace(",", "")) > 0
+    assert page.locator("[data-testid=stAlert]").count() == 0
+
+
+def test_click_shows_the_row_of_that_pixel_and_moving_the_threshold_its_footprint(page, address, truth):
+    explorer = Explorer(page, address, QUERY)
+    for aim in ((61, 100), (150, 33)):
+        hit = explorer.click(*aim, SHAPE)
+        explorer.wait_for_pixel(*hit)
+        compare(explorer, truth, hit)
+        assert f"row={hit[0]}&column={hit[1]}" in page.url
+
+    slider = page.get_by_role("slider", name="Proportion of the maximum")
+    slider.focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(500)
+    explorer.wait()
+    assert explorer.pixel() == hit, "an old click must not fire again"
+    compare(explorer, truth, hit, proportion=0.1)
+
+
+def test_the_column_view_shows_what_the_pixel_drives(page, address, truth):
+    pixel = 90, 140
+    explorer = Explorer(page, address, f"{QUERY}&row={pixel[0]}&column={pixel[1]}")
+    compare(explorer, truth, pixel)
+    explorer.choose("What this pixel drives")
+    page.get_by_text("Influence map").wait_for()
+    values, top, left = explorer.map()
+    for r, c in ((90, 140), (85, 150), (100, 131)):
+        expected = truth(r, c)[1][pixel]
+        found = values[r - top, c - left]
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-6 * float(np.abs(values).max()))
+
+
+def test_number_inputs_move_the_pixel_and_the_old_click_can_be_made_again(page, address, truth):
+    explorer = Explorer(page, address, QUERY)
+    hit = explorer.click(40, 200, SHAPE)
+    explorer.wait_for_pixel(*hit)
+    field = page.get_by_label("Row", exact=True)
+    field.fill("77")
+    field.press("Enter")
+    explorer.wait_for_pixel(77, hit[1])
+    compare(explorer, truth, (77, hit[1]))
+    explorer.click(40, 200, SHAPE)
+    explorer.wait_for_pixel(*hit)
+    assert explorer.pixel() == hit
+
+
+def test_zoom_survives_a_click(page, address):
+    explorer = Explorer(page, address, QUERY)
+    frame = explorer._frame().bounding_box()
+    page.mouse.move(frame["x"] + 40, frame["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + 140, frame["y"] + 90, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(800)
+    plot = page.frame_locator("iframe").locator(".js-plotly-plot")
+    zoomed = plot.evaluate("plot => plot.layout.xaxis.range.concat(plot.layout.yaxis.range)")
+    assert zoomed[1] - zoomed[0] < SHAPE[1] / 2
+    frame = explorer._frame().bounding_box()
+    pixel = 60, 90
+    x = frame["x"] + (pixel[1] - zoomed[0]) / (zoomed[1] - zoomed[0]) * frame["width"]
+    y = frame["y"] + (pixel[0] - zoomed[3]) / (zoomed[2] - zoomed[3]) * frame["height"]
+    explorer.press(round(x), round(y), pixel)
+    explorer.wait_for_pixel(*pixel)
+    after = plot.evaluate("plot => plot.layout.xaxis.range.concat(plot.layout.yaxis.range)")
+    assert after == pytest.approx(zoomed)
+
+
+def test_nothing_is_fetched_from_elsewhere(page, address):
+    foreign = []
+    page.on("request", lambda request: foreign.append(request.url))
+    Explorer(page, address)
+    assert [
+        url for url in foreign if not url.startswith((address, "data:", "blob:", address.replace("http", "ws")))
+    ] == []
+
+
+def test_the_page_comes_back_from_its_address(page, address):
+    explorer = Explorer(page, address, QUERY)
+    hit = explorer.click(30, 60, SHAPE)
+    explorer.wait_for_pixel(*hit)
+    explorer.choose("What this pixel drives")
+    explorer.choose("Absolute")
+    before = explorer.numbers()
+    explorer.page.goto(page.url)
+    explorer.wait()
+    assert explorer.pixel() == hit
+    assert explorer.numbers() == before
+    assert page.get_by_text("Influence map").is_visible()
+
+
+def test_downloads_hold_the_raw_map(page, address, truth, tmp_path):
+    explorer = Explorer(page, address, f"{QUERY}&row=70&column=90")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Raw values (.npy)").click()
+    download.value.save_as(tmp_path / "values.npy")
+    row = truth(70, 90)[1]
+    np.testing.assert_allclose(np.load(tmp_path / "values.npy")[0], row, atol=1e-5 * np.abs(row).max())
+    assert "row70_column90" in download.value.suggested_filename
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Manifest (.json)").click()
+    download.value.save_as(tmp_path / "manifest.json")
+    assert json.loads((tmp_path / "manifest.json").read_text())["target"]["row"] == 70
+    assert explorer.pixel() == (70, 90)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("text.png", b"not a picture at all", "text.png is not a PNG, JPEG or TIFF image"),
+        ("empty.png", b"", "empty.png is empty (0 bytes)"),
+        ("cut.tiff", NOT_SQUARE.read_bytes()[:-5000], "cut.tiff is broken or cut off"),
+    ],
+)
+def test_a_bad_upload_gets_one_sentence(page, address, tmp_path, name, content, message):
+    page.goto(f"{address}/?image=Upload…")
+    page.locator("[data-testid=stFileUploader] input").wait_for(state="attached", timeout=60_000)
+    (tmp_path / name).write_bytes(content)
+    page.locator("[data-testid=stFileUploader] input").set_input_files(tmp_path / name)
+    page.locator("[data-testid=stAlert]", has_text=message).wait_for(timeout=30_000)
+    assert page.locator("[data-testid=stException]").count() == 0
+
+
+def test_an_uploaded_image_is_explained(page, address, truth):
+    page.goto(f"{address}/?image=Upload…&row=61&column=99")
+    page.locator("[data-testid=stFileUploader] input").first.wait_for(state="attached", timeout=60_000)
+    page.locator("[data-testid=stFileUploader] input").first.set_input_files(NOT_SQUARE)
+    page.wait_for_selector("[data-testid=stMetric]", timeout=60_000)
+    field = page.get_by_label("Row", exact=True)
+    field.fill("61")
+    field.press("Enter")
+    page.locator("p:has-text('At row 61,')").wait_for(timeout=30_000)
+    probability, _ = truth(61, int(page.get_by_label("Column", exact=True).input_value()))
+    metric = page.locator("[data-testid=stMetricValue]").first
+    assert float(metric.inner_text()) == pytest.approx(probability, abs=1e-4)

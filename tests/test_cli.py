@@ -1,0 +1,158 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from typer.testing import CliRunner
+
+import core.cli
+from core import load_segmenter, read_image
+from core.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = sorted((ROOT / "sample_data").glob("*/images/*"))
+GREY = next(path for path in SAMPLES if path.parts[-3] == "vessels")
+COLOUR = next(path for path in SAMPLES if "colour" in path.name)
+
+
+def run(*arguments: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of the command line."""
+    monkeypatch.setattr(sys, "argv", ["core", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        core.cli.main()
+    captured = capsys.readouterr()
+    return int(exit_.value.code or 0), captured.out, captured.err
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    return lambda *arguments: run(*arguments, monkeypatch=monkeypatch, capsys=capsys)
+
+
+@pytest.mark.parametrize("name", [None, *sorted(info.callback.__name__ for info in app.registered_commands)])
+def test_help_has_an_example(name):
+    result = CliRunner().invoke(app, ["--help"] if name is None else [name, "--help"])
+    assert result.exit_code == 0
+    if name is not None:
+        assert f"Example: python -m core {name}" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_predict_works_on_every_sample(path, tmp_path, command):
+    grey = ["--grey"] if path == COLOUR else []
+    code, out, err = command("predict", "--weights", "vessmap", "--image", path, "--out", tmp_path, *grey)
+    assert (code, err) == (0, "")
+    assert path.name in out
+    image = read_image(path)
+    labels = np.asarray(Image.open(tmp_path / f"{path.stem}_labels.png"))
+    probabilities = np.load(tmp_path / f"{path.stem}_probabilities.npy")
+    assert labels.shape == image.shape[1:]
+    np.testing.assert_array_equal(labels, probabilities.argmax(axis=0))
+    if not grey:
+        np.testing.assert_allclose(
+            probabilities, load_segmenter("vessmap", "cpu").predict(image).probabilities, atol=1e-4
+        )
+
+
+def test_predict_a_folder(tmp_path, command):
+    code, out, _ = command("predict", "--weights", "vessmap", "--images", GREY.parents[1], "--out", tmp_path)
+    assert code == 0
+    assert len(list(tmp_path.glob("*_overlay.png"))) == 16
+    assert len(out.splitlines()) == 16
+
+
+def test_info_prints_the_card(command):
+    code, out, _ = command("info", "--weights", ROOT / "weights" / "vessmap.safetensors")
+    assert code == 0
+    assert "custom_resnet (CustomResNet)" in out
+    assert "0 background, 1 vessel" in out
+    assert (ROOT / "weights" / "vessmap.md").read_text() in out
+
+
+def test_train_writes_a_checkpoint_that_loads(tmp_path, command):
+    code, out, _ = command(
+        "train", "--images", GREY.parents[1], "--out", tmp_path, "--name", "tiny", "--epochs", 1, "--arguments",
+        '{"width": 2}', "--crop", 32, "--device", "cpu",
+    )  # fmt: skip
+    assert code == 0
+    assert "Best epoch 1 of 1" in out
+    assert load_segmenter(tmp_path / "tiny.safetensors", "cpu").class_names == ("background", "vessel")
+
+
+def _text(folder):
+    (folder / "text.png").write_text("not a picture")
+    return "text.png", "is not a PNG, JPEG or TIFF image"
+
+
+def _truncated(folder):
+    (folder / "cut.tiff").write_bytes(GREY.read_bytes()[:-1000])
+    return "cut.tiff", "is broken or cut off"
+
+
+def _empty(folder):
+    (folder / "empty.png").write_bytes(b"")
+    return "empty.png", "is empty"
+
+
+def _one_pixel(folder):
+    Image.new("L", (1, 1)).save(folder / "one.png")
+    return "one.png", "is 1×1 pixels"
+
+
+def _sixty_megapixels(folder):
+    Image.new("1", (10_000, 6_000)).save(folder / "huge.png")
+    return "huge.png", "60 megapixels; at most 50"
+
+
+def _nan(folder):
+    import tifffile
+
+    tifffile.imwrite(folder / "nan.tiff", np.full((20, 20), np.nan, np.float32))
+    return "nan.tiff", "400 values that are not finite"
+
+
+def _colour(folder):
+    return COLOUR, "has 3 channels and the network vessmap takes 1; add --grey to convert it"
+
+
+@pytest.mark.parametrize("make", [_text, _truncated, _empty, _one_pixel, _sixty_megapixels, _nan, _colour])
+def test_bad_images_end_with_one_sentence_and_exit_code_2(make, tmp_path, command):
+    name, message = make(tmp_path)
+    code, out, err = command("predict", "--weights", "vessmap", "--image", tmp_path / name, "--out", tmp_path / "out")
+    assert code == 2
+    assert err.startswith("Error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert "Traceback" not in out + err
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_weights_end_with_one_sentence_and_exit_code_2(tmp_path, command):
+    torch.save(nn.Linear(2, 3).state_dict(), tmp_path / "other.pth")
+    for weights, message in (
+        (tmp_path / "other.pth", "match none that is known"),
+        ("nothing", "There is no checkpoint"),
+    ):
+        code, _, err = command("info", "--weights", weights)
+        assert code == 2
+        assert message in err
+        assert err.count("\n") == 1
+
+
+def test_bad_options(tmp_path, command):
+    assert "either --image FILE or --images" in command("predict", "--weights", "vessmap", "--out", tmp_path)[2]
+    assert "are JSON such as" in command("train", "--phantoms", 2, "--out", tmp_path, "--arguments", "{")[2]
+    assert "are a JSON object" in command("train", "--phantoms", 2, "--out", tmp_path, "--arguments", "[1]")[2]
+
+
+def test_module_runs_as_a_program(tmp_path):
+    found = subprocess.run(
+        [sys.executable, "-m", "core", "predict", "--weights", "vessmap", "--image", "none.png", "--out", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert found.returncode == 2
+    assert found.stderr == "Error: There is no image file none.png.\n"
