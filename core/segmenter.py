@@ -44,8 +44,8 @@ class Segmenter:
     - one output channel is read as a sigmoid network's logit z and becomes the two classes (0, z), whose softmax is
       (σ(-z), σ(z));
     - logits of a lower resolution are upsampled bilinearly;
-    - a size that the network cannot take is padded at the bottom and the right with the normalised value 0 (as the
-      network's own convolutions pad) and cropped back.
+    - a size that the network cannot take is padded at the bottom and the right by repeating the border, so that no
+      false edge appears there, and cropped back; a border pixel's gradient counts its copies.
 
     Args:
         module: The network.
@@ -231,7 +231,7 @@ class Segmenter:
         height, width = batch.shape[-2:]
         if (height, width) == (padded_height, padded_width):
             return normalised
-        return F.pad(normalised, (0, padded_width - width, 0, padded_height - height))
+        return F.pad(normalised, (0, padded_width - width, 0, padded_height - height), mode="replicate")
 
     def _forward(self, normalised: Tensor) -> Tensor:
         logits = _select_output(self.module(normalised), self.output)

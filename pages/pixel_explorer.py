@@ -8,64 +8,48 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.attribution import Attribution, gradient, influence, smoothgrad
 from core.colours import blend, intensity_rgb, labels_over, sequential_rgb, signed_over
-from core.errors import UserError
-from core.evaluation.footprint import RADII, Footprint, footprint, share_within
+from core.evaluation.footprint import RADII, BoundingBox, Footprint, footprint, share_within
 from core.figures import COLOUR_BAR_HEIGHT, add_box, add_crosshair, map_figure, picture_figure, zoom_to
 from core.segmenter import Prediction, Segmenter
-from core.target import SPACES, Space, Target
+from core.target import Space, Target
 from widgets.downloads import attribution_downloads
 from widgets.header import page_header
 from widgets.pixel_picker import pixel_picker, take_click
 from widgets.pixel_state import pixel_inputs, set_pixel, settle_pixel
 from widgets.results import results
+from widgets.score import SPACE_NAMES, pick_class_and_space
 from widgets.sources import PickedImage, pick_image, pick_model
+from widgets.user_errors import told_plainly
 
 PROPORTIONS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41)]
 THRESHOLDS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-6, 2, 81)]
 COLOUR_LIMITS = [1.0, 0.3, 0.1, 0.03, 0.01]
-SPACE_NAMES: dict[str, str] = {"probability": "Probability", "logit": "Logit", "log_odds": "Log-odds"}
 DIRECTIONS = {"row": "What drives this pixel", "column": "What this pixel drives"}
+ZOOM_PROPORTION = 0.01
 PANEL_WIDTH = 350
 NO_BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
 def main() -> None:
     page_header("Why this pixel?", "Click a pixel of the image: its gradient map shows what the network looked at.")
-    try:
+    with told_plainly():
         with st.sidebar:
             segmenter = pick_model()
             image = pick_image(segmenter)
-            class_index, space, smooth = pick_score(segmenter)
+            class_index, space = pick_class_and_space(segmenter)
+            smooth = st.toggle(
+                "SmoothGrad",
+                key="smooth",
+                bind="query-params",
+                help="The mean gradient over 16 copies of the image with 10 % noise: steadier, and 16 times the work.",
+            )
         key = "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
         prediction = results().get_or_compute(key, lambda: segmenter.predict(image.values))
         explore(segmenter, image, prediction, class_index, space, smooth=smooth)
-    except UserError as error:
-        st.error(str(error), icon=":material/error:")
-
-
-def pick_score(segmenter: Segmenter) -> tuple[int, Space, bool]:
-    names = segmenter.class_names
-    class_name = st.selectbox("Class", names, index=1, key="class", bind="query-params")
-    space = st.selectbox(
-        "Score",
-        SPACES,
-        index=SPACES.index("probability"),
-        key="space",
-        bind="query-params",
-        format_func=lambda name: SPACE_NAMES[name],
-        help="What is differentiated. Where the network is certain its probability hardly moves; the logit and the "
-        "log-odds still do.",
-    )
-    smooth = st.toggle(
-        "SmoothGrad",
-        key="smooth",
-        bind="query-params",
-        help="The mean gradient over 16 copies of the image with 10 % noise: steadier, and 16 times the work.",
-    )
-    return names.index(class_name), space, smooth
 
 
 @st.fragment
+@told_plainly()
 def explore(
     segmenter: Segmenter, image: PickedImage, prediction: Prediction, class_index: int, space: Space, *, smooth: bool
 ) -> None:
@@ -91,8 +75,9 @@ def explore(
     remaining = footprint(magnitude, proportion, threshold)
     with lead:
         tell(segmenter, attribution, remaining, prediction, (row, column))
-    view = f"{identity}-{direction}" + (f"-{remaining.box}" if zoomed else "")
-    draw_maps(panels[1:], attribution, remaining, base, (row, column), colour_limit, panel_height, view, zoomed=zoomed)
+    extent = footprint(magnitude, ZOOM_PROPORTION).box if zoomed else None
+    view = f"{identity}-{direction}-{extent}"
+    draw_maps(panels[1:], attribution, remaining, base, (row, column), colour_limit, panel_height, view, extent)
     show_numbers(segmenter, attribution, magnitude, remaining, prediction, (row, column))
     stem = image.name.rsplit(".", 1)[0]
     attribution_downloads(attribution, f"{stem}_row{row}_column{column}_{attribution.method}")
@@ -136,12 +121,12 @@ def pick_threshold() -> tuple[float | None, float | None, float, bool]:
             format_func=lambda value: f"{value:.2g}",
         )  # fmt: skip
     limit = slots[2].select_slider(
-        "Colour limit", COLOUR_LIMITS, 1.0, key="limit", bind="query-params",
+        "Colour limit", COLOUR_LIMITS, 0.1, key="limit", bind="query-params",
         format_func=lambda value: f"±{100 * value:.0f} % of max",
         help="Lower it to see faint gradients; what lies beyond is drawn in the end colour.",
     )  # fmt: skip
     zoomed = slots[3].toggle(
-        "Zoom in", key="zoom", bind="query-params", help="Show only the box of the pixels above the threshold."
+        "Zoom in", value=True, key="zoom", bind="query-params", help="Show the box of what exceeds 1 % of the maximum."
     )
     return (proportion, None, limit, zoomed) if relative else (None, threshold, limit, zoomed)
 
@@ -187,7 +172,7 @@ def overlaid(
 
 def draw_maps(
     panels: Sequence[DeltaGenerator], attribution: Attribution, remaining: Footprint, base: np.ndarray,
-    pixel: tuple[int, int], colour_limit: float, height: int, view: str, *, zoomed: bool,
+    pixel: tuple[int, int], colour_limit: float, height: int, view: str, extent: BoundingBox | None,
 ) -> None:  # fmt: skip
     signed = attribution.signed_map()
     limit = colour_limit * float(np.abs(signed).max()) or 1.0
@@ -200,10 +185,9 @@ def draw_maps(
     add_box(maps[1][1], remaining.box)
     for panel, (caption, figure), key in zip(panels, maps, ("gradient-map", "overlay-map"), strict=True):
         add_crosshair(figure, *pixel, base.shape)
-        if zoomed:
-            zoom_to(figure, remaining.box)
+        zoom_to(figure, extent)
         with panel:
-            st.markdown(caption)
+            st.markdown(caption, help="Red raises the score as the pixel brightens, blue lowers it.")
             st.plotly_chart(figure, height=height + COLOUR_BAR_HEIGHT, theme=None, config=NO_BAR, key=key)
 
 
@@ -240,9 +224,11 @@ def show_numbers(
     target, box = attribution.target, remaining.box
     probability = prediction.probabilities[(target.class_index, *pixel)]
     numbers = {
-        f"P({segmenter.class_names[target.class_index]})": f"{probability:.4f}",
+        f"P({segmenter.class_names[target.class_index]})": f"{probability:.4f}"
+        if probability >= 1e-3
+        else f"{probability:.1e}",
         "Label": segmenter.class_names[int(prediction.labels[pixel])],
-        "Largest magnitude": f"{magnitude.max():.4g}",
+        "Maximum": f"{magnitude.max():.4g}",
         "Threshold": f"{remaining.threshold:.4g}",
         "Pixels above": f"{remaining.count:,}",
         "Box rows": f"{box.top} – {box.bottom}" if box else "none",
@@ -252,7 +238,7 @@ def show_numbers(
     } | {f"Within {radius} px": percent(share_within(magnitude, *pixel, radius)) for radius in RADII}
     help_texts = {
         "Threshold": f"In {attribution.unit}.",
-        "Largest magnitude": f"In {attribution.unit}.",
+        "Maximum": f"In {attribution.unit}.",
         "Fulfilment": "Pixels above the threshold as a share of the box's area.",
     } | {f"Within {radius} px": "Share of the sum of magnitudes at most so far from the pixel." for radius in RADII}
     names = list(numbers)

@@ -82,19 +82,21 @@ def test_another_output_can_be_selected():
         Segmenter(Wrapped("dict"), output="x").logits(image)
 
 
-def test_odd_sizes_are_padded_with_zeros_and_cropped_back():
+def test_odd_sizes_are_padded_by_repeating_the_border_and_cropped_back():
     network = NeedsMultiple()
     image = torch.rand(1, 1, 19, 26)
-    expected = network(nn.functional.pad(image, (0, 6, 0, 5)))[..., :19, :26]
-    torch.testing.assert_close(Segmenter(network, in_channels=1).logits(image), expected)
-    torch.testing.assert_close(Segmenter(network, in_channels=1, size_multiple=8).logits(image), expected)
+    padded = np.pad((image.numpy() - 0.3) / 0.2, ((0, 0), (0, 0), (0, 5), (0, 6)), mode="edge").astype(np.float32)
+    expected = network(torch.tensor(padded))[..., :19, :26]
+    for size_multiple in (None, 8):
+        segmenter = Segmenter(network, in_channels=1, mean=0.3, std=0.2, size_multiple=size_multiple)
+        torch.testing.assert_close(segmenter.logits(image), expected)
 
 
-def test_padding_is_the_normalised_zero():
+def test_padding_makes_no_false_edge():
     network = NeedsMultiple()
-    image = torch.rand(1, 1, 19, 26)
-    expected = network(nn.functional.pad((image - 0.3) / 0.2, (0, 6, 0, 5)))[..., :19, :26]
-    torch.testing.assert_close(Segmenter(network, in_channels=1, mean=0.3, std=0.2).logits(image), expected)
+    flat = Segmenter(network, in_channels=1).logits(torch.full((1, 19, 26), 0.7))
+    whole = Segmenter(network, in_channels=1).logits(torch.full((1, 24, 32), 0.7))
+    torch.testing.assert_close(flat, whole[..., :19, :26])
 
 
 def test_gradient_is_per_unit_of_image_intensity():

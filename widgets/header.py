@@ -6,7 +6,8 @@ _STYLE = """
 <style>
 .stMainBlockContainer {padding: 2.2rem 2.5rem 3rem}
 .stMainBlockContainer h1 {font-size: 1.9rem; padding: 0 0 .2rem}
-[data-testid="stMetric"] {padding: .45rem .8rem !important}
+[data-testid="stMetric"] {padding: 0 !important}
+[data-testid="stMetric"] > div {padding: .4rem .8rem !important}
 [data-testid="stMetricValue"] {font-size: 1.15rem}
 [data-testid="stSidebarUserContent"] {padding-top: 0}
 </style>

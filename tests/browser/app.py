@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM_OPTIONS = [
@@ -25,7 +25,7 @@ CHROMIUM_OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-VIEWPORT = {"width": 1440, "height": 1000}
+VIEWPORT: ViewportSize = {"width": 1440, "height": 1000}
 
 
 @contextmanager
@@ -132,7 +132,7 @@ class Explorer:
         self.page.wait_for_timeout(300)
         self.wait()
 
-    def _frame(self):
+    def _frame(self) -> Locator:
         return self.page.frame_locator("iframe").locator(".nsewdrag").first
 
 

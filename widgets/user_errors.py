@@ -1,0 +1,17 @@
+"""A user's mistake as one sentence on the page."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from core.errors import UserError
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Show a UserError raised inside. A fragment needs its own: its reruns do not pass through the page's."""
+    try:
+        yield
+    except UserError as error:
+        st.error(str(error), icon=":material/error:")
