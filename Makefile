@@ -21,6 +21,7 @@ samples: $(VENV)/.installed
 
 bench: $(VENV)/.installed-dev browser
 	$(BIN)/python benchmarks/click.py
+	$(BIN)/python benchmarks/jacobian.py
 
 browser: $(VENV)/.installed-dev
 	@command -v chromium >/dev/null 2>&1 \
@@ -28,10 +29,14 @@ browser: $(VENV)/.installed-dev
 		|| { apt-get update -qq && apt-get install -y -qq chromium; } \
 		|| $(BIN)/playwright install --with-deps chromium
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) \
+		|| { echo "No virtual environment could be made; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@touch $@
 
-$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
+$(VENV)/.installed: requirements.txt | $(VENV)/.made
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 

@@ -33,7 +33,9 @@ _WATCH_MAP = """() => {
     const look = () => {
         const now = shown()
         if (now && now !== before) {
-            requestAnimationFrame(() => { window.painted = performance.timeOrigin + performance.now() })
+            requestAnimationFrame(() => requestAnimationFrame(() => {  // the frame with the values is on screen now
+                window.painted = performance.timeOrigin + performance.now()
+            }))
         } else {
             requestAnimationFrame(look)
         }

@@ -1,6 +1,7 @@
 """`Segmenter`: any torch segmentation network behind one face."""
 
 import hashlib
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,8 +81,8 @@ class Segmenter:
         self.in_channels = in_channels
         self.mean = _per_channel(mean, in_channels, "mean")
         self.std = _per_channel(std, in_channels, "std")
-        if 0.0 in self.std:
-            raise UserError("The normalisation's std has a zero in it; every channel needs a positive std.")
+        if not all(0 < value < math.inf for value in self.std) or not all(map(math.isfinite, self.mean)):
+            raise UserError("The normalisation needs a finite mean and a positive std for every channel.")
         self.output = output
         self.size_multiple = size_multiple
         self.name = name or type(module).__name__
@@ -263,8 +264,10 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise UserError(f'There is no device "{device}"; use auto, cpu or cuda.') from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise UserError("This machine has no CUDA device that torch can use; use the device auto or cpu.")
+    try:
+        torch.zeros(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"This machine has no device {chosen} that torch can use; use auto or cpu.") from error
     return chosen
 
 

@@ -55,8 +55,8 @@ def explore(
 ) -> None:
     height, width = prediction.labels.shape
     identity = f"{image.hash[:12]}-{segmenter.weights_hash[:12]}"
-    row, column = settle_pixel(identity, prediction.labels)
-    if (clicked := take_click(identity, row, column)) is not None:
+    settle_pixel(image.name, prediction.labels)
+    if (clicked := take_click(identity)) is not None:
         set_pixel(*clicked)
 
     lead = st.container()
@@ -113,7 +113,7 @@ def pick_threshold() -> tuple[float | None, float | None, float, bool]:
     if relative:
         proportion = slots[1].select_slider(
             "Proportion of the maximum", PROPORTIONS, 0.01, key="threshold", bind="query-params",
-            format_func=lambda value: f"{100 * value:.2g} %",
+            format_func=lambda value: f"{100 * value:g} %",
         )  # fmt: skip
     else:
         threshold = slots[1].select_slider(
@@ -202,17 +202,16 @@ def tell(
         f"**{share:.3f}**. "
     )
     if not attribution.values.any():
-        sentence += "The map is 0 everywhere: this score does not depend on the image. "
-        if target.space == "probability":
-            sentence += "The probability may be saturated; look at the logit."
+        sentence += "The map is 0 to float precision: this score does not move with the image here"
+        sentence += ", perhaps because the probability is saturated." if target.space == "probability" else "."
     elif remaining.box is None:
         sentence += "No pixel lies above the threshold; lower it."
     else:
         moved = f"the {names[target.class_index]} {SPACE_NAMES[target.space].lower()}"
-        what = f"{moved} here is moved most by" if attribution.method != "influence" else f"this pixel moves {moved} at"
+        what = f"this pixel moves {moved} of" if attribution.method == "influence" else f"{moved} here is moved by"
         sentence += (
-            f"{what[0].upper()}{what[1:]} **{remaining.count}** pixels within a box of {remaining.box.height} × "
-            f"{remaining.box.width}."
+            f"{what[0].upper()}{what[1:]} **{remaining.count}** pixels by more than the threshold, within "
+            f"{remaining.box.height} × {remaining.box.width}."
         )
     st.markdown(sentence)
 

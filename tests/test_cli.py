@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import core.cli
 from core import load_segmenter, read_image
 from core.cli import app
+from core.jacobian import Jacobian
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = sorted((ROOT / "sample_data").glob("*/images/*"))
@@ -143,6 +144,40 @@ def test_bad_weights_end_with_one_sentence_and_exit_code_2(tmp_path, command):
         assert err.count("\n") == 1
 
 
+def test_a_folder_with_two_images_of_one_name(tmp_path, command):
+    for suffix in (".png", ".tif"):
+        (tmp_path / f"same{suffix}").write_bytes(GREY.read_bytes())
+    code, _, err = command("predict", "--weights", "vessmap", "--images", tmp_path, "--out", tmp_path / "out")
+    assert (code, err) == (
+        2,
+        "Error: Two images are called same, and their results would be too; rename one of them.\n",
+    )
+
+
+def test_results_that_cannot_be_written(tmp_path, command):
+    (tmp_path / "taken").write_bytes(b"")
+    code, _, err = command("predict", "--weights", "vessmap", "--image", GREY, "--out", tmp_path / "taken")
+    assert code == 2
+    assert err.startswith("Error: ")
+    assert "taken" in err
+
+
+def test_jacobian_and_threshold(tmp_path, command):
+    Image.open(GREY).crop((0, 0, 64, 48)).save(tmp_path / "small.png")
+    code, out, err = command(
+        "jacobian", "--weights", "vessmap", "--image", tmp_path / "small.png", "--out", tmp_path, "--stride", 16
+    )
+    assert (code, err) == (0, "")
+    assert "passes for" in out
+    assert "complete" in out
+    store = next(tmp_path.glob("*.zarr"))
+    code, out, _ = command("threshold", tmp_path, "--proportion", 0.02, "--out", tmp_path / "maps")
+    assert code == 0
+    found = np.load(tmp_path / "maps" / store.stem / "threshold_map.npy")
+    np.testing.assert_array_equal(found, Jacobian(store).threshold_map(0.02))
+    assert "There is no Jacobian store" in command("threshold", tmp_path / "maps", "--out", tmp_path)[2]
+
+
 def test_bad_options(tmp_path, command):
     assert "either --image FILE or --images" in command("predict", "--weights", "vessmap", "--out", tmp_path)[2]
     assert "are JSON such as" in command("train", "--phantoms", 2, "--out", tmp_path, "--arguments", "{")[2]
@@ -150,9 +185,9 @@ def test_bad_options(tmp_path, command):
 
 
 def test_module_runs_as_a_program(tmp_path):
+    arguments = "predict", "--weights", "vessmap", "--image", "none.png", "--out", str(tmp_path)
     found = subprocess.run(
-        [sys.executable, "-m", "core", "predict", "--weights", "vessmap", "--image", "none.png", "--out", str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "core", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert found.returncode == 2
     assert found.stderr == "Error: There is no image file none.png.\n"

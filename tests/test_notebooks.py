@@ -24,7 +24,7 @@ def test_a_notebook_is_stored_without_outputs(path):
 def test_a_notebook_runs_from_its_own_folder(path):
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
     )
     client.execute()
     for cell in notebook.cells:

@@ -157,14 +157,14 @@ def test_wrong_networks_get_one_clear_sentence():
 
 
 def test_wrong_normalisation_and_device():
-    with pytest.raises(UserError, match="std has a zero"):
+    with pytest.raises(UserError, match="a positive std for every channel"):
         Segmenter(TinySeg(), in_channels=1, std=0.0)
     with pytest.raises(UserError, match="mean has 2 values for 3 channels"):
         Segmenter(TinySeg(), mean=(0.1, 0.2))
     with pytest.raises(UserError, match='no device "gpu"'):
         Segmenter(TinySeg(), device="gpu")
     if not torch.cuda.is_available():
-        with pytest.raises(UserError, match="no CUDA device"):
+        with pytest.raises(UserError, match="has no device cuda"):
             Segmenter(TinySeg(), device="cuda")
 
 

@@ -39,6 +39,15 @@ def write_data_set(folder: Path, count: int = 12, shape: tuple[int, ...] = (32, 
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks this small lose more to handing work to threads than they win, above all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def bars(tmp_path_factory):
     return write_data_set(tmp_path_factory.mktemp("bars"))

@@ -1,9 +1,9 @@
 """The clickable picture: one function, so that what is behind it can change.
 
 Behind it now: streamlit-plotly-events. Its value is a state, not an event: the last click stays there and comes back at
-every rerun. So a click counts only if it differs from the last one seen, and an empty trace put before the picture
-after every move by other means shifts the picture's curve number, so that even the very same pixel clicked again
-makes a new value.
+every rerun. So a click counts only if it differs from the last one taken. For the very same pixel to be clicked again
+after the page has moved elsewhere, an empty trace before the picture shifts the picture's curve number, and with it the
+value of the next click.
 """
 
 import json
@@ -18,26 +18,20 @@ from core.figures import add_crosshair, picture_figure
 _STATE = "_pixel_picker"
 
 
-def take_click(key: str, row: int, column: int) -> tuple[int, int] | None:
+def take_click(key: str) -> tuple[int, int] | None:
     """The (row, column) of a click that has not been taken yet, else None.
 
-    Call it before the widgets that show the pixel and before `pixel_picker`, with the pixel that is shown so far.
+    Call it before the widgets that show the pixel and before `pixel_picker`.
     """
     picker = _picker(key)
     value = st.session_state.get(key)
-    if picker["shown"] not in (None, (row, column)):
-        picker["moves"] += 1
-        picker["shown"] = row, column
     if not value or value == "[]":  # the component is new in the page
         picker["taken"] = None
         return None
     if value == picker["taken"]:
         return None
     picker["taken"] = value
-    point = json.loads(value)[0]
-    clicked = int(point["y"]), int(point["x"])
-    picker["shown"] = clicked
-    return clicked
+    return _pixel(value)
 
 
 def pixel_picker(picture: np.ndarray, row: int, column: int, key: str, height: int) -> None:
@@ -50,13 +44,24 @@ def pixel_picker(picture: np.ndarray, row: int, column: int, key: str, height: i
         key: Of the component; holds the identity of the image, so that the zoom is kept for this image only.
         height: Of the frame, in CSS pixels.
     """
-    picker = _picker(key)
-    picker["shown"] = (row, column)
     figure = add_crosshair(picture_figure(picture, revision=key, margin=0), row, column, picture.shape)
-    if picker["moves"] % 2:
+    if _curve_number(_picker(key)["taken"], (row, column)):
         figure = go.Figure([go.Scatter(x=[], y=[]), *figure.data], figure.layout)
     plotly_events(figure, click_event=True, override_height=height, key=key)
 
 
+def _curve_number(taken: str | None, shown: tuple[int, int]) -> int:
+    """Of the picture: that of the last click, or the other one if the page has moved away from that click."""
+    if taken is None:
+        return 0
+    last = int(json.loads(taken)[0].get("curveNumber", 0))
+    return last if _pixel(taken) == shown else 1 - last
+
+
+def _pixel(value: str) -> tuple[int, int]:
+    point = json.loads(value)[0]
+    return int(point["y"]), int(point["x"])
+
+
 def _picker(key: str) -> dict:
-    return st.session_state.setdefault(_STATE, {}).setdefault(key, {"taken": None, "shown": None, "moves": 0})
+    return st.session_state.setdefault(_STATE, {}).setdefault(key, {"taken": None})

@@ -6,16 +6,17 @@ import streamlit as st
 _IMAGE_OF_PIXEL = "_image_of_pixel"
 
 
-def settle_pixel(image_id: str, labels: np.ndarray) -> tuple[int, int]:
+def settle_pixel(name: str, labels: np.ndarray) -> tuple[int, int]:
     """The pixel to explain, inside an image with predicted `labels` (H, W).
 
-    A pixel named by the URL or the widgets is kept, moved inside where it lies outside; another image gets a new
-    one: of the foreground, nearest to the middle.
+    A pixel named by the URL or the widgets is kept, whatever model, scaling or page the image is looked at with. An
+    image of another name or size gets a new one: of the foreground, nearest to the middle.
     """
+    picture = name, labels.shape
     previous = st.session_state.get(_IMAGE_OF_PIXEL)
-    st.session_state[_IMAGE_OF_PIXEL] = image_id
+    st.session_state[_IMAGE_OF_PIXEL] = picture
     from_url = previous is None and {"row", "column"} <= set(st.query_params)
-    if from_url or (previous == image_id and "row" in st.session_state):
+    if from_url or (previous == picture and "row" in st.session_state):
         row, column = _known("row"), _known("column")
         row, column = min(max(row, 0), labels.shape[0] - 1), min(max(column, 0), labels.shape[1] - 1)
     else:

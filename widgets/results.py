@@ -1,15 +1,18 @@
-"""Results shared by all sessions, bounded, computed once."""
+"""Results shared by all sessions, bounded in memory, computed once."""
 
+import dataclasses
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import TypeVar
 
+import numpy as np
 import streamlit as st
 
 Result = TypeVar("Result")
 
-MAX_RESULTS = 128
+MAX_RESULTS = 256
+MAX_BYTES = 512 * 2**20
 
 
 class ResultStore:
@@ -18,9 +21,10 @@ class ResultStore:
     Unlike a cached function it lets the computation draw its progress, and be stopped by a rerun.
     """
 
-    def __init__(self, max_entries: int) -> None:
+    def __init__(self, max_entries: int, max_bytes: int = MAX_BYTES) -> None:
         self._max_entries = max_entries
-        self._results: OrderedDict[Hashable, object] = OrderedDict()
+        self._max_bytes = max_bytes
+        self._results: OrderedDict[Hashable, tuple[object, int]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get_or_compute(self, key: Hashable, compute: Callable[[], Result]) -> Result:
@@ -28,13 +32,28 @@ class ResultStore:
         with self._lock:
             if key in self._results:
                 self._results.move_to_end(key)
-                return self._results[key]  # type: ignore[return-value]
+                return self._results[key][0]  # type: ignore[return-value]
         result = compute()
         with self._lock:
-            self._results[key] = result
-            while len(self._results) > self._max_entries:
+            self._results[key] = result, array_bytes(result)
+            while len(self._results) > 1 and self._is_full():
                 self._results.popitem(last=False)
         return result
+
+    def _is_full(self) -> bool:
+        held = sum(size for _, size in self._results.values())
+        return len(self._results) > self._max_entries or held > self._max_bytes
+
+
+def array_bytes(result: object) -> int:
+    """Memory of the arrays in a result: an array, a dataclass, or a tuple, list or mapping of them."""
+    if isinstance(result, np.ndarray):
+        return result.nbytes
+    if dataclasses.is_dataclass(result):
+        return sum(array_bytes(getattr(result, entry.name)) for entry in dataclasses.fields(result))
+    if isinstance(result, Mapping):
+        return sum(array_bytes(value) for value in result.values())
+    return sum(array_bytes(value) for value in result) if isinstance(result, tuple | list) else 0
 
 
 @st.cache_resource

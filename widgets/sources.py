@@ -80,7 +80,8 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
         if upload is None:
             st.info("Upload a PNG, JPEG or TIFF image.")
             st.stop()
-        loaded = load_image(upload.getvalue(), "percentile" if scaling == "percentile" else "dtype", upload.name)
+        content = upload.getvalue()
+        loaded = _uploaded_image(hashlib.sha256(content).hexdigest(), scaling, upload.name, content)
         truth_upload = st.file_uploader("Ground truth (optional)", type=["png", "tif", "tiff"])
         truth = read_mask(truth_upload.getvalue(), truth_upload.name) if truth_upload else None
     values, notes = _fitted(loaded, segmenter)
@@ -108,12 +109,16 @@ def _fitted(loaded: LoadedImage, segmenter: Segmenter) -> tuple[np.ndarray, tupl
     if channels == segmenter.in_channels:
         return loaded.values, loaded.notes
     wanted = "grey" if segmenter.in_channels == 1 else f"{segmenter.in_channels} channels"
+    plight = f"{loaded.name} has {_channels(channels)} and the model {segmenter.name} takes {segmenter.in_channels}"
+    if channels != 1 and (channels, segmenter.in_channels) != (3, 1):
+        raise UserError(f"{plight}; choose another image or another model.")
     if st.toggle(f"Convert to {wanted}", key="convert", bind="query-params"):
         return with_channels(loaded.values, segmenter.in_channels), (*loaded.notes, f"converted to {wanted}")
-    raise UserError(
-        f"{loaded.name} has {channels} channels and the model {segmenter.name} takes {segmenter.in_channels}; choose "
-        f"another image, or turn on “Convert to {wanted}” at the left."
-    )
+    raise UserError(f"{plight}; choose another image, or turn on “Convert to {wanted}” at the left.")
+
+
+def _channels(number: int) -> str:
+    return "1 channel" if number == 1 else f"{number} channels"
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model…")
@@ -132,3 +137,8 @@ def _uploaded_segmenter(content_hash: str, name: str, _content: bytes) -> Segmen
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _sample(path: str, scaling: str, changed: int) -> LoadedImage:  # noqa: ARG001
     return load_image(path, "percentile" if scaling == "percentile" else "dtype")
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the image…")
+def _uploaded_image(content_hash: str, scaling: str, name: str, _content: bytes) -> LoadedImage:  # noqa: ARG001 - the key
+    return load_image(_content, "percentile" if scaling == "percentile" else "dtype", name)

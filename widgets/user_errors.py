@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from core.errors import UserError
+from core.errors import UserError, is_out_of_memory
 
 
 @contextmanager
@@ -15,3 +15,7 @@ def told_plainly() -> Iterator[None]:
         yield
     except UserError as error:
         st.error(str(error), icon=":material/error:")
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        st.error("Memory ran out; take a smaller image, or crop it.", icon=":material/error:")

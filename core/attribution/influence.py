@@ -50,7 +50,8 @@ def influence(
     tangent = torch.zeros_like(batch)
     tangent[:, slice(None) if channel is None else channel, row, column] = 1.0
 
-    logits = segmenter.logits(batch)
+    with torch.no_grad():
+        logits = segmenter.logits(batch)
     column_values = _jacobian_vector_product(
         lambda x: class_scores(segmenter.unchecked_logits(x), class_index, space), batch, tangent
     )

@@ -5,10 +5,11 @@ import sys
 import typer
 
 from core.cli.info import info
+from core.cli.jacobian import jacobian, threshold
 from core.cli.predict import predict
 from core.cli.samples import samples
 from core.cli.train import train
-from core.errors import UserError
+from core.errors import UserError, is_out_of_memory
 
 app = typer.Typer(
     name="python -m core",
@@ -18,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (samples, train, predict, info):
+for command in (samples, train, predict, jacobian, threshold, info):
     app.command(no_args_is_help=command is not samples)(command)
 
 
@@ -27,5 +28,15 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
+        _end(str(error))
+    except OSError as error:
+        _end(f"{error.strerror or error}: {error.filename}." if error.filename else f"{error}.")
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        _end("Memory ran out; take a smaller image, or crop it.")
+
+
+def _end(sentence: str) -> None:
+    print(f"Error: {sentence}", file=sys.stderr)  # noqa: T201
+    sys.exit(2)

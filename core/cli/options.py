@@ -34,7 +34,12 @@ def chosen_images(image: Path | None, images: Path | None) -> list[Path]:
     """
     if (image is None) == (images is None):
         raise UserError("Give either --image FILE or --images FOLDER.")
-    return [image] if image is not None else image_files(images or Path())
+    paths = [image] if image is not None else image_files(images or Path())
+    stems = [path.stem for path in paths]
+    if len(set(stems)) < len(stems):
+        twice = next(stem for stem in stems if stems.count(stem) > 1)
+        raise UserError(f"Two images are called {twice}, and their results would be too; rename one of them.")
+    return paths
 
 
 def read_for(segmenter: Segmenter, path: Path, scaling: Scaling, *, grey: bool) -> tuple[np.ndarray, LoadedImage]:
@@ -47,9 +52,9 @@ def read_for(segmenter: Segmenter, path: Path, scaling: Scaling, *, grey: bool) 
     values = with_channels(loaded.values, 1) if grey else loaded.values
     if values.shape[0] != segmenter.in_channels:
         hint = "; add --grey to convert it" if segmenter.in_channels == 1 and values.shape[0] == 3 else ""
+        has = "1 channel" if values.shape[0] == 1 else f"{values.shape[0]} channels"
         raise UserError(
-            f"{loaded.name} has {values.shape[0]} channels and the network {segmenter.name} takes "
-            f"{segmenter.in_channels}{hint}."
+            f"{loaded.name} has {has} and the network {segmenter.name} takes {segmenter.in_channels}{hint}."
         )
     return values, loaded
 

@@ -48,7 +48,11 @@ def predict(
 def _write_prediction(segmenter: Segmenter, values: np.ndarray, out: Path, stem: str) -> str:
     prediction = segmenter.predict(values)
     write_atomically(out / f"{stem}_probabilities.npy", npy_bytes(prediction.probabilities))
-    write_atomically(out / f"{stem}_labels.png", png_bytes(prediction.labels.astype(np.uint8)))
+    stored = np.uint8 if segmenter.num_classes <= 256 else np.uint16
+    write_atomically(
+        out / f"{stem}_labels.png",
+        png_bytes(prediction.labels.astype(stored)),
+    )
     picture = labels_over(intensity_rgb(values), prediction.labels, 0.5)
     write_atomically(out / f"{stem}_overlay.png", png_bytes(picture))
     counts = np.bincount(prediction.labels.ravel(), minlength=segmenter.num_classes) / prediction.labels.size

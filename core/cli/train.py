@@ -9,7 +9,6 @@ import typer
 from core.cli.options import Device, Out
 from core.errors import UserError
 from core.training import TrainingSettings
-from core.training import train as run_training
 
 _DEFAULT = TrainingSettings(phantoms=1)
 
@@ -44,6 +43,8 @@ def train(
 
     Example: python -m core train --images DATA --phantoms 100 --name vessels --out runs/vessels
     """
+    from core.training import train as run_training  # noqa: PLC0415 - Lightning takes seconds to import
+
     settings = TrainingSettings(
         images=images,
         masks=masks,

@@ -1,10 +1,12 @@
 """Reading images and masks from files, bounded before they are decoded."""
 
 import io
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image as PillowImage
@@ -18,12 +20,14 @@ MAX_BYTES = 512 * 2**20
 MAX_PIXELS = 50_000_000
 MAX_VALUES = 400_000_000
 MIN_SIDE = 8
+MAX_CLASS = 1023
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 PERCENTILES = (0.5, 99.5)
 
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ALPHA_SAMPLES = (1, 2)
 _CHANNEL_AXES = "SC"
+_WHITE = (255, 65535)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +79,18 @@ def read_mask(source: str | Path | bytes, name: str = "") -> np.ndarray:
         UserError: As for `load_image`, or a mask with different colour channels.
     """
     stored, name, _ = _read(source, name, keep_palette=True)
+    if stored.dtype.kind not in "bui" and not (stored == np.floor(np.abs(stored.real))).all():
+        raise UserError(f"{name} is no mask: it holds values that are not whole numbers from 0 on.")
     if (stored != stored[:1]).any():
         raise UserError(f"{name} is a colour picture; a mask has one channel that holds class indices, or 0 and 255.")
     mask = stored[0].astype(np.int64)
     values = np.unique(mask)
-    if values[-1] > 1 and set(values.tolist()) <= {0, 255}:
-        mask //= 255
+    if values[0] < 0:
+        raise UserError(f"{name} is no mask: it holds values below 0.")
+    if values[-1] in _WHITE and set(values.tolist()) <= {0, values[-1]}:
+        return (mask > 0).astype(np.int64)
+    if values[-1] > MAX_CLASS:
+        raise UserError(f"{name} is no mask of classes: it holds the value {values[-1]}; classes go up to {MAX_CLASS}.")
     return mask
 
 
@@ -144,12 +154,18 @@ def _check_size(height: int, width: int, channels: int, name: str) -> None:
 
 def _decode_with_pillow(content: bytes, name: str, notes: list[str], *, keep_palette: bool) -> np.ndarray:
     try:
-        with PillowImage.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
+        with warnings.catch_warnings(action="ignore", category=PillowImage.DecompressionBombWarning):
+            picture = PillowImage.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+        with picture:
             _check_size(picture.height, picture.width, len(picture.getbands()), name)
+            if picture.format == "PNG" and _png_depth(content) == 16 and len(picture.getbands()) > 1:
+                return _channels_first(imagecodecs.png_decode(content), notes)  # Pillow would keep 8 of the 16 bits
             upright = ImageOps.exif_transpose(picture)
             if picture.getexif().get(0x0112, 1) != 1:
                 notes.append("turned as its EXIF orientation says")
             return _pillow_values(upright, notes, keep_palette=keep_palette)
+    except UserError:
+        raise
     except UnidentifiedImageError as error:
         raise UserError(f"{name} is not a PNG, JPEG or TIFF image, whatever its name says.") from error
     except PillowImage.DecompressionBombError as error:
@@ -169,17 +185,27 @@ def _pillow_values(picture: PillowImage.Image, notes: list[str], *, keep_palette
     values = np.asarray(picture)
     if picture.mode.startswith("I"):  # a 16-bit grey PNG
         values = values.astype(np.uint16)
+    return _channels_first(values, notes)
+
+
+def _channels_first(values: np.ndarray, notes: list[str]) -> np.ndarray:
+    """(H, W) or (H, W, bands) as (C, H, W), without the alpha band of two or four."""
     if values.ndim == 2:
         return values[None]
-    if picture.mode in ("LA", "RGBA"):
+    if values.shape[-1] in (2, 4):
         notes.append("alpha channel dropped")
         values = values[..., :-1]
     return values.transpose(2, 0, 1)
 
 
+def _png_depth(content: bytes) -> int:
+    """Bits a sample, from the header."""
+    return content[24]
+
+
 def _decode_tiff(content: bytes, name: str, notes: list[str]) -> np.ndarray:
     try:
-        with tifffile.TiffFile(io.BytesIO(content)) as file:
+        with tifffile.TiffFile(io.BytesIO(content), _multifile=False) as file:
             series = file.series[0]
             shape, axes, page = series.shape, series.axes, series.pages[0]
             kept = [index for index, length in enumerate(shape) if length > 1 or axes[index] in "YX"]
@@ -191,7 +217,9 @@ def _decode_tiff(content: bytes, name: str, notes: list[str]) -> np.ndarray:
             channel_axis = _channel_axis(axes, shape)
             height, width = (length for index, length in enumerate(shape) if index != channel_axis)
             _check_size(height, width, 1 if channel_axis is None else shape[channel_axis], name)
-            values = series.asarray().reshape(shape)
+            if len(file.series) > 1:
+                notes.append(f"the first of {len(file.series)} pictures in the file")
+            values = _true_intensities(series.asarray().reshape(shape), page, notes)
             has_alpha = any(sample in _ALPHA_SAMPLES for sample in getattr(page, "extrasamples", ()))
     except UserError:
         raise
@@ -205,6 +233,17 @@ def _decode_tiff(content: bytes, name: str, notes: list[str]) -> np.ndarray:
     if has_alpha and axes[channel_axis] == "S":
         notes.append("alpha channel dropped")
         values = values[:-1]
+    return values
+
+
+def _true_intensities(values: np.ndarray, page: object, notes: list[str]) -> np.ndarray:
+    """Values where larger is brighter, whatever the file's photometric interpretation."""
+    photometric = getattr(page, "photometric", None)
+    if photometric == tifffile.PHOTOMETRIC.MINISWHITE and values.dtype.kind == "u":
+        notes.append("inverted, as the file counts from white")
+        return np.iinfo(values.dtype).max - values
+    if photometric == tifffile.PHOTOMETRIC.PALETTE:
+        notes.append("the palette is not applied: the stored indices are read")
     return values
 
 
@@ -226,13 +265,17 @@ def _scale(stored: np.ndarray, scaling: Scaling, name: str, notes: list[str]) ->
         raise UserError(f"{name} has {broken} values that are not finite (NaN or infinite); replace them first.")
     if scaling == "percentile":
         low, high = (float(value) for value in np.percentile(stored, PERCENTILES))
-        notes.append(f"the {PERCENTILES[0]} to {PERCENTILES[1]} percentile ({low:g} to {high:g}) stretched to 0 to 1")
+        notes.append(f"percentiles {PERCENTILES[0]} and {PERCENTILES[1]} ({low:g} … {high:g}) mapped to 0 … 1")
     else:
         low, high = _dtype_range(stored)
-        notes.append(f"{stored.dtype} scaled from {low:g} to {high:g} to 0 to 1")
+        notes.append(f"{stored.dtype}, {low:g} … {high:g} mapped to 0 … 1")
     if high <= low:
         high = low + 1.0
-    return np.clip((stored.astype(np.float32) - np.float32(low)) / np.float32(high - low), 0.0, 1.0)
+    scaled = np.empty(stored.shape, np.float32)
+    for channel, values in zip(scaled, stored, strict=True):
+        # In double precision: a narrow range around a large number would be lost in single.
+        channel[...] = np.clip((values.astype(np.float64) - low) / (high - low), 0.0, 1.0)
+    return scaled
 
 
 def _dtype_range(stored: np.ndarray) -> tuple[float, float]:

@@ -1,10 +1,8 @@
 """The small example images that come with the project, made anew from fixed seeds."""
 
-import os
+import io
 import struct
-import tempfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from core.data.phantoms import Phantom, vessel_phantom
+from core.files import write_atomically
 
 VESSEL_IMAGES = 16
 
@@ -34,7 +33,7 @@ def write_samples(folder: Path) -> list[Path]:
     Returns:
         The files written, in the order written.
     """
-    written = [_write(folder / "README.md", lambda path: path.write_text(_README, encoding="utf-8", newline="\n"))]
+    written = [write_atomically(folder / "README.md", _README.encode())]
     for seed in range(VESSEL_IMAGES):
         written += _write_grey(folder / "vessels", f"phantom_{seed:02d}", vessel_phantom(seed), np.uint8)
     formats = folder / "formats"
@@ -48,11 +47,11 @@ def _write_grey(folder: Path, stem: str, phantom: Phantom, dtype: type[np.uint8 
     """One-channel image as a plain TIFF of the given integer type."""
     pixels = _quantise(phantom.image[0], dtype)
 
-    def save(path: Path) -> None:
-        # Neither the library's name nor the date goes in, so the bytes stay the same from version to version.
-        tifffile.imwrite(path, pixels, photometric="minisblack", compression=None, metadata=None, software=False)
-
-    return [_write(folder / "images" / f"{stem}.tiff", save), *_write_truth(folder, stem, phantom)]
+    buffer = io.BytesIO()
+    # Neither the library's name nor the date goes in, so the bytes stay the same from version to version.
+    tifffile.imwrite(buffer, pixels, photometric="minisblack", compression=None, metadata=None, software=False)
+    written = write_atomically(folder / "images" / f"{stem}.tiff", buffer.getvalue())
+    return [written, *_write_truth(folder, stem, phantom)]
 
 
 def _write_colour(folder: Path, stem: str, phantom: Phantom) -> list[Path]:
@@ -76,7 +75,7 @@ def _quantise(image: NDArray[np.float32], dtype: type[np.uint8 | np.uint16]) -> 
 
 def _write_png(path: Path, pixels: NDArray[np.bool_ | np.uint8 | np.uint16]) -> Path:
     """Bool (H, W) as one bit a pixel, uint8 (H, W, 3) as RGB."""
-    return _write(path, lambda target: target.write_bytes(_encode_png(pixels)))
+    return write_atomically(path, _encode_png(pixels))
 
 
 def _encode_png(pixels: NDArray[np.bool_ | np.uint8 | np.uint16]) -> bytes:
@@ -102,19 +101,3 @@ def _encode_png(pixels: NDArray[np.bool_ | np.uint8 | np.uint16]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
-
-
-def _write(path: Path, save: Callable[[Path], object]) -> Path:
-    """Let `save` write a temporary file beside `path`, then move it into place, so that no half file is ever seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        save(temporary)
-        temporary.chmod(0o644)  # mkstemp's files are the owner's alone
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return path

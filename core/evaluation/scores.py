@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from core.data.layout import ImagePair, Sample, read_pair
 from core.errors import UserError
@@ -112,7 +111,8 @@ def score_labels(labels: NDArray[np.integer] | Tensor, mask: NDArray[np.integer]
             raise UserError(
                 f"The {what} holds the class {outside}, but there are only the classes 0 to {num_classes - 1}."
             )
-    confusion = multiclass_confusion_matrix(predicted.flatten(), truth.flatten(), num_classes).double()
+    pairs = torch.bincount((truth * num_classes + predicted).flatten(), minlength=num_classes**2)
+    confusion = pairs.view(num_classes, num_classes).double()
     both = confusion.diagonal()
     sizes = confusion.sum(dim=0) + confusion.sum(dim=1)
     iou, dice = both / (sizes - both), 2 * both / sizes

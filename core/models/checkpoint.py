@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from core.errors import UserError
 from core.files import write_atomically
-from core.models.zoo import build_module, recognise
+from core.models.zoo import SIZE_MULTIPLES, build_module, recognise
 from core.segmenter import Segmenter
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "weights"
@@ -116,14 +116,18 @@ def load_segmenter(
     path = find_checkpoint(path_or_name)
     state_dict, info = read_checkpoint(path)
     info = _complete(info, state_dict, path, architecture, arguments)
-    module = build_module(info.architecture, info.arguments)
+    with torch.device("meta"):  # no memory is taken before the shapes are known to fit the file
+        module = build_module(info.architecture, info.arguments)
     _load_weights(module, state_dict, path, info.architecture)
+    # The layout that convolutions are fastest in; names, shapes and values stay as they are.
+    module = module.to(memory_format=torch.channels_last)
     return Segmenter(
         module,
         class_names=class_names or info.class_names or None,
         in_channels=info.in_channels,
         mean=info.mean if mean is None else mean,
         std=info.std if std is None else std,
+        size_multiple=SIZE_MULTIPLES[info.architecture],
         device=device,
         name=path.stem,
     )
@@ -169,7 +173,7 @@ def _complete(
 
 def _load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], path: Path, architecture: str) -> None:
     try:
-        module.load_state_dict(state_dict)
+        module.load_state_dict(state_dict, assign=True)
     except RuntimeError as error:
         own = module.state_dict()
         fitting = sum(key in own and own[key].shape == value.shape for key, value in state_dict.items())
@@ -191,10 +195,26 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], CheckpointInfo | N
     try:
         entries = json.loads(metadata[_METADATA_KEY])
         known = {entry.name for entry in fields(CheckpointInfo)}
-        info = CheckpointInfo(**{key: value for key, value in entries.items() if key in known})
+        info = _checked(CheckpointInfo(**{key: value for key, value in entries.items() if key in known}))
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"The metadata of {path.name} cannot be read: {error}.") from error
-    return state_dict, replace(info, class_names=tuple(info.class_names), mean=tuple(info.mean), std=tuple(info.std))
+    return state_dict, info
+
+
+def _checked(info: CheckpointInfo) -> CheckpointInfo:
+    """The info with values of the right types, or a TypeError or ValueError."""
+    if not isinstance(info.architecture, str) or not isinstance(info.arguments, dict):
+        raise TypeError("the architecture is a name and its arguments are named")
+    checked = replace(
+        info,
+        class_names=tuple(str(name) for name in info.class_names),
+        in_channels=int(info.in_channels),
+        mean=tuple(float(value) for value in info.mean),
+        std=tuple(float(value) for value in info.std),
+    )
+    if checked.in_channels != checked.arguments.get("in_channels", checked.in_channels):
+        raise ValueError("the channels of the image are not those of the architecture")
+    return checked
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
@@ -219,26 +239,34 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # whatever a damaged pickle makes its reader raise
         reason = str(error).splitlines()[0] if str(error) else "it ends too early"
         raise UserError(f"{path.name} is not a whole PyTorch checkpoint: {reason}.") from error
+    return _without_prefix(_state_dict_in(content, path.name))
+
+
+def _state_dict_in(content: object, name: str) -> dict[str, Tensor]:
+    """The state dict that a PyTorch file holds, alone or as an entry of a training checkpoint."""
     if isinstance(content, Mapping):
         for key in _STATE_DICT_KEYS:
             if isinstance(content.get(key), Mapping):
                 content = content[key]
                 break
     if not isinstance(content, Mapping) or not content:
-        raise UserError(f"{path.name} holds no state dict; save the module's state_dict() and load that.")
+        raise UserError(f"{name} holds no state dict; save the module's state_dict() and load that.")
     if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()):
         raise UserError(
-            f"{path.name} holds no state dict under a known name ({', '.join(_STATE_DICT_KEYS)}); save the module's "
+            f"{name} holds no state dict under a known name ({', '.join(_STATE_DICT_KEYS)}); save the module's "
             "state_dict() and load that."
         )
-    return _without_prefix(dict(content))
+    return dict(content)
 
 
 def _is_torchscript(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("constants.pkl") for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("constants.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
 
 
 def _without_prefix(state_dict: dict[str, Tensor], prefix: str = "module.") -> dict[str, Tensor]:

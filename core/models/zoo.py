@@ -11,6 +11,8 @@ from core.models.unet import UNet
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"custom_resnet": CustomResNet, "unet": UNet}
 """A name and what builds it from the arguments that a checkpoint stores."""
+SIZE_MULTIPLES = {"custom_resnet": 16, "unet": 1}
+"""Height and width must be multiples of this."""
 
 
 def build_module(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -27,18 +29,31 @@ def build_module(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
         raise UserError(f'There is no architecture "{architecture}"; the known ones are: {", ".join(ARCHITECTURES)}.')
     try:
         return ARCHITECTURES[architecture](**arguments)
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"The architecture {architecture} cannot be built from {dict(arguments)}: {error}.") from error
 
 
 def recognise(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]] | None:
     """Architecture and arguments, where the keys leave no doubt; None where they do.
 
-    A CustomResNet is told by its own parameter names; width, channels and classes are read from the shapes.
+    A CustomResNet and a U-Net are told by their own parameter names; the rest is read from the shapes.
     """
+    return _custom_resnet(state_dict) or _unet(state_dict)
+
+
+def _custom_resnet(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]] | None:
     first, last = state_dict.get("conv1.weight"), state_dict.get("final.weight")
     blocks = all(f"resblock{i}.skip.0.weight" in state_dict and f"upconv{i}.weight" in state_dict for i in range(1, 5))
     if first is None or last is None or not blocks or first.ndim != 4 or last.ndim != 4:
         return None
     arguments = {"in_channels": first.shape[1], "num_classes": last.shape[0], "width": first.shape[0]}
     return "custom_resnet", arguments
+
+
+def _unet(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]] | None:
+    first, last = state_dict.get("encoder.0.0.weight"), state_dict.get("final.weight")
+    depth = sum(f"upsample.{level}.weight" in state_dict for level in range(16))
+    if first is None or last is None or depth == 0 or first.ndim != 4 or last.ndim != 4:
+        return None
+    arguments = {"in_channels": first.shape[1], "num_classes": last.shape[0], "depth": depth, "width": first.shape[0]}
+    return "unet", arguments

@@ -1,5 +1,6 @@
 import io
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -92,8 +93,8 @@ def test_percentile_scaling_stretches_and_says_so():
     loaded = load_image(_tiff(stored), "percentile")
     low, high = np.percentile(stored, [0.5, 99.5])
     np.testing.assert_allclose(loaded.values[0], np.clip((stored - low) / (high - low), 0, 1), atol=1e-5)
-    assert "percentile" in loaded.notes[-1]
-    assert load_image(_tiff(stored)).notes == ("uint16 scaled from 0 to 65535 to 0 to 1",)
+    assert loaded.notes[-1].startswith("percentiles 0.5 and 99.5")
+    assert load_image(_tiff(stored)).notes == ("uint16, 0 … 65535 mapped to 0 … 1",)
 
 
 def test_constant_image_is_read():
@@ -125,7 +126,7 @@ def _bomb() -> bytes:
         (_tiff(GREY, compression="zlib")[:-200], "broken or cut off"),
         (_tiff(GREY)[:40], "broken or cut off"),
         (_png(np.zeros((1, 1), np.uint8)), "is 1×1 pixels; an image needs at least 8×8"),
-        (_bomb(), "6000×10000 = 60 megapixels; at most 50"),
+        (_bomb(), "^picture.png is 6000×10000 = 60 megapixels; at most 50"),
         (_tiff(np.where(GREY[0, 0] == GREY, np.nan, 0.5).astype(np.float32)), r"values that are not finite \(NaN"),
         (_tiff(np.zeros((3, 4, 20, 20), np.uint8), photometric="minisblack"), "has 4 dimensions"),
         (_tiff(np.zeros((20, 20), np.complex64)), "are not intensities"),
@@ -154,6 +155,51 @@ def test_bytes_are_counted_before_they_are_read(tmp_path, monkeypatch):
     path.write_bytes(_png(GREY))
     with pytest.raises(UserError, match=r"large.png has \d+ MB"):
         read_image(path)
+
+
+def test_sixteen_bits_of_a_colour_png_are_kept():
+    stored = (COLOUR.astype(np.uint16) * 257) ^ 3
+    content = imagecodecs.png_encode(stored)
+    np.testing.assert_allclose(read_image(content), stored.transpose(2, 0, 1) / 65535, atol=1e-7)
+
+
+def test_a_narrow_range_around_a_large_number_is_kept():
+    image = read_image(_tiff(1e9 + GREY.astype(np.float64)))
+    np.testing.assert_allclose(image[0], (GREY - float(GREY.min())) / np.ptp(GREY), atol=1e-6)
+
+
+def test_a_file_that_counts_from_white_is_inverted_and_says_so():
+    loaded = load_image(_tiff(GREY, photometric="miniswhite"))
+    np.testing.assert_allclose(loaded.values[0], 1 - GREY / 255, atol=1e-6)
+    assert any("inverted" in note for note in loaded.notes)
+
+
+def test_a_second_picture_in_the_file_is_told():
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        writer.write(GREY)
+        writer.write(GREY[:10, :10])
+    loaded = load_image(buffer.getvalue())
+    np.testing.assert_allclose(loaded.values[0], GREY / 255, atol=1e-6)
+    assert any("the first of 2 pictures" in note for note in loaded.notes)
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        (GREY.astype(np.float32) / 300, "not whole numbers"),
+        (np.full((20, 20), np.nan, np.float32), "not whole numbers"),
+        (GREY.astype(np.int16) - 300, "values below 0"),
+        (np.arange(400, dtype=np.uint16).reshape(20, 20) * 9, "holds the value 3591; classes go up to 1023"),
+    ],
+)
+def test_what_is_no_mask_is_refused(stored, message):
+    with pytest.raises(UserError, match=message):
+        read_mask(_tiff(stored))
+
+
+def test_sixteen_bit_black_and_white_mask():
+    np.testing.assert_array_equal(read_mask(_tiff((GREY > 99).astype(np.uint16) * 65535)), GREY > 99)
 
 
 def test_missing_file():

@@ -87,17 +87,3 @@ def test_png_is_read_back_by_pillow(tmp_path, width):
         (tmp_path / name).write_bytes(samples._encode_png(pixels))
         with Image.open(tmp_path / name) as image:
             np.testing.assert_array_equal(np.asarray(image), pixels)
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    target = tmp_path / "image.tiff"
-    target.write_bytes(b"old")
-
-    def fail(path):
-        path.write_bytes(b"half")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        samples._write(target, fail)
-    assert target.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [target]

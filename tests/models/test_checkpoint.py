@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -8,7 +9,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from core import Segmenter, UserError, load_segmenter
-from core.models import CheckpointInfo, CustomResNet, build_module, read_checkpoint, save_checkpoint, shipped_weights
+from core.models import (
+    CheckpointInfo,
+    CustomResNet,
+    UNet,
+    build_module,
+    read_checkpoint,
+    save_checkpoint,
+    shipped_weights,
+)
 
 INFO = CheckpointInfo(
     "custom_resnet",
@@ -176,6 +185,39 @@ def test_wrong_safetensors(tmp_path):
         load_segmenter(path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"class_names": None},
+        {"mean": 0.1},
+        {"mean": ["x"]},
+        {"std": [-1.0]},
+        {"std": [float("nan")]},
+        {"architecture": ["x"]},
+        {"arguments": [1]},
+        {"in_channels": "x"},
+        {"in_channels": 2},
+        {"arguments": {"in_channels": 3, "num_classes": 4, "width": -2}},
+        {"arguments": {"in_channels": 3, "num_classes": 4, "width": 100_000}},
+        {"arguments": {"in_channels": 3, "num_classes": 4, "width": 2, "dropout": 7}},
+    ],
+)
+def test_wrong_metadata_is_one_sentence_and_takes_no_memory(tmp_path, change):
+    path = tmp_path / "wrong.safetensors"
+    save_file(_network().state_dict(), path, {"whypixel": json.dumps(asdict(INFO) | change)})
+    with pytest.raises(UserError):
+        load_segmenter(path, "cpu")
+
+
+def test_a_unet_is_recognised(tmp_path):
+    torch.manual_seed(0)
+    network = UNet(3, 5, depth=2, width=4)
+    torch.save(network.state_dict(), tmp_path / "unet.pth")
+    image = torch.rand(3, 21, 34)
+    found = load_segmenter(tmp_path / "unet.pth", "cpu").logits(image)
+    torch.testing.assert_close(found, network.eval()(image[None]))
+
+
 def test_weights_of_other_arguments(tmp_path):
     path = save_checkpoint(tmp_path / "w.safetensors", _network(), INFO)
     with pytest.raises(UserError, match=r"do not fit the architecture custom_resnet: \d+ of \d+ entries match"):
@@ -204,6 +246,7 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         save_checkpoint(path, CustomResNet(1, 2, 2), INFO)
     assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_shipped_weights_say_what_they_are_and_stay_small():

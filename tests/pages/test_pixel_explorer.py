@@ -96,6 +96,18 @@ def test_a_click_moves_the_pixel_once():
     page.session_state[key] = json.dumps([{"x": 50, "y": 70, "curveNumber": 1}])
     page.run()
     assert page.number_input(key="row").value == 70, "but the same pixel can be clicked again"
+    page.number_input(key="row").set_value(11).run()
+    page.number_input(key="row").set_value(12).run()
+    page.session_state[key] = click
+    page.run()
+    assert page.number_input(key="row").value == 70, "after any number of other moves"
+
+
+def test_the_pixel_stays_when_only_the_scaling_changes():
+    page = open_page(image="formats/not_square", row="61", column="99")
+    page.segmented_control(key="scaling").set_value("percentile").run()
+    numbers(page)
+    assert (page.number_input(key="row").value, page.number_input(key="column").value) == (61, 99)
 
 
 @pytest.mark.parametrize("query", [{"row": "9999", "column": "-4"}, {"row": "x", "column": "1"}, {"threshold": "7"}])

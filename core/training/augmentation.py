@@ -1,0 +1,79 @@
+"""Random changes that leave the truth true: crops, flips and quarter turns, intensity."""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.training.settings import Augmentation
+
+
+def augment(image: Tensor, mask: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """A random crop, randomly flipped and turned, with its intensities changed.
+
+    Args:
+        image: (C, H, W) in [0, 1].
+        mask: (H, W), class indices.
+        augmentation: How much.
+        rng: Source of randomness.
+
+    Returns:
+        Image (C, crop, crop) in [0, 1] and mask (crop, crop), still aligned.
+    """
+    image, mask = random_crop(image, mask, augmentation.crop, augmentation.zoom, rng)
+    image, mask = random_orientation(image, mask, rng)
+    return jitter_intensity(image, augmentation.jitter, rng), mask
+
+
+def random_crop(image: Tensor, mask: Tensor, crop: int, zoom: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """The same random square of image (C, H, W) and mask (H, W), resized to (crop, crop) where the scale changes.
+
+    The square's side is crop · exp(u), u uniform in [-zoom, zoom], and at most the image's smaller side.
+    """
+    height, width = mask.shape
+    side = min(round(crop * math.exp(rng.uniform(-zoom, zoom))), height, width) if zoom else crop
+    top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+    image, mask = image[:, top : top + side, left : left + side], mask[top : top + side, left : left + side]
+    if side == crop:
+        return image, mask
+    resized = F.interpolate(image[None], (crop, crop), mode="bilinear", align_corners=False, antialias=side > crop)[0]
+    # "nearest" in torch samples the upper left of a pixel; "nearest-exact" its centre, as the bilinear image does.
+    resized_mask = F.interpolate(mask[None, None].float(), (crop, crop), mode="nearest-exact")[0, 0]
+    return resized.clamp(0, 1), resized_mask.to(mask.dtype)
+
+
+def random_orientation(image: Tensor, mask: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """One of the eight flips and quarter turns, the same for image (C, H, W) and mask (H, W)."""
+    quarter_turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+    image, mask = torch.rot90(image, quarter_turns, (1, 2)), torch.rot90(mask, quarter_turns, (0, 1))
+    return (image.flip(2), mask.flip(1)) if flip else (image, mask)
+
+
+def jitter_intensity(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
+    """Random contrast, brightness and noise: clip(g · m (image/m)^γ + o + n), m the image's maximum.
+
+    With s the strength and σ the image's standard deviation, g = exp(u) with u uniform in ±2s, γ = exp(u) with u
+    uniform in ±s, the offset o is uniform in ±sσ, and n is white Gaussian noise whose standard deviation is uniform in
+    [0, sσ]: one draw an image. Offset and noise follow σ because images of one data set can differ tenfold in contrast,
+    and what is little for one would drown another.
+
+    Args:
+        image: (C, H, W) in [0, 1].
+        strength: 0 returns the image as it is.
+        rng: Source of randomness.
+
+    Returns:
+        (C, H, W) in [0, 1].
+    """
+    if strength == 0:
+        return image
+    maximum, spread = float(image.max()), float(image.std())
+    if maximum == 0:
+        return image
+    gain, exponent = np.exp(strength * rng.uniform((-2, -1), (2, 1)))
+    offset, noise_level = strength * spread * rng.uniform((-1, 0), (1, 1))
+    noise = torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32))
+    changed = gain * maximum * (image / maximum) ** exponent + offset + noise_level * noise
+    return changed.clamp(0, 1).float()

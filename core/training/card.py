@@ -1,0 +1,81 @@
+"""The card beside the weights: what they are, where they come from, how good they are."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.models.checkpoint import CheckpointInfo
+
+_PARTS = ("training", "validation", "test")
+
+
+def model_card(name: str, info: CheckpointInfo, command: str) -> str:
+    """The card in Markdown.
+
+    Args:
+        name: Of the weights.
+        info: As `core.training.train` fills it.
+        command: Python that repeats the run.
+    """
+    training = info.training
+    channels = "1 channel" if info.in_channels == 1 else f"{info.in_channels} channels"
+    parts = [
+        f"# {name}",
+        f"A segmentation network ({', '.join(info.class_names)}) for images with {channels}.",
+        "## Network",
+        _network(info),
+        "## Data",
+        *_data(training),
+        "## Scores",
+        _scores(info),
+        "## How it was trained",
+        f"With {training['versions']}, in {training['seconds'] / 60:.1f} minutes on {training['device']}:",
+        f"```python\n{command}\n```",
+        _table(("setting", "value"), [(key.replace("_", " "), str(v)) for key, v in training["settings"].items()]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _network(info: CheckpointInfo) -> str:
+    return (
+        f"`{info.architecture}` with {_arguments(info.arguments)}; {info.training['parameters']:,} parameters. Images "
+        f"in [0, 1] are normalised with mean {_numbers(info.mean)} and standard deviation {_numbers(info.std)}."
+    )
+
+
+def _data(training: Mapping[str, Any]) -> list[str]:
+    settings = training["settings"]
+    parts = []
+    if settings["images"]:
+        parts.append(f"Images of the data set `{settings['images']}`, split at random (seed {settings['seed']}):")
+        stems = training["stems"]
+        parts.append("\n".join(f"- {part}, {len(stems[part])} images: {', '.join(stems[part])}" for part in _PARTS))
+    if settings["phantoms"]:
+        parts.append("Synthetic vessel images (`core.data.phantoms.vessel_phantom`), by seed:")
+        seeds = [(part, *training["phantom_seeds"][part]) for part in _PARTS]
+        parts.append("\n".join(f"- {part}: {first} to {first + count - 1}" for part, first, count in seeds if count))
+    return parts
+
+
+def _scores(info: CheckpointInfo) -> str:
+    explanation = (
+        "Mean IoU is the foreground's IoU of each image, averaged over the images; Dice likewise. The validation part "
+        f"chose the checkpoint (epoch {info.training['best_epoch']} of {info.training['epochs']}); the test parts were "
+        "scored once."
+    )
+    rows = [
+        (part.replace("_", " "), str(score["images"]), f"{score['mean_iou']:.4f}", f"{score['mean_dice']:.4f}")
+        for part, score in info.scores.items()
+    ]
+    return explanation + "\n\n" + _table(("part", "images", "mean IoU", "mean Dice"), rows)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows))
+
+
+def _arguments(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in arguments.items())
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.4f}" for value in values)

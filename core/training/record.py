@@ -1,0 +1,68 @@
+"""The record of a run: one row an epoch, and the learning curves."""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One row of `metrics.csv`.
+
+    Attributes:
+        epoch: Counted from 1.
+        train_loss: Cross-entropy over the epoch's crops, in nats a pixel, dropout on, without the penalty.
+        penalty: What the L1 or L2 penalty added to the loss.
+        validation_loss: Cross-entropy over the validation images, in nats a pixel.
+        validation_iou: Mean over the validation images of the foreground's IoU (see `core.evaluation.scores`).
+        validation_dice: Likewise, Dice.
+        learning_rate: Of the epoch's last step.
+        seconds: That the epoch took, validation included.
+    """
+
+    epoch: int
+    train_loss: float
+    penalty: float
+    validation_loss: float
+    validation_iou: float
+    validation_dice: float
+    learning_rate: float
+    seconds: float
+
+
+OnEpoch = Callable[[EpochRecord], None]
+
+
+def append_row(path: Path, record: EpochRecord) -> None:
+    """Add a row to the CSV file; the first epoch starts the file anew, with a header."""
+    first = record.epoch == 1
+    with path.open("w" if first else "a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [entry.name for entry in fields(EpochRecord)])
+        if first:
+            writer.writeheader()
+        writer.writerow({name: f"{value:.6g}" for name, value in asdict(record).items()})
+
+
+def learning_curves(records: Sequence[EpochRecord], best_epoch: int, title: str = "") -> go.Figure:
+    """Loss (left) and validation scores (right) against the epoch, the chosen epoch marked."""
+    figure = make_subplots(1, 2, subplot_titles=("Loss", "Validation scores"))
+    epochs = [record.epoch for record in records]
+    mode = "lines+markers" if len(records) < 3 else "lines"
+    for column, name, label, colour in (
+        (1, "train_loss", "training loss", "#4C78A8"),
+        (1, "validation_loss", "validation loss", "#F58518"),
+        (2, "validation_iou", "mean IoU", "#54A24B"),
+        (2, "validation_dice", "mean Dice", "#B279A2"),
+    ):
+        values = [getattr(record, name) for record in records]
+        figure.add_trace(go.Scatter(x=epochs, y=values, name=label, mode=mode, line_color=colour), row=1, col=column)
+    figure.add_vline(best_epoch, line_dash="dot", line_color="#888888", annotation_text=f"epoch {best_epoch} kept")
+    figure.update_xaxes(title_text="epoch")
+    figure.update_yaxes(title_text="cross-entropy (nats per pixel)", type="log", row=1, col=1)
+    figure.update_yaxes(title_text="score", range=[0, 1], row=1, col=2)
+    figure.update_layout(template="plotly_white", title=title, legend_orientation="h", legend_y=-0.2)
+    return figure

@@ -1,0 +1,181 @@
+"""One training run, from the settings to the files."""
+
+import platform
+import time
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.data.layout import ImagePair
+from core.errors import UserError
+from core.evaluation.scores import evaluate_segmenter
+from core.files import write_atomically
+from core.models.checkpoint import CheckpointInfo, load_segmenter, save_checkpoint
+from core.models.zoo import build_module
+from core.segmenter import Segmenter, choose_device
+from core.training.card import model_card
+from core.training.record import EpochRecord, OnEpoch, learning_curves
+from core.training.samples import TEST_PHANTOMS, TRAINING_PHANTOMS, VALIDATION_PHANTOMS, TrainingData, gather
+from core.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run leaves.
+
+    Attributes:
+        checkpoint: The weights of the best epoch, `<out>/<name>.safetensors`.
+        card: What they are, `<out>/<name>.md`.
+        metrics: One row an epoch, `<out>/metrics.csv`.
+        curves: Loss and scores against the epoch, `<out>/curves.html`.
+        records: The rows of `metrics`.
+        best_epoch: The epoch with the highest validation IoU, counted from 1.
+        scores: Images, mean IoU and mean Dice of "validation", "test_images" and "test_phantoms", as far as there are.
+        seconds: That it all took.
+    """
+
+    checkpoint: Path
+    card: Path
+    metrics: Path
+    curves: Path
+    records: tuple[EpochRecord, ...]
+    best_epoch: int
+    scores: dict[str, dict[str, float]]
+    seconds: float
+
+
+def train(
+    settings: TrainingSettings,
+    out: str | Path,
+    name: str = "model",
+    *,
+    device: str | torch.device = "auto",
+    workers: int = 0,
+    progress_bar: bool = True,
+    on_epoch: OnEpoch | None = None,
+) -> TrainingResult:
+    """Train a network, keep the best epoch's weights, score them once on the held-out test images.
+
+    The best weights so far are on disk after every epoch, so a run that is stopped loses nothing but its end. Files of
+    the same names in `out` are replaced. The same settings on the same kind of device and the same number of threads
+    give the same weights; the caller's random state is left as it was.
+
+    Args:
+        settings: Data, network, augmentation, optimisation, seed.
+        out: Folder for the files; made if it is not there.
+        name: Of the checkpoint and its card.
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        workers: Processes that read images; 0 reads them in this one.
+        progress_bar: Whether to show Lightning's progress bar.
+        on_epoch: Called after each epoch.
+
+    Raises:
+        UserError: Data or settings that cannot be trained with, a loss that is no longer finite, or a GPU whose memory
+            is too small.
+    """
+    # Lightning takes seconds to import, which every command of `python -m core` would wait for.
+    from core.training import fitting  # noqa: PLC0415
+
+    start = time.perf_counter()
+    if not name or Path(name).name != name:
+        raise UserError(f'"{name}" cannot be a file name; give a name without a folder.')
+    torch_device = choose_device(device)
+    data = gather(settings)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with fitting.repeatable(settings.seed), fitting.quiet():
+        segmenter, info = _fresh_segmenter(settings, data, torch_device, name)
+        log = fitting.EpochLog(out / f"{name}.safetensors", info, out / "metrics.csv", on_epoch)
+        fitting.fit(segmenter, settings, data, log, workers=workers, progress_bar=progress_bar)
+        best = load_segmenter(log.checkpoint, torch_device)
+        scores = log.validation_scores(len(data.validation)) | _test_scores(best, data)
+    seconds = time.perf_counter() - start
+    outcome = {"best_epoch": log.best_epoch, "epochs": len(log.records), "seconds": round(seconds, 1)}
+    info = replace(info, training=info.training | outcome, scores=scores)
+    save_checkpoint(log.checkpoint, best.module, info)
+    card = write_atomically(out / f"{name}.md", model_card(name, info, _command(settings, name)).encode())
+    figure = learning_curves(log.records, log.best_epoch, name)
+    curves = write_atomically(out / "curves.html", figure.to_html(include_plotlyjs=True).encode())
+    return TrainingResult(
+        log.checkpoint, card, log.metrics, curves, tuple(log.records), log.best_epoch, scores, seconds
+    )
+
+
+def _fresh_segmenter(
+    settings: TrainingSettings, data: TrainingData, device: torch.device, name: str
+) -> tuple[Segmenter, CheckpointInfo]:
+    arguments: dict[str, Any] = {
+        "in_channels": data.in_channels,
+        "num_classes": len(settings.class_names),
+        **settings.arguments,
+    }
+    # Channels last is what this kind of network is fastest in: 1.4 times on a CPU for CustomResNet at width 16.
+    module = build_module(settings.architecture, arguments).to(memory_format=torch.channels_last)
+    segmenter = Segmenter(
+        module,
+        class_names=settings.class_names,
+        in_channels=data.in_channels,
+        mean=data.mean,
+        std=data.std,
+        device=device,
+        name=name,
+    )
+    if segmenter.num_classes != len(settings.class_names):
+        raise UserError(f"The network has {segmenter.num_classes} classes and {len(settings.class_names)} are named.")
+    # The size that the network takes is found by trying, which in training mode would count as training images.
+    with torch.no_grad():
+        segmenter.unchecked_logits(torch.zeros(1, data.in_channels, settings.crop, settings.crop, device=device))
+    training = {
+        "settings": settings.as_metadata(),
+        "stems": {
+            part: data.stems(key)
+            for part, key in (("training", "training"), ("validation", "validation"), ("test", "test_images"))
+        },
+        "phantom_seeds": {
+            "training": (TRAINING_PHANTOMS, settings.phantoms),
+            "validation": (VALIDATION_PHANTOMS, sum(not isinstance(s, ImagePair) for s in data.validation)),
+            "test": (TEST_PHANTOMS, len(data.test_phantoms)),
+        },
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "device": _device_name(device),
+        "versions": ", ".join(f"{package} {version(package)}" for package in ("torch", "lightning", "torchmetrics")),
+    }
+    info = CheckpointInfo(
+        architecture=settings.architecture,
+        arguments=arguments,
+        class_names=settings.class_names,
+        in_channels=data.in_channels,
+        mean=data.mean,
+        std=data.std,
+        training=training,
+    )
+    return segmenter, info
+
+
+def _test_scores(segmenter: Segmenter, data: TrainingData) -> dict[str, dict[str, float]]:
+    scores = {}
+    for part, images in (("test_images", data.test_images), ("test_phantoms", data.test_phantoms)):
+        if images:
+            evaluation = evaluate_segmenter(segmenter, images)
+            scores[part] = {
+                "images": len(images),
+                "mean_iou": evaluation.mean_iou,
+                "mean_dice": evaluation.mean_dice,
+            }
+    return scores
+
+
+def _command(settings: TrainingSettings, name: str) -> str:
+    default = TrainingSettings(phantoms=1).as_metadata()
+    changed = {key: value for key, value in settings.as_metadata().items() if value != default[key]}
+    lines = "".join(f"    {key}={value!r},\n" for key, value in changed.items())
+    return f'train(TrainingSettings(\n{lines}), "runs/{name}", "{name}")'
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} threads of a {platform.machine()} CPU"
