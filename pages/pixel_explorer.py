@@ -14,6 +14,7 @@ from core.segmenter import Prediction, Segmenter
 from core.target import Space, Target
 from widgets.downloads import attribution_downloads
 from widgets.header import page_header
+from widgets.large_images import agree_to_size
 from widgets.pixel_picker import pixel_picker, take_click
 from widgets.pixel_state import pixel_inputs, set_pixel, settle_pixel
 from widgets.results import results
@@ -43,6 +44,7 @@ def main() -> None:
                 bind="query-params",
                 help="The mean gradient over 16 copies of the image with 10 % noise: steadier, and 16 times the work.",
             )
+        agree_to_size(segmenter, image)
         key = "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
         prediction = results().get_or_compute(key, lambda: segmenter.predict(image.values))
         explore(segmenter, image, prediction, class_index, space, smooth=smooth)
