@@ -6,5 +6,6 @@ st.set_page_config(page_title="WhyPixel", page_icon="widgets/static/icon.png", l
 st.navigation(
     [
         st.Page("pages/pixel_explorer.py", title="Pixel Explorer", icon=":material/my_location:", default=True),
+        st.Page("pages/jacobian.py", title="Jacobian", icon=":material/grid_on:"),
     ]
 ).run()

@@ -5,7 +5,7 @@ import base64
 import numpy as np
 import plotly.graph_objects as go
 
-from core.colours import DIVERGING, SELECTION, png_bytes
+from core.colours import CLASS_COLOURS, DIVERGING, SELECTION, SEQUENTIAL, png_bytes
 from core.evaluation.footprint import BoundingBox
 
 TRANSPARENT = "rgba(0,0,0,0)"
@@ -49,23 +49,47 @@ def map_figure(values: np.ndarray, unit: str, limit: float, revision: str, colou
         zmax=limit,
         colorscale=colour_scale,
         hovertemplate="row %{y}, column %{x}<br>%{z:.4g}<extra></extra>",
-        colorbar={
-            "orientation": "h",
-            "y": 0,
-            "yanchor": "top",
-            "thickness": 10,
-            "len": 0.9,
-            "outlinewidth": 0,
-            "tickfont": {"color": _NEUTRAL},
-            "title": {"text": unit, "side": "bottom", "font": {"size": 12, "color": _NEUTRAL}},
-            "tickformat": ".1e" if limit < 1e-2 or limit >= 1e3 else ".3~g",
-            "nticks": 5,
-        },
+        colorbar={**_colour_bar(unit), "tickformat": ".1e" if limit < 1e-2 or limit >= 1e3 else ".3~g"},
     )
     figure = _framed(go.Figure(heat), shape, revision, _MARGIN, COLOUR_BAR_HEIGHT)
     figure.add_shape(type="rect", x0=-0.5, x1=shape[1] - 0.5, y0=-0.5, y1=shape[0] - 0.5, layer="below",
                      fillcolor="#f7f7f7", line={"width": 0})  # fmt: skip
     return figure
+
+
+def magnitude_figure(
+    values: np.ndarray, unit: str, limits: tuple[float, float], revision: str, colour_scale: str = SEQUENTIAL
+) -> go.Figure:
+    """A map (H, W) on one perceptual scale between `limits`, with a colour bar; NaN is left empty, hovering tells."""
+    heat = go.Heatmap(
+        z=values,
+        zmin=limits[0],
+        zmax=limits[1],
+        colorscale=colour_scale,
+        hovertemplate="row %{y}, column %{x}<br>%{z:.4g}<extra></extra>",
+        colorbar={**_colour_bar(unit), "tickformat": ".3~g" if limits[1] < 1e3 else ",.0f"},
+    )
+    return _framed(go.Figure(heat), values.shape, revision, _MARGIN, COLOUR_BAR_HEIGHT)
+
+
+def scatter_figure(
+    points: tuple[np.ndarray, np.ndarray], line: tuple[np.ndarray, np.ndarray], titles: tuple[str, str]
+) -> go.Figure:
+    """Points (x, y) with a line (x, y) through them and the titles of the two axes."""
+    dots = go.Scatter(x=points[0], y=points[1], mode="markers", hoverinfo="skip",
+                      marker={"size": 4, "color": CLASS_COLOURS[1], "opacity": 0.3})  # fmt: skip
+    through = go.Scatter(x=line[0], y=line[1], mode="lines+markers", line={"color": SELECTION, "width": 2},
+                         marker={"size": 5}, hovertemplate="%{x:.3~g}: %{y:.4~g}<extra>median</extra>")  # fmt: skip
+    axis = {"zeroline": False, "gridcolor": "rgba(125,135,148,0.25)", "color": _NEUTRAL, "automargin": True}
+    return go.Figure([dots, through]).update_layout(
+        template="plotly_white",
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        paper_bgcolor=TRANSPARENT,
+        plot_bgcolor=TRANSPARENT,
+        showlegend=False,
+        xaxis={**axis, "title": {"text": titles[0]}},
+        yaxis={**axis, "title": {"text": titles[1]}, "rangemode": "tozero"},
+    )
 
 
 def add_crosshair(figure: go.Figure, row: int, column: int, shape: tuple[int, ...]) -> go.Figure:
@@ -100,12 +124,42 @@ def add_box(figure: go.Figure, box: BoundingBox | None) -> go.Figure:
     return figure
 
 
+def add_circle(figure: go.Figure, row: int, column: int, radius: float, label: str) -> go.Figure:
+    """Draw a circle around a pixel with a label at its top."""
+    figure.add_shape(
+        type="circle",
+        x0=column - radius,
+        x1=column + radius,
+        y0=row - radius,
+        y1=row + radius,
+        line={"color": "#ffd23f", "width": 1.5},
+    )
+    return figure.add_annotation(
+        x=column, y=row - radius, text=label, showarrow=False, yshift=8, font={"size": 11, "color": "#ffd23f"},
+        bgcolor="rgba(20,23,28,0.65)",
+    )  # fmt: skip
+
+
 def zoom_to(figure: go.Figure, box: BoundingBox | None, margin: int = 4) -> go.Figure:
     """Show only a bounding box and `margin` pixels around it."""
     if box is not None:
         figure.update_xaxes(range=[box.left - margin - 0.5, box.right + margin + 0.5])
         figure.update_yaxes(range=[box.bottom + margin + 0.5, box.top - margin - 0.5])
     return figure
+
+
+def _colour_bar(unit: str) -> dict:
+    return {
+        "orientation": "h",
+        "y": 0,
+        "yanchor": "top",
+        "thickness": 10,
+        "len": 0.9,
+        "outlinewidth": 0,
+        "tickfont": {"color": _NEUTRAL},
+        "title": {"text": unit, "side": "bottom", "font": {"size": 12, "color": _NEUTRAL}},
+        "nticks": 5,
+    }
 
 
 def _framed(figure: go.Figure, shape: tuple[int, ...], revision: str, margin: int, below: int) -> go.Figure:

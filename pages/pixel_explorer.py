@@ -15,6 +15,7 @@ from core.target import Space, Target
 from widgets.downloads import attribution_downloads
 from widgets.header import page_header
 from widgets.large_images import agree_to_size
+from widgets.navigation import through_the_app
 from widgets.pixel_picker import pixel_picker, take_click
 from widgets.pixel_state import pixel_inputs, set_pixel, settle_pixel
 from widgets.results import results
@@ -32,6 +33,7 @@ NO_BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"
 
 
 def main() -> None:
+    through_the_app()
     page_header("Why this pixel?", "Click a pixel of the image: its gradient map shows what the network looked at.")
     with told_plainly():
         with st.sidebar:

@@ -43,7 +43,7 @@ def test_failed_write_leaves_what_was_there(attribution, tmp_path, monkeypatch):
     monkeypatch.setattr("os.replace", fail)
     with pytest.raises(OSError, match="no space"):
         attribution.save(tmp_path)
-    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if not p.name.startswith(".")} == before
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_magnitude_and_signed_map_over_channels(attribution):

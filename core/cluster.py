@@ -1,0 +1,224 @@
+"""Jacobians of many images, in this process or on many machines with Dask.
+
+A task is a block of passes of one image. It is named by its store and its number alone: image, plan and target lie in
+the store, and the network is shipped once to each worker. Workers write straight to the stores, each block to chunks of
+its own, so stores must lie on a disk that every worker sees. A worker that dies costs the blocks it was computing:
+Dask hands them to another, and what is on disk stays.
+"""
+
+import copy
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from core.errors import UserError
+from core.jacobian.encoding import StoredType
+from core.jacobian.engine import (
+    Progress,
+    compute_block,
+    compute_blocks,
+    missing_blocks,
+    open_or_create,
+    store_runner,
+    write_block,
+)
+from core.jacobian.passes import PassRunner
+from core.jacobian.preparation import Request
+from core.jacobian.result import Jacobian
+from core.jacobian.store import JacobianStore
+from core.segmenter import Image, Segmenter
+from core.target import Space
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_RETRIES = 3
+
+ImageProgress = Callable[[Path, Progress], None]
+"""Called with the store that went on and how far it is."""
+
+
+@dataclass(frozen=True)
+class ShippedSegmenter:
+    """A segmenter without what cannot leave its process (device and lock)."""
+
+    module: nn.Module
+    arguments: dict[str, Any]
+    device: str
+
+    @classmethod
+    def of(cls, segmenter: Segmenter) -> "ShippedSegmenter":
+        """Of a segmenter; its weights are copied to the main memory."""
+        arguments = {
+            "class_names": segmenter.class_names,
+            "in_channels": segmenter.in_channels,
+            "mean": segmenter.mean,
+            "std": segmenter.std,
+            "output": segmenter.output,
+            "size_multiple": segmenter.size_multiple,
+            "name": segmenter.name,
+        }
+        module = segmenter.module
+        if segmenter.device.type != "cpu":
+            module = copy.deepcopy(module).cpu()
+        return cls(module, arguments, segmenter.device.type)
+
+    def unpack(self) -> Segmenter:
+        """The segmenter, on a GPU if it came from one and there is one here."""
+        on_gpu = self.device == "cuda" and torch.cuda.is_available()
+        return Segmenter(self.module, device="cuda" if on_gpu else "cpu", **self.arguments)
+
+
+def jacobians(
+    segmenter: Segmenter,
+    images: Mapping[str | Path, Image],
+    class_index: int = 1,
+    space: Space = "probability",
+    stride: int = 1,
+    *,
+    dtype: StoredType = "float32",
+    keep_rows: bool = True,
+    batch_size: int | None = None,
+    scheduler: "str | Client | None" = None,
+    progress: ImageProgress | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> list[Jacobian]:
+    """The Jacobians of many images, each in a store of its own; finished parts of earlier runs are kept.
+
+    Args:
+        segmenter: The network.
+        images: The path of each store and its image (C, H, W).
+        class_index: As in `core.jacobian.jacobian`; likewise the rest up to `batch_size`.
+        space: See there.
+        stride: See there.
+        dtype: See there.
+        keep_rows: See there.
+        batch_size: See there.
+        scheduler: Address of a Dask scheduler such as "tcp://host:8786", or a Dask client; None computes in this
+            process without Dask.
+        progress: Called with a store's path and its progress.
+        cancel: Asked now and then; True stops the run and returns what is finished.
+
+    Raises:
+        UserError: As `core.jacobian.jacobian`; or the scheduler does not answer.
+    """
+    stores: list[JacobianStore] = []
+    for path, image in images.items():
+        if cancel is not None and cancel():
+            break
+        request = Request.check(segmenter, image, class_index, space, stride, dtype=dtype, keep_rows=keep_rows)
+        stores.append(open_or_create(segmenter, request, Path(path), batch_size))
+    if scheduler is None:
+        for store in stores:
+            if cancel is not None and cancel():
+                break
+            report = None if progress is None else _for_store(progress, store.path)
+            compute_blocks(segmenter, store, missing_blocks(store), progress=report, cancel=cancel)
+    else:
+        with _client(scheduler) as client:
+            _distribute(client, segmenter, stores, progress, cancel)
+    return [Jacobian(store.path, segmenter) for store in stores]
+
+
+def _for_store(progress: ImageProgress, path: Path) -> Callable[[Progress], None]:
+    return lambda so_far: progress(path, so_far)
+
+
+@contextmanager
+def _client(scheduler: "str | Client") -> "Iterator[Client]":
+    from distributed import Client  # noqa: PLC0415 - it takes a second, and only runs on many machines need it
+
+    if isinstance(scheduler, Client):
+        yield scheduler
+        return
+    try:
+        client = Client(scheduler, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise UserError(f"No Dask scheduler answers at {scheduler}; start one with `dask scheduler`.") from error
+    with client:
+        yield client
+
+
+def _distribute(
+    client: "Client",
+    segmenter: Segmenter,
+    stores: Sequence[JacobianStore],
+    progress: ImageProgress | None,
+    cancel: Callable[[], bool] | None,
+) -> None:
+    from distributed import as_completed  # noqa: PLC0415 - see `_client`
+
+    plugin = _network_plugin(segmenter)
+    client.register_plugin(plugin)
+    started = time.perf_counter()
+    results = {store.path: Jacobian(store.path, segmenter) for store in stores}
+    done = dict.fromkeys(results, 0)
+    tasks = {
+        client.submit(
+            _compute_on_worker, str(store.path.absolute()), block, plugin.name, retries=_RETRIES, pure=False
+        ): (store, block)
+        for store in stores
+        for block in missing_blocks(store)
+    }
+    try:
+        for task in as_completed(tasks):
+            task.result()
+            store, block = tasks[task]
+            done[store.path] += len(store.passes_of(block))
+            if progress is not None:
+                progress(store.path, _progress_of(results[store.path], done[store.path], started))
+            if cancel is not None and cancel():
+                break
+    finally:
+        client.cancel(list(tasks))
+        client.unregister_worker_plugin(plugin.name)
+
+
+def _progress_of(jacobian: Jacobian, done: int, started: float) -> Progress:
+    seconds = time.perf_counter() - started
+    passes = round(jacobian.fraction * jacobian.num_passes)
+    return Progress(passes, jacobian.num_passes, seconds, seconds / done * (jacobian.num_passes - passes), jacobian)
+
+
+def _network_plugin(segmenter: Segmenter) -> Any:
+    """Ships the network once to every worker, also to those that join or come back later."""
+    from distributed import WorkerPlugin  # noqa: PLC0415 - see `_client`
+
+    class Network(WorkerPlugin):
+        name = f"whypixel-{uuid.uuid4().hex}"
+
+        def __init__(self, shipped: ShippedSegmenter) -> None:
+            self._shipped = shipped
+            self.segmenter: Segmenter | None = None
+            self.runner: tuple[str, JacobianStore, PassRunner] | None = None
+
+        def setup(self, worker: Any) -> None:
+            # Dask says how many threads the worker may use; torch would take every core of the machine.
+            torch.set_num_threads(worker.state.nthreads)
+            self.segmenter = self._shipped.unpack()
+
+        def runner_for(self, path: str) -> tuple[JacobianStore, PassRunner]:
+            """The runner of a store, kept until a block of another store comes: it holds the forward graph."""
+            assert self.segmenter is not None  # noqa: S101 - Dask calls setup first
+            if self.runner is None or self.runner[0] != path:
+                store = JacobianStore(path)
+                self.runner = (path, store, store_runner(self.segmenter, store))
+            return self.runner[1], self.runner[2]
+
+    return Network(ShippedSegmenter.of(segmenter))
+
+
+def _compute_on_worker(path: str, block: int, plugin_name: str) -> None:
+    from distributed import get_worker  # noqa: PLC0415 - see `_client`
+
+    network: Any = get_worker().plugins[plugin_name]
+    with network.segmenter.lock:
+        store, runner = network.runner_for(path)
+        write_block(store, block, compute_block(runner, store, block))

@@ -1,0 +1,255 @@
+"""Running a Jacobian block by block: from nothing, or on from where a run stopped."""
+
+import errno
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from core.errors import UserError
+from core.jacobian.effective import add_centred
+from core.jacobian.encoding import StoredType, encode
+from core.jacobian.layout import centred_shape, check_free_disk, disk_bytes
+from core.jacobian.passes import PassRunner
+from core.jacobian.preparation import Request, prepare
+from core.jacobian.result import Jacobian
+from core.jacobian.store import BlockResult, JacobianStore
+from core.jacobian.summaries import NUM_BINS, NUM_OCTAVES, STATISTICS, magnitude, summarise
+from core.segmenter import Image, Segmenter
+from core.target import Space
+
+_SECONDS_BETWEEN_REPORTS = 0.5
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        passes: Done, those of earlier runs included.
+        total: Passes of the whole Jacobian.
+        seconds: Since this run began.
+        seconds_left: At the pace so far; NaN before the first pass.
+        jacobian: The Jacobian so far. Its maps cover the whole image, coarse to fine, NaN where nothing is known yet.
+    """
+
+    passes: int
+    total: int
+    seconds: float
+    seconds_left: float
+    jacobian: Jacobian
+
+    @property
+    def fraction(self) -> float:
+        """Of the passes, done: 0 to 1."""
+        return self.passes / self.total
+
+
+def jacobian(
+    segmenter: Segmenter,
+    image: Image,
+    class_index: int = 1,
+    space: Space = "probability",
+    out: str | Path = "run.zarr",
+    stride: int = 1,
+    *,
+    region: np.ndarray | None = None,
+    dtype: StoredType = "float32",
+    keep_rows: bool = True,
+    batch_size: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Jacobian:
+    """The Jacobian of one class's score map with respect to the image, on disk.
+
+    Row (row, column) holds ∂score(row, column) / ∂image. Output pixels whose structural supports do not meet share a
+    backward pass (Curtis, Powell & Reid 1974), so the cost follows the receptive field and not the image: it equals
+    the row-by-row computation to float rounding. The passes run coarse to fine. A run that was stopped, by `cancel` or
+    by anything else, goes on where it was when it is called again with the same arguments.
+
+    Args:
+        segmenter: The network.
+        image: (C, H, W) in [0, 1].
+        class_index: The class whose scores are differentiated.
+        space: Their score space; rows are in its unit per unit of image intensity.
+        out: The store, a folder.
+        stride: Every how many output rows and columns one is computed.
+        region: Bool (H, W), the output pixels wanted; None for all.
+        dtype: How rows are stored: "float32" exactly; "float16" and "uint8" with a scale and an error bound a row.
+        keep_rows: Whether to keep the rows; False keeps summaries only, from which the threshold maps come.
+        batch_size: Passes at once; None finds the fastest.
+        progress: Called after every block of passes and about twice a second.
+        cancel: Asked between passes; True stops the run and returns what is finished.
+
+    Raises:
+        UserError: Arguments that do not fit the network or the image, a store of another Jacobian, or too little disk
+            space or memory.
+    """
+    request = Request.check(
+        segmenter, image, class_index, space, stride, region=region, dtype=dtype, keep_rows=keep_rows
+    )
+    store = open_or_create(segmenter, request, Path(out), batch_size)
+    compute_blocks(segmenter, store, missing_blocks(store), progress=progress, cancel=cancel)
+    return Jacobian(store.path, segmenter)
+
+
+def open_or_create(segmenter: Segmenter, request: Request, path: Path, batch_size: int | None = None) -> JacobianStore:
+    """The store to compute into: the one at `path` if it is of this very Jacobian, else a new one.
+
+    Raises:
+        UserError: Something else is at `path`, or the rows will not fit on the disk.
+    """
+    if path.exists():
+        store = JacobianStore(path)
+        difference = store.manifest.difference(request.identity(segmenter))
+        if difference:
+            raise UserError(
+                f"{path} holds another Jacobian ({difference} differ); choose another name, or delete it first."
+            )
+        _check_disk(store)
+        return store
+    preparation = prepare(segmenter, request, batch_size)
+    manifest = preparation.manifest
+    check_free_disk(path, disk_bytes(preparation.plan, manifest.channels, manifest.dtype, keep_rows=manifest.keep_rows))
+    return JacobianStore.create(path, manifest, preparation.plan, request.image, preparation.labels)
+
+
+def missing_blocks(store: JacobianStore) -> list[int]:
+    """Blocks that are not finished, in the order to run them."""
+    finished = store.finished()
+    return [block for block in range(store.num_blocks) if block not in finished]
+
+
+def compute_blocks(
+    segmenter: Segmenter,
+    store: JacobianStore,
+    blocks: Iterable[int],
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> None:
+    """Compute blocks of passes and write them to their store; blocks cut short by `cancel` are not written.
+
+    Raises:
+        UserError: The store is of another network, the disk is full, or memory ran out.
+    """
+    runner = store_runner(segmenter, store)
+    report = _Reporter(store, segmenter, progress)
+    for block in blocks:
+        result = _compute_block(runner, store, block, report, cancel)
+        if result is None:
+            return
+        write_block(store, block, result)
+        report.block_finished()
+
+
+def store_runner(segmenter: Segmenter, store: JacobianStore) -> PassRunner:
+    """Runs the passes of a store.
+
+    Raises:
+        UserError: The store is of another network.
+    """
+    manifest = store.manifest
+    if manifest.weights_hash != segmenter.weights_hash:
+        raise UserError(f"{store.path} was made with other weights ({manifest.model}); load those to go on.")
+    return PassRunner(segmenter, store.image, manifest.class_index, manifest.space, manifest.batch_size)
+
+
+def compute_block(runner: PassRunner, store: JacobianStore, block: int) -> BlockResult:
+    """Run the passes of one block."""
+    result = _compute_block(runner, store, block, None, None)
+    assert result is not None  # noqa: S101 - only a cancelled block has no result
+    return result
+
+
+def write_block(store: JacobianStore, block: int, result: BlockResult) -> None:
+    """Write a block to its store.
+
+    Raises:
+        UserError: The disk is full.
+    """
+    try:
+        store.write(block, result)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        done = len(store.finished()) / store.num_blocks
+        raise UserError(
+            f"The disk is full with {done:.0%} of {store.path} done; free some space and start again: what is done is "
+            "kept."
+        ) from error
+
+
+def _compute_block(
+    runner: PassRunner,
+    store: JacobianStore,
+    block: int,
+    report: "_Reporter | None",
+    cancel: Callable[[], bool] | None,
+) -> BlockResult | None:
+    """None if cancelled."""
+    plan, manifest = store.plan, store.manifest
+    passes = store.passes_of(block)
+    rows = np.empty((len(passes), manifest.channels, *plan.size), manifest.dtype) if manifest.keep_rows else None
+    statistics = np.full((len(passes), plan.slots, len(STATISTICS)), np.nan, np.float32)
+    histogram = np.zeros((len(passes), plan.slots, NUM_BINS), np.int32)
+    boxes = np.zeros((len(passes), plan.slots, NUM_OCTAVES, 4), np.int32)
+    centred = np.zeros(centred_shape(plan)) if store.is_sampled(block) else None
+    for start in range(passes.start, passes.stop, manifest.batch_size):
+        if cancel is not None and cancel():
+            return None
+        batch = range(start, min(start + manifest.batch_size, passes.stop))
+        gradients = runner(np.stack([plan.outputs(index) for index in batch]))
+        for index, gradient in zip(batch, gradients, strict=True):
+            windows = store.windows[index]
+            summary = summarise(windows, gradient, store.bins)
+            place = index - passes.start
+            if rows is not None:
+                rows[place] = encode(gradient, windows, summary.statistics, manifest.dtype)
+            summary.statistics[~windows.selected] = np.nan
+            pixels = windows.selected.size
+            statistics[place, :pixels] = summary.statistics.reshape(pixels, -1)
+            histogram[place, :pixels] = summary.histogram.reshape(pixels, -1)
+            boxes[place, :pixels] = summary.boxes.reshape(pixels, NUM_OCTAVES, 4)
+            if centred is not None:
+                add_centred(centred, windows, magnitude(gradient), plan)
+        if report is not None:
+            report.passes_done(len(batch))
+    return BlockResult(rows, statistics, histogram, boxes, centred)
+
+
+def _check_disk(store: JacobianStore) -> None:
+    manifest = store.manifest
+    total = disk_bytes(store.plan, manifest.channels, manifest.dtype, keep_rows=manifest.keep_rows)
+    check_free_disk(store.path, total * len(missing_blocks(store)) // store.num_blocks)
+
+
+class _Reporter:
+    """Calls the progress callback, seldom enough to cost nothing."""
+
+    def __init__(self, store: JacobianStore, segmenter: Segmenter, progress: Callable[[Progress], None] | None) -> None:
+        self._progress = progress
+        self._started = self._reported = time.perf_counter()
+        self._total = len(store.plan)
+        self._before = sum(len(store.passes_of(block)) for block in store.finished())
+        self._done = 0
+        self._jacobian = Jacobian(store.path, segmenter) if progress is not None else None
+
+    def passes_done(self, number: int) -> None:
+        self._done += number
+        if time.perf_counter() - self._reported >= _SECONDS_BETWEEN_REPORTS:
+            self._report()
+
+    def block_finished(self) -> None:
+        self._report()
+
+    def _report(self) -> None:
+        if self._progress is None or self._jacobian is None:
+            return
+        self._reported = time.perf_counter()
+        seconds = self._reported - self._started
+        passes = self._before + self._done
+        seconds_left = seconds / self._done * (self._total - passes) if self._done else float("nan")
+        self._progress(Progress(passes, self._total, seconds, seconds_left, self._jacobian))

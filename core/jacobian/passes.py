@@ -1,0 +1,166 @@
+"""Backward passes: vector-Jacobian products of one image, several at once where that is faster."""
+
+import contextlib
+import time
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]  # it ships no types
+import torch
+from torch import Tensor
+
+from core.errors import UserError, is_out_of_memory
+from core.segmenter import Segmenter
+from core.target import Space, class_scores
+
+_MOST_PIXELS_AT_ONCE_ON_CPU = 2**16
+"""Above, a single pass on a CPU runs near its arithmetic peak already."""
+_MOST_PASSES_AT_ONCE = 1024
+_WORTHWHILE = 0.93
+_REPETITIONS = 3
+
+
+class PassRunner:
+    """Gradients of weighted sums of one image's scores, with one forward graph kept for all passes.
+
+    The image is repeated along the batch, so that every entry of the batch is a pass of its own. That needs nothing of
+    the network's operations but that they do not mix images, and costs the memory of one graph a pass. Where memory
+    runs out, the batch is halved and the pass repeated.
+
+    Args:
+        segmenter: The network.
+        image: Float32 (C, H, W).
+        class_index: The class of the scores.
+        space: The score space.
+        batch_size: Passes run at once.
+    """
+
+    def __init__(
+        self, segmenter: Segmenter, image: np.ndarray, class_index: int, space: Space, batch_size: int = 1
+    ) -> None:
+        self._segmenter = segmenter
+        self._image = torch.from_numpy(np.ascontiguousarray(image)).to(segmenter.device)
+        self._class_index = class_index
+        self._space = space
+        self.batch_size = batch_size
+        self._graph: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, outputs: np.ndarray) -> np.ndarray:
+        """Gradient images (M, C, H, W) of Σ outputs · scores for each of the outputs (M, H, W).
+
+        Raises:
+            UserError: A single pass does not fit into memory.
+        """
+        done: list[np.ndarray] = []
+        start = 0
+        while start < len(outputs):
+            batch = outputs[start : start + self.batch_size]
+            try:
+                done.append(self._run(torch.from_numpy(batch)))
+                start += len(batch)
+            except RuntimeError as error:
+                self._halve(error)
+        return done[0] if len(done) == 1 else np.concatenate(done)
+
+    def _run(self, outputs: Tensor) -> np.ndarray:
+        with torch.enable_grad(), exact_arithmetic(self._segmenter.device):
+            if self._graph is None:
+                self._graph = self._forward()
+            images, scores = self._graph
+            weights = outputs.to(scores.device)
+            if len(weights) < len(scores):
+                weights = torch.cat((weights, weights.new_zeros(len(scores) - len(weights), *weights.shape[1:])))
+            (gradients,) = torch.autograd.grad(scores, images, weights, retain_graph=True)
+        return gradients[: len(outputs)].cpu().numpy()
+
+    def _forward(self) -> tuple[Tensor, Tensor]:
+        images = self._image.expand(self.batch_size, -1, -1, -1).clone().requires_grad_()
+        with self._segmenter.lock:
+            logits = self._segmenter.unchecked_logits(images)
+        return images, class_scores(logits, self._class_index, self._space)
+
+    def _halve(self, error: RuntimeError) -> None:
+        if not is_out_of_memory(error):
+            raise error
+        self._graph = None
+        if self.batch_size == 1:
+            raise UserError(
+                "Memory ran out in a single backward pass; crop the image, free some memory or take a smaller network."
+            ) from error
+        self.batch_size //= 2
+        if self._image.is_cuda:
+            torch.cuda.empty_cache()
+
+
+def exact_arithmetic(device: torch.device) -> contextlib.AbstractContextManager:
+    """Float32 throughout on a GPU: without it cuDNN rounds the factors of every product to 10 bits (TF32)."""
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+def graph_bytes(segmenter: Segmenter, image: np.ndarray) -> int:
+    """Memory that one forward graph of the image keeps for its backward passes, the weights left out."""
+    weights = {tensor.untyped_storage().data_ptr() for tensor in segmenter.module.state_dict().values()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.enable_grad(), segmenter.lock, torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
+        images = torch.from_numpy(np.ascontiguousarray(image[None])).to(segmenter.device).requires_grad_()
+        logits = segmenter.unchecked_logits(images)
+    return sum(kept.values()) + 4 * logits.numel()
+
+
+def fastest_batch_size(
+    segmenter: Segmenter,
+    image: np.ndarray,
+    class_index: int,
+    space: Space,
+    graph_size: int,
+    only: int | None = None,
+) -> tuple[int, float]:
+    """The number of passes at once that takes the least time a pass, and that time in seconds.
+
+    Args:
+        segmenter: The network.
+        image: Float32 (C, H, W).
+        class_index: The class of the scores.
+        space: The score space.
+        graph_size: Bytes of one graph. Sizes that would take more than half of the free memory are not tried.
+        only: The one size to time; None tries several.
+    """
+    height, width = image.shape[1:]
+    on_gpu = segmenter.device.type == "cuda"
+    free = torch.cuda.mem_get_info(segmenter.device)[0] if on_gpu else psutil.virtual_memory().available
+    largest = _MOST_PASSES_AT_ONCE if on_gpu else max(1, _MOST_PIXELS_AT_ONCE_ON_CPU // (height * width))
+    largest = min(largest, max(1, free // 2 // graph_size))
+    outputs = np.zeros((1, height, width), np.float32)
+    outputs[0, height // 2, width // 2] = 1.0
+    best_size, best_seconds = 1, float("inf")
+    if only is not None:
+        runner = PassRunner(segmenter, image, class_index, space, only)
+        seconds = _seconds_a_pass(runner, np.repeat(outputs, only, axis=0))
+        return runner.batch_size, seconds
+    size = 1
+    while size <= largest:
+        runner = PassRunner(segmenter, image, class_index, space, size)
+        seconds = _seconds_a_pass(runner, np.repeat(outputs, size, axis=0))
+        if runner.batch_size < size or seconds > _WORTHWHILE * best_seconds:
+            break
+        best_size, best_seconds = size, seconds
+        size *= 4 if on_gpu else 2
+    return best_size, best_seconds
+
+
+def _seconds_a_pass(runner: PassRunner, outputs: np.ndarray) -> float:
+    runner(outputs)
+    seconds = []
+    for _ in range(_REPETITIONS):
+        started = time.perf_counter()
+        runner(outputs)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds) / len(outputs)

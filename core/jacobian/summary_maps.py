@@ -1,0 +1,65 @@
+"""Summaries of a store as maps over the output pixels, read when first asked for and kept up with a run."""
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from core.jacobian.store import JacobianStore
+from core.jacobian.summaries import STATISTICS
+
+_ARRAYS = ("statistics", "histogram", "boxes")
+_MANY = 0.25
+"""Of the blocks: above this, reading whole arrays at once is faster than block by block."""
+
+
+class SummaryMaps:
+    """The summaries of the blocks finished so far. Threads may share one.
+
+    Args:
+        store: The store.
+    """
+
+    def __init__(self, store: JacobianStore) -> None:
+        self._store = store
+        self._lock = threading.RLock()
+        self._loaded: dict[str, set[int]] = {name: set() for name in _ARRAYS}
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def statistic(self, name: str) -> np.ndarray:
+        """One of `STATISTICS`, float32 (H, W); NaN where no row is computed."""
+        index = STATISTICS.index(name)
+        return self.gather("statistics", lambda values: values[..., index], np.nan)
+
+    @property
+    def computed(self) -> np.ndarray:
+        """Bool (H, W): where a row is computed."""
+        return ~np.isnan(self.statistic("maximum"))
+
+    def gather(self, name: str, reduce: Callable[[np.ndarray], np.ndarray], empty: float) -> np.ndarray:
+        """An array of summaries (passes, slots, …), reduced to (passes, slots, …), as a map (H, W, …)."""
+        with self._lock:
+            self._load(name)
+            reduced = reduce(self._arrays[name])
+            plan = self._store.plan
+            values = reduced[plan.pass_of_pixel, plan.slot_of_pixel]
+            values[~self._is_loaded(name)] = empty
+            return values
+
+    def _is_loaded(self, name: str) -> np.ndarray:
+        """Bool (H, W): the output pixels whose block is loaded."""
+        blocks = np.zeros(self._store.num_blocks + 1, dtype=bool)
+        blocks[list(self._loaded[name])] = True
+        passes = self._store.plan.pass_of_pixel
+        return blocks[np.where(passes < 0, -1, passes // self._store.manifest.passes_per_block)]
+
+    def _load(self, name: str) -> None:
+        new = self._store.finished() - self._loaded[name]
+        if name not in self._arrays or len(new) > _MANY * self._store.num_blocks:
+            self._arrays[name] = self._store.read(name)
+        else:
+            for block in new:
+                passes = self._store.passes_of(block)
+                span = slice(passes.start, passes.stop)
+                self._arrays[name][span] = self._store.read(name, span)
+        self._loaded[name] |= new

@@ -1,0 +1,230 @@
+"""The Jacobian page without a browser: what it shows is what the library says."""
+
+import io
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from core import Segmenter, Target, load_segmenter, read_image
+from core.attribution import gradient
+from core.attribution.result import image_hash
+from core.evaluation.footprint import footprint
+from core.jacobian import Jacobian, estimate, jacobian
+from core.jacobian.archive import write_archive
+from widgets.jacobian_job import Jobs, Run, State
+from widgets.sources import PickedImage
+
+ROOT = Path(__file__).resolve().parents[2]
+NOT_SQUARE = ROOT / "sample_data" / "formats" / "images" / "not_square.tiff"
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return load_segmenter("vessmap", "cpu")
+
+
+@pytest.fixture(scope="module")
+def image():
+    return read_image(NOT_SQUARE)[:, 50:82, 80:128]
+
+
+@pytest.fixture(scope="module")
+def store(segmenter, image, tmp_path_factory):
+    return jacobian(segmenter, image, out=tmp_path_factory.mktemp("stores") / "small.zarr", stride=8)
+
+
+def png(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.round(image[0] * 255).astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def open_page(image: np.ndarray, **query: str) -> AppTest:
+    page = AppTest.from_file(str(ROOT / "pages" / "jacobian.py"), default_timeout=120)
+    for name, value in ({"image": "Upload…"} | query).items():
+        page.query_params[name] = value
+    page.run()
+    uploader(page, "Image file").set_value(("small.png", png(image), "image/png"))
+    return page.run()
+
+
+def uploader(page: AppTest, label: str):
+    return next(found for found in page.file_uploader if found.label == label)
+
+
+def numbers(page: AppTest) -> dict[str, str]:
+    assert not page.exception
+    assert not page.error
+    return {metric.label: metric.value for metric in page.metric}
+
+
+def captions(page: AppTest) -> str:
+    return " ".join(caption.value for caption in page.caption)
+
+
+def wait(page: AppTest, text: str, seconds: float = 100) -> None:
+    deadline = time.monotonic() + seconds
+    while text not in captions(page) and not page.error:
+        assert time.monotonic() < deadline, captions(page)
+        time.sleep(0.3)
+        page.run()
+
+
+def check_row(page: AppTest, attribution, threshold: float) -> None:
+    found = numbers(page)
+    remaining = footprint(attribution.magnitude(), threshold=threshold)
+    assert found["Maximum"] == f"{attribution.magnitude().max():.4g}"
+    assert found["Threshold"] == f"{threshold:.4g}"
+    assert found["Pixels above"] == f"{remaining.count:,}"
+    assert found["Box area"] == (f"{remaining.box.area:,} px" if remaining.box else "0 px")
+    assert found["Fulfilment"] == (f"{100 * remaining.fulfilment:.1f} %" if remaining.box else "none")
+
+
+def test_arrival_shows_the_estimate_and_starts_nothing(segmenter, image, tmp_path):
+    page = open_page(image)
+    page.text_input(key="folder").set_value(str(tmp_path)).run()
+    wait(page, "The others would take about")
+    found = numbers(page)
+    expected = estimate(segmenter, image, stride=8, out=tmp_path / "x.zarr")
+    assert found["Output pixels"] == f"{expected.pixels:,}" == "24"
+    assert found["Backward passes"] == f"{expected.passes:,}"
+    assert found["Fewer passes"] == f"{expected.speedup:.1f} ×"
+    assert found["Disk, at most"] == f"{expected.disk_bytes / 1e3:.1f} kB"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, store, tmp_path):
+    pixel = tuple(map(int, np.unravel_index(np.nanargmax(store.statistic("maximum")), image.shape[1:])))
+    page = open_page(image, row=str(pixel[0]), column=str(pixel[1]))
+    page.text_input(key="folder").set_value(str(tmp_path)).run()
+    page.button(key="run").click().run()
+    wait(page, "Complete: all")
+    (path,) = tmp_path.iterdir()
+    assert str(path) in captions(page)
+    result = Jacobian(path)
+    attribution = gradient(segmenter, image, Target.pixel(*pixel))
+    threshold = result.threshold(0.01, source="histogram")
+    check_row(page, attribution, threshold)
+    assert "read from the store" in page.markdown[0].value + page.markdown[1].value
+    counts = result.threshold_map(0.01, source="histogram")
+    assert numbers(page)["Pixels above"] == f"{int(counts[pixel]):,}"
+    assert counts[pixel] > 0
+
+    page.select_slider(key="threshold").set_value(0.1).run()
+    check_row(page, attribution, result.threshold(0.1, source="histogram"))
+    page.toggle(key="exact").set_value(True).run()
+    check_row(page, attribution, result.threshold(0.1, source="rows"))
+
+    again = open_page(image, row="3", column="5")
+    again.text_input(key="folder").set_value(str(tmp_path)).run()
+    assert "Complete: all" in captions(again), "a finished store is opened at once"
+    check_row(again, gradient(segmenter, image, Target.pixel(3, 5)), threshold)
+
+
+@pytest.mark.parametrize("panel", ["Boxes", "Vessels", "Store and downloads"])
+def test_every_panel_of_an_opened_store_draws(store, image, panel):
+    page = open_page(image, origin="Open a store", panel=panel, row="8", column="8")
+    page.text_input(key="store_path").set_value(str(store.path)).run()
+    found = numbers(page)
+    assert found["Maximum"] == f"{np.abs(store.row(8, 8)).max():.4g}"
+    assert "It is of small.png" in captions(page)
+    if panel == "Vessels":
+        assert any("Spearman" in markdown.value for markdown in page.markdown)
+    if panel == "Store and downloads":
+        assert any(str(store.path) in markdown.value for markdown in page.markdown)
+
+
+def test_a_store_of_another_image_brings_its_own(store, image):
+    page = open_page(image[:, :, ::-1], origin="Open a store", row="8", column="8")
+    page.text_input(key="store_path").set_value(str(store.path)).run()
+    assert numbers(page)["Maximum"] == f"{np.abs(store.row(8, 8)).max():.4g}"
+    assert "the store's own" in captions(page)
+
+
+def test_a_store_of_another_model_is_refused_in_one_sentence(image, tmp_path):
+    other = Segmenter(torch.nn.Conv2d(1, 2, 3, padding=1), in_channels=1)
+    path = jacobian(other, image, out=tmp_path / "other.zarr", stride=8).path
+    page = open_page(image, origin="Open a store")
+    page.text_input(key="store_path").set_value(str(path)).run()
+    assert not page.exception
+    assert "is the Jacobian of other weights" in page.error[0].value
+
+
+@pytest.mark.parametrize("path", ["/nowhere/x.zarr", str(NOT_SQUARE), str(ROOT / "core")])
+def test_a_path_without_a_store_gets_one_sentence(image, path):
+    page = open_page(image, origin="Open a store")
+    page.text_input(key="store_path").set_value(path).run()
+    assert not page.exception
+    assert len(page.error) == 1
+
+
+def test_an_archive_is_imported_and_an_evil_one_is_not(store, image, tmp_path):
+    folder = tmp_path / "stores"
+    page = open_page(image, origin="Open a store", row="8", column="8")
+    page.text_input(key="folder").set_value(str(folder)).run()
+    buffer = io.BytesIO()
+    write_archive(store.path, buffer)
+    uploader(page, "Import a store (.zip)").set_value(("store.zip", buffer.getvalue(), "application/zip"))
+    page.run()
+    assert numbers(page)["Maximum"] == f"{np.abs(store.row(8, 8)).max():.4g}"
+    (imported,) = folder.iterdir()
+    assert imported.name.startswith("imported_")
+
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
+        archive.writestr("../evil.zarr/zarr.json", "{}")
+    uploader(page, "Import a store (.zip)").set_value(("store.zip", buffer.getvalue(), "application/zip"))
+    page.run()
+    assert "leads out of its folder" in page.error[0].value
+    assert [entry.name for entry in tmp_path.iterdir()] == ["stores"]
+
+
+def states(jobs: Jobs, run: Run, until: State) -> Iterator[State]:
+    deadline = time.monotonic() + 60
+    while (state := jobs.find(run.path).state) != until:
+        assert time.monotonic() < deadline, state
+        yield state
+        time.sleep(0.01)
+
+
+def test_a_cancelled_job_keeps_what_is_done_and_goes_on_from_there(image, tmp_path):
+    torch.manual_seed(0)
+    segmenter = Segmenter(torch.nn.Conv2d(1, 2, 17, padding=8), in_channels=1)
+    picked = PickedImage(image, None, "small.png", (), image_hash(image))
+    run = Run(segmenter, picked, 1, "logit", 1, "float32", tmp_path)
+    jobs = Jobs()
+    jobs.start(run)
+    job = jobs.find(run.path)
+    for _ in states(jobs, run, until="running"):
+        pass
+    job.cancel()
+    for state in states(jobs, run, until="cancelled"):
+        assert state in {"running", "cancelling"}
+    done = Jacobian(run.path).fraction
+    assert 0 < done < 1
+    jobs.start(run)
+    assert jobs.find(run.path) is not job
+    for _ in states(jobs, run, until="finished"):
+        pass
+    result = jobs.find(run.path).jacobian
+    assert result.complete
+    expected = gradient(segmenter, image, Target.pixel(11, 13, 1, "logit")).values
+    np.testing.assert_allclose(result.row(11, 13), expected, atol=1e-6)
+
+
+def test_a_run_into_a_folder_that_cannot_be_made_fails_with_a_sentence(image, tmp_path):
+    (tmp_path / "file").write_text("")
+    segmenter = Segmenter(torch.nn.Conv2d(1, 2, 3, padding=1), in_channels=1)
+    picked = PickedImage(image, None, "small.png", (), image_hash(image))
+    run = Run(segmenter, picked, 1, "logit", 8, "float32", tmp_path / "file" / "stores")
+    jobs = Jobs()
+    jobs.start(run)
+    for _ in states(jobs, run, until="failed"):
+        pass
+    assert "choose another folder" in str(jobs.find(run.path).error)
