@@ -11,6 +11,7 @@ process of its own, so that its peak memory is its own.
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from core.jacobian.preparation import Request
 from core.models import CustomResNet, UNet
 from core.segmenter import Segmenter
 
-_ROUNDS = 5
+_ROUNDS = 7
 _WHOLE_BELOW = 600
 """Cases with fewer passes than this, or pixels of a 64×64 image, are computed whole."""
 
@@ -56,6 +57,11 @@ def seconds_of(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
+
+
+def bytes_in(folder: Path) -> int:
+    """Bytes of the files in a folder."""
+    return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def row_by_row(segmenter: Segmenter, image: np.ndarray, pixels: np.ndarray | None) -> None:
@@ -95,7 +101,9 @@ def measure(network: str, size: int, *, full: bool) -> dict[str, Any]:
         whole = full or len(store.plan) < _WHOLE_BELOW or size <= 64
         blocks = missing_blocks(store)
         rounds = len(blocks) if whole else _ROUNDS
-        chosen = [blocks[i] for i in np.linspace(0, len(blocks) - 1, rounds).round().astype(int)]
+        # The last block may hold a single pass, which tells little of the others.
+        last = len(blocks) - (1 if whole else 2)
+        chosen = [blocks[i] for i in np.linspace(0, last, rounds).round().astype(int)]
 
         def compute(block: int) -> None:
             write_block(store, block, compute_block(runner, store, block))
@@ -114,14 +122,15 @@ def measure(network: str, size: int, *, full: bool) -> dict[str, Any]:
                 one = seconds_of(lambda: row_by_row(segmenter, image, peer_rows[:1]))
                 many = seconds_of(lambda: row_by_row(segmenter, image, peer_rows))
                 rows.append((many - one) / (bare_passes - 1))
-        whole_peer = size <= 64
-        peer_seconds = (
-            seconds_of(lambda: row_by_row(segmenter, image, None)) if whole_peer else np.median(rows) * size * size
-        )
         passes = len(store.plan)
-        pass_seconds = float(np.sum(ours) / len(ours) if whole else np.median(ours))
+        pass_seconds = float(np.mean(ours) if whole else np.median(ours))
         total = preparation + pass_seconds * passes
-        bytes_on_disk = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        # Each round's row is set against the same round's pass: both met the same load of the machine.
+        row_seconds = pass_seconds * float(np.median(np.array(rows) / np.array(ours[: len(rows)])))
+        whole_peer = size <= 64
+        peer_seconds = seconds_of(lambda: row_by_row(segmenter, image, None)) if whole_peer else row_seconds * size**2
+        done = sum(len(store.passes_of(block)) for block in store.finished())
+        on_disk = {name: bytes_in(path / name) * passes / done for name in ("rows", "statistics", "histogram", "boxes")}
         jacobian = Jacobian(path)
         row, column = (int(i) for i in np.argwhere(jacobian.computed)[0])
         return {
@@ -134,9 +143,10 @@ def measure(network: str, size: int, *, full: bool) -> dict[str, Any]:
             "against_bare": float(np.median(np.array(ours[: len(alone)]) / np.array(alone))),
             "total": total,
             "peak_memory": peak,
-            "bytes_on_disk": bytes_on_disk * len(blocks) / len(store.finished()),
-            "peer_total": float(peer_seconds),
-            "ratio": float(peer_seconds) / total,
+            "bytes_on_disk": sum(on_disk.values()),
+            "bytes_of_summaries": sum(on_disk.values()) - on_disk["rows"],
+            "peer_total": peer_seconds,
+            "ratio": peer_seconds / total,
             "theory": size * size / passes,
             "timed": ("whole" if whole else f"{rounds} of {len(blocks)} blocks")
             + (", peer whole" if whole_peer else f", peer {len(rows) * bare_passes} rows"),
@@ -146,7 +156,7 @@ def measure(network: str, size: int, *, full: bool) -> dict[str, Any]:
 
 
 def workers_table(folder: Path) -> None:
-    """Two Dask workers against one, each with one thread, on the same 64×64 image at stride 2."""
+    """Two Dask workers against one, each with one thread, on the same 48×48 image."""
     from distributed import LocalCluster  # noqa: PLC0415 - only this part needs it
 
     segmenter = segmenter_for("CustomResNet")
@@ -155,13 +165,13 @@ def workers_table(folder: Path) -> None:
         with LocalCluster(n_workers=number, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
             address = cluster.scheduler_address
             # The first run makes every worker import torch and receive the network.
-            jacobians(segmenter, {folder / f"first{number}.zarr": image_of(64)}, stride=16, scheduler=address)
+            jacobians(segmenter, {folder / f"first{number}.zarr": image_of(48)}, stride=8, scheduler=address)
             started = time.perf_counter()
             path = folder / f"workers{number}.zarr"
-            jacobians(segmenter, {path: image_of(64)}, stride=2, batch_size=1, scheduler=address)
+            jacobians(segmenter, {path: image_of(48)}, batch_size=1, scheduler=address)
             seconds.append(time.perf_counter() - started)
-    print(f"\nDask, CustomResNet 64×64, 1024 passes: one worker {seconds[0]:.1f} s, two workers {seconds[1]:.1f} s: ")
-    print(f"×{seconds[0] / seconds[1]:.2f} on {torch.get_num_threads()} cores")
+    print(f"\nDask, CustomResNet 48×48, 2304 passes: one worker {seconds[0]:.1f} s, two workers {seconds[1]:.1f} s, ")
+    print(f"×{seconds[0] / seconds[1]:.2f} on {os.cpu_count()} cores (preparation on the client included)")
 
 
 def print_tables(cases: list[dict[str, Any]]) -> None:
@@ -182,8 +192,9 @@ def print_tables(cases: list[dict[str, Any]]) -> None:
     print("to bare: a pass with its summaries and writing / torch.autograd.grad alone, timed in turn")
     for case in cases:
         print(
-            f"{case['network']} {case['size']}: preparation {case['preparation']:.1f} s, a row read "
-            f"{case['row_milliseconds']:.1f} ms, a threshold map from summaries {case['map_seconds']:.2f} s"
+            f"{case['network']} {case['size']}: preparation {case['preparation']:.1f} s, summaries "
+            f"{case['bytes_of_summaries'] / 1e6:.0f} MB, a row read {case['row_milliseconds']:.1f} ms, a threshold map "
+            f"from summaries {case['map_seconds']:.2f} s"
         )
     growth = [case for case in cases if case["network"] == "CustomResNet" and case["size"] >= 128]
     if len(growth) > 1:

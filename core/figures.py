@@ -11,10 +11,15 @@ from core.evaluation.footprint import BoundingBox
 TRANSPARENT = "rgba(0,0,0,0)"
 COLOUR_BAR_HEIGHT = 56
 """CSS pixels that `map_figure` needs below the map."""
+MODE_BAR_HEIGHT = 26
+"""CSS pixels above every picture for Plotly's buttons, which would otherwise take the clicks on its first rows."""
 
 _NEUTRAL = "#7d8794"
 _MARGIN = 8
 """Around every picture, as streamlit-plotly-events leaves around its frame."""
+
+FRAME_HEIGHT = MODE_BAR_HEIGHT + COLOUR_BAR_HEIGHT + 2 * _MARGIN
+"""CSS pixels that a figure with a colour bar, or with as much space below, needs beside its picture."""
 
 
 def picture_figure(picture: np.ndarray, revision: str, margin: int = _MARGIN, below: int = 0) -> go.Figure:
@@ -82,7 +87,7 @@ def scatter_figure(
                          marker={"size": 5}, hovertemplate="%{x:.3~g}: %{y:.4~g}<extra>median</extra>")  # fmt: skip
     axis = {"zeroline": False, "gridcolor": "rgba(125,135,148,0.25)", "color": _NEUTRAL, "automargin": True}
     return go.Figure([dots, through]).update_layout(
-        template="plotly_white",
+        template={},  # a named one is copied into every figure, which costs more than all the rest of it
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         paper_bgcolor=TRANSPARENT,
         plot_bgcolor=TRANSPARENT,
@@ -96,6 +101,7 @@ def add_crosshair(figure: go.Figure, row: int, column: int, shape: tuple[int, ..
     """Mark a pixel of a picture of `shape` by lines through it and a frame around it."""
     line = {"color": SELECTION, "width": 1}
     gap = max(shape[0], shape[1]) / 40
+    marks = []
     for x0, x1, y0, y1 in (
         (-0.5, column - gap, row, row),
         (column + gap, shape[1] - 0.5, row, row),
@@ -103,10 +109,10 @@ def add_crosshair(figure: go.Figure, row: int, column: int, shape: tuple[int, ..
         (column, column, row + gap, shape[0] - 0.5),
     ):
         if x0 <= x1 and y0 <= y1:
-            figure.add_shape(type="line", x0=x0, x1=x1, y0=y0, y1=y1, line=line, opacity=0.75)
-    figure.add_shape(
-        type="rect", x0=column - 0.5, x1=column + 0.5, y0=row - 0.5, y1=row + 0.5, line={**line, "width": 2}
-    )
+            marks.append({"type": "line", "x0": x0, "x1": x1, "y0": y0, "y1": y1, "line": line, "opacity": 0.75})
+    around = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+    marks.append({"type": "rect", **around, "line": {**line, "width": 2}})
+    figure.layout.shapes = (*figure.layout.shapes, *marks)
     return figure
 
 
@@ -165,8 +171,8 @@ def _colour_bar(unit: str) -> dict:
 def _framed(figure: go.Figure, shape: tuple[int, ...], revision: str, margin: int, below: int) -> go.Figure:
     axis = {"visible": False, "showgrid": False, "zeroline": False, "constrain": "domain"}
     figure.update_layout(
-        template="plotly_white",
-        margin={"l": margin, "r": margin, "t": margin, "b": margin + below, "autoexpand": False},
+        template={},  # a named one is copied into every figure, which costs more than all the rest of it
+        margin={"l": margin, "r": margin, "t": margin + MODE_BAR_HEIGHT, "b": margin + below, "autoexpand": False},
         paper_bgcolor=TRANSPARENT,
         plot_bgcolor=TRANSPARENT,
         uirevision=revision,

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.attribution import Attribution, gradient, influence, smoothgrad
 from core.colours import blend, intensity_rgb, labels_over, sequential_rgb, signed_over
 from core.evaluation.footprint import RADII, BoundingBox, Footprint, footprint, share_within
-from core.figures import COLOUR_BAR_HEIGHT, add_box, add_crosshair, map_figure, picture_figure, zoom_to
+from core.figures import COLOUR_BAR_HEIGHT, FRAME_HEIGHT, add_box, add_crosshair, map_figure, picture_figure, zoom_to
 from core.segmenter import Prediction, Segmenter
 from core.target import Space, Target
 from widgets.downloads import attribution_downloads
@@ -192,7 +192,7 @@ def draw_maps(
         zoom_to(figure, extent)
         with panel:
             st.markdown(caption, help="Red raises the score as the pixel brightens, blue lowers it.")
-            st.plotly_chart(figure, height=height + COLOUR_BAR_HEIGHT, theme=None, config=NO_BAR, key=key)
+            st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key=key)
 
 
 def tell(

@@ -12,6 +12,7 @@ from core.errors import UserError
 from core.evaluation.footprint import BoundingBox
 from core.figures import (
     COLOUR_BAR_HEIGHT,
+    FRAME_HEIGHT,
     add_box,
     add_circle,
     add_crosshair,
@@ -50,12 +51,12 @@ def receptive_field_panel(jacobian: Jacobian, image: PickedImage, pixel: tuple[i
     slots = st.columns(3, gap="small")
     with slots[0]:
         st.markdown("**Structural** (dotted box) against **effective** (circles)")
-        st.plotly_chart(figure, height=height + COLOUR_BAR_HEIGHT, theme=None, config=NO_BAR, key="field-map")
+        st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="field-map")
     with slots[1]:
         st.markdown("**Mean |row|**, centred on its pixel")
         mean = decades(effective.mean)
         figure = magnitude_figure(mean, "log₁₀ of the share of the peak", (float(mean.min()), 0.0), "mean-row")
-        st.plotly_chart(figure, height=height + COLOUR_BAR_HEIGHT, theme=None, config=NO_BAR, key="mean-row")
+        st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="mean-row")
     with slots[2]:
         field = jacobian.field
         st.markdown("**How far it reaches**")
@@ -81,7 +82,7 @@ def boxes_panel(jacobian: Jacobian, view: View, pixel: tuple[int, int], height: 
         add_crosshair(figure, *pixel, values.shape)
         with slot:
             st.markdown(f"**{_MEASURES[name]}**")
-            st.plotly_chart(figure, height=height + COLOUR_BAR_HEIGHT, theme=None, config=NO_BAR, key=f"map-{name}")
+            st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key=f"map-{name}")
     if view.source == "histogram":
         st.caption(
             "Boxes and fulfilment are kept at one threshold an octave; the nearest is shown, at most a factor of √2 "

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.attribution import Attribution
 from core.colours import intensity_rgb, signed_over
 from core.evaluation.footprint import RADII, Footprint, footprint, share_within
-from core.figures import COLOUR_BAR_HEIGHT, add_box, add_crosshair, map_figure, picture_figure, zoom_to
+from core.figures import COLOUR_BAR_HEIGHT, FRAME_HEIGHT, add_box, add_crosshair, map_figure, picture_figure, zoom_to
 from core.jacobian import Jacobian
 from core.segmenter import Prediction, Segmenter
 from core.target import Target
@@ -95,7 +95,7 @@ def draw_row(
         zoom_to(figure, extent)
         with panel:
             st.markdown(caption, help="Red raises the score as the pixel brightens, blue lowers it.")
-            st.plotly_chart(figure, height=height + COLOUR_BAR_HEIGHT, theme=None, config=NO_BAR, key=key)
+            st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key=key)
 
 
 def row_numbers(

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit_plotly_events import plotly_events
 
-from core.figures import add_crosshair, picture_figure
+from core.figures import MODE_BAR_HEIGHT, add_crosshair, picture_figure
 
 _STATE = "_pixel_picker"
 
@@ -42,12 +42,12 @@ def pixel_picker(picture: np.ndarray, row: int, column: int, key: str, height: i
         row: Of the crosshair.
         column: Of the crosshair.
         key: Of the component; holds the identity of the image, so that the zoom is kept for this image only.
-        height: Of the frame, in CSS pixels.
+        height: Of the picture, in CSS pixels.
     """
     figure = add_crosshair(picture_figure(picture, revision=key, margin=0), row, column, picture.shape)
     if _curve_number(_picker(key)["taken"], (row, column)):
         figure = go.Figure([go.Scatter(x=[], y=[]), *figure.data], figure.layout)
-    plotly_events(figure, click_event=True, override_height=height, key=key)
+    plotly_events(figure, click_event=True, override_height=height + MODE_BAR_HEIGHT, key=key)
 
 
 def _curve_number(taken: str | None, shown: tuple[int, int]) -> int:

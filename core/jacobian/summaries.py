@@ -95,13 +95,27 @@ class Windows:
         reduced = ufunc.reduceat(values, self._boundaries, axis=axis)
         return reduced[(slice(None),) * axis + (slice(None, None, 2),)]
 
-    def extent(self, marked: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first marked position and the one after the last, in each window; 0 and 0 where none is marked."""
-        shape = [1] * marked.ndim
-        shape[axis] = -1
-        position = np.arange(marked.shape[axis], dtype=np.int32).reshape(shape)
-        first = self.reduce(np.minimum, np.where(marked, position, np.int32(marked.shape[axis])), axis)
-        stop = self.reduce(np.maximum, np.where(marked, position + 1, np.int32(0)), axis)
+    def extents(self, reached: np.ndarray, num_levels: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where each level is reached: the first position and the one after the last; 0 and 0 where it is nowhere.
+
+        Args:
+            reached: Int (N, M), how many of the levels, from the lowest, are reached at each position of the axis.
+            num_levels: L.
+
+        Returns:
+            Two arrays (windows, M, L).
+        """
+        length, others = reached.shape
+        index = ((self.label[:, None] * others + np.arange(others)) * (num_levels + 1) + reached).ravel()
+        position = np.repeat(np.arange(length), others)
+        first = np.full(len(self) * others * (num_levels + 1), length)
+        stop = np.zeros_like(first)
+        # Where an index repeats, the last assignment stays.
+        first[index[::-1]] = position[::-1]
+        stop[index] = position + 1
+        shape = (len(self), others, num_levels + 1)
+        first = np.minimum.accumulate(first.reshape(shape)[..., ::-1], axis=-1)[..., ::-1][..., 1:]
+        stop = np.maximum.accumulate(stop.reshape(shape)[..., ::-1], axis=-1)[..., ::-1][..., 1:]
         return np.where(stop > 0, first, 0), stop
 
 
@@ -138,10 +152,11 @@ class PassWindows:
 
     def boxes_of_profiles(self, by_row: np.ndarray, by_column: np.ndarray, levels: np.ndarray) -> np.ndarray:
         """The same from the largest magnitudes of each row (H, column windows) and column (row windows, W)."""
-        levels = levels[:, None, None]
-        top, bottom = self.rows.extent(by_row >= levels, 1)
-        left, right = self.columns.extent(by_column >= levels, 2)
-        return np.stack((top, left, bottom, right), axis=-1).transpose(1, 2, 0, 3)
+        by_row = np.searchsorted(levels, by_row, side="right")
+        by_column = np.searchsorted(levels, by_column, side="right")
+        top, bottom = self.rows.extents(by_row, len(levels))
+        left, right = (extent.transpose(1, 0, 2) for extent in self.columns.extents(by_column.T, len(levels)))
+        return np.stack((top, left, bottom, right), axis=-1)
 
     def histogram(self, magnitudes: np.ndarray, bins: Histogram) -> np.ndarray:
         """Counts (row windows, column windows, NUM_BINS)."""
