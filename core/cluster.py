@@ -139,7 +139,7 @@ def _client(scheduler: "str | Client") -> "Iterator[Client]":
         yield scheduler
         return
     try:
-        client = Client(scheduler, timeout="10s")
+        client = Client(scheduler, timeout="5s")
     except (OSError, ValueError) as error:
         raise UserError(f"No Dask scheduler answers at {scheduler}; start one with `dask scheduler`.") from error
     with client:

@@ -1,10 +1,8 @@
 """The Pixel Explorer: click a pixel, see why."""
 
-from collections.abc import Sequence
-
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from core.attribution import Attribution, gradient, influence, smoothgrad
 from core.colours import blend, intensity_rgb, labels_over, sequential_rgb, signed_over
@@ -70,18 +68,22 @@ def explore(
 
     base = intensity_rgb(image.values)
     panel_height = int(np.clip(PANEL_WIDTH * height / width, 200, 440))
+    attribution = explain(segmenter, image, (row, column), class_index, space, direction, smooth=smooth)
+    magnitude = attribution.magnitude()
+    remaining = footprint(magnitude, proportion, threshold)
+    extent = footprint(magnitude, ZOOM_PROPORTION).box if zoomed else None
+    view = f"{identity}-{direction}-{extent}"
+    # The map first: it is what the click asked for, and what is drawn earlier here is on screen earlier.
+    with panels[1]:
+        draw_map(attribution, (row, column), colour_limit, panel_height, view, extent)
+    with lead:
+        tell(segmenter, attribution, remaining, prediction, (row, column))
     with panels[0]:
         st.markdown("**Image**: click a pixel", help="Drag a rectangle to zoom in, double-click to zoom out.")
         picture = overlaid(base, prediction, image.truth, class_index, overlay, opacity)
         pixel_picker(picture, row, column, identity, panel_height)
-    attribution = explain(segmenter, image, (row, column), class_index, space, direction, smooth=smooth)
-    magnitude = attribution.magnitude()
-    remaining = footprint(magnitude, proportion, threshold)
-    with lead:
-        tell(segmenter, attribution, remaining, prediction, (row, column))
-    extent = footprint(magnitude, ZOOM_PROPORTION).box if zoomed else None
-    view = f"{identity}-{direction}-{extent}"
-    draw_maps(panels[1:], attribution, remaining, base, (row, column), colour_limit, panel_height, view, extent)
+    with panels[2]:
+        draw_remaining(attribution, remaining, base, (row, column), panel_height, view, extent)
     show_numbers(segmenter, attribution, magnitude, remaining, prediction, (row, column))
     stem = image.name.rsplit(".", 1)[0]
     attribution_downloads(attribution, f"{stem}_row{row}_column{column}_{attribution.method}")
@@ -174,25 +176,34 @@ def overlaid(
     return base
 
 
-def draw_maps(
-    panels: Sequence[DeltaGenerator], attribution: Attribution, remaining: Footprint, base: np.ndarray,
-    pixel: tuple[int, int], colour_limit: float, height: int, view: str, extent: BoundingBox | None,
+def draw_map(
+    attribution: Attribution, pixel: tuple[int, int], colour_limit: float, height: int, view: str,
+    extent: BoundingBox | None,
 ) -> None:  # fmt: skip
+    name = {"influence": "Influence map", "smoothgrad": "SmoothGrad map"}.get(attribution.method, "Gradient map")
+    st.markdown(f"**{name}**: signed", help="Red raises the score as the pixel brightens, blue lowers it.")
     signed = attribution.signed_map()
     limit = colour_limit * float(np.abs(signed).max()) or 1.0
-    tinted = signed_over(base, signed, remaining.above)
-    name = {"influence": "Influence map", "smoothgrad": "SmoothGrad map"}.get(attribution.method, "Gradient map")
-    maps = (
-        (f"**{name}**: signed", map_figure(signed, attribution.unit, limit, view)),
-        ("**Above the threshold**, with its box", picture_figure(tinted, view, below=COLOUR_BAR_HEIGHT)),
-    )
-    add_box(maps[1][1], remaining.box)
-    for panel, (caption, figure), key in zip(panels, maps, ("gradient-map", "overlay-map"), strict=True):
-        add_crosshair(figure, *pixel, base.shape)
-        zoom_to(figure, extent)
-        with panel:
-            st.markdown(caption, help="Red raises the score as the pixel brightens, blue lowers it.")
-            st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key=key)
+    figure = map_figure(signed, attribution.unit, limit, view)
+    draw(figure, pixel, signed.shape, extent, height, "gradient-map")
+
+
+def draw_remaining(
+    attribution: Attribution, remaining: Footprint, base: np.ndarray, pixel: tuple[int, int], height: int, view: str,
+    extent: BoundingBox | None,
+) -> None:  # fmt: skip
+    st.markdown("**Above the threshold**, with its box", help="Red raises the score, blue lowers it.")
+    tinted = signed_over(base, attribution.signed_map(), remaining.above)
+    figure = add_box(picture_figure(tinted, view, below=COLOUR_BAR_HEIGHT), remaining.box)
+    draw(figure, pixel, base.shape, extent, height, "overlay-map")
+
+
+def draw(
+    figure: go.Figure, pixel: tuple[int, int], shape: tuple[int, ...], extent: BoundingBox | None, height: int, key: str
+) -> None:
+    add_crosshair(figure, *pixel, shape)
+    zoom_to(figure, extent)
+    st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key=key)
 
 
 def tell(
@@ -211,12 +222,12 @@ def tell(
     elif remaining.box is None:
         sentence += "No pixel lies above the threshold; lower it."
     else:
-        moved = f"the {names[target.class_index]} {SPACE_NAMES[target.space].lower()}"
-        what = f"this pixel moves {moved} of" if attribution.method == "influence" else f"{moved} here is moved by"
-        sentence += (
-            f"{what[0].upper()}{what[1:]} **{remaining.count}** pixels by more than the threshold, within "
-            f"{remaining.box.height} × {remaining.box.width}."
-        )
+        score = f"{names[target.class_index]} {SPACE_NAMES[target.space].lower()}"
+        pixels = f"**{remaining.count}** pixels, within {remaining.box.height} × {remaining.box.width},"
+        if attribution.method == "influence":
+            sentence += f"It moves the {score} of {pixels} by more than the threshold."
+        else:
+            sentence += f"{pixels} move its {score} by more than the threshold."
     st.markdown(sentence)
 
 
@@ -227,9 +238,7 @@ def show_numbers(
     target, box = attribution.target, remaining.box
     probability = prediction.probabilities[(target.class_index, *pixel)]
     numbers = {
-        f"P({segmenter.class_names[target.class_index]})": f"{probability:.4f}"
-        if probability >= 1e-3
-        else f"{probability:.1e}",
+        f"P({segmenter.class_names[target.class_index]})": f"{probability:.4{'f' if probability >= 1e-3 else 'g'}}",
         "Label": segmenter.class_names[int(prediction.labels[pixel])],
         "Maximum": f"{magnitude.max():.4g}",
         "Threshold": f"{remaining.threshold:.4g}",

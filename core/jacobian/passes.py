@@ -22,9 +22,10 @@ _REPETITIONS = 3
 class PassRunner:
     """Gradients of weighted sums of one image's scores, with one forward graph kept for all passes.
 
-    The image is repeated along the batch, so that every entry of the batch is a pass of its own. That needs nothing of
-    the network's operations but that they do not mix images, and costs the memory of one graph a pass. Where memory
-    runs out, the batch is halved and the pass repeated.
+    Several passes at once go backward through the same graph as one pass alone would, with the same units active:
+    running the image several times would round otherwise, and a unit on the brink of its ReLU could switch. Where
+    memory runs out, the batch is halved and the passes are repeated; where an operation of the network cannot go
+    backward for several at once, they go one by one.
 
     Args:
         segmenter: The network.
@@ -58,29 +59,34 @@ class PassRunner:
                 done.append(self._run(torch.from_numpy(batch)))
                 start += len(batch)
             except RuntimeError as error:
-                self._halve(error)
+                self._take_fewer(error)
         return done[0] if len(done) == 1 else np.concatenate(done)
 
     def _run(self, outputs: Tensor) -> np.ndarray:
         with torch.enable_grad(), exact_arithmetic(self._segmenter.device):
             if self._graph is None:
                 self._graph = self._forward()
-            images, scores = self._graph
-            weights = outputs.to(scores.device)
-            if len(weights) < len(scores):
-                weights = torch.cat((weights, weights.new_zeros(len(scores) - len(weights), *weights.shape[1:])))
-            (gradients,) = torch.autograd.grad(scores, images, weights, retain_graph=True)
-        return gradients[: len(outputs)].cpu().numpy()
+            image, scores = self._graph
+            outputs = outputs.to(scores.device)
+            if len(outputs) == 1:
+                (gradients,) = torch.autograd.grad(scores, image, outputs[0], retain_graph=True)
+                return gradients[None].cpu().numpy()
+            (gradients,) = torch.autograd.grad(scores, image, outputs, retain_graph=True, is_grads_batched=True)
+        return gradients.cpu().numpy()
 
     def _forward(self) -> tuple[Tensor, Tensor]:
-        images = self._image.expand(self.batch_size, -1, -1, -1).clone().requires_grad_()
+        image = self._image.clone().requires_grad_()
         with self._segmenter.lock:
-            logits = self._segmenter.unchecked_logits(images)
-        return images, class_scores(logits, self._class_index, self._space)
+            logits = self._segmenter.unchecked_logits(image[None])
+        return image, class_scores(logits, self._class_index, self._space)[0]
 
-    def _halve(self, error: RuntimeError) -> None:
+    def _take_fewer(self, error: RuntimeError) -> None:
         if not is_out_of_memory(error):
-            raise error
+            if self.batch_size == 1:
+                raise error
+            # Some operation of the network may know no several passes at once.
+            self.batch_size = 1
+            return
         self._graph = None
         if self.batch_size == 1:
             raise UserError(

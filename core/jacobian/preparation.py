@@ -243,7 +243,7 @@ def estimate_of(preparation: Preparation, out: Path) -> Estimate:
     plan, manifest = preparation.plan, preparation.manifest
     field = plan.field
     block = 8 * manifest.passes_per_block * manifest.channels * math.prod(plan.size)
-    graphs = preparation.graph_bytes * (manifest.batch_size + _TRANSIENT_GRAPHS)
+    graphs = preparation.graph_bytes * (1 + _TRANSIENT_GRAPHS * manifest.batch_size)
     return Estimate(
         passes=len(plan),
         pixels=plan.num_pixels,

@@ -31,32 +31,55 @@ def test_the_batch_size_changes_nothing(batch_size):
     np.testing.assert_allclose(together, one_by_one, atol=1e-6 * np.abs(one_by_one).max())
 
 
-class Hungry(nn.Module):
-    """Runs out of memory on more than three images."""
+def hungry(most: int):
+    """torch.autograd.grad that runs out of memory beyond so many passes at once."""
+    original = torch.autograd.grad
 
-    def __init__(self, most: int = 3) -> None:
-        super().__init__()
-        self.inner = unet().module
-        self.most = most
-
-    def forward(self, images):
-        if len(images) > self.most:
+    def grad(scores, image, outputs, **options):
+        if (len(outputs) if options.get("is_grads_batched") else 1) > most:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return self.inner(images)
+        return original(scores, image, outputs, **options)
+
+    return grad
 
 
-def test_memory_that_runs_out_halves_the_batch():
+def test_memory_that_runs_out_halves_the_batch(monkeypatch):
     image = random_image(1, 21, 18)
     expected = PassRunner(unet(), image, 1, "probability")(outputs(9, (21, 18)))
-    runner = PassRunner(Segmenter(Hungry(), in_channels=1), image, 1, "probability", batch_size=8)
+    monkeypatch.setattr(torch.autograd, "grad", hungry(most=3))
+    runner = PassRunner(unet(), image, 1, "probability", batch_size=8)
     np.testing.assert_allclose(runner(outputs(9, (21, 18))), expected, atol=1e-6 * np.abs(expected).max())
     assert runner.batch_size == 2
 
 
-def test_a_single_pass_without_memory_is_told():
-    segmenter = Segmenter(Hungry(most=0), in_channels=1, size_multiple=1)
+def test_a_single_pass_without_memory_is_told(monkeypatch):
+    monkeypatch.setattr(torch.autograd, "grad", hungry(most=0))
     with pytest.raises(UserError, match="Memory ran out"):
-        PassRunner(segmenter, random_image(1, 20, 20), 1, "probability", batch_size=4)(outputs(1, (20, 20)))
+        PassRunner(unet(), random_image(1, 20, 20), 1, "probability", batch_size=4)(outputs(1, (20, 20)))
+
+
+class OneAtATime(torch.autograd.Function):
+    """An operation of a network's own that knows nothing of several passes at once."""
+
+    @staticmethod
+    def forward(context, values):
+        return values.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        return torch.from_numpy(gradient.numpy().copy())
+
+
+class OwnOperation(nn.Module):
+    def forward(self, images):
+        return torch.cat((images, OneAtATime.apply(3 * images)), dim=1)
+
+
+def test_a_network_that_cannot_go_backward_several_times_at_once(tmp_path):
+    segmenter = Segmenter(OwnOperation(), in_channels=1)
+    computed = jacobian(segmenter, random_image(1, 9, 8), 1, "logit", tmp_path / "run.zarr")
+    assert computed.manifest.batch_size == 1
+    assert computed.row(4, 5)[0, 4, 5] == 3
 
 
 def test_other_errors_are_not_taken_for_memory():
