@@ -58,6 +58,7 @@ class Segmenter:
         size_multiple: Height and width are padded to a multiple of this. By default it is found by trying.
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
         name: What to call it on screen and in files.
+        notes: What was assumed of it, one sentence each, to be shown beside its name.
 
     Raises:
         UserError: A device that is not there, a zero std, or a mean or std of the wrong length.
@@ -75,9 +76,12 @@ class Segmenter:
         size_multiple: int | None = None,
         device: str | torch.device = "cpu",
         name: str = "",
+        notes: Sequence[str] = (),
     ) -> None:
         self.device = choose_device(device)
-        self.module = module.to(self.device).eval().requires_grad_(requires_grad=False)
+        # Channels last is the faster order of a convolution's weights; their values stay as they are.
+        module = module.to(self.device, memory_format=torch.channels_last)
+        self.module = module.eval().requires_grad_(requires_grad=False)
         self.in_channels = in_channels
         self.mean = _per_channel(mean, in_channels, "mean")
         self.std = _per_channel(std, in_channels, "std")
@@ -86,6 +90,7 @@ class Segmenter:
         self.output = output
         self.size_multiple = size_multiple
         self.name = name or type(module).__name__
+        self.notes = tuple(notes)
         self.lock = threading.RLock()
         """Held by whatever hooks the module or reads its activations: a cached segmenter is shared by threads."""
         self._mean = torch.tensor(self.mean, device=self.device).view(1, -1, 1, 1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.attribution.gradient import gradient
-from core.jacobian.passes import graph_bytes
+from core.memory import graph_bytes
 from core.segmenter import Segmenter
 from core.target import Target
 

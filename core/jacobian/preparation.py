@@ -12,9 +12,10 @@ from core.errors import UserError
 from core.jacobian.colouring import Plan, plan_passes
 from core.jacobian.encoding import STORED_TYPES, StoredType
 from core.jacobian.layout import Manifest, disk_bytes, free_disk_bytes, hash_of, passes_per_block
-from core.jacobian.passes import PassRunner, fastest_batch_size, graph_bytes
+from core.jacobian.passes import PassRunner, fastest_batch_size
 from core.jacobian.summaries import Histogram, magnitude
 from core.jacobian.support import ReceptiveField, structural_support
+from core.memory import graph_bytes
 from core.segmenter import Image, Segmenter, prediction_of
 from core.target import Space, Target
 

@@ -75,7 +75,7 @@ import sys, time, torch
 torch.set_num_threads(1)
 from pathlib import Path
 from tests.jacobian.test_store import run
-run(Path(sys.argv[1]), progress=lambda report: time.sleep(0.05))
+run(Path(sys.argv[1]), progress=lambda report: time.sleep(0.3))
 """
 
 
