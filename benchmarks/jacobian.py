@@ -40,11 +40,14 @@ _WHOLE_BELOW = 600
 
 
 def segmenter_for(network: str) -> Segmenter:
-    """CustomResNet of width 16 or a depth-1 U-Net of width 16, with seeded weights: time does not depend on them."""
+    """CustomResNet of width 16 or a depth-1 U-Net of width 16, with seeded weights: time does not depend on them.
+
+    Laid out as `load_segmenter` lays out what it loads, for the peer as for us.
+    """
     torch.manual_seed(0)
     module = CustomResNet(width=16) if network == "CustomResNet" else UNet(1, 2, depth=1, width=16)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Segmenter(module, in_channels=1, device=device)
+    return Segmenter(module.to(memory_format=torch.channels_last), in_channels=1, device=device)
 
 
 def image_of(size: int) -> np.ndarray:

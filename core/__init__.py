@@ -3,7 +3,7 @@
 from core.attribution.result import Attribution
 from core.data.images import read_image
 from core.errors import UserError
-from core.models.checkpoint import load_segmenter
+from core.models.loading import load_segmenter
 from core.segmenter import Prediction, Segmenter
 from core.target import Target
 

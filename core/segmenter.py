@@ -79,9 +79,7 @@ class Segmenter:
         notes: Sequence[str] = (),
     ) -> None:
         self.device = choose_device(device)
-        # Channels last is the faster order of a convolution's weights; their values stay as they are.
-        module = module.to(self.device, memory_format=torch.channels_last)
-        self.module = module.eval().requires_grad_(requires_grad=False)
+        self.module = module.to(self.device).eval().requires_grad_(requires_grad=False)
         self.in_channels = in_channels
         self.mean = _per_channel(mean, in_channels, "mean")
         self.std = _per_channel(std, in_channels, "std")

@@ -16,6 +16,9 @@ Reduction = Literal["sum", "mean"]
 SPACES: tuple[Space, ...] = get_args(Space)
 _REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
+PREDICTED = -1
+"""In place of a class: at every pixel the class that is predicted there."""
+
 
 def class_scores(logits: Tensor, class_index: int, space: Space) -> Tensor:
     """Scores of one class: logits (B, K, …) -> (B, …), in the score space.
@@ -32,19 +35,32 @@ def class_scores(logits: Tensor, class_index: int, space: Space) -> Tensor:
     return logits[:, class_index] - others.logsumexp(dim=1)
 
 
+def scores_of_labels(logits: Tensor, labels: Tensor, space: Space) -> Tensor:
+    """Scores (B, H, W) of the class that `labels` (H, W) names at each pixel, of logits (B, K, H, W)."""
+    if space == "logit":
+        scores = logits
+    elif space == "probability":
+        scores = logits.softmax(dim=1)
+    else:
+        scores = torch.stack([class_scores(logits, index, space) for index in range(logits.shape[1])], dim=1)
+    return scores.gather(1, labels.expand(len(logits), 1, -1, -1))[:, 0]
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """The scalar explained: the sum or the mean, over a set of pixels, of the score of one class.
 
-    Make one with `Target.pixel` or `Target.region`; call it with logits (B, K, H, W) to get the scores (B,).
+    Make one with `Target.pixel`, `Target.region` or `Target.prediction`; call it with logits (B, K, H, W) to get the
+    scores (B,).
 
     Attributes:
-        class_index: The class c.
+        class_index: The class c, or `PREDICTED`: at every pixel that of `labels`.
         space: Score space of c: logit, probability or log_odds (see `class_scores`).
         row: Of a single pixel, zero-based; None for a region.
         column: Of a single pixel, zero-based; None for a region.
         mask: Of a region: float32 (H, W) weights of the pixels; None for a single pixel.
         reduction: Of a region: the sum of weight · score, or that divided by the sum of the weights.
+        labels: Int64 (H, W), the class of each pixel where `class_index` is `PREDICTED`; else None.
     """
 
     class_index: int
@@ -53,6 +69,7 @@ class Target:
     column: int | None = None
     mask: np.ndarray | None = None
     reduction: Reduction = "sum"
+    labels: np.ndarray | None = None
 
     @classmethod
     def pixel(cls, row: int, column: int, class_index: int = 1, space: Space = "probability") -> "Target":
@@ -96,6 +113,36 @@ class Target:
         weights.flags.writeable = False
         return cls(int(class_index), space, mask=weights, reduction=reduction)
 
+    @classmethod
+    def prediction(
+        cls,
+        labels: np.ndarray | Tensor,
+        space: Space = "probability",
+        reduction: Reduction = "sum",
+        mask: np.ndarray | Tensor | None = None,
+    ) -> "Target":
+        """The whole prediction: the score of the predicted class, summed or averaged over all pixels.
+
+        Args:
+            labels: Int (H, W), the predicted class of each pixel, as `Prediction.labels`; it stays the same however
+                the prediction changes along a path.
+            space: The score space.
+            reduction: "sum" or "mean".
+            mask: (H, W), booleans or weights; None takes all pixels.
+
+        Raises:
+            UserError: Labels that are not whole numbers (H, W), or a mask of another size; else as `Target.region`.
+        """
+        classes = np.array(labels.cpu() if isinstance(labels, Tensor) else labels)
+        if classes.ndim != 2 or classes.dtype.kind not in "iu" or (classes.size and classes.min() < 0):
+            raise UserError("The labels of a prediction are whole numbers from 0 on, (height, width).")
+        region = cls.region(np.ones(classes.shape, bool) if mask is None else mask, 0, space, reduction)
+        if region.mask is None or region.mask.shape != classes.shape:
+            raise UserError("The mask and the labels of a prediction must be of one size.")
+        classes = classes.astype(np.int64)
+        classes.flags.writeable = False
+        return cls(PREDICTED, space, mask=region.mask, reduction=reduction, labels=classes)
+
     def __call__(self, logits: Tensor) -> Tensor:
         """Scores (B,) of logits (B, K, H, W).
 
@@ -106,13 +153,18 @@ class Target:
         if self.mask is None:
             return class_scores(logits[:, :, self.row, self.column], self.class_index, self.space)
         weights = torch.tensor(self.mask, device=logits.device, dtype=logits.dtype)
-        total = (class_scores(logits, self.class_index, self.space) * weights).sum(dim=(1, 2))
+        if self.labels is None:
+            scores = class_scores(logits, self.class_index, self.space)
+        else:
+            scores = scores_of_labels(logits, torch.tensor(self.labels, device=logits.device), self.space)
+        total = (scores * weights).sum(dim=(1, 2))
         return total / weights.sum() if self.reduction == "mean" else total
 
     def check(self, num_classes: int, size: tuple[int, int]) -> None:
         """Raise a UserError unless the target fits `num_classes` classes and an image of `size` (height, width)."""
-        if self.class_index >= num_classes:
-            raise UserError(f"There is no class {self.class_index}; the network has {num_classes}, counted from 0.")
+        highest = self.class_index if self.labels is None else int(self.labels.max(initial=0))
+        if highest >= num_classes:
+            raise UserError(f"There is no class {highest}; the network has {num_classes}, counted from 0.")
         height, width = size
         if self.mask is not None:
             if self.mask.shape != size:
@@ -132,7 +184,12 @@ class Target:
 
     def describe(self) -> dict[str, object]:
         """The target as plain values for a manifest; a region is named by its hash and size."""
-        description: dict[str, object] = {"class_index": self.class_index, "space": self.space}
+        description: dict[str, object] = {
+            "class_index": "predicted" if self.labels is not None else self.class_index,
+            "space": self.space,
+        }
+        if self.labels is not None:
+            description["labels_sha256"] = hashlib.sha256(self.labels.tobytes()).hexdigest()
         if self.mask is None:
             return description | {"row": self.row, "column": self.column}
         return description | {

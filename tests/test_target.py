@@ -84,3 +84,31 @@ def test_description_names_the_region_by_its_hash():
     assert first.describe()["pixels"] == 3
     assert first.describe()["mask_sha256"] != second.describe()["mask_sha256"]
     assert Target.pixel(1, 2, 0, "logit").describe() == {"class_index": 0, "space": "logit", "row": 1, "column": 2}
+
+
+def test_the_whole_prediction_of_tiny_seg():
+    """Logits of class 0 [[2,11,6],[15,31,17],[6,19,6]] and 1 [[-2,-11,-6],[-13,-27,-11],[2,-9,6]]."""
+    logits = Segmenter(TinySeg(), in_channels=1).logits(IMAGE_1_TO_9)
+    labels = np.zeros((3, 3), int)
+    labels[0, 1] = 1
+    assert Target.prediction(labels, "logit")(logits).item() == 2 - 11 + 6 + 15 + 31 + 17 + 6 + 19 + 6
+    mask = np.zeros((3, 3), bool)
+    mask[0, :2] = True
+    assert Target.prediction(labels, "logit", "mean", mask)(logits).item() == (2 - 11) / 2
+    for space in SPACES:
+        apart = sum(Target.region(labels == k, k, space)(logits).item() for k in (0, 1))
+        assert Target.prediction(labels, space)(logits).item() == pytest.approx(apart, rel=1e-6)
+
+
+def test_what_is_no_prediction():
+    with pytest.raises(UserError, match="whole numbers"):
+        Target.prediction(np.zeros((3, 3)))
+    with pytest.raises(UserError, match="whole numbers"):
+        Target.prediction(np.full((3, 3), -1))
+    with pytest.raises(UserError, match="of one size"):
+        Target.prediction(np.zeros((3, 3), int), mask=np.ones((2, 2)))
+    with pytest.raises(UserError, match="no class 7"):
+        Target.prediction(np.full((3, 3), 7))(torch.zeros(1, 2, 3, 3))
+    described = Target.prediction(np.zeros((3, 3), int)).describe()
+    assert described["class_index"] == "predicted"
+    assert described["pixels"] == 9

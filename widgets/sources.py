@@ -1,7 +1,6 @@
-"""Pickers for the model and the image, shared by the pages."""
+"""Pickers for the image and, from its own file, the model; shared by the pages."""
 
 import hashlib
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +11,12 @@ from core.attribution.result import image_hash
 from core.data.conversion import with_channels
 from core.data.images import LoadedImage, load_image, read_mask
 from core.errors import UserError
-from core.models import load_segmenter, shipped_weights
 from core.segmenter import Segmenter
+from widgets.model_picker import UPLOAD, pick_model
+
+__all__ = ["SAMPLES", "UPLOAD", "PickedImage", "pick_image", "pick_model", "sample_images"]
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_data"
-UPLOAD = "Upload…"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,23 +36,6 @@ class PickedImage:
     name: str
     notes: tuple[str, ...]
     hash: str
-
-
-def pick_model() -> Segmenter:
-    """A shipped or an uploaded model; stops the page with a hint where there is none yet."""
-    names = list(shipped_weights())
-    choice = st.selectbox("Model", [*names, UPLOAD], key="model", bind="query-params")
-    if choice != UPLOAD:
-        path = shipped_weights()[choice]
-        return _segmenter(str(path), path.stat().st_mtime_ns)
-    upload = st.file_uploader(
-        "Checkpoint", type=["safetensors", "pth", "pt"], help="Weights only: a file with code in it is refused."
-    )
-    if upload is None:
-        st.info("Upload a checkpoint of a known architecture: .safetensors, or a PyTorch state dict (.pth, .pt).")
-        st.stop()
-    content = upload.getvalue()
-    return _uploaded_segmenter(hashlib.sha256(content).hexdigest(), Path(upload.name).name, content)
 
 
 def pick_image(segmenter: Segmenter) -> PickedImage:
@@ -119,19 +102,6 @@ def _fitted(loaded: LoadedImage, segmenter: Segmenter) -> tuple[np.ndarray, tupl
 
 def _channels(number: int) -> str:
     return "1 channel" if number == 1 else f"{number} channels"
-
-
-@st.cache_resource(max_entries=4, show_spinner="Loading the model…")
-def _segmenter(path: str, changed: int) -> Segmenter:  # noqa: ARG001 - a changed file is another key
-    return load_segmenter(path)
-
-
-@st.cache_resource(max_entries=2, show_spinner="Loading the model…")
-def _uploaded_segmenter(content_hash: str, name: str, _content: bytes) -> Segmenter:  # noqa: ARG001 - the key
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / name
-        path.write_bytes(_content)
-        return load_segmenter(path)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

@@ -1,8 +1,10 @@
 """Attribution methods, one file a method, and the result they share."""
 
+from core.attribution.cam import cam
 from core.attribution.gradient import gradient
 from core.attribution.influence import influence
+from core.attribution.integrated_gradients import integrated_gradients
 from core.attribution.result import Attribution
 from core.attribution.smoothgrad import smoothgrad
 
-__all__ = ["Attribution", "gradient", "influence", "smoothgrad"]
+__all__ = ["Attribution", "cam", "gradient", "influence", "integrated_gradients", "smoothgrad"]

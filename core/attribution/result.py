@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from core.colours import diverging_rgb, png_bytes, sequential_rgb
 from core.files import write_atomically
@@ -36,6 +37,8 @@ class Attribution:
         weights_hash: SHA-256 of the model, `Segmenter.weights_hash`.
         image_hash: SHA-256 of the image, `image_hash`.
         convergence_delta: Of path methods: Σ values minus the difference of the scores; None for others.
+        score_difference: Of path methods: score(image) - score(baseline); None for others.
+        measured: What came out beside the values, e.g. how many steps were taken and why no more.
     """
 
     values: np.ndarray
@@ -48,7 +51,16 @@ class Attribution:
     weights_hash: str
     image_hash: str
     convergence_delta: float | None = None
+    score_difference: float | None = None
+    measured: dict[str, Any] = field(default_factory=dict)
     model_name: str = field(default="", kw_only=True)
+
+    @property
+    def convergence_percent(self) -> float:
+        """|convergence_delta| in per cent of |score_difference|; NaN where there is no delta or no difference."""
+        if self.convergence_delta is None or not self.score_difference:
+            return float("nan")
+        return 100 * abs(self.convergence_delta / self.score_difference)
 
     def magnitude(self) -> np.ndarray:
         """√Σ_c values², float32 (H, W)."""
@@ -57,6 +69,25 @@ class Attribution:
     def signed_map(self) -> np.ndarray:
         """Σ_c values, float32 (H, W): what moving all channels of a pixel together does."""
         return self.values.sum(axis=0)
+
+    def at_image_size(self, *, positive: bool = True) -> np.ndarray:
+        """The map of a layer, Σ_c values, resized bilinearly to the image, float32 (H, W).
+
+        Where the segmenter pads the image, the layer covers the padded area: the map is resized to that and cropped.
+
+        Args:
+            positive: ReLU first, as the papers on class activation maps show them; else the signed map.
+        """
+        values = self.signed_map()
+        if positive:
+            values = np.maximum(values, 0)
+        height, width = self.prediction.labels.shape
+        padded_height, padded_width = self.parameters.get("padded_size", (height, width))
+        if values.shape != (padded_height, padded_width):
+            small = torch.from_numpy(np.ascontiguousarray(values))[None, None]
+            large = F.interpolate(small, (padded_height, padded_width), mode="bilinear", align_corners=False)
+            values = large[0, 0].numpy()
+        return np.ascontiguousarray(values[:height, :width])
 
     def manifest(self) -> dict[str, Any]:
         """All that is needed to make the values again, as plain values for JSON."""
@@ -71,6 +102,8 @@ class Attribution:
             "weights_sha256": self.weights_hash,
             "image_sha256": self.image_hash,
             "convergence_delta": self.convergence_delta,
+            "score_difference": self.score_difference,
+            "measured": self.measured,
             "seconds": round(self.seconds, 6),
             "libraries": {name: version(name) for name in _LIBRARIES},
         }

@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from core.cli.cam import cam
 from core.cli.info import info
 from core.cli.jacobian import jacobian, threshold
 from core.cli.predict import predict
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (samples, train, predict, jacobian, threshold, info):
+for command in (samples, train, predict, jacobian, threshold, cam, info):
     app.command(no_args_is_help=command is not samples)(command)
 
 

@@ -17,7 +17,10 @@ from core.segmenter import Segmenter
 
 Item = TypeVar("Item")
 
-Weights = Annotated[str, typer.Option(help="A checkpoint, or the name of a shipped one such as vessmap.")]
+Weights = Annotated[
+    str,
+    typer.Option(help="A checkpoint, the name of a shipped one such as vessmap, or your own package.module:function."),
+]
 Out = Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")]
 Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, or cuda.")]
 OneImage = Annotated[Path | None, typer.Option(help="One image: PNG, JPEG or TIFF.")]

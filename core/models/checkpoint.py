@@ -1,32 +1,26 @@
 """Reading and writing checkpoints.
 
 Ours are safetensors files whose metadata holds the architecture, its arguments, the class names, the normalisation,
-the training data and the scores as one JSON object. PyTorch files (`.pth`, `.pt`) are read with `weights_only=True`:
-nothing in a checkpoint is ever executed.
+the training data and the scores as one JSON object. PyTorch files (`.pth`, `.pt`, `.ckpt`) are read with
+`weights_only=True`: nothing in a checkpoint is ever executed.
 """
 
 import json
-import pickle
-import zipfile
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from core.errors import UserError
 from core.files import write_atomically
-from core.models.zoo import SIZE_MULTIPLES, build_module, recognise
-from core.segmenter import Segmenter
+from core.models.pytorch_files import read_pytorch, without_prefix
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "weights"
 
 _METADATA_KEY = "whypixel"
-_STATE_DICT_KEYS = ("model_state_dict", "state_dict")
 
 
 @dataclass(frozen=True)
@@ -75,62 +69,30 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], CheckpointInfo
     """Weights and info of a checkpoint file; the info is None where the file does not hold it.
 
     Args:
-        path: A `.safetensors` file, or a `.pth` or `.pt` file with a state dict, alone or as the entry
-            "model_state_dict" or "state_dict" of a training checkpoint. A prefix "module." on every key is dropped.
+        path: A `.safetensors` file, or a `.pth`, `.pt` or `.ckpt` file with a state dict, alone or as the entry
+            "model_state_dict" or "state_dict" of a training checkpoint. A prefix that every key has is dropped:
+            "module.", "_orig_mod.", "model.", "net." or "network.".
 
     Raises:
         UserError: No such file, a damaged file, a file with Python code in it, or one without weights.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"There is no checkpoint {path}; give a file, or one of: {', '.join(shipped_weights())}.")
+    path = _existing(path)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    return _read_torch(path), None
+    return read_pytorch(path)[0], None
 
 
-def load_segmenter(
-    path_or_name: str | Path,
-    device: str | torch.device = "auto",
-    *,
-    architecture: str | None = None,
-    arguments: Mapping[str, Any] | None = None,
-    class_names: Sequence[str] | None = None,
-    mean: float | Sequence[float] | None = None,
-    std: float | Sequence[float] | None = None,
-) -> Segmenter:
-    """A segmenter from a checkpoint file or the name of one that is shipped.
-
-    Args:
-        path_or_name: A file, or a name such as "vessmap" from `weights/`.
-        device: "auto", "cpu" or "cuda".
-        architecture: Where the file does not say it and its keys do not tell.
-        arguments: Of that architecture.
-        class_names: Instead of the file's.
-        mean: Of the normalisation, instead of the file's (0 where it says none).
-        std: Of the normalisation, instead of the file's (1 where it says none).
+def read_training_record(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint file says of its training beside the weights, such as "epoch" and "metrics"; often nothing.
 
     Raises:
-        UserError: A file that cannot be read, an architecture that is not known, or weights that do not fit it.
+        UserError: As `read_checkpoint`.
     """
-    path = find_checkpoint(path_or_name)
-    state_dict, info = read_checkpoint(path)
-    info = _complete(info, state_dict, path, architecture, arguments)
-    with torch.device("meta"):  # no memory is taken before the shapes are known to fit the file
-        module = build_module(info.architecture, info.arguments)
-    _load_weights(module, state_dict, path, info.architecture)
-    # The layout that convolutions are fastest in; names, shapes and values stay as they are.
-    module = module.to(memory_format=torch.channels_last)
-    return Segmenter(
-        module,
-        class_names=class_names or info.class_names or None,
-        in_channels=info.in_channels,
-        mean=info.mean if mean is None else mean,
-        std=info.std if std is None else std,
-        size_multiple=SIZE_MULTIPLES[info.architecture],
-        device=device,
-        name=path.stem,
-    )
+    path = _existing(path)
+    if path.suffix == ".safetensors":
+        info = _read_safetensors(path)[1]
+        return dict(info.scores) if info is not None else {}
+    return read_pytorch(path)[1]
 
 
 def shipped_weights() -> dict[str, Path]:
@@ -145,49 +107,18 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
     return Path(path_or_name)
 
 
-def _complete(
-    info: CheckpointInfo | None,
-    state_dict: Mapping[str, Tensor],
-    path: Path,
-    architecture: str | None,
-    arguments: Mapping[str, Any] | None,
-) -> CheckpointInfo:
-    """The info, from what the caller said, else the file, else the keys."""
-    if architecture is not None:
-        arguments = dict(arguments or {})
-        base = info or CheckpointInfo(architecture, arguments)
-        in_channels = int(arguments.get("in_channels", base.in_channels))
-        return replace(base, architecture=architecture, arguments=arguments, in_channels=in_channels)
-    if info is not None:
-        return info
-    recognised = recognise(state_dict)
-    if recognised is None:
-        first_keys = ", ".join(list(state_dict)[:3])
-        raise UserError(
-            f"{path.name} does not say its architecture and its keys ({first_keys}, …) match none that is known; "
-            "name the architecture."
-        )
-    architecture, arguments = recognised
-    return CheckpointInfo(architecture, arguments, in_channels=arguments["in_channels"])
-
-
-def _load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], path: Path, architecture: str) -> None:
-    try:
-        module.load_state_dict(state_dict, assign=True)
-    except RuntimeError as error:
-        own = module.state_dict()
-        fitting = sum(key in own and own[key].shape == value.shape for key, value in state_dict.items())
-        raise UserError(
-            f"The weights in {path.name} do not fit the architecture {architecture}: {fitting} of {len(state_dict)} "
-            f"entries match its {len(own)}; it is a checkpoint of another architecture or of other arguments."
-        ) from error
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint {path}; give a file, or one of: {', '.join(shipped_weights())}.")
+    return path
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], CheckpointInfo | None]:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            state_dict = _without_prefix({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+            state_dict = without_prefix({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path.name} is not a whole safetensors file: {error}.") from error
     if _METADATA_KEY not in metadata:
@@ -215,62 +146,3 @@ def _checked(info: CheckpointInfo) -> CheckpointInfo:
     if checked.in_channels != checked.arguments.get("in_channels", checked.in_channels):
         raise ValueError("the channels of the image are not those of the architecture")
     return checked
-
-
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    if _is_torchscript(path):
-        raise UserError(
-            f"{path.name} is a TorchScript archive, which is compiled code rather than weights; save the module's "
-            "state_dict() and load that."
-        )
-    with path.open("rb") as file:
-        signature = file.read(2)
-    if signature == b"PK" and not zipfile.is_zipfile(path):
-        raise UserError(f"{path.name} is not a whole PyTorch checkpoint: it is cut off.")
-    if signature != b"PK" and signature[:1] != pickle.PROTO:
-        raise UserError(f"{path.name} is not a PyTorch checkpoint, whatever its name says.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path.name} holds Python objects beside weights, which could run code when opened, so it was not opened; "
-            "save the module's state_dict() and load that."
-        ) from error
-    except Exception as error:  # whatever a damaged pickle makes its reader raise
-        reason = str(error).splitlines()[0] if str(error) else "it ends too early"
-        raise UserError(f"{path.name} is not a whole PyTorch checkpoint: {reason}.") from error
-    return _without_prefix(_state_dict_in(content, path.name))
-
-
-def _state_dict_in(content: object, name: str) -> dict[str, Tensor]:
-    """The state dict that a PyTorch file holds, alone or as an entry of a training checkpoint."""
-    if isinstance(content, Mapping):
-        for key in _STATE_DICT_KEYS:
-            if isinstance(content.get(key), Mapping):
-                content = content[key]
-                break
-    if not isinstance(content, Mapping) or not content:
-        raise UserError(f"{name} holds no state dict; save the module's state_dict() and load that.")
-    if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()):
-        raise UserError(
-            f"{name} holds no state dict under a known name ({', '.join(_STATE_DICT_KEYS)}); save the module's "
-            "state_dict() and load that."
-        )
-    return dict(content)
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("constants.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile:
-        return False
-
-
-def _without_prefix(state_dict: dict[str, Tensor], prefix: str = "module.") -> dict[str, Tensor]:
-    """Without what `torch.nn.DataParallel` puts before every key."""
-    if state_dict and all(key.startswith(prefix) for key in state_dict):
-        return {key.removeprefix(prefix): value for key, value in state_dict.items()}
-    return state_dict

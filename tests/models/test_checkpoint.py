@@ -1,8 +1,12 @@
+import argparse
+import datetime as dt
 import json
 import os
 import pickle
 from dataclasses import asdict
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -14,7 +18,9 @@ from core.models import (
     CustomResNet,
     UNet,
     build_module,
+    identify,
     read_checkpoint,
+    read_training_record,
     save_checkpoint,
     shipped_weights,
 )
@@ -89,6 +95,151 @@ def test_pytorch_files_are_recognised_by_their_keys(tmp_path, wrap):
     assert segmenter.mean == (0.1, 0.1, 0.1)
     image = torch.rand(3, 16, 16)
     torch.testing.assert_close(segmenter.logits(image), network.eval()((image - 0.1)[None]))
+
+
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def test_training_checkpoint_of_a_unetplusplus(tmp_path):
+    """As training scripts write it: weights, optimiser and metrics with NumPy numbers, arrays, paths and options."""
+    smp = pytest.importorskip("segmentation_models_pytorch")
+    torch.manual_seed(0)
+    network = smp.UnetPlusPlus("efficientnet-b5", encoder_weights=None, in_channels=3, classes=1)
+    content = {
+        "epoch": 41,
+        "model_state_dict": network.state_dict(),
+        "optimizer_state_dict": torch.optim.Adam(network.parameters(), lr=np.float64(1e-4)).state_dict(),
+        "metrics": {
+            "iou": np.float64(0.8125),
+            "dice": np.float32(0.5),
+            "images": np.int64(12),
+            "best": np.bool_(1),
+            "loss": 0.25,
+            "confusion": np.eye(2),
+            "big-endian": np.array(7, ">i4")[()],
+        },
+        "options": argparse.Namespace(data=Path("images"), started=dt.date(2026, 1, 2)),
+    }
+    torch.save(content, tmp_path / "best.pth")
+    segmenter = load_segmenter(tmp_path / "best.pth", "cpu")
+    assert type(segmenter.module) is smp.UnetPlusPlus
+    assert (segmenter.in_channels, segmenter.num_classes, segmenter.size_multiple) == (3, 2, 32)
+    assert (segmenter.mean, segmenter.std) == IMAGENET
+    assert any("ImageNet" in note for note in segmenter.notes)
+    image = torch.rand(3, 64, 64)
+    logits = segmenter.logits(image)
+    expected = Segmenter(network, in_channels=3, mean=IMAGENET[0], std=IMAGENET[1], size_multiple=32)
+    assert torch.equal(logits, expected.logits(image))
+    assert read_training_record(tmp_path / "best.pth") == {
+        "epoch": 41,
+        "metrics": {"iou": 0.8125, "dice": 0.5, "images": 12, "best": True, "loss": 0.25, "big-endian": 7},
+    }
+
+
+class Pretender:
+    """Names a stand-in's NumPy function and hands it what is no number."""
+
+    def __init__(self, arguments: tuple[object, ...]) -> None:
+        self.arguments = arguments
+
+    def __reduce__(self):
+        return np.float64(1).__reduce__()[0], self.arguments
+
+
+@pytest.mark.parametrize("arguments", [
+    (np.dtype("O"), b"12345678"),
+    (np.dtype("V8"), b"12345678"),
+    (np.dtype([("a", "O")]), b"12345678"),
+    (np.dtype("f8"), b"1234"),
+    (3, 4),
+    (np.dtype("f8"),),
+])  # fmt: skip
+def test_numbers_that_are_none_are_passed_over(tmp_path, arguments):
+    torch.save({"state_dict": _network().state_dict(), "metrics": {"iou": Pretender(arguments)}}, tmp_path / "w.pth")
+    assert load_segmenter(tmp_path / "w.pth", "cpu").num_classes == 4
+    assert read_training_record(tmp_path / "w.pth") == {}
+
+
+@pytest.mark.parametrize(
+    "renamed",
+    [
+        lambda state: {f"model.{key}": value for key, value in state.items()},
+        lambda state: {f"_orig_mod.module.{key}": value for key, value in state.items()},
+        lambda state: {"n_averaged": torch.tensor(3), **{f"module.{key}": value for key, value in state.items()}},
+        lambda state: {"net": {f"net.{key}": value for key, value in state.items()}, "epoch": 3},
+    ],
+)
+def test_prefixes_that_every_key_has_are_dropped(tmp_path, renamed):
+    network = _network()
+    torch.save(renamed(network.state_dict()), tmp_path / "w.pth")
+    state_dict, _ = read_checkpoint(tmp_path / "w.pth")
+    assert state_dict.keys() == network.state_dict().keys()
+    assert isinstance(load_segmenter(tmp_path / "w.pth", "cpu").module, CustomResNet)
+
+
+def test_half_precision_becomes_single(tmp_path):
+    torch.save(_network().half().state_dict(), tmp_path / "half.pth")
+    segmenter = load_segmenter(tmp_path / "half.pth", "cpu")
+    assert segmenter.logits(torch.rand(3, 16, 16)).dtype == torch.float32
+
+
+def test_normalisation_is_what_the_caller_says(tmp_path):
+    module = build_module("smp_fpn", {"encoder_name": "mobilenet_v2", "num_classes": 2})
+    path = tmp_path / "fpn.pth"
+    torch.save(module.state_dict(), path)
+    assert load_segmenter(path, "cpu").mean == IMAGENET[0]
+    for given, mean, std in (
+        ({"normalisation": "none"}, (0, 0, 0), (1, 1, 1)),
+        ({"normalisation": "imagenet"}, *IMAGENET),
+        ({"mean": 0.5, "std": 0.25}, (0.5,) * 3, (0.25,) * 3),
+        ({"mean": (0.1, 0.2, 0.3)}, (0.1, 0.2, 0.3), (1, 1, 1)),
+    ):
+        segmenter = load_segmenter(path, "cpu", **given)
+        assert (segmenter.mean, segmenter.std) == (mean, std)
+        assert not any("normalisation" in note for note in segmenter.notes)
+    with pytest.raises(UserError, match="either the name of a normalisation or its mean and std"):
+        load_segmenter(path, "cpu", normalisation="none", mean=0.5)
+    with pytest.raises(UserError, match='no normalisation "imagnet"; use none or imagenet'):
+        load_segmenter(path, "cpu", normalisation="imagnet")
+
+
+def test_imagenet_is_not_assumed_for_other_than_three_channels_or_against_the_file(tmp_path):
+    arguments = {"encoder_name": "mobilenet_v2", "num_classes": 2, "in_channels": 1}
+    torch.save(build_module("smp_fpn", arguments).state_dict(), tmp_path / "grey.pth")
+    grey = load_segmenter(tmp_path / "grey.pth", "cpu")
+    assert (grey.mean, grey.std) == ((0,), (1,))
+    assert any("none assumed" in note for note in grey.notes)
+    info = CheckpointInfo("smp_fpn", {**arguments, "in_channels": 3}, in_channels=3, mean=(0.25,), std=(0.5,))
+    path = save_checkpoint(tmp_path / "ours.safetensors", build_module("smp_fpn", info.arguments), info)
+    ours = load_segmenter(path, "cpu")
+    assert (ours.mean, ours.std, ours.notes) == ((0.25,) * 3, (0.5,) * 3, ())
+
+
+def test_identity_of_a_file_for_asking_the_rest(tmp_path):
+    path = save_checkpoint(tmp_path / "w.safetensors", _network(), INFO)
+    found = identify(path)
+    assert (found.architecture, found.arguments, found.states_normalisation) == (
+        INFO.architecture,
+        INFO.arguments,
+        True,
+    )
+    module = build_module("smp_unet", {"encoder_name": "tu-resnet18", "num_classes": 3})
+    torch.save(module.state_dict(), tmp_path / "timm.pth")
+    unknown = identify(tmp_path / "timm.pth")
+    assert (unknown.architecture, unknown.arguments) == (None, {"num_classes": 3})
+    assert "name the architecture" in unknown.sentence
+    arguments = {"encoder_name": "tu-resnet18", **unknown.arguments}
+    segmenter = load_segmenter(tmp_path / "timm.pth", "cpu", architecture="smp_unet", arguments=arguments)
+    assert segmenter.num_classes == 3
+    assert segmenter.in_channels == 3
+
+
+def test_published_weights_named_in_a_file_are_not_fetched(tmp_path, monkeypatch):
+    arguments = {"encoder_name": "mobilenet_v2", "in_channels": 3, "num_classes": 2}
+    info = CheckpointInfo("smp_fpn", {**arguments, "encoder_weights": "imagenet"}, in_channels=3)
+    path = save_checkpoint(tmp_path / "w.safetensors", build_module("smp_fpn", arguments), info)
+    monkeypatch.setattr("segmentation_models_pytorch.encoders.hf_hub_download", lambda *_, **__: pytest.fail("fetched"))
+    assert load_segmenter(path, "cpu").num_classes == 2
 
 
 def test_original_width_loads(tmp_path):

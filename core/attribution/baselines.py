@@ -1,0 +1,100 @@
+"""Baselines: the images without information that path methods start from."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from core.errors import UserError
+from core.segmenter import Image
+
+BaselineKind = Literal["zero", "random", "blur", "mean", "image"]
+
+BASELINES: tuple[BaselineKind, ...] = get_args(BaselineKind)
+DEFAULT_SIGMA = 10.0
+DEFAULT_DRAWS = 4
+_TRUNCATE = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """One or several images without information, in the space of the image itself: [0, 1] before normalisation.
+
+    Make one with `make_baseline`.
+
+    Attributes:
+        kind: zero, random, blur, mean or image.
+        images: Float32 (N, C, H, W); N is 1 but for random, whose attributions are averaged over N draws.
+        parameters: What it was made with, plain values.
+    """
+
+    kind: BaselineKind
+    images: np.ndarray
+    parameters: dict[str, object]
+
+
+def make_baseline(
+    image: Image,
+    kind: BaselineKind | Image,
+    *,
+    sigma: float = DEFAULT_SIGMA,
+    draws: int = DEFAULT_DRAWS,
+    seed: int = 0,
+) -> Baseline:
+    """The baseline for an image.
+
+    Which baseline is right depends on the question (Sturmfels, Lundberg & Lee, "Visualizing the impact of feature
+    attribution baselines", 2020): against black, dark pixels can never be important; against a blurred copy, what
+    the blur keeps cannot.
+
+    Args:
+        image: (C, H, W) in [0, 1].
+        kind: "zero" (black), "random" (uniform noise in [0, 1]), "blur" (Gaussian, the border repeated), "mean" (the
+            image's own mean of each channel), or an image (C, H, W) in [0, 1] of the same size.
+        sigma: Of the blur's Gaussian, in pixels.
+        draws: Number of random images.
+        seed: Of the random images.
+
+    Raises:
+        UserError: An unknown kind, an image of another size or with values that are not finite, a sigma or a number
+            of draws that is not positive.
+    """
+    array = _as_array(image)
+    if not isinstance(kind, str):
+        return Baseline("image", _checked(_as_array(kind), array.shape)[None], {})
+    if kind == "zero":
+        return Baseline(kind, np.zeros_like(array)[None], {})
+    if kind == "random":
+        if draws < 1:
+            raise UserError(f"A random baseline needs at least one draw; {draws} were given.")
+        images = np.random.default_rng(seed).random((draws, *array.shape), dtype=np.float32)
+        return Baseline(kind, images, {"draws": draws, "seed": seed})
+    if kind == "blur":
+        if not 0 < sigma < np.inf:
+            raise UserError(f"The blur's sigma is a positive number of pixels; {sigma} was given.")
+        blurred = ndimage.gaussian_filter(array, (0, sigma, sigma), mode="nearest", truncate=_TRUNCATE)
+        return Baseline(kind, blurred[None], {"sigma": sigma})
+    if kind == "mean":
+        means = array.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
+        return Baseline(kind, np.broadcast_to(means, array.shape).copy()[None], {})
+    known = ", ".join(name for name in BASELINES if name != "image")
+    raise UserError(f'The baseline is one of {known}, or an image; "{kind}" was given.')
+
+
+def _as_array(image: Image) -> np.ndarray:
+    array = np.asarray(image.detach().cpu() if isinstance(image, torch.Tensor) else image, dtype=np.float32)
+    return array[0] if array.ndim == 4 and len(array) == 1 else array
+
+
+def _checked(baseline: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if baseline.shape != shape:
+        raise UserError(f"The baseline is {_size(baseline.shape)}, the image {_size(shape)}; they must be of one size.")
+    if not np.isfinite(baseline).all():
+        raise UserError("The baseline has values that are not finite (NaN or infinite); replace them first.")
+    return baseline
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]}×{shape[1]}×{shape[2]} (channels, rows, columns)" if len(shape) == 3 else f"{shape}"

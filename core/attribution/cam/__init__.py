@@ -1,0 +1,43 @@
+"""Class activation maps for segmentation: every layer and every gradient-based method from one pass."""
+
+from core.attribution.cam.activations import LayerPass, LayerValues, activations_and_gradients
+from core.attribution.cam.advice import cam_warnings, pointwise_layers, suggested_layer
+from core.attribution.cam.maps import cam, cam_atlas, map_layers
+from core.attribution.cam.methods import (
+    GRADIENT_METHODS,
+    LINEAR_METHODS,
+    METHODS,
+    PERTURBATION_METHODS,
+    POOLINGS,
+    TITLES,
+    GradientMethod,
+    Method,
+    PerturbationMethod,
+    Pooling,
+    Window,
+    gradient_map,
+)
+
+__all__ = [
+    "GRADIENT_METHODS",
+    "LINEAR_METHODS",
+    "METHODS",
+    "PERTURBATION_METHODS",
+    "POOLINGS",
+    "TITLES",
+    "GradientMethod",
+    "LayerPass",
+    "LayerValues",
+    "Method",
+    "PerturbationMethod",
+    "Pooling",
+    "Window",
+    "activations_and_gradients",
+    "cam",
+    "cam_atlas",
+    "cam_warnings",
+    "gradient_map",
+    "map_layers",
+    "pointwise_layers",
+    "suggested_layer",
+]

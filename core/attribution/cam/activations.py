@@ -1,0 +1,195 @@
+"""Activations of chosen layers and the gradients of one score by them, from one forward and one backward pass."""
+
+import difflib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import UserError
+from core.models.spatial import SpatialForm, spatial_form
+from core.segmenter import Image, Prediction, Segmenter, prediction_of
+from core.target import Target
+
+_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, eq=False)
+class LayerValues:
+    """What one layer gave for one image, and how the score depends on it.
+
+    Attributes:
+        activations: A, float (channels, height, width).
+        gradients: G = ∂score / ∂A, the same shape; zero where the score does not depend on the layer.
+    """
+
+    activations: Tensor
+    gradients: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPass:
+    """One forward and one backward pass through a network.
+
+    Attributes:
+        layers: Activations and gradients by the layer's name.
+        prediction: Of the network for the image.
+        score: The target's value.
+        padded_size: (height, width) of the image as the network got it; layers cover that area.
+    """
+
+    layers: dict[str, LayerValues]
+    prediction: Prediction
+    score: float
+    padded_size: tuple[int, int]
+
+
+@dataclass(eq=False)
+class Recording:
+    """What layers gave in the last run of a network.
+
+    Attributes:
+        outputs: The last output of each layer that ran, as it left the layer.
+        calls: How often each ran.
+        padded_size: (height, width) of the network's input.
+    """
+
+    outputs: dict[str, Tensor] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
+    padded_size: tuple[int, int] = (0, 0)
+
+
+Replacement = Callable[[str, int, Tensor], Tensor]
+"""Called with a layer's name, the number of its call in this run (from 1) and its output; gives what goes on."""
+
+
+def activations_and_gradients(segmenter: Segmenter, image: Image, target: Target, layers: Sequence[str]) -> LayerPass:
+    """A and G = ∂target / ∂A of several layers, in one forward and one backward pass.
+
+    A layer that runs several times stands for its last run. No parameter's `.grad` is touched, and the hooks are gone
+    afterwards, whatever happens. Threads may share the segmenter.
+
+    Args:
+        segmenter: The network.
+        image: (C, H, W) in [0, 1].
+        target: The scalar that is differentiated.
+        layers: Names as in `segmenter.module.named_modules()`.
+
+    Raises:
+        UserError: A layer that is not there, does not run or has no spatial size; or the image or the target does not
+            fit the network.
+    """
+    with torch.enable_grad():
+        batch = segmenter.as_batch(image, single=True).detach().requires_grad_()
+        with recorded(segmenter, layers, passed_on_safely) as recording:
+            logits = segmenter.logits(batch)
+        forms = {name: form_of(segmenter, recording, name) for name in layers}
+        score = target(logits).sum()
+        outputs = [recording.outputs[name] for name in forms]
+        found: Sequence[Tensor | None] = [None] * len(outputs)
+        if score.requires_grad and outputs:
+            found = torch.autograd.grad(score, outputs, allow_unused=True)
+    values = {}
+    for (name, form), output, gradient in zip(forms.items(), outputs, found, strict=True):
+        gradients = torch.zeros_like(output) if gradient is None else gradient
+        values[name] = LayerValues(form.as_map(output.detach())[0], form.as_map(gradients)[0])
+    return LayerPass(values, prediction_of(logits[0]), float(score.detach()), recording.padded_size)
+
+
+@contextmanager
+def recorded(segmenter: Segmenter, layers: Sequence[str], replace: Replacement | None = None) -> Iterator[Recording]:
+    """While it lasts, this thread's runs of the network leave the outputs of `layers` in the recording.
+
+    The segmenter's lock is held. Runs in other threads pass the hooks untouched: not everything that runs a network
+    holds the lock.
+
+    Args:
+        segmenter: The network.
+        layers: Names of the layers.
+        replace: What goes on in place of a layer's output; None leaves it.
+
+    Raises:
+        UserError: A layer that is not there.
+    """
+    known = dict(segmenter.module.named_modules(remove_duplicate=False))
+    modules = {name: _layer(segmenter, known, name) for name in layers}
+    recording, owner = Recording(), threading.get_ident()
+
+    def start(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if threading.get_ident() == owner:
+            recording.outputs.clear()  # what ran before was a trial of another size
+            recording.calls.clear()
+            recording.padded_size = (inputs[0].shape[-2], inputs[0].shape[-1])
+
+    def record(name: str, output: object) -> object:
+        tensor = _tensor_of(output)
+        if threading.get_ident() != owner or tensor is None:
+            return None
+        if replace is not None and torch.is_grad_enabled() and not tensor.requires_grad and tensor.is_floating_point():
+            tensor = tensor.detach().requires_grad_()  # the image does not reach it, and yet the score may depend on it
+        recording.calls[name] = recording.calls.get(name, 0) + 1
+        recording.outputs[name] = tensor
+        if replace is None:
+            return None
+        replaced = replace(name, recording.calls[name], tensor)
+        return replaced if isinstance(output, Tensor) else (replaced, *output[1:])  # type: ignore[index]
+
+    with segmenter.lock:
+        handles = [segmenter.module.register_forward_pre_hook(start)]
+        try:
+            for name, module in modules.items():
+                handles.append(module.register_forward_hook(lambda _, __, output, name=name: record(name, output)))
+            yield recording
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def passed_on_safely(_: str, __: int, output: Tensor) -> Tensor:
+    """A copy of the output: what comes next may change it in place, and the layer's own must stay as it was."""
+    return output.clone()
+
+
+def form_of(segmenter: Segmenter, recording: Recording, layer: str) -> SpatialForm:
+    """How a recorded layer's output is a map.
+
+    Raises:
+        UserError: The layer did not run, or its output has no spatial size.
+    """
+    if layer not in recording.outputs:
+        raise UserError(
+            f'The layer "{layer}" of {segmenter.name} gives no features for the prediction; choose one that does.'
+        )
+    output = recording.outputs[layer]
+    form = spatial_form(tuple(output.shape), recording.padded_size) if output.is_floating_point() else None
+    if form is None or output.shape[0] == 0 or form.height * form.width <= 1 or form.channels < 1:
+        raise UserError(
+            f'The layer "{layer}" of {segmenter.name} has no spatial size (its output is '
+            f"{'×'.join(map(str, output.shape))}), so there is no map; choose a layer that gives feature maps."
+        )
+    return form
+
+
+def _layer(segmenter: Segmenter, modules: dict[str, nn.Module], name: str) -> nn.Module:
+    if name and name in modules:
+        return modules[name]
+    names = [known for known in modules if known]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.3)
+    if near:
+        hint = f'did you mean "{near[0]}"?'
+    elif names:
+        shown = ", ".join(names[:_NAMES_SHOWN])
+        hint = f"it has {shown}{' and more' if len(names) > _NAMES_SHOWN else ''}."
+    else:
+        hint = "it has no parts."
+    raise UserError(f'The network {segmenter.name} has no layer "{name}"; {hint}')
+
+
+def _tensor_of(output: object) -> Tensor | None:
+    """The tensor that a module gave, alone or first in a tuple, as attention gives it."""
+    if isinstance(output, tuple) and type(output) is tuple and output:
+        output = output[0]
+    return output if isinstance(output, Tensor) else None

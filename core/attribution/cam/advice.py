@@ -1,0 +1,171 @@
+"""Which layer to look at first, and when a class activation map says nothing."""
+
+from collections.abc import Collection, Iterable
+
+import numpy as np
+import torch
+
+from core.attribution.cam.activations import LayerPass, activations_and_gradients
+from core.attribution.result import Attribution
+from core.errors import UserError
+from core.models.layers import Layer
+from core.models.layers import layers as layers_of
+from core.segmenter import Segmenter
+from core.target import Target
+
+_FEWEST_ROWS = 4
+"""A coarser map shows no place worth the name."""
+_SATURATED = 1e-3
+"""Mean p(1 - p), the slope of a probability by its logit, below which hardly any gradient is left."""
+_FLAT = 1e-5
+_ONE_CHANNEL = 0.99
+
+
+def suggested_layer(segmenter: Segmenter, size: tuple[int, int]) -> tuple[str, str]:
+    """The name of a layer to begin with, and why: the last one at the coarsest resolution, the bottleneck.
+
+    Never one that is read point by point (`pointwise_layers`), unless there is no other.
+
+    Args:
+        segmenter: The network; it runs on small random images of that size.
+        size: (height, width) of the image.
+
+    Raises:
+        UserError: No layer gives a map of more than one position.
+    """
+    found = [layer for layer in layers_of(segmenter, size) if layer.stride is not None]
+    if not found:
+        raise UserError(f"No layer of {segmenter.name} gives a map, so there is no class activation map of it.")
+    extents, affine = _reach(segmenter, size, [layer.name for layer in found])
+    pointwise = _pointwise(found, extents, affine)
+    useful = [layer for layer in found if layer.name not in pointwise and min(extents[layer.name]) > 0]
+    if not useful:
+        return found[0].name, (
+            "Every layer of this network is read point by point: a Seg-HiRes-Grad CAM is only the score inside the "
+            "pixel set. Seg-Grad-CAM still compares the channels."
+        )
+    roomy = [layer for layer in useful if min(layer.height, layer.width) >= _FEWEST_ROWS and _is_on_a_grid(layer)]
+    candidates = roomy or useful
+    fewest = min(layer.height * layer.width for layer in candidates)
+    chosen = [layer for layer in candidates if layer.height * layer.width == fewest][-1]
+    if fewest == max(layer.height * layer.width for layer in useful):
+        return chosen.name, (
+            f"No layer here is coarser than {chosen.height}×{chosen.width}; this is the last one whose "
+            "surroundings, and not only the same point, reach the score."
+        )
+    stride = max(chosen.stride or (1.0, 1.0))
+    return chosen.name, (
+        f"The last layer at the coarsest resolution, {chosen.height}×{chosen.width}, one position for about "
+        f"{stride:.0f}×{stride:.0f} pixels: each has seen the widest context and still "
+        "passes through all that follows. Layers nearer to the output show little more than the pixel set itself."
+    )
+
+
+def pointwise_layers(segmenter: Segmenter, size: tuple[int, int]) -> frozenset[str]:
+    """Layers of which a pixel's score reads the same point only, as before a 1×1 head.
+
+    There G is the head's weights inside the pixel set and 0 outside, so Seg-HiRes-Grad CAM is the set times the logit.
+    Found by gradients, not by types: the gradient of one pixel's logit is 0 at all positions but one. Or, where logits
+    are upsampled, at all but 2×2, in a layer of the logits' size: that of the layers whose gradient is moreover the
+    same for any image, as it is before a linear head.
+    """
+    found = [layer for layer in layers_of(segmenter, size) if layer.stride is not None]
+    return _pointwise(found, *_reach(segmenter, size, [layer.name for layer in found]))
+
+
+def cam_warnings(attribution: Attribution, pointwise: Collection[str] = ()) -> tuple[str, ...]:
+    """Why a class activation map may say nothing, one sentence a reason; none if all is well.
+
+    Args:
+        attribution: What `cam` or `cam_atlas` gave.
+        pointwise: Of `pointwise_layers`.
+    """
+    return tuple(_reasons(attribution, pointwise))
+
+
+def _reasons(attribution: Attribution, pointwise: Collection[str]) -> Iterable[str]:
+    values, target = attribution.values, attribution.target
+    highest, lowest = float(values.max()), float(values.min())
+    largest = max(abs(highest), abs(lowest))
+    if target.mask is not None and not target.mask.any():
+        yield "Empty: the pixel set has no pixel, so the map is 0 everywhere, as it must be."
+        return
+    slope = _slope(attribution)
+    if slope is not None and slope < _SATURATED:
+        yield (
+            f"Saturated: the probability in the pixel set is nearly 0 or 1 (mean p(1 - p) = {slope:.1e}), so hardly "
+            "any gradient is left; explain the logit or the log-odds."
+        )
+    if largest == 0:
+        yield "Empty: the map is 0 everywhere; nothing at this layer moves the score."
+    elif highest <= 0:
+        yield "Empty when positive: the map is at most 0 everywhere, it speaks against the class; look at it signed."
+    elif highest - lowest <= _FLAT * largest:
+        yield "Constant: the map is the same everywhere, so it shows no place."
+    layer = attribution.parameters.get("layer")
+    if layer in pointwise:
+        yield (
+            f"Degenerate: the score reads {layer} point by point, as a 1×1 head does, so maps by position (Seg-HiRes-"
+            "Grad CAM, LayerCAM) are only the pixel set times the score; choose an earlier layer."
+        )
+    if attribution.parameters.get("largest_weight", 0.0) > _ONE_CHANNEL and attribution.method == "score_cam":
+        yield "One channel has all the weight: its softmax is saturated by large scores; take the mean over the set."
+
+
+def _slope(attribution: Attribution) -> float | None:
+    target = attribution.target
+    if target.space != "probability":
+        return None
+    probability = attribution.prediction.probabilities[target.class_index].astype(np.float64)
+    slopes = probability * (1 - probability)
+    if target.mask is None:
+        return float(slopes[target.row, target.column])
+    return float((np.abs(target.mask) * slopes).sum() / np.abs(target.mask).sum())
+
+
+def _reach(
+    segmenter: Segmenter, size: tuple[int, int], names: list[str]
+) -> tuple[dict[str, tuple[int, int]], dict[str, bool]]:
+    """Of each layer: rows and columns from which one pixel's logit is read, and whether by the same gradient always."""
+    first, second = (_probed(segmenter, size, names, seed) for seed in (0, 1))
+    extents, affine = {}, {}
+    for name in names:
+        gradients = first.layers[name].gradients, second.layers[name].gradients
+        rows, columns = zip(*map(_extent, gradients), strict=True)
+        extents[name] = max(rows), max(columns)
+        affine[name] = torch.allclose(*gradients, rtol=1e-3, atol=1e-6 * float(gradients[0].abs().max()))
+    return extents, affine
+
+
+def _probed(segmenter: Segmenter, size: tuple[int, int], names: list[str], seed: int) -> LayerPass:
+    image = torch.rand(segmenter.in_channels, *size, generator=torch.Generator().manual_seed(seed))
+    target = Target.pixel(size[0] // 2, size[1] // 2, 1, "logit")
+    return activations_and_gradients(segmenter, image, target, names)
+
+
+def _extent(gradients: torch.Tensor) -> tuple[int, int]:
+    read = (gradients != 0).any(dim=0)
+    rows, columns = read.any(dim=1).nonzero(), read.any(dim=0).nonzero()
+    if len(rows) == 0:
+        return 0, 0
+    return int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+
+
+def _pointwise(found: list[Layer], extents: dict[str, tuple[int, int]], affine: dict[str, bool]) -> frozenset[str]:
+    def is_local(layer: Layer) -> bool:
+        rows, columns = extents[layer.name]
+        return 0 < rows <= 2 and 0 < columns <= 2 and rows < layer.height and columns < layer.width
+
+    heads = {(layer.height, layer.width) for layer in found if is_local(layer) and affine[layer.name]}
+    return frozenset(
+        layer.name
+        for layer in found
+        if extents[layer.name] == (1, 1) or (is_local(layer) and (layer.height, layer.width) in heads)
+    )
+
+
+def _is_on_a_grid(layer: Layer) -> bool:
+    """Whether one whole stride fits both axes; the branches of a pooling pyramid are no stage of the network."""
+    assert layer.stride is not None  # noqa: S101 - its caller has left out single positions
+    vertical, horizontal = layer.stride
+    return max(vertical, horizontal) <= 1.25 * min(vertical, horizontal)

@@ -1,0 +1,101 @@
+"""The layers of a network by name, as they run: what each gives for an image of a stated size."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import UserError
+from core.segmenter import Segmenter
+
+_PASSING_THROUGH = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+_PASSING_THROUGH_NAMES = {"DropPath", "StochasticDepth"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A named module and its output for one image.
+
+    Attributes:
+        name: As in `segmenter.module.get_submodule(name)`.
+        type_name: The module's class, e.g. "Conv2d".
+        channels: Of its output (1, channels, height, width).
+        height: Rows of its output.
+        width: Columns of its output.
+        stride: Image rows and image columns from one position of the output to the next, of the image as the network
+            gets it (padded where the segmenter pads it); None for an output of a single position.
+    """
+
+    name: str
+    type_name: str
+    channels: int
+    height: int
+    width: int
+    stride: tuple[float, float] | None
+
+
+def layers(segmenter: Segmenter, size: tuple[int, int]) -> list[Layer]:
+    """Every module, blocks and their parts alike, whose output is one map (channels, height, width), as they finish.
+
+    The module itself and what changes nothing in eval mode (identity, dropout) are left out. A module that runs
+    several times is listed once, by its last run.
+
+    Args:
+        segmenter: The network; it is run once on a black image, under its lock.
+        size: (height, width) of that image.
+
+    Raises:
+        UserError: A size that the network cannot take.
+    """
+    if min(size) < 1:
+        raise UserError(f"An image has at least one row and one column; {size[0]}×{size[1]} was given.")
+    black = torch.zeros(1, segmenter.in_channels, *size, device=segmenter.device)
+    with segmenter.lock, torch.no_grad(), _recorded(segmenter.module) as outputs:
+        segmenter.unchecked_logits(black)
+    image_height, image_width = outputs.pop("")[-2:]
+    found = []
+    for name, (channels, height, width) in outputs.items():
+        stride = (image_height / height, image_width / width) if height * width > 1 else None
+        found.append(Layer(name, type(segmenter.module.get_submodule(name)).__name__, channels, height, width, stride))
+    return found
+
+
+@contextmanager
+def _recorded(module: nn.Module) -> Iterator[dict[str, tuple[int, int, int]]]:
+    """The shape of each named module's last output in a run; under "" the shape of the network's input."""
+    shapes: dict[str, tuple[int, int, int]] = {}
+
+    def start(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        shapes.clear()  # the run before was of a size that the network refused
+        shapes[""] = _channels_height_width(inputs[0])
+
+    def record(name: str, output: object) -> None:
+        shapes.pop(name, None)
+        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[0] == 1 and output.numel() > 0:
+            shapes[name] = _channels_height_width(output)
+
+    handles = [module.register_forward_pre_hook(start)]
+    try:
+        for name, part in module.named_modules():
+            if name and not _passes_through(part):
+                handles.append(part.register_forward_hook(lambda _, __, output, name=name: record(name, output)))
+        yield shapes
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _passes_through(module: nn.Module) -> bool:
+    """Whether the module changes nothing in eval mode, being an identity or a wrapper of nothing else."""
+    children = list(module.children())
+    if children:
+        has_own_weights = any(True for _ in module.parameters())
+        return not has_own_weights and all(map(_passes_through, children))
+    return isinstance(module, _PASSING_THROUGH) or type(module).__name__ in _PASSING_THROUGH_NAMES
+
+
+def _channels_height_width(output: Tensor) -> tuple[int, int, int]:
+    _, channels, height, width = output.shape
+    return channels, height, width

@@ -1,0 +1,237 @@
+"""`load_segmenter`: from a checkpoint, a shipped name, a factory or an architecture to a `Segmenter`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import UserError
+from core.models.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint, shipped_weights
+from core.models.factory import is_factory, segmenter_from_factory
+from core.models.zoo import ARCHITECTURES, build_module, size_multiple, without_published_weights
+from core.models.zoo.recognition import UnknownArchitectureError, recognise
+from core.models.zoo.weightless import Weightless, has_weightless
+from core.segmenter import Segmenter
+
+Normalisation = Literal["none", "imagenet"]
+NORMALISATIONS: dict[Normalisation, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "none": ((0.0,), (1.0,)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+"""Mean and std by name, for images in [0, 1]."""
+
+_CHANNELS_LAST = ("custom_resnet", "unet", "smp_unet", "smp_unetplusplus")
+_LIBRARIES = {"smp": "segmentation_models_pytorch", "torchvision": "torchvision"}
+_ASSUMED = {
+    "imagenet": "ImageNet's mean and std assumed, as usual with {}",
+    "none": "none assumed, as the image has other than the three channels that are usual with {}",
+}
+
+
+def load_segmenter(
+    path_or_name: str | Path,
+    device: str | torch.device = "auto",
+    *,
+    architecture: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    class_names: Sequence[str] | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    normalisation: Normalisation | None = None,
+) -> Segmenter:
+    """A segmenter from a checkpoint file, the name of a shipped one, a factory, or an architecture without weights.
+
+    A checkpoint's architecture is what the caller says, else what the file says, else what its keys and shapes tell
+    without doubt. The same order holds for the normalisation. A file of segmentation_models_pytorch or torchvision with
+    three channels that says none gets ImageNet's, which their published weights are trained with; `segmenter.notes`
+    says so wherever something was not stated.
+
+    Args:
+        path_or_name: A file; a name such as "vessmap" from `weights/`; a factory "package.module:function"
+            (see `core.models.factory`); or a key of `core.models.ARCHITECTURES` for that network with fresh, seeded
+            weights, whose name then says "untrained".
+        device: "auto", "cpu" or "cuda".
+        architecture: Where the file does not say it and its keys do not tell.
+        arguments: Of that architecture.
+        class_names: Instead of the file's.
+        mean: Of the normalisation, instead of the file's.
+        std: Of the normalisation, instead of the file's (1 where it says none and a mean is given).
+        normalisation: "none" or "imagenet", instead of mean and std.
+
+    Raises:
+        UserError: A file that cannot be read, an architecture that is not known, or weights that do not fit it.
+    """
+    given = _Given(architecture, arguments, class_names, mean, std, normalisation)
+    if (name := str(path_or_name)) not in shipped_weights() and not Path(name).is_file():
+        if name in ARCHITECTURES:
+            return _untrained(name, device, given)
+        if is_factory(name):
+            if given != _Given():
+                raise UserError(f"The factory {name} says all of its network itself; set it there, and give no more.")
+            return segmenter_from_factory(name, device)
+    path = find_checkpoint(path_or_name)
+    state_dict, stored = read_checkpoint(path)
+    info, notes = _complete(stored, state_dict, path.name, given)
+    module = _loaded(info, state_dict, path.name)
+    return _segmenter(module, info, given, device, path.stem, notes, states_normalisation=stored is not None)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a checkpoint file tells of its network.
+
+    Attributes:
+        architecture: None where neither the file says it nor its keys tell it.
+        arguments: Of the architecture; where that is not known, those that the keys do tell.
+        states_normalisation: Whether the file says mean and std.
+        candidates: The architectures that match alike, where several do.
+        sentence: What is wrong where the architecture is not known.
+    """
+
+    architecture: str | None
+    arguments: dict[str, Any]
+    states_normalisation: bool = False
+    candidates: tuple[str, ...] = ()
+    sentence: str = ""
+
+
+def identify(path: str | Path) -> Identity:
+    """What a checkpoint file tells of its network, for asking the user the rest.
+
+    Raises:
+        UserError: As `read_checkpoint`.
+    """
+    state_dict, stored = read_checkpoint(path)
+    if stored is not None:
+        return Identity(stored.architecture, stored.arguments, states_normalisation=True)
+    try:
+        return Identity(*recognise(state_dict, Path(path).name))
+    except UnknownArchitectureError as error:
+        return Identity(None, error.stated, candidates=error.candidates, sentence=str(error))
+
+
+def assumed_normalisation(architecture: str, in_channels: int) -> Normalisation:
+    """What is assumed where a file says no normalisation: ImageNet's for the libraries' networks of three channels."""
+    return "imagenet" if _library(architecture) and in_channels == 3 else "none"
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the caller said."""
+
+    architecture: str | None = None
+    arguments: Mapping[str, Any] | None = None
+    class_names: Sequence[str] | None = None
+    mean: float | Sequence[float] | None = None
+    std: float | Sequence[float] | None = None
+    normalisation: Normalisation | None = None
+
+    def __post_init__(self) -> None:
+        if self.normalisation is not None and (self.mean is not None or self.std is not None):
+            raise UserError("Give either the name of a normalisation or its mean and std.")
+        if self.normalisation is not None and self.normalisation not in NORMALISATIONS:
+            raise UserError(f'There is no normalisation "{self.normalisation}"; use {" or ".join(NORMALISATIONS)}.')
+
+
+def _complete(
+    stored: CheckpointInfo | None, state_dict: Mapping[str, Tensor], name: str, given: _Given
+) -> tuple[CheckpointInfo, list[str]]:
+    """The info, from what the caller said, else the file, else the keys; and what to tell of it."""
+    if given.architecture is not None:
+        arguments = dict(given.arguments or {})
+        base = stored or CheckpointInfo(
+            given.architecture, arguments, in_channels=_default_channels(given.architecture)
+        )
+        in_channels = int(arguments.get("in_channels", base.in_channels))
+        return replace(base, architecture=given.architecture, arguments=arguments, in_channels=in_channels), []
+    if stored is not None:
+        return stored, []
+    architecture, arguments = recognise(state_dict, name)
+    notes = [f"architecture {architecture} recognised by its keys"]
+    if (library := _library(architecture)) == "segmentation_models_pytorch":
+        notes.append(f"arguments that leave no trace in the keys, such as strides, are the defaults of {library}")
+    return CheckpointInfo(architecture, arguments, in_channels=arguments["in_channels"]), notes
+
+
+def _default_channels(architecture: str) -> int:
+    return 3 if _library(architecture) else 1
+
+
+def _library(architecture: str) -> str | None:
+    return _LIBRARIES.get(architecture.partition("_")[0])
+
+
+def _untrained(architecture: str, device: str | torch.device, given: _Given) -> Segmenter:
+    if given.architecture not in (None, architecture):
+        raise UserError(f"{architecture} names the network; leave out the other architecture {given.architecture}.")
+    arguments = dict(given.arguments or {})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = build_module(architecture, arguments)
+    info = CheckpointInfo(
+        architecture, arguments, in_channels=int(arguments.get("in_channels", _default_channels(architecture)))
+    )
+    published = {*arguments} - {*without_published_weights(arguments)}
+    notes = [f"published {', '.join(sorted(published))}" if published else "fresh weights, seed 0: it has not learnt"]
+    return _segmenter(module, info, given, device, f"{architecture} (untrained)", notes, states_normalisation=False)
+
+
+def _segmenter(
+    module: nn.Module,
+    info: CheckpointInfo,
+    given: _Given,
+    device: str | torch.device,
+    name: str,
+    notes: list[str],
+    *,
+    states_normalisation: bool,
+) -> Segmenter:
+    mean: float | Sequence[float] = info.mean if given.mean is None else given.mean
+    std: float | Sequence[float] = info.std if given.std is None else given.std
+    normalisation = given.normalisation
+    library = _library(info.architecture)
+    if library and not states_normalisation and given.mean is None and given.std is None and normalisation is None:
+        normalisation = assumed_normalisation(info.architecture, info.in_channels)
+        notes = [*notes, f"normalisation not stated: {_ASSUMED[normalisation].format(library)}"]
+    if normalisation is not None:
+        mean, std = NORMALISATIONS[normalisation]
+    return Segmenter(
+        module,
+        class_names=given.class_names or info.class_names or None,
+        in_channels=info.in_channels,
+        mean=mean,
+        std=std,
+        size_multiple=size_multiple(info.architecture, info.arguments),
+        device=device,
+        name=name,
+        notes=notes,
+    )
+
+
+def _loaded(info: CheckpointInfo, state_dict: Mapping[str, Tensor], name: str) -> nn.Module:
+    """The network with the file's weights; memory is taken only once the shapes are known to fit."""
+    arguments = without_published_weights(info.arguments)
+    weights = {key: value.float() if value.is_floating_point() else value for key, value in state_dict.items()}
+    with Weightless():
+        module = build_module(info.architecture, arguments)
+    _load_weights(module, weights, name, info.architecture)
+    if has_weightless(module):  # what the state dict does not hold, such as tables computed from the sizes
+        module = build_module(info.architecture, arguments)
+        _load_weights(module, weights, name, info.architecture)
+    # The order of weights that convolutions are fastest in. Other networks may use operations that refuse it.
+    return module.to(memory_format=torch.channels_last) if info.architecture in _CHANNELS_LAST else module
+
+
+def _load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], name: str, architecture: str) -> None:
+    try:
+        module.load_state_dict(dict(state_dict), assign=True)
+    except RuntimeError as error:
+        own = module.state_dict()
+        fitting = sum(key in own and own[key].shape == value.shape for key, value in state_dict.items())
+        raise UserError(
+            f"The weights in {name} do not fit the architecture {architecture}: {fitting} of {len(state_dict)} "
+            f"entries match its {len(own)}; it is a checkpoint of another architecture or of other arguments."
+        ) from error

@@ -1,0 +1,161 @@
+"""Reading PyTorch files (`.pth`, `.pt`, `.ckpt`): weights and the record of their training, and never any code.
+
+Files are read with `weights_only=True`. NumPy numbers, arrays, paths and options that a training loop put beside the
+weights are read by the stand-ins below, so that nothing but this file runs: not even NumPy's own readers.
+"""
+
+import pickle
+import threading
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.errors import UserError
+
+_STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model_state", "model", "net", "network", "weights")
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+_NUMBER_KINDS = "biuf"
+_reading = threading.Lock()
+
+
+def read_pytorch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The state dict, and the numbers and words beside it (epoch, metrics), of a PyTorch file.
+
+    Args:
+        path: A state dict, alone or as an entry of a training checkpoint. A prefix that every key has is dropped:
+            "module." (data parallel), "_orig_mod." (compiled), "model.", "net." or "network." (a wrapping module).
+
+    Raises:
+        UserError: A damaged file, a TorchScript archive, a file with Python objects in it, or one without weights.
+    """
+    if _is_torchscript(path):
+        raise UserError(
+            f"{path.name} is a TorchScript archive, which is compiled code rather than weights; save the module's "
+            "state_dict() and load that."
+        )
+    with path.open("rb") as file:
+        signature = file.read(2)
+    if signature == b"PK" and not zipfile.is_zipfile(path):
+        raise UserError(f"{path.name} is not a whole PyTorch checkpoint: it is cut off.")
+    if signature != b"PK" and signature[:1] != pickle.PROTO:
+        raise UserError(f"{path.name} is not a PyTorch checkpoint, whatever its name says.")
+    try:
+        with _reading, torch.serialization.safe_globals(_stand_ins()):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path.name} holds Python objects beside weights, which could run code when opened, so it was not opened; "
+            "save the module's state_dict() and load that."
+        ) from error
+    except Exception as error:  # whatever a damaged pickle makes its reader raise
+        reason = str(error).splitlines()[0] if str(error) else "it ends too early"
+        raise UserError(f"{path.name} is not a whole PyTorch checkpoint: {reason}.") from error
+    return without_prefix(_state_dict_in(content, path.name)), _record_in(content)
+
+
+def without_prefix(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without what data parallelism, compilation or a wrapping module puts before every key."""
+    if set(state_dict) > {"n_averaged"} and all(key == "n_averaged" or key.startswith("module.") for key in state_dict):
+        state_dict = {key: value for key, value in state_dict.items() if key != "n_averaged"}
+    prefix = next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in state_dict)), None)
+    if not state_dict or prefix is None:
+        return state_dict
+    return without_prefix({key.removeprefix(prefix): value for key, value in state_dict.items()})
+
+
+def _state_dict_in(content: object, name: str) -> dict[str, Tensor]:
+    """The state dict that a PyTorch file holds, alone or as an entry of a training checkpoint."""
+    if isinstance(content, Mapping):
+        entry = next((content[key] for key in _STATE_DICT_KEYS if isinstance(content.get(key), Mapping)), None)
+        content = content if entry is None else entry
+    if not isinstance(content, Mapping) or not content:
+        raise UserError(f"{name} holds no state dict; save the module's state_dict() and load that.")
+    if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()):
+        raise UserError(
+            f"{name} holds no state dict under a known name ({', '.join(_STATE_DICT_KEYS)}); save the module's "
+            "state_dict() and load that."
+        )
+    return dict(content)
+
+
+def _record_in(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that are numbers or words, or mappings of them: "epoch", "metrics"; no tensors, no optimiser."""
+    record: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping) and key not in _STATE_DICT_KEYS and "param_groups" not in value:
+            inner = {str(name): entry for name, entry in value.items() if _is_plain(entry)}
+            if inner:
+                record[str(key)] = inner
+        elif _is_plain(value):
+            record[str(key)] = value
+    return record
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | bool | int | float)
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("constants.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
+
+
+class _NumberType:
+    """Stands in for `numpy.dtype`: the code of a number's type and its byte order."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        self.code = str(code)
+        self.order: Literal["<", ">", "="] = "="
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        self.order = state[1] if state[1] in ("<", ">") else "="
+
+    def number(self, content: bytes) -> float | int | bool | None:
+        """The Python number in these bytes; None where the type is not that of a number."""
+        found = np.dtype(self.code).newbyteorder(self.order)
+        if found.kind not in _NUMBER_KINDS or found.itemsize != len(content):
+            return None
+        return np.frombuffer(content, found)[0].item()
+
+
+class _Ignored:
+    """Stands in for what may lie beside weights and is not needed: an array, a path, a time, a namespace."""
+
+    def __init__(self, *_: object) -> None:
+        """Take anything and keep nothing."""
+
+    def __setstate__(self, state: object) -> None:
+        """Take anything and keep nothing."""
+
+
+def _numpy_scalar(kind: _NumberType, content: object = b"") -> float | int | bool | None:
+    return kind.number(content) if isinstance(kind, _NumberType) and isinstance(content, bytes) else None
+
+
+def _ignore(*_: object) -> _Ignored:
+    return _Ignored()
+
+
+def _stand_ins() -> list[Any]:
+    numpy_modules = "numpy._core.multiarray", "numpy.core.multiarray"
+    ignored = (
+        *("numpy.ndarray", "argparse.Namespace", "types.SimpleNamespace"),
+        *(f"pathlib.{name}" for name in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
+        *(f"datetime.{name}" for name in ("datetime", "date", "time", "timedelta")),
+    )
+    return [
+        (_NumberType, "numpy.dtype"),
+        *((_numpy_scalar, f"{module}.scalar") for module in numpy_modules),
+        *((_ignore, f"{module}._reconstruct") for module in numpy_modules),
+        *((_Ignored, name) for name in ignored),
+    ]

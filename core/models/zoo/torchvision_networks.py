@@ -1,0 +1,72 @@
+"""The segmentation networks of torchvision."""
+
+from torch import nn
+
+from core.errors import UserError
+
+NAMES = (
+    "deeplabv3_resnet50",
+    "deeplabv3_resnet101",
+    "deeplabv3_mobilenet_v3_large",
+    "fcn_resnet50",
+    "fcn_resnet101",
+    "lraspp_mobilenet_v3_large",
+)
+"""Its architectures, as in `torchvision.models.segmentation`."""
+
+
+def build(
+    name: str,
+    *,
+    in_channels: int = 3,
+    num_classes: int = 21,
+    weights: str | None = None,
+    weights_backbone: str | None = None,
+    aux_loss: bool | None = None,
+) -> nn.Module:
+    """A segmentation network of torchvision with fresh weights.
+
+    Args:
+        name: One of `NAMES`.
+        in_channels: Channels of the image; for other than three the first convolution is replaced.
+        num_classes: Channels of the logits.
+        weights: Published weights of the network, fetched from the network, e.g. "DEFAULT"; None for fresh ones.
+        weights_backbone: Likewise for the backbone.
+        aux_loss: Whether there is an auxiliary head beside, which plays no part in the logits.
+
+    Raises:
+        UserError: Published weights that cannot be fetched.
+    """
+    from torchvision.models import segmentation  # noqa: PLC0415 - takes a second, and only these networks need it
+
+    make = getattr(segmentation, name)
+    auxiliary = {} if aux_loss is None else {"aux_loss": aux_loss}  # LRASPP has none
+    if weights is None and weights_backbone is None:
+        module = make(weights=None, weights_backbone=None, num_classes=num_classes, **auxiliary)
+    else:
+        try:
+            # Published weights of the whole network say their own number of classes.
+            classes = num_classes if weights is None else None
+            module = make(weights=weights, weights_backbone=weights_backbone, num_classes=classes, **auxiliary)
+        except OSError as error:
+            raise UserError(
+                f'The published weights "{weights or weights_backbone}" of {name} cannot be fetched ({error}); leave '
+                "them out and load a checkpoint instead."
+            ) from error
+    if in_channels != 3:
+        _replace_first_convolution(module.backbone, in_channels)
+    return module
+
+
+def _replace_first_convolution(backbone: nn.Module, in_channels: int) -> None:
+    name, first = next((name, part) for name, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
+    parent_name, _, own_name = name.rpartition(".")
+    replacement = nn.Conv2d(
+        in_channels,
+        first.out_channels,
+        first.kernel_size,  # type: ignore[arg-type]
+        stride=first.stride,  # type: ignore[arg-type]
+        padding=first.padding,  # type: ignore[arg-type]
+        bias=first.bias is not None,
+    )
+    setattr(backbone.get_submodule(parent_name), own_name, replacement)

@@ -1,0 +1,57 @@
+"""Building a network without memory for its weights, and finding what was left without memory."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+_ALLOCATING = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full}
+# What initialisation writes; there is nothing to write to, and skipping it makes building several times as fast.
+_WRITING = {"normal_", "uniform_", "fill_", "zero_", "mul_", "add_", "clamp_", "erfinv_", "copy_"}
+_WRITING |= {"constant_", "kaiming_normal_", "kaiming_uniform_", "trunc_normal_", "xavier_uniform_", "xavier_normal_"}
+
+
+class Weightless(TorchFunctionMode):
+    """A context in which new weights take no memory, only names and shapes.
+
+    Unlike `torch.device("meta")` it leaves `linspace`, `arange` and `tensor` alone, which networks read numbers from
+    while they are built: rates of stochastic depth, tables of positions.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Send what allocates memory to the meta device."""
+        given = dict(kwargs or {})
+        if func.__name__ in _WRITING:
+            written = args[0] if args else given.get("tensor")
+            if isinstance(written, Tensor) and written.is_meta:
+                return written
+        if func in _ALLOCATING and given.get("device") is None:
+            given["device"] = "meta"
+        return func(*args, **given)
+
+
+def has_weightless(module: nn.Module) -> bool:
+    """Whether any parameter, buffer or other tensor attribute of the module still has no memory."""
+    return any(tensor.is_meta for tensor in _tensors(module))
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
+    for part in module.modules():
+        for value in vars(part).values():
+            yield from (entry for entry in _entries(value) if isinstance(entry, Tensor))
+
+
+def _entries(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else (value,)
