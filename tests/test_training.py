@@ -9,15 +9,20 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from typer.testing import CliRunner
 
+from core.cli import app
+from core.data.index_masks import CITYSCAPES_CLASSES
 from core.data.layout import find_pairs
+from core.data.phantoms import SCENE_CLASSES
 from core.errors import UserError
-from core.evaluation.scores import evaluate_segmenter
+from core.evaluation.scores import Scores, evaluate_segmenter
 from core.models import CheckpointInfo, load_segmenter, read_checkpoint
-from core.training import TrainingSettings, learning_curves, train
-from core.training.augmentation import augment, jitter_intensity, random_crop, random_orientation
+from core.training import TrainingSettings, learner, learning_curves, train
+from core.training import run as training_run
+from core.training.augmentation import augment, jitter_intensity, random_crop, random_mirror, random_orientation
 from core.training.fitting import EpochLog
-from core.training.learner import parameter_penalty, pixel_cross_entropy
+from core.training.learner import parameter_penalty, pixel_cross_entropy, score_known
 from core.training.record import EpochRecord
 from core.training.samples import Crops, gather
 from core.training.settings import Augmentation
@@ -120,6 +125,20 @@ def test_all_eight_orientations_occur():
     assert len(seen) == 8
 
 
+def test_upright_images_are_mirrored_and_never_turned():
+    image = torch.arange(4.0).view(1, 2, 2)
+    rng = np.random.default_rng(0)
+    seen = {tuple(random_mirror(image, image[0].long(), rng)[0].flatten().tolist()) for _ in range(50)}
+    assert seen == {(0, 1, 2, 3), (1, 0, 3, 2)}
+    # A ramp from dark above to bright below keeps its direction.
+    ramp = torch.linspace(0, 1, 48)[:, None].repeat(1, 48)
+    for seed in range(8):
+        changed, _ = augment(
+            ramp[None], ramp.long(), Augmentation(32, 0.2, 0, upright=True), np.random.default_rng(seed)
+        )
+        assert (changed[0].diff(dim=0) > 0).all()
+
+
 def test_jitter_stays_in_range_and_changes_every_image_differently():
     image = torch.rand(2, 16, 16)
     rng = np.random.default_rng(0)
@@ -163,6 +182,21 @@ def test_cross_entropy_by_hand():
     assert pixel_cross_entropy(logits, torch.tensor([[[0, 1]]])).item() == pytest.approx(
         (math.log(2) + math.log(4 / 3)) / 2
     )
+
+
+def test_cross_entropy_of_one_channel_is_the_binary_one():
+    z = torch.randn(2, 1, 3, 4)
+    mask = torch.randint(0, 2, (2, 3, 4))
+    binary = nn.functional.binary_cross_entropy_with_logits(z[:, 0], mask.float())
+    torch.testing.assert_close(pixel_cross_entropy(torch.cat((torch.zeros_like(z), z), dim=1), mask), binary)
+
+
+def test_ignored_pixels_count_neither_in_the_loss_nor_in_the_scores():
+    logits = torch.tensor([[[[0.0, 5.0]], [[0.0, -5.0]]]])
+    assert pixel_cross_entropy(logits, torch.tensor([[[0, 255]]])).item() == pytest.approx(math.log(2))
+    assert pixel_cross_entropy(logits, torch.tensor([[[255, 255]]])).item() == 0
+    labels, mask = torch.tensor([[0, 1, 1, 1]]), torch.tensor([[0, 1, 0, 255]])
+    assert score_known(labels, mask, 2).iou == (0.5, 0.5)
 
 
 @pytest.mark.parametrize(("penalty", "power"), [("l1", 1), ("l2", 2)])
@@ -269,14 +303,14 @@ def test_the_best_epochs_weights_are_kept_and_not_the_last(tmp_path):
     assert [record.epoch for record in told] == [1, 2, 3, 4]
 
 
-def test_training_stops_when_patience_ends(bars, tmp_path):
+def test_training_stops_when_patience_ends(bars, tmp_path, monkeypatch):
     told = []
-    # With no learning and nothing random the validation IoU stays what it is.
-    settings = small(images=bars, learning_rate=1e-12, patience=2, epochs=9, crops_per_image=1)
+    monkeypatch.setattr(learner, "score_known", lambda *_: Scores((0.5, 0.5), (0.5, 0.5)))
+    settings = small(images=bars, patience=2, epochs=9, crops_per_image=1)
     result = run(settings, tmp_path, on_epoch=told.append)
-    assert len(result.records) < 9
+    assert len(result.records) == 3  # the first, and two that were no better
     assert told == list(result.records)
-    assert result.best_epoch == len(result.records) - 2
+    assert result.best_epoch == 1
 
 
 def test_phantoms_alone_are_enough_and_held_out_ones_have_other_seeds(tmp_path):
@@ -289,6 +323,58 @@ def test_phantoms_alone_are_enough_and_held_out_ones_have_other_seeds(tmp_path):
     assert not seeds[0] & seeds[1]
     assert not seeds[0] & seeds[2]
     assert not seeds[1] & seeds[2]
+
+
+def test_batch_normalisation_learns_its_statistics(trained):
+    """With the module left in eval mode they would stay what they start as: mean 0, variance 1, no batch counted."""
+    state, _ = read_checkpoint(trained.checkpoint)
+    batches = int(state["bn1.num_batches_tracked"])
+    assert batches == trained.best_epoch * 4  # 6 images · 3 crops in batches of 4, the last one left out
+    assert float(state["bn1.running_mean"].abs().max()) > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "classes"),
+    [
+        ("fundus", {"width": 2, "depth": 1, "num_classes": 1}, ("background", "vessel")),
+        ("scenes", {"width": 2, "depth": 1}, SCENE_CLASSES),
+    ],
+)
+def test_phantoms_of_other_kinds(tmp_path, kind, arguments, classes):
+    settings = small(
+        phantoms=3, phantom_kind=kind, architecture="unet", arguments=arguments, class_names=classes, epochs=1,
+        normalisation="imagenet", upright=True,
+    )  # fmt: skip
+    result = run(settings, tmp_path)
+    segmenter = load_segmenter(result.checkpoint, "cpu")
+    assert segmenter.class_names == classes
+    assert segmenter.in_channels == 3
+    assert segmenter.mean == (0.485, 0.456, 0.406)
+    assert segmenter.std == (0.229, 0.224, 0.225)
+    assert read_checkpoint(result.checkpoint)[0]["final.weight"].shape[0] == arguments.get("num_classes", len(classes))
+    assert f"core.data.phantoms.{'fundus' if kind == 'fundus' else 'scene'}_phantom" in result.card.read_text()
+
+
+def test_a_given_split_is_kept_and_ignored_pixels_do_no_harm(tmp_path):
+    for split, count in (("train", 4), ("val", 2), ("test", 1)):
+        folder = write_data_set(tmp_path / "data" / split, count)
+        for path in (folder / "labels").iterdir():
+            ids = np.where(np.asarray(Image.open(path)) > 0, 26, 7).astype(np.uint8)  # car and road
+            ids[:, :6] = 0  # unlabelled
+            Image.fromarray(ids).save(folder / "labels" / f"{path.stem}_gtFine_labelIds.png")
+            path.unlink()
+    settings = small(images=tmp_path / "data", class_names=CITYSCAPES_CLASSES, epochs=2)
+    result = run(settings, tmp_path / "out")
+    assert result.scores["validation"]["images"] == 2
+    assert result.scores["test_images"]["images"] == 1
+    assert all(math.isfinite(record.validation_loss) for record in result.records)
+
+
+def test_imagenets_normalisation_needs_three_channels(bars, tmp_path):
+    with pytest.raises(UserError, match="is for 3 channels and the images have 1"):
+        run(small(images=bars, normalisation="imagenet"), tmp_path)
+    with pytest.raises(UserError, match="have 3 channels and the images 1"):
+        run(small(images=bars, phantoms=2, phantom_kind="fundus"), tmp_path)
 
 
 def test_colour_images_and_one_single_step(tmp_path):
@@ -321,6 +407,9 @@ def test_nothing_is_printed_and_loggers_stay_as_they_were(bars, tmp_path, capfd,
         ({"phantoms": 1, "epochs": 0}, "number of epochs must be more than 0"),
         ({"phantoms": 1, "learning_rate": -1.0}, "learning rate must be more than 0; it is -1"),
         ({"phantoms": -1}, "phantoms must not be negative"),
+        ({"phantoms": 1, "phantom_kind": "cells"}, 'no phantoms "cells"; use vessels, fundus, scenes'),
+        ({"phantoms": 1, "phantom_kind": "scenes"}, "8 classes, road, .*, person and pole, and 2 are named"),
+        ({"phantoms": 1, "normalisation": "none"}, 'no normalisation "none"; use measured, imagenet'),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, sentence):
@@ -366,3 +455,24 @@ def test_a_name_with_a_folder_in_it_is_refused(bars, tmp_path):
 def test_curves_of_one_epoch_are_visible():
     figure = learning_curves([EpochRecord(1, 0.5, 0.0, 0.6, 0.3, 0.4, 1e-3, 1.0)], 1)
     assert all(trace.mode == "lines+markers" for trace in figure.data)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "classes"),
+    [
+        ([], "vessels", ("background", "vessel")),
+        (["--phantom-kind", "scenes"], "scenes", SCENE_CLASSES),
+        (["--phantom-kind", "fundus", "--class-names", "other, vein"], "fundus", ("other", "vein")),
+    ],
+)
+def test_the_command_line_names_the_classes_of_its_phantoms(tmp_path, monkeypatch, given, kind, classes):
+    asked = []
+    result = SimpleNamespace(
+        best_epoch=1, records=[1], seconds=60.0, scores={}, checkpoint="", card="", metrics="", curves=""
+    )
+    monkeypatch.setattr(training_run, "train", lambda settings, *_, **__: asked.append(settings) or result)
+    arguments = ["train", "--phantoms", "2", "--normalisation", "imagenet", "--upright", "--out", str(tmp_path), *given]
+    outcome = CliRunner().invoke(app, arguments)
+    assert outcome.exit_code == 0, outcome.output
+    assert (asked[0].phantom_kind, asked[0].class_names) == (kind, classes)
+    assert (asked[0].normalisation, asked[0].upright) == ("imagenet", True)

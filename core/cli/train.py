@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 import typer
 
 from core.cli.options import Device, Out
+from core.data.phantoms.kinds import PhantomKind, phantom_classes
 from core.errors import UserError
 from core.training import TrainingSettings
+from core.training.settings import Normalisation
 
 _DEFAULT = TrainingSettings(phantoms=1)
 
@@ -17,11 +19,15 @@ def train(
     out: Out,
     images: Annotated[Path | None, typer.Option(help="A folder with images/ and labels/ or masks/.")] = None,
     masks: Annotated[Path | None, typer.Option(help="The masks' folder, where --images holds the images only.")] = None,
-    phantoms: Annotated[int, typer.Option(help="Synthetic vessel images to add to the training images.")] = 0,
+    phantoms: Annotated[int, typer.Option(help="Synthetic images to add to the training images.")] = 0,
+    phantom_kind: Annotated[PhantomKind, typer.Option(help="What they show.")] = _DEFAULT.phantom_kind,
     name: Annotated[str, typer.Option(help="Of the checkpoint.")] = "model",
     architecture: Annotated[str, typer.Option(help="Of the network.")] = _DEFAULT.architecture,
     arguments: Annotated[str, typer.Option(help="Of the architecture, as JSON.")] = json.dumps(_DEFAULT.arguments),
-    class_names: Annotated[str, typer.Option(help="Comma-separated, background first.")] = "background,vessel",
+    class_names: Annotated[
+        str | None, typer.Option(help="Comma-separated, background first; by default those of the phantoms.")
+    ] = None,
+    normalisation: Annotated[Normalisation, typer.Option(help="Of the images.")] = _DEFAULT.normalisation,
     epochs: Annotated[int, typer.Option(help="At most so many.")] = _DEFAULT.epochs,
     patience: Annotated[int, typer.Option(help="Stop after so many epochs without progress.")] = _DEFAULT.patience,
     batch_size: Annotated[int, typer.Option(help="Crops in a step.")] = _DEFAULT.batch_size,
@@ -29,6 +35,7 @@ def train(
     crops_per_image: Annotated[int, typer.Option(help="Crops from an image in an epoch.")] = _DEFAULT.crops_per_image,
     zoom: Annotated[float, typer.Option(help="Strength of the random change of scale.")] = _DEFAULT.zoom,
     jitter: Annotated[float, typer.Option(help="Strength of the random change of intensity.")] = _DEFAULT.jitter,
+    upright: Annotated[bool, typer.Option(help="Mirror images, but do not turn them.")] = _DEFAULT.upright,
     learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle rate.")] = _DEFAULT.learning_rate,
     weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = _DEFAULT.weight_decay,
     penalty: Annotated[Literal["none", "l1", "l2"], typer.Option(help="On the parameters.")] = _DEFAULT.penalty,
@@ -49,14 +56,17 @@ def train(
         images=images,
         masks=masks,
         phantoms=phantoms,
+        phantom_kind=phantom_kind,
         architecture=architecture,
         arguments=_parsed(arguments),
-        class_names=tuple(part.strip() for part in class_names.split(",")),
+        class_names=_names(class_names) if class_names is not None else phantom_classes(phantom_kind),
+        normalisation=normalisation,
         validation_fraction=validation,
         test_fraction=test,
         crop=crop,
         zoom=zoom,
         jitter=jitter,
+        upright=upright,
         crops_per_image=crops_per_image,
         batch_size=batch_size,
         epochs=epochs,
@@ -72,6 +82,10 @@ def train(
     for part, scores in result.scores.items():
         typer.echo(f"{part.replace('_', ' ')}: " + ", ".join(f"{key} {value:.4g}" for key, value in scores.items()))
     typer.echo(f"{result.checkpoint}, {result.card}, {result.metrics}, {result.curves}")
+
+
+def _names(class_names: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in class_names.split(","))
 
 
 def _parsed(arguments: str) -> dict[str, object]:

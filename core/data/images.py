@@ -94,6 +94,21 @@ def read_mask(source: str | Path | bytes, name: str = "") -> np.ndarray:
     return mask
 
 
+def stored_values(source: str | Path | bytes, name: str = "", *, keep_palette: bool = False) -> tuple[np.ndarray, str]:
+    """The values (C, H, W) as the file holds them, and the file's name.
+
+    Args:
+        source: A path, or the file's bytes.
+        name: What to call bytes in messages.
+        keep_palette: Whether a PNG with a palette gives its indices rather than its colours.
+
+    Raises:
+        UserError: As for `load_image`.
+    """
+    stored, name, _ = _read(source, name, keep_palette=keep_palette)
+    return stored, name
+
+
 def image_files(folder: str | Path) -> list[Path]:
     """The PNG, JPEG and TIFF files in a folder, or in its subfolder `images` where there is one, sorted by name.
 

@@ -7,10 +7,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.images import read_image, read_mask
+from core.data.images import SUFFIXES, read_image, read_mask
+from core.data.index_masks import CITYSCAPES_CLASSES, CITYSCAPES_LABEL_IDS, MaskEncoding, read_index_mask, read_palette
 from core.errors import UserError
 
 _MASK_FOLDERS = ("labels", "masks")
+_SPLIT_FOLDERS = {
+    "training": ("train", "training"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+_PALETTES = ("palette.json", "palette.txt")
+# What Cityscapes adds to the names of its images and masks, and how those masks are written.
+_IMAGE_ENDING = "_leftImg8bit"
+_MASK_ENDINGS = {
+    "_gtFine_labelIds": MaskEncoding(len(CITYSCAPES_CLASSES), label_ids=CITYSCAPES_LABEL_IDS),
+    "_gtFine_labelTrainIds": MaskEncoding(len(CITYSCAPES_CLASSES)),
+}
 
 
 @dataclass(frozen=True)
@@ -22,12 +35,14 @@ class ImagePair:
         image: The image's file.
         mask: The mask's file.
         skeleton: The file of the mask's centre lines, where the data set has one.
+        encoding: How the mask is written, where it is neither black and white nor plain indices.
     """
 
     stem: str
     image: Path
     mask: Path
     skeleton: Path | None = None
+    encoding: MaskEncoding | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +52,7 @@ class Sample:
     Attributes:
         stem: What to call it.
         image: float32 (C, H, W) in [0, 1].
-        mask: int64 (H, W), class indices.
+        mask: int64 (H, W), class indices; `core.data.index_masks.IGNORED` where a pixel has no class.
     """
 
     stem: str
@@ -60,13 +75,19 @@ class Split:
     test: tuple[ImagePair, ...]
 
 
-def find_pairs(folder: str | Path, mask_folder: str | Path | None = None) -> tuple[ImagePair, ...]:
+def find_pairs(
+    folder: str | Path, mask_folder: str | Path | None = None, encoding: MaskEncoding | None = None
+) -> tuple[ImagePair, ...]:
     """Images and masks of a data set, paired by stem and sorted by it (numbers by value).
+
+    Masks with the names of Cityscapes (`<stem>_gtFine_labelIds.png` beside `<stem>_leftImg8bit.png`) are read by its
+    label ids, and colour masks by `palette.json` or `palette.txt` in the folder or the one above, if there is one.
 
     Args:
         folder: A folder with `images/` and `labels/` or `masks/` in it (VessMAP's layout; `skeletons/` may be there
             too), or, if `mask_folder` is given, the folder of the images themselves.
         mask_folder: The folder of the masks.
+        encoding: How the masks are written, instead of what the names and palettes say.
 
     Returns:
         One pair an image, at least one. Hidden files are passed over.
@@ -79,12 +100,49 @@ def find_pairs(folder: str | Path, mask_folder: str | Path | None = None) -> tup
         image_folder, mask_folder = folder / "images", _mask_folder(folder)
     else:
         image_folder, mask_folder = folder, Path(mask_folder)
-    images, masks = _files_by_stem(image_folder), _files_by_stem(mask_folder)
+    images = {stem.removesuffix(_IMAGE_ENDING): path for stem, path in _files_by_stem(image_folder).items()}
+    masks, ending = _without_ending(_files_by_stem(mask_folder))
+    encoding = encoding or _MASK_ENDINGS.get(ending) or _palette_encoding(folder)
     _require_partners(images, mask_folder, masks, "image", "mask")
     _require_partners(masks, image_folder, images, "mask", "image")
     skeleton_folder = folder / "skeletons"
     skeletons = _files_by_stem(skeleton_folder) if skeleton_folder.is_dir() else {}
-    return tuple(ImagePair(stem, images[stem], masks[stem], skeletons.get(stem)) for stem in images)
+    return tuple(ImagePair(stem, images[stem], masks[stem], skeletons.get(stem), encoding) for stem in images)
+
+
+def find_split(folder: str | Path, encoding: MaskEncoding | None = None) -> Split | None:
+    """The split that a data set comes with: `train/`, `val/` and maybe `test/`, each laid out as for `find_pairs`.
+
+    Args:
+        folder: The data set.
+        encoding: As for `find_pairs`.
+
+    Returns:
+        The split; None where the folder is not divided like this.
+
+    Raises:
+        UserError: As for `find_pairs`.
+    """
+    folder = Path(folder)
+    parts: dict[str, tuple[ImagePair, ...]] = {}
+    for part, names in _SPLIT_FOLDERS.items():
+        found = [folder / name for name in names if (folder / name / "images").is_dir()]
+        parts[part] = find_pairs(found[0], encoding=encoding) if found else ()
+    return Split(**parts) if parts["training"] and parts["validation"] else None
+
+
+def sample_images(folder: str | Path) -> list[Path]:
+    """The images of every data set in a folder: `<set>/images/` and `<set>/<split>/images/`, sorted by path."""
+    folder = Path(folder)
+    found = [*folder.glob("*/images/*"), *folder.glob("*/*/images/*")]
+    return sorted(path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+
+
+def mask_beside(image: Path) -> Path | None:
+    """The mask of an image in a folder `images/`: the file of its stem in `labels/` or `masks/` beside it, if any."""
+    folders = [image.parents[1] / name for name in _MASK_FOLDERS]
+    found = [path for folder in folders for path in sorted(folder.glob("*")) if path.stem == image.stem]
+    return found[0] if found else None
 
 
 def read_pair(pair: ImagePair) -> Sample:
@@ -93,7 +151,11 @@ def read_pair(pair: ImagePair) -> Sample:
     Raises:
         UserError: A file that cannot be read, or a mask of another size than the image.
     """
-    image, mask = read_image(pair.image), read_mask(pair.mask)
+    image, encoding = read_image(pair.image), pair.encoding
+    if encoding is None:
+        mask = read_mask(pair.mask)
+    else:
+        mask = read_index_mask(pair.mask, encoding.num_classes, encoding.palette, encoding.label_ids)
     if image.shape[1:] != mask.shape:
         raise UserError(
             f"The image {pair.image.name} is {_size(image.shape[1:])} pixels and its mask {pair.mask.name} "
@@ -135,6 +197,9 @@ def split_pairs(pairs: Sequence[ImagePair], validation: float, test: float, seed
 def _mask_folder(folder: Path) -> Path:
     found = [folder / name for name in _MASK_FOLDERS if (folder / name).is_dir()]
     if not (folder / "images").is_dir() or not found:
+        splits = [path.name for path in sorted(folder.glob("*")) if (path / "images").is_dir()]
+        if splits:
+            raise UserError(f"The folder {folder} is divided into {', '.join(splits)}; give one of these folders.")
         raise UserError(
             f"The folder {folder} does not hold a data set: it needs images/ beside labels/ or masks/, or give the "
             "folder of the masks too."
@@ -160,6 +225,23 @@ def _files_by_stem(folder: Path) -> dict[str, Path]:
     if not files:
         raise UserError(f"The folder {folder} is empty; put the files into it, or give another folder.")
     return files
+
+
+def _without_ending(files: dict[str, Path]) -> tuple[dict[str, Path], str]:
+    """The masks by the stem of their image, and what their names had beside it; the other files go unseen."""
+    for ending in _MASK_ENDINGS:
+        masks = {stem.removesuffix(ending): path for stem, path in files.items() if stem.endswith(ending)}
+        if masks:
+            return masks, ending
+    return files, ""
+
+
+def _palette_encoding(folder: Path) -> MaskEncoding | None:
+    for path in (place / name for place in (folder, folder.parent) for name in _PALETTES):
+        if path.is_file():
+            palette = read_palette(path)
+            return MaskEncoding(len(palette.class_names), palette.colours)
+    return None
 
 
 def _require_partners(

@@ -9,14 +9,33 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from core.data.phantoms import Phantom, vessel_phantom
+from core.data.phantoms import Phantom, fundus_phantom, scene_phantom, vessel_phantom
 from core.files import write_atomically
 
 VESSEL_IMAGES = 16
+FUNDUS_IMAGES = 8
+SCENE_IMAGES = 8
+SCENE_COLOURS = np.array(
+    [
+        [110, 100, 130],
+        [210, 160, 200],
+        [150, 110, 90],
+        [90, 150, 60],
+        [120, 180, 230],
+        [40, 60, 160],
+        [210, 50, 60],
+        [240, 200, 60],
+    ],
+    dtype=np.uint8,
+)
+"""In which a viewer shows the classes of a scene's mask."""
 
 _README = """\
 Synthetic vessel images (no microscope saw them) with their exact masks and skeletons, in VessMAP's folder layout.
 `vessels/`: 16 grey 8-bit images; `formats/`: a 16-bit, a non-square and an RGB one.
+`fundus/test/`: 8 synthetic RGB retinas with masks of their vessels.
+`scenes/test/`: 8 synthetic streets with masks of the classes road, sidewalk, building, vegetation, sky, car, person
+and pole (indices 0 to 7).
 Make them again, byte for byte, with `python -m core samples`.
 """
 
@@ -25,7 +44,9 @@ def write_samples(folder: Path) -> list[Path]:
     """Write the example images with their masks and skeletons; each call writes the same bytes.
 
     `folder/vessels` and `folder/formats` both hold `images/<stem>.tiff` (`.png` for RGB), `labels/<stem>.png` and
-    `skeletons/<stem>.png`, the masks with the values 0 and 255. A file that is already there is replaced as a whole.
+    `skeletons/<stem>.png`, the masks with the values 0 and 255. `folder/fundus/test` and `folder/scenes/test` hold
+    `images/<stem>.png` and `masks/<stem>.png`, the latter black and white for the retinas' vessels and class indices
+    with a palette for the streets. A file that is already there is replaced as a whole.
 
     Args:
         folder: Where to write; made if missing.
@@ -40,7 +61,28 @@ def write_samples(folder: Path) -> list[Path]:
     written += _write_grey(formats, "sixteen_bit", vessel_phantom(104), np.uint16)
     written += _write_grey(formats, "not_square", vessel_phantom(101, (200, 312)), np.uint8)
     written += _write_colour(formats, "colour", vessel_phantom(109, channels=3))
+    for seed in range(FUNDUS_IMAGES):
+        retina, test = fundus_phantom(seed), folder / "fundus" / "test"
+        written += _write_labelled(test, f"fundus_{seed:02d}", retina.image, retina.mask > 0)
+    for seed in range(SCENE_IMAGES):
+        street, test = scene_phantom(seed), folder / "scenes" / "test"
+        written += _write_labelled(test, f"scene_{seed:02d}", street.image, street.mask, SCENE_COLOURS)
     return written
+
+
+def _write_labelled(
+    folder: Path,
+    stem: str,
+    image: NDArray[np.float32],
+    mask: NDArray[np.bool_ | np.uint8],
+    palette: NDArray[np.uint8] | None = None,
+) -> list[Path]:
+    """RGB image and mask as PNGs."""
+    pixels = _quantise(image.transpose(1, 2, 0), np.uint8)
+    return [
+        _write_png(folder / "images" / f"{stem}.png", pixels),
+        _write_png(folder / "masks" / f"{stem}.png", mask, palette),
+    ]
 
 
 def _write_grey(folder: Path, stem: str, phantom: Phantom, dtype: type[np.uint8 | np.uint16]) -> list[Path]:
@@ -73,19 +115,22 @@ def _quantise(image: NDArray[np.float32], dtype: type[np.uint8 | np.uint16]) -> 
     return np.rint(image.astype(np.float64) * np.iinfo(dtype).max).astype(dtype)
 
 
-def _write_png(path: Path, pixels: NDArray[np.bool_ | np.uint8 | np.uint16]) -> Path:
-    """Bool (H, W) as one bit a pixel, uint8 (H, W, 3) as RGB."""
-    return write_atomically(path, _encode_png(pixels))
+def _write_png(
+    path: Path, pixels: NDArray[np.bool_ | np.uint8 | np.uint16], palette: NDArray[np.uint8] | None = None
+) -> Path:
+    return write_atomically(path, _encode_png(pixels, palette))
 
 
-def _encode_png(pixels: NDArray[np.bool_ | np.uint8 | np.uint16]) -> bytes:
+def _encode_png(pixels: NDArray[np.bool_ | np.uint8 | np.uint16], palette: NDArray[np.uint8] | None = None) -> bytes:
     """A PNG file whose pixels are stored uncompressed.
+
+    Bool (H, W) becomes one bit a pixel, uint8 (H, W, 3) RGB, and uint8 (H, W) indices of the palette's colours (N, 3).
 
     How well a picture is compressed differs between zlib's versions and forks, and the bytes with it; stored ones are
     the same everywhere. PNG Specification, third edition (W3C 2023); stored blocks: RFC 1951, section 3.2.4.
     """
     height, width = pixels.shape[:2]
-    depth, colour = (1, 0) if pixels.dtype == bool else (8, 2)
+    depth, colour = (1, 0) if pixels.dtype == bool else (8, 2 if palette is None else 3)
     lines = np.packbits(pixels, axis=1) if depth == 1 else pixels.reshape(height, -1)
     filtered = np.pad(lines, ((0, 0), (1, 0))).astype(np.uint8).tobytes()  # a leading 0: the line is not filtered
     blocks = [filtered[start : start + 0xFFFF] for start in range(0, len(filtered), 0xFFFF)]
@@ -95,6 +140,7 @@ def _encode_png(pixels: NDArray[np.bool_ | np.uint8 | np.uint16]) -> bytes:
     )
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)),
+        *(() if palette is None else ((b"PLTE", palette.tobytes()),)),
         (b"IDAT", b"\x78\x01" + stream + struct.pack(">I", zlib.adler32(filtered))),
         (b"IEND", b""),
     )

@@ -11,7 +11,7 @@ from core.training.settings import Augmentation
 
 
 def augment(image: Tensor, mask: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """A random crop, randomly flipped and turned, with its intensities changed.
+    """A random crop, randomly flipped and (unless it stays upright) turned, with its intensities changed.
 
     Args:
         image: (C, H, W) in [0, 1].
@@ -23,7 +23,7 @@ def augment(image: Tensor, mask: Tensor, augmentation: Augmentation, rng: np.ran
         Image (C, crop, crop) in [0, 1] and mask (crop, crop), still aligned.
     """
     image, mask = random_crop(image, mask, augmentation.crop, augmentation.zoom, rng)
-    image, mask = random_orientation(image, mask, rng)
+    image, mask = (random_mirror if augmentation.upright else random_orientation)(image, mask, rng)
     return jitter_intensity(image, augmentation.jitter, rng), mask
 
 
@@ -49,6 +49,11 @@ def random_orientation(image: Tensor, mask: Tensor, rng: np.random.Generator) ->
     quarter_turns, flip = int(rng.integers(4)), bool(rng.integers(2))
     image, mask = torch.rot90(image, quarter_turns, (1, 2)), torch.rot90(mask, quarter_turns, (0, 1))
     return (image.flip(2), mask.flip(1)) if flip else (image, mask)
+
+
+def random_mirror(image: Tensor, mask: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """As they are or mirrored from left to right, the same for image (C, H, W) and mask (H, W)."""
+    return (image.flip(2), mask.flip(1)) if rng.integers(2) else (image, mask)
 
 
 def jitter_intensity(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:

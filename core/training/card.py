@@ -6,6 +6,11 @@ from typing import Any
 from core.models.checkpoint import CheckpointInfo
 
 _PARTS = ("training", "validation", "test")
+_PHANTOMS = {
+    "vessels": "core.data.phantoms.vessel_phantom",
+    "fundus": "core.data.phantoms.fundus_phantom",
+    "scenes": "core.data.phantoms.scene_phantom",
+}
 
 
 def model_card(name: str, info: CheckpointInfo, command: str) -> str:
@@ -50,7 +55,8 @@ def _data(training: Mapping[str, Any]) -> list[str]:
         stems = training["stems"]
         parts.append("\n".join(f"- {part}, {len(stems[part])} images: {', '.join(stems[part])}" for part in _PARTS))
     if settings["phantoms"]:
-        parts.append("Synthetic vessel images (`core.data.phantoms.vessel_phantom`), by seed:")
+        kind = settings.get("phantom_kind", "vessels")
+        parts.append(f"Synthetic images (`{_PHANTOMS[kind]}`), by seed:")
         seeds = [(part, *training["phantom_seeds"][part]) for part in _PARTS]
         parts.append("\n".join(f"- {part}: {first} to {first + count - 1}" for part, first, count in seeds if count))
     return parts

@@ -116,6 +116,9 @@ def fit(
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
+    # A segmenter's module is in eval mode, and Lightning leaves the mode as it is: batch normalisation would never
+    # learn its statistics and dropout never drop.
+    segmenter.module.train()
     try:
         trainer.fit(Learner(segmenter, settings), batches, images)
     except torch.OutOfMemoryError as error:

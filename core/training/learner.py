@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from core.evaluation.scores import score_labels
+from core.data.index_masks import IGNORED
+from core.evaluation.scores import Scores, score_labels
 from core.segmenter import Segmenter
 from core.training.settings import Penalty, TrainingSettings
 
@@ -25,9 +26,21 @@ def parameter_penalty(module: nn.Module, penalty: Penalty, weight: float) -> Ten
 
 
 def pixel_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
-    """Cross-entropy of logits (B, K, H, W) against class indices (B, H, W), averaged over all pixels, in nats."""
+    """Cross-entropy of logits (B, K, H, W) against class indices (B, H, W), averaged over the pixels, in nats.
+
+    For the two classes (0, z) of a one-channel network it is the binary cross-entropy of z. Pixels that are `IGNORED`
+    do not count; where all are, the loss is 0.
+    """
     # As a long list of pixels, because torch's two-dimensional loss has no deterministic version on a GPU.
-    return F.cross_entropy(logits.permute(0, 2, 3, 1).flatten(0, 2), masks.flatten())
+    pixels, classes = logits.permute(0, 2, 3, 1).flatten(0, 2), masks.flatten()
+    total = F.cross_entropy(pixels, classes, ignore_index=IGNORED, reduction="sum")
+    return total / (classes != IGNORED).sum().clamp(min=1)
+
+
+def score_known(labels: Tensor, mask: Tensor, num_classes: int) -> Scores:
+    """The scores of labels (H, W) against a mask (H, W) over the pixels that are not `IGNORED`."""
+    known = mask != IGNORED
+    return score_labels(labels[known], mask[known], num_classes)
 
 
 class Learner(lightning.LightningModule):
@@ -69,7 +82,7 @@ class Learner(lightning.LightningModule):
         logits = self.segmenter.unchecked_logits(images.contiguous(memory_format=torch.channels_last))
         self.validation_loss.update(pixel_cross_entropy(logits, masks))
         for labels, mask in zip(logits.argmax(dim=1), masks, strict=True):
-            scores = score_labels(labels, mask, len(self.settings.class_names))
+            scores = score_known(labels, mask, len(self.settings.class_names))
             self.validation_iou.update(scores.foreground_iou)
             self.validation_dice.update(scores.foreground_dice)
 

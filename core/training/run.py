@@ -2,6 +2,7 @@
 
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 import torch
 
-from core.data.layout import ImagePair
+from core.data.layout import ImagePair, Sample, read_pair
 from core.errors import UserError
-from core.evaluation.scores import evaluate_segmenter
+from core.evaluation.scores import Evaluation, ImageScores
 from core.files import write_atomically
-from core.models.checkpoint import CheckpointInfo, load_segmenter, save_checkpoint
+from core.models.checkpoint import CheckpointInfo, save_checkpoint
+from core.models.loading import load_segmenter
 from core.models.zoo import build_module
 from core.segmenter import Segmenter, choose_device
 from core.training.card import model_card
@@ -159,13 +161,26 @@ def _test_scores(segmenter: Segmenter, data: TrainingData) -> dict[str, dict[str
     scores = {}
     for part, images in (("test_images", data.test_images), ("test_phantoms", data.test_phantoms)):
         if images:
-            evaluation = evaluate_segmenter(segmenter, images)
+            evaluation = _evaluate(segmenter, images)
             scores[part] = {
                 "images": len(images),
                 "mean_iou": evaluation.mean_iou,
                 "mean_dice": evaluation.mean_dice,
             }
     return scores
+
+
+def _evaluate(segmenter: Segmenter, images: Sequence[ImagePair | Sample]) -> Evaluation:
+    """The scores over the pixels that have a class."""
+    from core.training.learner import score_known  # noqa: PLC0415 - imports Lightning
+
+    scored = []
+    for image in images:
+        sample = read_pair(image) if isinstance(image, ImagePair) else image
+        labels = torch.from_numpy(segmenter.predict(sample.image).labels)
+        scores = score_known(labels, torch.from_numpy(sample.mask), segmenter.num_classes)
+        scored.append(ImageScores(sample.stem, scores))
+    return Evaluation(segmenter.class_names, tuple(scored))
 
 
 def _command(settings: TrainingSettings, name: str) -> str:
@@ -178,4 +193,5 @@ def _command(settings: TrainingSettings, name: str) -> str:
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} threads of a {platform.machine()} CPU"
+    threads = torch.get_num_threads()
+    return f"{threads} {'thread' if threads == 1 else 'threads'} of a {platform.machine()} CPU"

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from core.data.layout import ImagePair, Sample, find_pairs, read_pair, split_pairs
-from core.data.phantoms import vessel_phantom
+from core.data.index_masks import IGNORED
+from core.data.layout import ImagePair, Sample, Split, find_pairs, find_split, read_pair, split_pairs
+from core.data.phantoms.kinds import PhantomKind, draw_phantom, phantom_channels
 from core.errors import UserError
 from core.training.augmentation import augment
 from core.training.settings import Augmentation, TrainingSettings
@@ -17,6 +19,9 @@ from core.training.settings import Augmentation, TrainingSettings
 # Small seeds are what people type to draw a phantom, and what sample data is drawn with: training must not have seen
 # those. The three parts keep a million seeds each.
 TRAINING_PHANTOMS, VALIDATION_PHANTOMS, TEST_PHANTOMS = 1_000_000, 2_000_000, 3_000_000
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of red, green and blue over the training images of ImageNet, the convention of published encoders."""
 
 Source = ImagePair | Sample
 
@@ -31,8 +36,8 @@ class TrainingData:
         test_images: Held-out files.
         test_phantoms: Held-out phantoms.
         in_channels: C, the same for every image.
-        mean: Mean intensity of each channel over the training images.
-        std: Standard deviation of each channel over the training images.
+        mean: Of the normalisation, one a channel: over the training images unless the settings say otherwise.
+        std: Likewise.
     """
 
     training: tuple[Source, ...]
@@ -57,29 +62,40 @@ def gather(settings: TrainingSettings) -> TrainingData:
     training: list[Source] = []
     validation: list[Source] = []
     test_images: tuple[ImagePair, ...] = ()
-    in_channels = 1
+    in_channels = phantom_channels(settings.phantom_kind)
     if settings.images is not None:
-        pairs = find_pairs(settings.images, settings.masks)
-        in_channels = read_pair(pairs[0]).image.shape[0]
-        split = split_pairs(pairs, settings.validation_fraction, settings.test_fraction, settings.seed)
+        split = _split(settings)
+        in_channels = read_pair(split.training[0]).image.shape[0]
         training, validation, test_images = list(split.training), list(split.validation), split.test
+    kind = settings.phantom_kind
     held_out = [_held_out(settings.phantoms, part) for part in (settings.validation_fraction, settings.test_fraction)]
-    training += draw_phantoms(TRAINING_PHANTOMS, settings.phantoms, in_channels)
-    validation += draw_phantoms(VALIDATION_PHANTOMS, held_out[0], in_channels)
-    test_phantoms = draw_phantoms(TEST_PHANTOMS, held_out[1], in_channels)
+    training += draw_phantoms(TRAINING_PHANTOMS, settings.phantoms, in_channels, kind)
+    validation += draw_phantoms(VALIDATION_PHANTOMS, held_out[0], in_channels, kind)
+    test_phantoms = draw_phantoms(TEST_PHANTOMS, held_out[1], in_channels, kind)
     for source in (*validation, *test_images):
         _check(_sample(source), in_channels, settings)
-    if not any((_sample(source).mask > 0).any() for source in validation):
+    if not any((_classes(_sample(source)) > 0).any() for source in validation):
         raise UserError("None of the validation images has anything but background; add images, or try another seed.")
     mean, std = _check_and_measure(training, in_channels, settings)
+    if settings.normalisation == "imagenet":
+        mean, std = _imagenet(in_channels)
     return TrainingData(tuple(training), tuple(validation), test_images, tuple(test_phantoms), in_channels, mean, std)
 
 
-def draw_phantoms(first_seed: int, count: int, channels: int) -> list[Sample]:
-    """Vessel phantoms with the seeds first_seed, first_seed + 1 and so on."""
+def _split(settings: TrainingSettings) -> Split:
+    """The data set's own split where it has one, else one at random."""
+    given = find_split(settings.images) if settings.images is not None and settings.masks is None else None
+    if given is not None:
+        return given
+    pairs = find_pairs(settings.images or "", settings.masks)
+    return split_pairs(pairs, settings.validation_fraction, settings.test_fraction, settings.seed)
+
+
+def draw_phantoms(first_seed: int, count: int, channels: int, kind: PhantomKind = "vessels") -> list[Sample]:
+    """Phantoms of a kind with the seeds first_seed, first_seed + 1 and so on."""
     drawn = []
     for seed in range(first_seed, first_seed + count):
-        phantom = vessel_phantom(seed, channels=channels)
+        phantom = draw_phantom(kind, seed, channels)
         drawn.append(Sample(f"phantom {seed}", phantom.image, phantom.mask.astype(np.int64)))
     return drawn
 
@@ -126,12 +142,23 @@ class WholeImages(Dataset[tuple[Tensor, Tensor]]):
         return torch.from_numpy(sample.image), torch.from_numpy(sample.mask)
 
 
+def _imagenet(in_channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if in_channels != 3:
+        raise UserError(f"ImageNet's normalisation is for 3 channels and the images have {in_channels}; measure it.")
+    return IMAGENET_MEAN, IMAGENET_STD
+
+
 def _held_out(phantoms: int, fraction: float) -> int:
     return max(1, round(fraction * phantoms)) if phantoms and fraction else 0
 
 
 def _sample(source: Source) -> Sample:
     return read_pair(source) if isinstance(source, ImagePair) else source
+
+
+def _classes(sample: Sample) -> NDArray[np.int64]:
+    """The classes of the pixels that have one."""
+    return sample.mask[sample.mask != IGNORED]
 
 
 def _check(sample: Sample, in_channels: int, settings: TrainingSettings) -> None:
@@ -141,9 +168,10 @@ def _check(sample: Sample, in_channels: int, settings: TrainingSettings) -> None
             f"The image {sample.stem} has {sample.image.shape[0]} channels and others {in_channels}; all images of a "
             "data set need the same channels."
         )
-    if not 0 <= sample.mask.min() <= sample.mask.max() < classes:
+    largest = _classes(sample).max(initial=0)
+    if not 0 <= sample.mask.min() <= largest < classes:
         raise UserError(
-            f"The mask {sample.stem} holds the class {sample.mask.max()}, but only {classes} classes are named: "
+            f"The mask {sample.stem} holds the class {largest}, but only {classes} classes are named: "
             f"{', '.join(settings.class_names)}."
         )
 

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data.layout import ImagePair, find_pairs, read_pair, split_pairs
+from core.data.index_masks import MaskEncoding
+from core.data.layout import (
+    ImagePair,
+    find_pairs,
+    find_split,
+    mask_beside,
+    read_pair,
+    sample_images,
+    split_pairs,
+)
 from core.errors import UserError
 
 
@@ -127,3 +136,73 @@ def test_fractions_that_leave_nothing_are_refused(validation, test):
 def test_too_few_images_to_split_are_refused():
     with pytest.raises(UserError, match="2 images are too few"):
         split_pairs(pairs_of(2), 0.1, 0.1)
+
+
+# Splits, Cityscapes' names, palettes
+
+
+@pytest.fixture
+def streets(tmp_path):
+    """A data set in Cityscapes' names: one image a split, whose mask holds the ids of road, car and ego vehicle."""
+    ids = np.tile([7, 26, 1, 7], (8, 3))
+    for split in ("train", "val", "test"):
+        stem = f"{split}burg_000000_000019"
+        write(tmp_path / split / "images" / f"{stem}_leftImg8bit.png", np.zeros((8, 12, 3)))
+        write(tmp_path / split / "masks" / f"{stem}_gtFine_labelIds.png", ids)
+        write(tmp_path / split / "masks" / f"{stem}_gtFine_color.png", np.zeros((8, 12, 3)))
+    return tmp_path
+
+
+def test_cityscapes_names_are_paired_and_its_ids_read_as_train_ids(streets):
+    (pair,) = find_pairs(streets / "train")
+    assert pair.stem == "trainburg_000000_000019"
+    assert pair.mask.name == "trainburg_000000_000019_gtFine_labelIds.png"
+    np.testing.assert_array_equal(read_pair(pair).mask, np.tile([0, 13, 255, 0], (8, 3)))
+
+
+def test_a_data_set_that_comes_split_is_kept_so(streets):
+    split = find_split(streets)
+    assert split is not None
+    stems = [[pair.stem[:-14] for pair in part] for part in (split.training, split.validation, split.test)]
+    assert stems == [["trainburg"], ["valburg"], ["testburg"]]
+    (streets / "test").rename(streets / "other")
+    without_test = find_split(streets)
+    assert without_test is not None
+    assert without_test.test == ()
+    assert find_split(streets / "train") is None
+
+
+def test_a_divided_folder_names_its_parts(streets):
+    with pytest.raises(UserError, match="is divided into test, train, val; give one of these folders"):
+        find_pairs(streets)
+
+
+def test_colour_masks_are_read_through_the_palette_beside_them(tmp_path):
+    colours = np.array([[9, 9, 9], [0, 5, 0]])[np.eye(8, dtype=int)]
+    for split in ("train", "val"):
+        write(tmp_path / split / "images" / "a.png", np.zeros((8, 8)))
+        write(tmp_path / split / "masks" / "a.png", colours)
+    (tmp_path / "palette.txt").write_text("9 9 9 ground\n0 5 0 tree\n")
+    np.testing.assert_array_equal(read_pair(find_pairs(tmp_path / "val")[0]).mask, np.eye(8))
+    (tmp_path / "train" / "palette.json").write_text('{"tree": [0, 5, 0], "ground": [9, 9, 9]}')
+    np.testing.assert_array_equal(read_pair(find_pairs(tmp_path / "train")[0]).mask, 1 - np.eye(8))
+
+
+def test_an_encoding_that_is_given_wins(vessmap):
+    encoding = MaskEncoding(2, label_ids={0: 1, 255: 0})
+    np.testing.assert_array_equal(read_pair(find_pairs(vessmap, encoding=encoding)[0]).mask, 1 - np.eye(8, 12))
+
+
+def test_sample_images_lie_in_sets_and_in_their_splits(tmp_path):
+    for place in ("vessels/images/b.tiff", "vessels/images/a.png", "fundus/test/images/c.png"):
+        write(tmp_path / place, np.zeros((8, 8)))
+    write(tmp_path / "fundus" / "test" / "masks" / "c.png", np.zeros((8, 8)))
+    (tmp_path / "vessels" / "images" / "notes.txt").write_text("no image")
+    found = sample_images(tmp_path)
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        "fundus/test/images/c.png",
+        "vessels/images/a.png",
+        "vessels/images/b.tiff",
+    ]
+    assert mask_beside(found[0]) == tmp_path / "fundus" / "test" / "masks" / "c.png"
+    assert mask_beside(found[1]) is None

@@ -1,0 +1,202 @@
+"""Masks of many classes: plain indices, label ids of a data set, or colours."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.images import stored_values
+from core.errors import UserError
+
+IGNORED = 255
+"""The index of pixels that belong to no class: training and scores pass over them."""
+
+Colour = tuple[int, int, int]
+
+_IGNORED_NAMES = ("ignore", "ignored", "void", "unlabelled", "unlabeled")
+
+CITYSCAPES_CLASSES = (
+    "road",
+    "sidewalk",
+    "building",
+    "wall",
+    "fence",
+    "pole",
+    "traffic light",
+    "traffic sign",
+    "vegetation",
+    "terrain",
+    "sky",
+    "person",
+    "rider",
+    "car",
+    "truck",
+    "bus",
+    "train",
+    "motorcycle",
+    "bicycle",
+)
+"""The 19 classes of Cityscapes that are scored (Cordts et al. 2016), in the order of its train ids."""
+_SCORED_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+CITYSCAPES_LABEL_IDS: dict[int, int] = dict.fromkeys((*range(35), IGNORED), IGNORED) | {
+    label: index for index, label in enumerate(_SCORED_IDS)
+}
+"""From the label ids of Cityscapes (0 to 34) to its train ids; those that are not scored are ignored."""
+
+
+@dataclass(frozen=True)
+class Palette:
+    """What the colours of a mask mean.
+
+    Attributes:
+        class_names: One name a class.
+        colours: From RGB, 0 to 255, to the index of the class, or to `IGNORED`.
+    """
+
+    class_names: tuple[str, ...]
+    colours: Mapping[Colour, int]
+
+
+@dataclass(frozen=True)
+class MaskEncoding:
+    """How the masks of a data set are written; `read_index_mask` takes the same.
+
+    Attributes:
+        num_classes: K.
+        palette: For colour masks.
+        label_ids: For masks that hold a data set's own ids.
+    """
+
+    num_classes: int
+    palette: Mapping[Colour, int] | None = None
+    label_ids: Mapping[int, int] | None = None
+
+
+def read_index_mask(
+    source: str | Path | bytes,
+    num_classes: int,
+    palette: Mapping[Colour, int] | None = None,
+    label_ids: Mapping[int, int] | None = None,
+    name: str = "",
+) -> NDArray[np.int64]:
+    """The class index of every pixel of a mask of many classes.
+
+    Args:
+        source: A PNG or TIFF file, or its bytes.
+        num_classes: K, at most 255.
+        palette: From RGB to class index, for a colour mask; see `read_palette`.
+        label_ids: From the stored number to the class index; see `CITYSCAPES_LABEL_IDS`. Without it, and without a
+            palette, the mask holds the indices themselves, and 255 where a pixel is to be ignored.
+        name: What to call bytes in messages.
+
+    Returns:
+        int64 (H, W), 0 to K - 1, or `IGNORED`.
+
+    Raises:
+        UserError: A file that cannot be read, or labels or colours that are no classes (the message names them).
+        ValueError: Both a palette and label ids, or more than 255 classes.
+    """
+    if palette is not None and label_ids is not None:
+        raise ValueError("A mask holds either colours or label ids.")
+    if num_classes > IGNORED:
+        raise ValueError(f"An index mask has {IGNORED} classes at most.")
+    stored, name = stored_values(source, name, keep_palette=palette is None)
+    if palette is not None:
+        return _from_colours(stored, palette, num_classes, name)
+    if (stored != stored[:1]).any():
+        raise UserError(f"{name} is a colour picture; give the palette that says which colour is which class.")
+    if label_ids is None:
+        label_ids = {**{index: index for index in range(num_classes)}, IGNORED: IGNORED}
+    values, places = np.unique(stored[0], return_inverse=True)
+    return _translated(values.tolist(), places.reshape(stored.shape[1:]), label_ids, num_classes, name, "label")
+
+
+def read_palette(path: str | Path) -> Palette:
+    """The palette in a JSON or text file.
+
+    JSON holds an object from the class's name to its colour, [r, g, b] or "#rrggbb"; text holds a line a class,
+    `r g b name`. The first class has the index 0. A class called "void", "ignore" or "unlabelled" is ignored.
+
+    Raises:
+        UserError: No such file, one that is neither, or a colour that two classes share.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"There is no palette {path}; give a JSON or text file with the colour of each class.")
+    try:
+        text = path.read_text(encoding="utf-8")
+        entries = _json_entries(text) if path.suffix.lower() == ".json" else _text_entries(text)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f'{path.name} is no palette ({error}); write JSON such as {{"road": [128, 64, 128]}}, or lines such as '
+            "128 64 128 road."
+        ) from error
+    names: list[str] = []
+    colours: dict[Colour, int] = {}
+    for name, colour in entries:
+        if colour in colours:
+            raise UserError(f"The palette {path.name} gives the colour {colour} to two classes; each needs its own.")
+        if name.lower() in _IGNORED_NAMES:
+            colours[colour] = IGNORED
+            continue
+        colours[colour] = len(names)
+        names.append(name)
+    if not names:
+        raise UserError(f"The palette {path.name} names no class; write a line such as 128 64 128 road for each.")
+    return Palette(tuple(names), colours)
+
+
+def _json_entries(text: str) -> list[tuple[str, Colour]]:
+    return [(name, _colour(value)) for name, value in json.loads(text).items()]
+
+
+def _text_entries(text: str) -> list[tuple[str, Colour]]:
+    lines = [line.split(maxsplit=3) for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [(name.strip(), _colour([int(value) for value in values])) for *values, name in lines]
+
+
+def _colour(value: object) -> Colour:
+    if isinstance(value, str):
+        value = list(bytes.fromhex(value.removeprefix("#")))
+    if not isinstance(value, list) or len(value) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in value):
+        raise ValueError(f"{value} is no colour")
+    return (value[0], value[1], value[2])
+
+
+def _from_colours(
+    stored: NDArray[np.generic], palette: Mapping[Colour, int], num_classes: int, name: str
+) -> NDArray[np.int64]:
+    if stored.shape[0] == 1:
+        stored = np.repeat(stored, 3, axis=0)
+    if stored.shape[0] != 3 or stored.dtype != np.uint8:
+        raise UserError(f"{name} has no 8-bit RGB colours that a palette could name; save the mask as RGB.")
+    codes = (stored.astype(np.int64) * np.array([65536, 256, 1])[:, None, None]).sum(axis=0)
+    values, places = np.unique(codes, return_inverse=True)
+    found = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in values]
+    return _translated(found, places.reshape(codes.shape), palette, num_classes, name, "colour")
+
+
+def _translated(
+    found: list, places: NDArray[np.intp], classes: Mapping, num_classes: int, name: str, what: str
+) -> NDArray[np.int64]:
+    """The class of every pixel, whose value is found[place]."""
+    unknown = [value for value in found if value not in classes]
+    if unknown:
+        raise UserError(
+            f"The mask {name} holds the {what}{'s' if len(unknown) > 1 else ''} {_listed(unknown)}, which "
+            f"{'are' if len(unknown) > 1 else 'is'} no class; the known {what}s are {_listed(classes)}."
+        )
+    indices = np.array([classes[value] for value in found], dtype=np.int64)
+    outside = indices[((indices < 0) | (indices >= num_classes)) & (indices != IGNORED)]
+    if outside.size:
+        raise UserError(f"The mask {name} holds the class {outside[0]}; there are only 0 to {num_classes - 1}.")
+    return indices[places]
+
+
+def _listed(values: Iterable, most: int = 8) -> str:
+    values = [str(value) for value in values]
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return ", ".join(values[:most]) + more
