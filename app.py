@@ -7,5 +7,7 @@ st.navigation(
     [
         st.Page("pages/pixel_explorer.py", title="Pixel Explorer", icon=":material/my_location:", default=True),
         st.Page("pages/jacobian.py", title="Jacobian", icon=":material/grid_on:"),
+        st.Page("pages/integrated_gradients.py", title="Integrated Gradients", icon=":material/stacked_line_chart:"),
+        st.Page("pages/cams.py", title="Class activation maps", icon=":material/layers:"),
     ]
 ).run()

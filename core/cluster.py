@@ -6,19 +6,11 @@ its own, so stores must lie on a disk that every worker sees. A worker that dies
 Dask hands them to another, and what is on disk stays.
 """
 
-import copy
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-
-from core.errors import UserError
 from core.jacobian.encoding import StoredType
 from core.jacobian.engine import (
     Progress,
@@ -33,47 +25,19 @@ from core.jacobian.passes import PassRunner
 from core.jacobian.preparation import Request
 from core.jacobian.result import Jacobian
 from core.jacobian.store import JacobianStore
+from core.scheduling import ShippedSegmenter, connected, network_on_worker, shipped
 from core.segmenter import Image, Segmenter
 from core.target import Space
 
 if TYPE_CHECKING:
     from distributed import Client
 
+__all__ = ["ImageProgress", "ShippedSegmenter", "jacobians"]
+
 _RETRIES = 3
 
 ImageProgress = Callable[[Path, Progress], None]
 """Called with the store that went on and how far it is."""
-
-
-@dataclass(frozen=True)
-class ShippedSegmenter:
-    """A segmenter without what cannot leave its process (device and lock)."""
-
-    module: nn.Module
-    arguments: dict[str, Any]
-    device: str
-
-    @classmethod
-    def of(cls, segmenter: Segmenter) -> "ShippedSegmenter":
-        """Of a segmenter; its weights are copied to the main memory."""
-        arguments = {
-            "class_names": segmenter.class_names,
-            "in_channels": segmenter.in_channels,
-            "mean": segmenter.mean,
-            "std": segmenter.std,
-            "output": segmenter.output,
-            "size_multiple": segmenter.size_multiple,
-            "name": segmenter.name,
-        }
-        module = segmenter.module
-        if segmenter.device.type != "cpu":
-            module = copy.deepcopy(module).cpu()
-        return cls(module, arguments, segmenter.device.type)
-
-    def unpack(self) -> Segmenter:
-        """The segmenter, on a GPU if it came from one and there is one here."""
-        on_gpu = self.device == "cuda" and torch.cuda.is_available()
-        return Segmenter(self.module, device="cuda" if on_gpu else "cpu", **self.arguments)
 
 
 def jacobians(
@@ -122,28 +86,13 @@ def jacobians(
             report = None if progress is None else _for_store(progress, store.path)
             compute_blocks(segmenter, store, missing_blocks(store), progress=report, cancel=cancel)
     else:
-        with _client(scheduler) as client:
+        with connected(scheduler) as client:
             _distribute(client, segmenter, stores, progress, cancel)
     return [Jacobian(store.path, segmenter) for store in stores]
 
 
 def _for_store(progress: ImageProgress, path: Path) -> Callable[[Progress], None]:
     return lambda so_far: progress(path, so_far)
-
-
-@contextmanager
-def _client(scheduler: "str | Client") -> "Iterator[Client]":
-    from distributed import Client  # noqa: PLC0415 - it takes a second, and only runs on many machines need it
-
-    if isinstance(scheduler, Client):
-        yield scheduler
-        return
-    try:
-        client = Client(scheduler, timeout="5s")
-    except (OSError, ValueError) as error:
-        raise UserError(f"No Dask scheduler answers at {scheduler}; start one with `dask scheduler`.") from error
-    with client:
-        yield client
 
 
 def _distribute(
@@ -153,32 +102,30 @@ def _distribute(
     progress: ImageProgress | None,
     cancel: Callable[[], bool] | None,
 ) -> None:
-    from distributed import as_completed  # noqa: PLC0415 - see `_client`
+    from distributed import as_completed  # noqa: PLC0415 - it takes a second, and only runs on many machines need it
 
-    plugin = _network_plugin(segmenter)
-    client.register_plugin(plugin)
     started = time.perf_counter()
     results = {store.path: Jacobian(store.path, segmenter) for store in stores}
     done = dict.fromkeys(results, 0)
-    tasks = {
-        client.submit(
-            _compute_on_worker, str(store.path.absolute()), block, plugin.name, retries=_RETRIES, pure=False
-        ): (store, block)
-        for store in stores
-        for block in missing_blocks(store)
-    }
-    try:
-        for task in as_completed(tasks):
-            task.result()
-            store, block = tasks[task]
-            done[store.path] += len(store.passes_of(block))
-            if progress is not None:
-                progress(store.path, _progress_of(results[store.path], done[store.path], started))
-            if cancel is not None and cancel():
-                break
-    finally:
-        client.cancel(list(tasks))
-        client.unregister_worker_plugin(plugin.name)
+    with shipped(client, segmenter) as network:
+        tasks = {
+            client.submit(
+                _compute_on_worker, str(store.path.absolute()), block, network, retries=_RETRIES, pure=False
+            ): (store, block)
+            for store in stores
+            for block in missing_blocks(store)
+        }
+        try:
+            for task in as_completed(tasks):
+                task.result()
+                store, block = tasks[task]
+                done[store.path] += len(store.passes_of(block))
+                if progress is not None:
+                    progress(store.path, _progress_of(results[store.path], done[store.path], started))
+                if cancel is not None and cancel():
+                    break
+        finally:
+            client.cancel(list(tasks))
 
 
 def _progress_of(jacobian: Jacobian, done: int, started: float) -> Progress:
@@ -187,38 +134,16 @@ def _progress_of(jacobian: Jacobian, done: int, started: float) -> Progress:
     return Progress(passes, jacobian.num_passes, seconds, seconds / done * (jacobian.num_passes - passes), jacobian)
 
 
-def _network_plugin(segmenter: Segmenter) -> Any:
-    """Ships the network once to every worker, also to those that join or come back later."""
-    from distributed import WorkerPlugin  # noqa: PLC0415 - see `_client`
-
-    class Network(WorkerPlugin):
-        name = f"whypixel-{uuid.uuid4().hex}"
-
-        def __init__(self, shipped: ShippedSegmenter) -> None:
-            self._shipped = shipped
-            self.segmenter: Segmenter | None = None
-            self.runner: tuple[str, JacobianStore, PassRunner] | None = None
-
-        def setup(self, worker: Any) -> None:
-            # Dask says how many threads the worker may use; torch would take every core of the machine.
-            torch.set_num_threads(worker.state.nthreads)
-            self.segmenter = self._shipped.unpack()
-
-        def runner_for(self, path: str) -> tuple[JacobianStore, PassRunner]:
-            """The runner of a store, kept until a block of another store comes: it holds the forward graph."""
-            assert self.segmenter is not None  # noqa: S101 - Dask calls setup first
-            if self.runner is None or self.runner[0] != path:
-                store = JacobianStore(path)
-                self.runner = (path, store, store_runner(self.segmenter, store))
-            return self.runner[1], self.runner[2]
-
-    return Network(ShippedSegmenter.of(segmenter))
-
-
-def _compute_on_worker(path: str, block: int, plugin_name: str) -> None:
-    from distributed import get_worker  # noqa: PLC0415 - see `_client`
-
-    network: Any = get_worker().plugins[plugin_name]
+def _compute_on_worker(path: str, block: int, network_name: str) -> None:
+    network = network_on_worker(network_name)
     with network.segmenter.lock:
-        store, runner = network.runner_for(path)
+        store, runner = _runner_for(path, network)
         write_block(store, block, compute_block(runner, store, block))
+
+
+def _runner_for(path: str, network: Any) -> tuple[JacobianStore, PassRunner]:
+    """The runner of a store, kept until a block of another store comes: it holds the forward graph."""
+    if network.kept is None or network.kept[0] != path:
+        store = JacobianStore(path)
+        network.kept = (path, store, store_runner(network.segmenter, store))
+    return network.kept[1], network.kept[2]

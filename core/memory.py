@@ -17,7 +17,7 @@ _SHARE_OF_FREE = 0.4
 """Of the free memory, what a batch may take by estimate: allocators keep some, and others want some."""
 _TRANSIENT = 1.5
 """Memory at the peak of a backward pass, in graphs."""
-_MOST_PIXELS_ON_CPU = 2**17
+_MOST_PIXELS_ON_CPU = 2**16
 """Pixels in a batch above which a CPU gains nothing from more."""
 _LARGEST_BATCH = 256
 
@@ -38,7 +38,7 @@ def graph_bytes(segmenter: Segmenter, image: np.ndarray) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # the tensor itself may hold the node that holds it: a cycle nobody collects
 
     with torch.enable_grad(), segmenter.lock, torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
         images = torch.from_numpy(np.ascontiguousarray(image[None])).to(segmenter.device).requires_grad_()

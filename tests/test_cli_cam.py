@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from distributed import LocalCluster
 from PIL import Image
 
 import core.cli
@@ -174,3 +175,25 @@ def test_a_ground_truth_that_is_not_there(command, data):
     code, _, err = command("--data", data, "--pixel-set", "false_positives")
     assert code == 2
     assert "masks" in err
+
+
+def test_two_dask_workers_give_the_files_of_one_process(command, data, tmp_path):
+    (data / "images" / "broken.png").write_bytes(b"not a picture")
+    options = "--data", data / "images", "--pixel-set", "box", "--box", "0,0,9,9"
+    folders = []
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        for out, scheduler in (("alone", ()), ("spread", ("--scheduler", cluster.scheduler_address))):
+            code, printed, err = command(*options, "--out", tmp_path / out, *scheduler)
+            assert code == 0
+            assert "3 of 4 images" in printed
+            assert "broken.png failed: broken.png is not a PNG" in err
+            folders.append(next((tmp_path / out).glob("*/visualizations/houses_test/*_box/*")))
+    alone, spread = ([*sorted(path.name for path in folder.iterdir())] for folder in folders)
+    assert alone == spread
+    for name in alone:
+        if name.endswith(".npy"):
+            expected = np.load(folders[0] / name)
+            np.testing.assert_allclose(np.load(folders[1] / name), expected, atol=1e-5 * np.abs(expected).max())
+    one, two = (json.loads((folder / "class_1_manifest.json").read_text()) for folder in folders)
+    assert [entry["image"] for entry in one["images"]] == [entry["image"] for entry in two["images"]]
+    assert one["failed"] == two["failed"]

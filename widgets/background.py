@@ -34,6 +34,10 @@ class Background(Generic[Result]):
         """Since it began."""
         return time.monotonic() - self._started
 
+    def wait(self, seconds: float) -> None:
+        """Until it has ended, at most so long."""
+        self._thread.join(seconds)
+
     def result(self) -> Result:
         """What came out, waited for; raises what the work raised."""
         self._thread.join()

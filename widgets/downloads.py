@@ -1,6 +1,6 @@
 """Download buttons for an attribution; the files are made when they are asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 
@@ -14,12 +14,21 @@ _BUTTONS = (
 )
 
 
-def attribution_downloads(attribution: Attribution, stem: str) -> None:
-    """One button for each file that `Attribution.save` would write, named after `stem`."""
-    for slot, (name, label, mime) in zip(st.columns(len(_BUTTONS)), _BUTTONS, strict=True):
+def attribution_downloads(
+    attribution: Attribution, stem: str, more: Mapping[tuple[str, str, str], Callable[[], bytes]] | None = None
+) -> None:
+    """One button for each file that `Attribution.save` would write, named after `stem`, and for `more` files.
+
+    Args:
+        attribution: Whose files.
+        stem: Put before the name of each file.
+        more: What makes a file, by its name, the button's label and the file's type.
+    """
+    buttons = {button: _content(attribution, button[0]) for button in _BUTTONS} | dict(more or {})
+    for slot, ((name, label, mime), content) in zip(st.columns(len(buttons)), buttons.items(), strict=True):
         slot.download_button(
             label,
-            data=_content(attribution, name),
+            data=content,
             file_name=f"{stem}_{name}",
             mime=mime,
             on_click="ignore",

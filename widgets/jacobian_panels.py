@@ -9,6 +9,7 @@ import streamlit as st
 from core.attribution.result import npy_bytes
 from core.colours import intensity_rgb, png_bytes
 from core.errors import UserError
+from core.evaluation.agreement import rank_correlation
 from core.evaluation.footprint import BoundingBox
 from core.figures import (
     COLOUR_BAR_HEIGHT,
@@ -24,7 +25,7 @@ from core.jacobian import Jacobian
 from core.jacobian.archive import store_bytes, write_archive
 from core.jacobian.display import decades, map_over
 from core.jacobian.layout import in_words
-from core.jacobian.morphology import VesselGeometry, medians, rank_correlation, vessel_geometry
+from core.jacobian.morphology import VesselGeometry, medians, vessel_geometry
 from widgets.jacobian_maps import View, limit_of, shown_map, unit_of
 from widgets.jacobian_row import NO_BAR
 from widgets.results import results

@@ -19,6 +19,7 @@ from core.models.loading import Identity, assumed_normalisation
 from core.models.zoo.smp_networks import known_encoders
 from core.segmenter import Segmenter
 
+FIRST_MODEL = "vessmap"
 UPLOAD = "Upload…"
 NORMALISATION_NAMES = {"none": "None", "imagenet": "ImageNet", "numbers": "Numbers…"}
 
@@ -26,7 +27,8 @@ NORMALISATION_NAMES = {"none": "None", "imagenet": "ImageNet", "numbers": "Numbe
 def pick_model() -> Segmenter:
     """A shipped model, one of the user's code or an uploaded one; stops with a hint where there is none yet."""
     factories = factories_of(sys.argv[1:])
-    choice = st.selectbox("Model", [*factories, *shipped_weights(), UPLOAD], key="model", bind="query-params")
+    shipped = sorted(shipped_weights(), key=lambda name: name != FIRST_MODEL)
+    choice = st.selectbox("Model", [*factories, *shipped, UPLOAD], key="model", bind="query-params")
     if choice == UPLOAD:
         segmenter = _pick_upload()
     elif choice in factories:

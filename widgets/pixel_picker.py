@@ -16,6 +16,8 @@ from streamlit_plotly_events import plotly_events
 from core.figures import MODE_BAR_HEIGHT, add_crosshair, picture_figure
 
 _STATE = "_pixel_picker"
+_FRAME_MARGIN = 8
+"""The component begins so far below the top of its frame, which would cut off as much at the bottom."""
 
 
 def take_click(key: str) -> tuple[int, int] | None:
@@ -47,7 +49,8 @@ def pixel_picker(picture: np.ndarray, row: int, column: int, key: str, height: i
     figure = add_crosshair(picture_figure(picture, revision=key, margin=0), row, column, picture.shape)
     if _curve_number(_picker(key)["taken"], (row, column)):
         figure = go.Figure([go.Scatter(x=[], y=[]), *figure.data], figure.layout)
-    plotly_events(figure, click_event=True, override_height=height + MODE_BAR_HEIGHT, key=key)
+    figure.update_layout(margin_b=_FRAME_MARGIN)
+    plotly_events(figure, click_event=True, override_height=height + MODE_BAR_HEIGHT + _FRAME_MARGIN, key=key)
 
 
 def _curve_number(taken: str | None, shown: tuple[int, int]) -> int:

@@ -27,6 +27,10 @@ class ResultStore:
         self._results: OrderedDict[Hashable, tuple[object, int]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def __contains__(self, key: Hashable) -> bool:
+        with self._lock:
+            return key in self._results
+
     def get_or_compute(self, key: Hashable, compute: Callable[[], Result]) -> Result:
         """The result stored under `key`, computed where it is not there."""
         with self._lock:

@@ -8,14 +8,14 @@ from core.target import SPACES, Space
 SPACE_NAMES: dict[str, str] = {"probability": "Probability", "logit": "Logit", "log_odds": "Log-odds"}
 
 
-def pick_class_and_space(segmenter: Segmenter) -> tuple[int, Space]:
+def pick_class_and_space(segmenter: Segmenter, default_space: Space = "probability") -> tuple[int, Space]:
     """The class's index and the score space, both kept in the URL."""
     names = segmenter.class_names
     class_name = st.selectbox("Class", names, index=1, key="class", bind="query-params")
     space = st.selectbox(
         "Score",
         SPACES,
-        index=SPACES.index("probability"),
+        index=SPACES.index(default_space),
         key="space",
         bind="query-params",
         format_func=lambda name: SPACE_NAMES[name],

@@ -2,14 +2,18 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
+from PIL import Image as PillowImage
 
 from core.attribution.result import image_hash
+from core.data import layout
 from core.data.conversion import with_channels
 from core.data.images import LoadedImage, load_image, read_mask
+from core.data.layout import mask_beside
 from core.errors import UserError
 from core.segmenter import Segmenter
 from widgets.model_picker import UPLOAD, pick_model
@@ -17,6 +21,7 @@ from widgets.model_picker import UPLOAD, pick_model
 __all__ = ["SAMPLES", "UPLOAD", "PickedImage", "pick_image", "pick_model", "sample_images"]
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_data"
+_MODEL_OF_IMAGE = "_model_of_image"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +46,9 @@ class PickedImage:
 def pick_image(segmenter: Segmenter) -> PickedImage:
     """A sample or an uploaded image; stops the page with a hint where there is none yet."""
     samples = sample_images()
-    choice = st.selectbox("Image", [*samples, UPLOAD], key="image", bind="query-params")
+    _change_image_with_model(samples, segmenter)
+    names = best_first(samples, segmenter)
+    choice = st.selectbox("Image", [*names, UPLOAD], key="image", bind="query-params")
     scaling = st.segmented_control(
         "Intensity",
         ["dtype", "percentile"],
@@ -80,10 +87,44 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
 def sample_images() -> dict[str, tuple[Path, Path | None]]:
     """The sample images and their masks, by the name they have on screen, e.g. "vessels/vessel_01"."""
     found: dict[str, tuple[Path, Path | None]] = {}
-    for path in sorted(SAMPLES.glob("*/images/*"), key=lambda path: (path.parts[-3] != "vessels", path)):
-        masks = [path.parents[1] / folder / f"{path.stem}.png" for folder in ("labels", "masks")]
-        found[f"{path.parts[-3]}/{path.stem}"] = path, next((mask for mask in masks if mask.is_file()), None)
+    for path in layout.sample_images(SAMPLES):
+        data_set, *split = path.relative_to(SAMPLES).parts[:-2]
+        name = f"{data_set}/{path.stem}"
+        found[f"{'/'.join((data_set, *split))}/{path.stem}" if name in found else name] = path, mask_beside(path)
     return found
+
+
+def best_first(samples: dict[str, tuple[Path, Path | None]], segmenter: Segmenter) -> list[str]:
+    """The samples' names: first those the model is named after, then vessels, then whatever has its channels."""
+
+    def rank(name: str) -> tuple[bool, bool, bool]:
+        data_set = name.split("/", maxsplit=1)[0]
+        fits = sample_channels(samples[name][0]) == segmenter.in_channels
+        return not fits, data_set != segmenter.name, data_set != "vessels"
+
+    return sorted(samples, key=rank)
+
+
+def sample_channels(path: Path) -> int:
+    """Channels of an image file, told by its header."""
+    return _channels_in(str(path), path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _channels_in(path: str, changed: int) -> int:  # noqa: ARG001 - a changed file is another key
+    with PillowImage.open(path) as opened:
+        return len(opened.getbands())
+
+
+def _change_image_with_model(samples: dict[str, tuple[Path, Path | None]], segmenter: Segmenter) -> None:
+    """After another model is chosen, a sample that it cannot take gives way to one that it can."""
+    previous = st.session_state.get(_MODEL_OF_IMAGE)
+    st.session_state[_MODEL_OF_IMAGE] = segmenter.weights_hash
+    shown = samples.get(st.session_state.get("image", ""))
+    if previous in (None, segmenter.weights_hash) or shown is None:
+        return
+    if sample_channels(shown[0]) != segmenter.in_channels:
+        st.session_state["image"] = best_first(samples, segmenter)[0]
 
 
 def _fitted(loaded: LoadedImage, segmenter: Segmenter) -> tuple[np.ndarray, tuple[str, ...]]:

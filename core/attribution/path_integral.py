@@ -54,9 +54,10 @@ def integrate_adaptively(
 
     Completeness holds on every part of the path: over [a, b], Σ (image - baseline) · ∫ gradient = score(b) - score(a).
     So a part of which only the gradient in its middle is known tells its own error; the part with the largest is cut
-    in three, whose middle one keeps the gradient. Nothing is computed in vain, and of all gradients only a few are
-    held apart from their sum. (Steps where the score changes are the idea of Bhat & Raychowdhury, "Non-uniform
-    interpolation in integrated gradients for low-latency explainable-AI", 2023, who fix their number beforehand.)
+    in three, whose middle one keeps the gradient, so that nothing is computed in vain. Of all gradients only a few are
+    held apart from their sum; a part whose gradient is no longer held and that has to be cut computes it again.
+    (Steps where the score changes are the idea of Bhat & Raychowdhury, "Non-uniform interpolation in integrated
+    gradients for low-latency explainable-AI", 2023, who fix their number beforehand.)
 
     It ends when both |Σ error| and √Σ error² are small enough: the first alone can be small by chance.
 
@@ -73,14 +74,15 @@ def integrate_adaptively(
     allowed = max(tolerance * abs(ends[1] - ends[0]), _ROUNDING * float(np.abs(scores).max()))
     parts = _Parts(path)
     parts.add(alphas, scores)
-    count(first)
     steps, looks = first, first - 1
-    while not parts.within(allowed) and steps + 2 <= budget and parts.held:
-        worst = parts.take_worst(min(max(1, path.batch_size // 2), (budget - steps) // 2))
+    count(steps)
+    while not parts.within(allowed) and steps + 3 <= budget:
+        worst = parts.take_worst(min(max(1, path.batch_size // 2), (budget - steps) // 3))
         cuts = np.concatenate([np.array([part.start, part.end]) @ _THIRDS for part in worst])
         looked = path.scores(cuts)
         parts.refine(worst, cuts.reshape(-1, 2), looked.reshape(-1, 2))
-        steps, looks = steps + 2 * len(worst), looks + len(cuts)
+        looks += len(cuts)
+        steps = first + looks - (first - 1) + parts.again
         count(steps)
     return PathIntegral(parts.total(), steps, looks, "tolerance" if parts.within(allowed) else "budget")
 
@@ -91,42 +93,45 @@ class _Part:
     end: float
     start_score: float
     end_score: float
-    gradient: Tensor
-    """In its middle, float32 (C, H, W)."""
     slope: float
-    """Σ (image - baseline) · gradient."""
+    """Σ (image - baseline) · gradient in its middle."""
+    gradient: Tensor | None
+    """In its middle, float32 (C, H, W); None once it is in the sum."""
+
+    @property
+    def length(self) -> float:
+        return self.end - self.start
 
     @property
     def error(self) -> float:
-        return (self.end - self.start) * self.slope - (self.end_score - self.start_score)
+        return self.length * self.slope - (self.end_score - self.start_score)
 
 
 class _Parts:
-    """Parts of the path: those with the largest errors are held, the others are in the sum for good."""
+    """The parts of the path. Those with the largest errors keep their gradients; the others' are summed up."""
 
     def __init__(self, path: StraightPath) -> None:
         self._path = path
         self._difference = path.difference.double()
-        self._settled = torch.zeros_like(self._difference)
-        self._settled_error = 0.0
-        self._settled_squares = 0.0
-        self.held: list[_Part] = []
+        self._sum = torch.zeros_like(self._difference)
+        self._parts: list[_Part] = []
+        self.again = 0
+        """Gradients computed a second time, because a part that had given its own away had to be cut after all."""
 
     def within(self, allowed: float) -> bool:
-        errors = [part.error for part in self.held]
-        squares = self._settled_squares + sum(error**2 for error in errors)
-        return max(abs(self._settled_error + sum(errors)), squares**0.5) <= allowed
+        errors = np.array([part.error for part in self._parts])
+        return max(abs(float(errors.sum())), float(np.linalg.norm(errors))) <= allowed
 
     def total(self) -> Tensor:
-        for part in self.held:
-            self._settle(part)
-        self.held = []
-        return self._settled
+        return self._sum + sum(
+            part.length * part.gradient.double() for part in self._parts if part.gradient is not None
+        )
 
     def take_worst(self, number: int) -> list[_Part]:
-        self.held.sort(key=lambda part: abs(part.error))
-        worst, self.held = self.held[-number:], self.held[:-number]
-        return worst
+        self._parts.sort(key=lambda part: abs(part.error))
+        worst = self._parts[-number:]
+        del self._parts[-number:]
+        return [part if part.gradient is not None else self._taken_back(part) for part in worst]
 
     def add(self, alphas: np.ndarray, scores: np.ndarray) -> None:
         """New parts between neighbouring α."""
@@ -136,7 +141,7 @@ class _Parts:
         """Parts cut in three at `cuts` (n, 2), where the scores are `scores` (n, 2)."""
         new = []
         for part, (first, second), (score, next_score) in zip(parts, cuts, scores, strict=True):
-            self._hold(replace(part, start=first, end=second, start_score=score, end_score=next_score))
+            self._parts.append(replace(part, start=first, end=second, start_score=score, end_score=next_score))
             new += [(part.start, first, part.start_score, score), (second, part.end, next_score, part.end_score)]
         self._measure(new)
 
@@ -145,18 +150,22 @@ class _Parts:
         for first, gradients in self._path.gradients(middles):
             for (start, end, score, next_score), gradient in zip(new[first:], gradients, strict=False):
                 slope = float((gradient * self._difference).sum())
-                self._hold(_Part(start, end, score, next_score, gradient.clone(), slope))
+                self._parts.append(_Part(start, end, score, next_score, slope, gradient.clone()))
+            self._sum_up()
 
-    def _hold(self, part: _Part) -> None:
-        self.held.append(part)
-        if len(self.held) > _MOST_HELD:
-            self.held.sort(key=lambda part: abs(part.error))
-            self._settle(self.held.pop(0))
+    def _sum_up(self) -> None:
+        holding = [number for number, part in enumerate(self._parts) if part.gradient is not None]
+        holding.sort(key=lambda number: abs(self._parts[number].error))
+        for number in holding[: max(0, len(holding) - _MOST_HELD)]:
+            part = self._parts[number]
+            self._sum.add_(part.gradient, alpha=part.length)  # type: ignore[arg-type]  # those that hold one
+            self._parts[number] = replace(part, gradient=None)
 
-    def _settle(self, part: _Part) -> None:
-        self._settled.add_(part.gradient, alpha=part.end - part.start)
-        self._settled_error += part.error
-        self._settled_squares += part.error**2
+    def _taken_back(self, part: _Part) -> _Part:
+        self.again += 1
+        ((_, gradients),) = self._path.gradients(np.array([(part.start + part.end) / 2]))
+        self._sum.sub_(gradients[0], alpha=part.length)
+        return replace(part, gradient=gradients[0])
 
 
 def _add(total: Tensor, gradients: Tensor, weights: np.ndarray) -> None:

@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,11 +26,13 @@ from core.attribution.cam import (
 )
 from core.attribution.cam import cam as class_activation_map
 from core.attribution.result import SCHEMA_VERSION, npy_bytes
+from core.batch import Advance, each_image
+from core.cli.choices import Scheduler, chosen_class
 from core.cli.options import Device, Grey, Stretch, Weights, chosen_images, read_for
 from core.colours import blend, intensity_rgb, png_bytes, sequential_rgb
 from core.data.images import Scaling
 from core.data.layout import ImagePair, find_pairs, read_pair
-from core.errors import UserError, is_out_of_memory
+from core.errors import UserError
 from core.files import write_atomically
 from core.models import load_segmenter
 from core.pixel_sets import NEEDS_TRUTH, PixelSet, PixelSetName
@@ -41,7 +42,8 @@ from core.target import Reduction, Space
 _SPLITS = ("train", "training", "val", "validation", "test")
 _OPACITY = 0.75
 
-Advance = Callable[[int, int], object]
+Entries = dict[str, dict[str, Any]]
+"""Of one image: by layer, its entry in the manifest."""
 
 
 def cam(
@@ -61,6 +63,7 @@ def cam(
     box: Annotated[str | None, typer.Option(help="First row, first column, last row, last column: 0,0,9,9.")] = None,
     lasso: Annotated[str | None, typer.Option(help="Corners as row,column: '0,0 0,9.5 9,9'.")] = None,
     border_width: Annotated[int, typer.Option(help="Of border, in pixels.")] = 1,
+    scheduler: Scheduler = None,
     device: Device = "auto",
     scaling: Stretch = "dtype",
     grey: Grey = False,
@@ -76,35 +79,56 @@ def cam(
     paths = chosen_images(None, data)
     pairs = _pairs(data) if pixel_set in NEEDS_TRUTH else {}
     segmenter = load_segmenter(weights, device)
-    class_index = _class_index(segmenter, class_name)
-    job = _Job(segmenter, chosen, class_index, method, layer, space, reduction, _window(window), pooling)
-    folder = out / _as_file_name(segmenter.name) / "visualizations" / _data_set_name(data) / f"{method}_{pixel_set}"
+    job = _Job(
+        out.absolute()
+        / _as_file_name(segmenter.name)
+        / "visualizations"
+        / _data_set_name(data)
+        / f"{method}_{pixel_set}",
+        chosen,
+        chosen_class(segmenter, class_name),
+        method,
+        layer or _suggested_layer(segmenter, paths, scaling, grey=grey),
+        space,
+        reduction,
+        _window(window),
+        pooling,
+        scaling,
+        grey,
+        pairs,
+    )
+    done: dict[Path, Entries] = {}
+    failed: dict[str, str] = {}
     try:
         with ProgressBars(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
             images = bars.add_task("Images", total=len(paths))
-            channels = bars.add_task("Channels", total=None, visible=method in PERTURBATION_METHODS)
-            for path in paths:
-                job.run(
-                    path,
-                    pairs.get(path),
-                    folder,
-                    lambda done, total: bars.update(channels, completed=done, total=total),
-                    scaling,
-                    grey=grey,
-                )
+            inside = method in PERTURBATION_METHODS and scheduler is None
+            channels = bars.add_task("Channels", total=None, visible=inside)
+
+            def advance(part: int, total: int) -> None:
+                bars.update(channels, completed=part, total=total)
+
+            for outcome in each_image(segmenter, paths, job, scheduler, advance):
+                if outcome.result is None:
+                    failed[outcome.path.name] = outcome.failure
+                else:
+                    done[outcome.path] = outcome.result
                 bars.advance(images)
     finally:
-        job.write_manifests(folder)
-    for name, sentence in job.failed.items():
+        failed = {path.name: failed[path.name] for path in paths if path.name in failed}
+        layers = job.write_manifests(segmenter, [done[path] for path in paths if path in done], failed)
+    for name, sentence in failed.items():
         typer.echo(f"{name} failed: {sentence}", err=True)
-    if not job.done:
-        raise UserError(f"None of the {len(paths)} images could be explained: {next(iter(job.failed.values()))}")
-    typer.echo(f"{folder}: {len(paths) - len(job.failed)} of {len(paths)} images, {len(job.done)} layers")
+    if not layers:
+        raise UserError(f"None of the {len(paths)} images could be explained: {next(iter(failed.values()))}")
+    typer.echo(f"{job.folder}: {len(paths) - len(failed)} of {len(paths)} images, {layers} layers")
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class _Job:
-    segmenter: Segmenter
+    """What is done with every image; plain values, so that it can go to Dask workers."""
+
+    folder: Path
     pixel_set: PixelSet
     class_index: int
     method: Method
@@ -113,85 +137,90 @@ class _Job:
     reduction: Reduction
     window: Window | None
     pooling: Pooling
-    done: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
-    failed: dict[str, str] = field(default_factory=dict)
+    scaling: Scaling
+    grey: bool
+    pairs: Mapping[Path, ImagePair]
     pointwise: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
 
-    def run(
-        self, path: Path, pair: ImagePair | None, folder: Path, advance: Advance, scaling: Scaling, *, grey: bool
-    ) -> None:
-        """Explain one image and write what came out; what goes wrong is noted."""
-        try:
-            image, _ = read_for(self.segmenter, path, scaling, grey=grey)
-            truth = None if pair is None else read_pair(pair).mask
-            maps = self._explain(image, truth, advance)
-        except UserError as error:
-            self.failed[path.name] = str(error)
-        except OSError as error:
-            self.failed[path.name] = f"{error.strerror or error}."
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            self.failed[path.name] = "Memory ran out; take a smaller image, or one layer at a time."
-        else:
-            for attribution in maps:
-                self._write(attribution, image, path, folder)
+    def __call__(self, segmenter: Segmenter, path: Path, progress: Advance | None) -> Entries:
+        """Explain one image, write what came out, and give its entry in each layer's manifest."""
+        image, _ = read_for(segmenter, path, self.scaling, grey=self.grey)
+        pair = self.pairs.get(path.absolute())
+        truth = None if pair is None else read_pair(pair).mask
+        return {
+            attribution.parameters["layer"]: self._write(attribution, segmenter, image, path)
+            for attribution in self._explain(segmenter, image, truth, progress)
+        }
 
-    def write_manifests(self, folder: Path) -> None:
+    def write_manifests(self, segmenter: Segmenter, images: Sequence[Entries], failed: Mapping[str, str]) -> int:
         """One a layer: the settings, and of each image its files, warnings and all that makes them again."""
-        for layer, entries in self.done.items():
+        layers = list(dict.fromkeys(layer for entries in images for layer in entries))
+        for layer in layers:
             manifest = {
                 "schema_version": SCHEMA_VERSION,
                 "method": self.method,
                 "layer": layer,
                 "pixel_set": self.pixel_set.describe(),
                 "class_index": self.class_index,
-                "class_name": self.segmenter.class_names[self.class_index],
+                "class_name": segmenter.class_names[self.class_index],
                 "space": self.space,
                 "reduction": self.reduction,
-                "images": entries,
-                "failed": self.failed,
+                "images": [entries[layer] for entries in images if layer in entries],
+                "failed": failed,
             }
-            path = folder / _as_file_name(layer) / f"class_{self.class_index}_manifest.json"
+            path = self.folder / _as_file_name(layer) / f"class_{self.class_index}_manifest.json"
             write_atomically(path, (json.dumps(manifest, indent=2) + "\n").encode())
+        return len(layers)
 
-    def _explain(self, image: np.ndarray, truth: np.ndarray | None, advance: Advance) -> Sequence[Attribution]:
-        prediction = self.segmenter.predict(image)
+    def _explain(
+        self, segmenter: Segmenter, image: np.ndarray, truth: np.ndarray | None, progress: Advance | None
+    ) -> Sequence[Attribution]:
+        prediction = segmenter.predict(image)
         target = self.pixel_set.target(
-            prediction, self.class_index, self.space, self.reduction, truth, self.segmenter.class_names
+            prediction, self.class_index, self.space, self.reduction, truth, segmenter.class_names
         )
-        layers = self._layers((image.shape[1], image.shape[2]))
+        layers = self._layers(segmenter, (image.shape[1], image.shape[2]))
         if self.method not in PERTURBATION_METHODS:
-            found = cam_atlas(self.segmenter, image, target, layers, [self.method], self.window, self.pooling)
+            found = cam_atlas(segmenter, image, target, layers, [self.method], self.window, self.pooling)
             return list(found.values())
         return [
             class_activation_map(
-                self.segmenter, image, target, layer, self.method, self.window, self.pooling, progress=advance
+                segmenter, image, target, layer, self.method, self.window, self.pooling, progress=progress
             )
             for layer in layers
         ]
 
-    def _layers(self, size: tuple[int, int]) -> list[str]:
+    def _layers(self, segmenter: Segmenter, size: tuple[int, int]) -> list[str]:
         if self.layer == "all":
-            return map_layers(self.segmenter, size)
-        if self.layer is None:
-            self.layer, reason = suggested_layer(self.segmenter, size)
-            typer.echo(f"Layer {self.layer}: {reason}", err=True)
-        return [self.layer]
+            return map_layers(segmenter, size)
+        return [self.layer or suggested_layer(segmenter, size)[0]]
 
-    def _write(self, attribution: Attribution, image: np.ndarray, path: Path, folder: Path) -> None:
+    def _write(self, attribution: Attribution, segmenter: Segmenter, image: np.ndarray, path: Path) -> dict[str, Any]:
         layer = attribution.parameters["layer"]
         stem = f"{path.stem}_class_{self.class_index}"
         values, overlay = f"{stem}_values.npy", f"{stem}_overlay.png"
-        target_folder = folder / _as_file_name(layer)
+        target_folder = self.folder / _as_file_name(layer)
         write_atomically(target_folder / values, npy_bytes(attribution.values))
         write_atomically(target_folder / overlay, png_bytes(_overlay(image, attribution.at_image_size())))
         size = (image.shape[1], image.shape[2])
         if size not in self.pointwise:
-            self.pointwise[size] = pointwise_layers(self.segmenter, size)
+            self.pointwise[size] = pointwise_layers(segmenter, size)
         warnings = cam_warnings(attribution, self.pointwise[size])
         entry = {"image": path.name, "values": values, "overlay": overlay}
-        self.done[layer].append(entry | {"warnings": warnings} | attribution.manifest())
+        return entry | {"warnings": warnings} | attribution.manifest()
+
+
+def _suggested_layer(segmenter: Segmenter, paths: Sequence[Path], scaling: Scaling, *, grey: bool) -> str | None:
+    """By the first image that can be read, one for all of them; None where there is no such image."""
+    for path in paths:
+        try:
+            image, _ = read_for(segmenter, path, scaling, grey=grey)
+            layer, reason = suggested_layer(segmenter, (image.shape[1], image.shape[2]))
+        except (UserError, OSError):
+            continue
+        typer.echo(f"Layer {layer}: {reason}", err=True)
+        return layer
+    return None
 
 
 def _overlay(image: np.ndarray, positive: np.ndarray) -> np.ndarray:
@@ -199,18 +228,8 @@ def _overlay(image: np.ndarray, positive: np.ndarray) -> np.ndarray:
     return blend(intensity_rgb(image), sequential_rgb(positive, limit), _OPACITY * positive / limit)
 
 
-def _class_index(segmenter: Segmenter, name: str) -> int:
-    names = segmenter.class_names
-    if name in names:
-        return names.index(name)
-    if name.isdecimal() and int(name) < len(names):
-        return int(name)
-    known = ", ".join(f"{index} {known}" for index, known in enumerate(names))
-    raise UserError(f'The network {segmenter.name} has no class "{name}"; its classes are {known}.')
-
-
 def _pairs(data: Path) -> dict[Path, ImagePair]:
-    return {pair.image: pair for pair in find_pairs(data.parent if data.name == "images" else data)}
+    return {pair.image.absolute(): pair for pair in find_pairs(data.parent if data.name == "images" else data)}
 
 
 def _data_set_name(data: Path) -> str:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from core.attribution.result import Attribution
+from core.data.index_masks import IGNORED
 from core.errors import UserError
 from core.target import PREDICTED
 
@@ -15,7 +16,7 @@ class RegionShare:
 
     Attributes:
         area: Pixels in the region.
-        area_ratio: As a fraction of the image.
+        area_ratio: As a fraction of the image, of its known pixels.
         inside: Mean magnitude inside; NaN where the region is empty.
         outside: Mean magnitude outside; NaN where the region is the whole image.
         ratio: inside / outside, the attribution ratio; NaN where one of them is, or where outside is 0.
@@ -85,7 +86,7 @@ def statistics(attribution: Attribution, truth: np.ndarray | None = None) -> Att
 
     Args:
         attribution: Values (C, H, W).
-        truth: (H, W), the class of each pixel by the ground truth.
+        truth: (H, W), the class of each pixel by the ground truth; 255 where nobody says, which counts nowhere.
 
     Raises:
         UserError: The map or the truth is not of the prediction's size.
@@ -107,7 +108,7 @@ def statistics(attribution: Attribution, truth: np.ndarray | None = None) -> Att
         minimum=float(magnitude.min()),
         maximum=float(magnitude.max()),
         predicted=region_share(magnitude, region_of(labels, class_index)),
-        truth=None if truth is None else region_share(magnitude, region_of(truth, class_index)),
+        truth=None if truth is None else region_share(magnitude, region_of(truth, class_index), truth != IGNORED),
         channel_sums=tuple(map(float, values.sum(axis=(1, 2)))),
         channel_shares=tuple(map(float, shares)),
     )
@@ -115,11 +116,15 @@ def statistics(attribution: Attribution, truth: np.ndarray | None = None) -> Att
 
 def region_of(labels: np.ndarray, class_index: int) -> np.ndarray:
     """Bool (H, W): the pixels of a class; for `PREDICTED`, the foreground: every class but the first."""
-    return labels > 0 if class_index == PREDICTED else labels == class_index
+    return (labels > 0) & (labels != IGNORED) if class_index == PREDICTED else labels == class_index
 
 
-def region_share(magnitude: np.ndarray, region: np.ndarray) -> RegionShare:
-    """A map of magnitudes (H, W) inside a region, bool (H, W), against outside it."""
+def region_share(magnitude: np.ndarray, region: np.ndarray, known: np.ndarray | None = None) -> RegionShare:
+    """A map of magnitudes (H, W) inside a region, bool (H, W), against outside it, among the `known` pixels."""
+    if known is not None:
+        magnitude, region = magnitude[known], region[known]
+    if not region.size:
+        return RegionShare(0, 0.0, *[float("nan")] * 4)
     inside, outside = magnitude[region], magnitude[~region]
     mean_inside = float(inside.mean()) if inside.size else float("nan")
     mean_outside = float(outside.mean()) if outside.size else float("nan")

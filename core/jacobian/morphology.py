@@ -1,10 +1,9 @@
 """The shape of a vessel mask at each pixel, to hold against what the Jacobian says there."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage
 from skimage.morphology import skeletonize
 
 from core.errors import UserError
@@ -45,20 +44,6 @@ def vessel_geometry(mask: np.ndarray) -> VesselGeometry:
     halves = ndimage.distance_transform_edt(mask.repeat(2, axis=0).repeat(2, axis=1))
     widest = halves.reshape(mask.shape[0], 2, mask.shape[1], 2).max(axis=(1, 3))
     return VesselGeometry(mask, skeleton, widest[tuple(nearest)].astype(np.float32), distance.astype(np.float32))
-
-
-def rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, int]:
-    """Spearman's ρ between two arrays of one shape, and the number of entries where both are finite.
-
-    NaN where fewer than three are, or where one of the two is constant.
-    """
-    known = np.isfinite(first) & np.isfinite(second)
-    count = int(known.sum())
-    if count < 3:
-        return float("nan"), count
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        return float(stats.spearmanr(first[known], second[known]).statistic), count
 
 
 def medians(first: np.ndarray, second: np.ndarray, fewest: int = 5) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from core import Segmenter, Target, UserError, load_segmenter
 from core.attribution import cam
-from core.attribution.cam import cam_warnings, map_layers, pointwise_layers, suggested_layer
+from core.attribution.cam import cam_warnings, layer_advice, map_layers, pointwise_layers, suggested_layer
 from core.models import UNet
 from tests.networks import IMAGE_1_TO_9, OneChannel, TinySeg
 
@@ -116,3 +116,11 @@ def test_warnings(tiny):
     assert "Saturated" in words(Target.region(middle_row, 0, "probability"))
     assert "Saturated" not in words(Target.pixel(1, 1, 0, "log_odds"))
     assert "One channel has all the weight" in words(Target.region(np.ones((3, 3)), 0), "score_cam")
+
+
+def test_no_layer_of_the_vessel_network_is_degenerate_at_any_size_but_its_end():
+    """Its decoder is linear; the middle pixel of this size reads 2×2 positions of the bottleneck, others read 3×3."""
+    advice = layer_advice(load_segmenter("vessmap", "cpu"), (200, 312))
+    assert not any(name.startswith(("resblock", "upconv")) for name in advice.pointwise)
+    assert advice.suggested.startswith("resblock4")
+    assert advice.layers[advice.suggested].height == 13

@@ -46,6 +46,20 @@ def test_the_whole_prediction_is_compared_with_the_foreground():
     assert statistics(result).predicted.area == 2
 
 
+def test_pixels_of_no_known_class_count_nowhere():
+    found = statistics(_attribution(VALUES, LABELS), truth=np.array([[1, 0], [255, 0]])).truth
+    assert found is not None
+    assert (found.area, found.area_ratio) == (1, 1 / 3)
+    assert (found.inside, found.outside, found.mass) == (5, 0.5, 5 / 6)
+    whole = replace(_attribution(VALUES, LABELS), target=Target.prediction(LABELS))
+    found = statistics(whole, truth=np.array([[1, 0], [255, 0]])).truth
+    assert found is not None
+    assert found.area == 1
+    nothing = statistics(whole, truth=np.full((2, 2), 255)).truth
+    assert nothing is not None
+    assert "empty" in nothing.in_words()
+
+
 def test_empty_and_full_regions_have_no_ratio_and_a_word():
     magnitude = np.array([[5.0, 0], [2, 1]])
     empty = region_share(magnitude, np.zeros((2, 2), bool))

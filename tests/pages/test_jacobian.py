@@ -1,6 +1,7 @@
 """The Jacobian page without a browser: what it shows is what the library says."""
 
 import io
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -228,3 +229,36 @@ def test_a_run_into_a_folder_that_cannot_be_made_fails_with_a_sentence(image, tm
     for _ in states(jobs, run, until="failed"):
         pass
     assert "choose another folder" in str(jobs.find(run.path).error)
+
+
+def test_a_dense_network_and_a_disk_too_small_are_told_before_anything_starts(image, monkeypatch, tmp_path):
+    monkeypatch.setattr("core.jacobian.preparation.free_disk_bytes", lambda out: 1_000_000)
+    monkeypatch.setattr(sys, "argv", ["app.py", "--model", "tests.networks:dense_segmenter"])
+    page = open_page(image, model="tests.networks:dense_segmenter", stride="Every pixel")
+    page.text_input(key="folder").set_value(str(tmp_path)).run()
+    deadline = time.monotonic() + 100
+    while not page.warning:
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+        page.run()
+    assert numbers(page)["Backward passes"] == f"{image[0].size:,}"
+    told = " ".join(element.value for element in (*page.info, *page.caption, *page.markdown, *page.warning))
+    assert "dense path, one pass a pixel" in told
+    assert "would not fit on the disk" in told
+    assert page.button(key="run").disabled
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_sessions_that_want_the_same_share_one_run(image, tmp_path):
+    pages = [open_page(image, stride="Every 4th") for _ in range(2)]
+    for page in pages:
+        page.text_input(key="folder").set_value(str(tmp_path)).run()
+    for page in pages:
+        buttons = [button for button in page.button if button.key == "run"]
+        if buttons:
+            buttons[0].click().run()
+    for page in pages:
+        wait(page, "Complete: all")
+    (path,) = tmp_path.iterdir()
+    assert Jacobian(path).complete
+    assert numbers(pages[0])["Maximum"] == numbers(pages[1])["Maximum"]

@@ -1,7 +1,7 @@
 """Class activation maps for segmentation: every layer and every gradient-based method from one pass."""
 
 from core.attribution.cam.activations import LayerPass, LayerValues, activations_and_gradients
-from core.attribution.cam.advice import cam_warnings, pointwise_layers, suggested_layer
+from core.attribution.cam.advice import LayerAdvice, cam_warnings, layer_advice, pointwise_layers, suggested_layer
 from core.attribution.cam.maps import cam, cam_atlas, map_layers
 from core.attribution.cam.methods import (
     GRADIENT_METHODS,
@@ -26,6 +26,7 @@ __all__ = [
     "POOLINGS",
     "TITLES",
     "GradientMethod",
+    "LayerAdvice",
     "LayerPass",
     "LayerValues",
     "Method",
@@ -37,6 +38,7 @@ __all__ = [
     "cam_atlas",
     "cam_warnings",
     "gradient_map",
+    "layer_advice",
     "map_layers",
     "pointwise_layers",
     "suggested_layer",

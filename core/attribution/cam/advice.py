@@ -1,6 +1,7 @@
 """Which layer to look at first, and when a class activation map says nothing."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,10 +22,25 @@ _FLAT = 1e-5
 _ONE_CHANNEL = 0.99
 
 
-def suggested_layer(segmenter: Segmenter, size: tuple[int, int]) -> tuple[str, str]:
-    """The name of a layer to begin with, and why: the last one at the coarsest resolution, the bottleneck.
+@dataclass(frozen=True)
+class LayerAdvice:
+    """What is known of a network's layers before any map is made.
 
-    Never one that is read point by point (`pointwise_layers`), unless there is no other.
+    Attributes:
+        layers: Those that give a map, by name, in the order in which they finish.
+        suggested: The name to begin with.
+        reason: Why that one.
+        pointwise: Names of those of which a pixel's score reads the same point only; see `pointwise_layers`.
+    """
+
+    layers: dict[str, Layer]
+    suggested: str
+    reason: str
+    pointwise: frozenset[str]
+
+
+def layer_advice(segmenter: Segmenter, size: tuple[int, int]) -> LayerAdvice:
+    """Which layers there are, which to look at first, and which say little.
 
     Args:
         segmenter: The network; it runs on small random images of that size.
@@ -38,6 +54,31 @@ def suggested_layer(segmenter: Segmenter, size: tuple[int, int]) -> tuple[str, s
         raise UserError(f"No layer of {segmenter.name} gives a map, so there is no class activation map of it.")
     extents, affine = _reach(segmenter, size, [layer.name for layer in found])
     pointwise = _pointwise(found, extents, affine)
+    suggested, reason = _suggested(found, extents, pointwise)
+    return LayerAdvice({layer.name: layer for layer in found}, suggested, reason, pointwise)
+
+
+def suggested_layer(segmenter: Segmenter, size: tuple[int, int]) -> tuple[str, str]:
+    """The name of a layer to begin with, and why: the last one at the coarsest resolution, the bottleneck.
+
+    Never one that is read point by point (`pointwise_layers`), unless there is no other. Arguments as `layer_advice`.
+    """
+    advice = layer_advice(segmenter, size)
+    return advice.suggested, advice.reason
+
+
+def pointwise_layers(segmenter: Segmenter, size: tuple[int, int]) -> frozenset[str]:
+    """Layers of which a pixel's score reads the same point only, as before a 1×1 head.
+
+    There G is the head's weights inside the pixel set and 0 outside, so Seg-HiRes-Grad CAM is the set times the logit.
+    Found by gradients, not by types: the gradient of one pixel's logit is 0 at all positions but one. Or, where logits
+    are upsampled, at all but 2×2, in a layer of the logits' size: that of the layers whose gradient is moreover the
+    same for any image, as it is before a linear head. Arguments as `layer_advice`.
+    """
+    return layer_advice(segmenter, size).pointwise
+
+
+def _suggested(found: list[Layer], extents: dict[str, tuple[int, int]], pointwise: frozenset[str]) -> tuple[str, str]:
     useful = [layer for layer in found if layer.name not in pointwise and min(extents[layer.name]) > 0]
     if not useful:
         return found[0].name, (
@@ -59,18 +100,6 @@ def suggested_layer(segmenter: Segmenter, size: tuple[int, int]) -> tuple[str, s
         f"{stride:.0f}×{stride:.0f} pixels: each has seen the widest context and still "
         "passes through all that follows. Layers nearer to the output show little more than the pixel set itself."
     )
-
-
-def pointwise_layers(segmenter: Segmenter, size: tuple[int, int]) -> frozenset[str]:
-    """Layers of which a pixel's score reads the same point only, as before a 1×1 head.
-
-    There G is the head's weights inside the pixel set and 0 outside, so Seg-HiRes-Grad CAM is the set times the logit.
-    Found by gradients, not by types: the gradient of one pixel's logit is 0 at all positions but one. Or, where logits
-    are upsampled, at all but 2×2, in a layer of the logits' size: that of the layers whose gradient is moreover the
-    same for any image, as it is before a linear head.
-    """
-    found = [layer for layer in layers_of(segmenter, size) if layer.stride is not None]
-    return _pointwise(found, *_reach(segmenter, size, [layer.name for layer in found]))
 
 
 def cam_warnings(attribution: Attribution, pointwise: Collection[str] = ()) -> tuple[str, ...]:
@@ -127,20 +156,31 @@ def _reach(
     segmenter: Segmenter, size: tuple[int, int], names: list[str]
 ) -> tuple[dict[str, tuple[int, int]], dict[str, bool]]:
     """Of each layer: rows and columns from which one pixel's logit is read, and whether by the same gradient always."""
-    first, second = (_probed(segmenter, size, names, seed) for seed in (0, 1))
-    extents, affine = {}, {}
-    for name in names:
-        gradients = first.layers[name].gradients, second.layers[name].gradients
-        rows, columns = zip(*map(_extent, gradients), strict=True)
-        extents[name] = max(rows), max(columns)
-        affine[name] = torch.allclose(*gradients, rtol=1e-3, atol=1e-6 * float(gradients[0].abs().max()))
+    extents = dict.fromkeys(names, (0, 0))
+    affine = dict.fromkeys(names, True)
+    for pixel in _pixels(size):
+        first, second = (_probed(segmenter, size, names, pixel, seed) for seed in (0, 1))
+        for name in names:
+            gradients = first.layers[name].gradients, second.layers[name].gradients
+            rows, columns = zip(extents[name], *map(_extent, gradients), strict=True)
+            extents[name] = max(rows), max(columns)
+            tolerance = 1e-6 * float(gradients[0].abs().max())
+            affine[name] = affine[name] and torch.allclose(*gradients, rtol=1e-3, atol=tolerance)
     return extents, affine
 
 
-def _probed(segmenter: Segmenter, size: tuple[int, int], names: list[str], seed: int) -> LayerPass:
+def _pixels(size: tuple[int, int]) -> set[tuple[int, int]]:
+    """The middle, and a pixel at which the grids of all strides begin: how far a score reads differs between them."""
+    middle = size[0] // 2, size[1] // 2
+    corner = tuple(min(2 ** (max(1, place).bit_length() - 1), place) for place in middle)
+    return {middle, (corner[0], corner[1])}
+
+
+def _probed(
+    segmenter: Segmenter, size: tuple[int, int], names: list[str], pixel: tuple[int, int], seed: int
+) -> LayerPass:
     image = torch.rand(segmenter.in_channels, *size, generator=torch.Generator().manual_seed(seed))
-    target = Target.pixel(size[0] // 2, size[1] // 2, 1, "logit")
-    return activations_and_gradients(segmenter, image, target, names)
+    return activations_and_gradients(segmenter, image, Target.pixel(*pixel, 1, "logit"), names)
 
 
 def _extent(gradients: torch.Tensor) -> tuple[int, int]:

@@ -1,0 +1,194 @@
+"""The page of class activation maps without a browser: what it shows is what the library says."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from core import Target, load_segmenter, read_image
+from core.attribution.cam import TITLES, cam, suggested_layer
+from core.data.images import read_mask
+from core.pixel_sets import PixelSet
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENES = ROOT / "sample_data" / "scenes" / "test"
+CAR = 5
+
+
+def open_page(**query: str) -> AppTest:
+    page = AppTest.from_file(str(ROOT / "pages" / "cams.py"), default_timeout=120)
+    for name, value in ({"model": "scenes", "image": "scenes/scene_00", "class": "car"} | query).items():
+        page.query_params[name] = value
+    return page.run()
+
+
+def numbers(page: AppTest) -> dict[str, str]:
+    assert not page.exception
+    assert not page.error
+    return {metric.label: metric.value for metric in page.metric}
+
+
+def texts(page: AppTest) -> str:
+    return " ".join(element.value for element in (*page.markdown, *page.caption, *page.info))
+
+
+def warnings(page: AppTest) -> str:
+    return " ".join(warning.value for warning in page.warning)
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return load_segmenter("scenes", "cpu")
+
+
+@pytest.fixture(scope="module")
+def image():
+    return read_image(SCENES / "images" / "scene_00.png")
+
+
+@pytest.fixture(scope="module")
+def prediction(segmenter, image):
+    return segmenter.predict(image)
+
+
+def check(page: AppTest, segmenter, image, mask, layer: str, method="seg_hires_grad_cam", space="logit", **options):
+    """The numbers on the page are those of the library's map of one layer."""
+    target = Target.region(mask, CAR, space, options.pop("reduction", "sum"))
+    raw = cam(segmenter, image, target, layer, method, **options)
+    values, positive = raw.values[0], raw.at_image_size()
+    found = numbers(page)
+    assert float(found["Maximum"]) == pytest.approx(values.max(), rel=1e-3)
+    assert float(found["Minimum"]) == pytest.approx(values.min(), rel=1e-3)
+    assert float(found["Sum"]) == pytest.approx(values.sum(dtype=np.float64), rel=1e-3)
+    assert found["Layer"].endswith(f"× {values.shape[0]}×{values.shape[1]}")
+    if positive.any():
+        share = 100 * positive[mask].sum() / positive.sum()
+        assert float(found["Inside the pixels"].removesuffix(" %")) == pytest.approx(share, abs=0.1)
+
+
+def test_first_sight_is_the_predicted_class_at_the_suggested_layer(segmenter, image, prediction):
+    page = open_page()
+    layer, reason = suggested_layer(segmenter, image.shape[1:])
+    assert page.selectbox(key="layer").value == layer
+    assert reason in texts(page)
+    mask = prediction.labels == CAR
+    assert f"**{mask.sum():,} pixels**" in texts(page)
+    check(page, segmenter, image, mask, layer)
+    assert "from one forward and one backward pass" in texts(page)
+
+
+def test_every_choice_reaches_the_library(segmenter, image):
+    page = open_page(
+        layer="decoder.1", method="seg_xres_cam", space="Log-odds", reduction="Mean", pixel_set="A box",
+        box="60,80,89.5,120", window="2", pooling="Max",
+    )  # fmt: skip
+    mask = np.zeros(image.shape[1:], dtype=bool)
+    mask[60:90, 80:121] = True
+    check(
+        page, segmenter, image, mask, "decoder.1", "seg_xres_cam", "log_odds", reduction="mean", window=2, pooling="max"
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "pixel_set"),
+    [
+        ({"pixel_set": "One pixel", "row": "70", "column": "20"}, PixelSet("point", 70, 20)),
+        ({"pixel_set": "The connected part at a pixel", "row": "70", "column": "20"}, PixelSet("component", 70, 20)),
+        ({"pixel_set": "The border of the class", "border_width": "2"}, PixelSet("border", width=2)),
+        ({"pixel_set": "The whole image"}, PixelSet("image")),
+        ({"pixel_set": "False negatives"}, PixelSet("false_negatives")),
+        (
+            {"pixel_set": "A lasso", "lasso": "60,80 60,120 90.5,100"},
+            PixelSet("lasso", lasso=[(60, 80), (60, 120), (90.5, 100)]),
+        ),
+    ],
+)
+def test_every_pixel_set(segmenter, image, prediction, query, pixel_set):
+    truth = read_mask(SCENES / "masks" / "scene_00.png")
+    page = open_page(layer="decoder.2", method="layer_cam", **query)
+    check(page, segmenter, image, pixel_set.mask(prediction, CAR, truth), "decoder.2", "layer_cam")
+
+
+def test_no_pixel_gives_a_map_of_zeros_and_says_so():
+    page = open_page(pixel_set="No pixel (a check: its map is 0)")
+    found = numbers(page)
+    assert [found[name] for name in ("Maximum", "Minimum", "Sum", "Inside the pixels")] == ["0", "0", "0", "none"]
+    assert "Empty: the pixel set has no pixel" in warnings(page)
+
+
+def test_a_perturbation_method_waits_to_be_asked(segmenter, image, prediction):
+    page = open_page(layer="decoder.2", method="ablation_cam", pixel_set="The whole image")
+    assert "runs the network once for each" in texts(page)
+    assert not page.metric
+    page.button(key="run-ablation_cam").click().run()
+    check(page, segmenter, image, np.ones_like(prediction.labels, dtype=bool), "decoder.2", "ablation_cam")
+
+
+def test_the_difference_of_two_methods_is_named():
+    page = open_page(minus="LayerCAM")
+    numbers(page)
+    assert f"**{TITLES['seg_hires_grad_cam']} − {TITLES['layer_cam']}**" in texts(page)
+
+
+def test_a_layer_that_is_not_there_gets_the_nearest_name(segmenter, image):
+    page = open_page(layer="encodr.3")
+    assert 'did you mean "encoder.3"?' in warnings(page)
+    assert page.selectbox(key="layer").value == suggested_layer(segmenter, image.shape[1:])[0]
+    numbers(page)
+
+
+def test_a_layer_before_the_head_is_called_degenerate():
+    page = open_page(layer="final")
+    numbers(page)
+    assert "Degenerate" in warnings(page)
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"pixel_set": "A lasso", "lasso": "5.2,5.2 5.3,5.6 5.6,5.3"}, "no pixel's centre inside the lasso"),
+        ({"pixel_set": "A lasso", "lasso": "5,5 9,9"}, "at least three corners"),
+        ({"pixel_set": "A box", "box": "5.1,5.1,5.8,5.8"}, "no pixel's centre inside the box"),
+        ({"pixel_set": "A box", "box": "900,5,950,9"}, "holds no pixel of the image"),
+        ({"pixel_set": "A box", "box": "somewhere"}, '"somewhere" is no box'),
+        (
+            {"reduction": "Mean", "pixel_set": "No pixel (a check: its map is 0)"},
+            "The mean over an empty region is not defined",
+        ),
+    ],
+)
+def test_pixels_that_are_none_get_one_sentence(query, sentence):
+    page = open_page(**query)
+    assert not page.exception
+    assert len(page.error) == 1
+    assert sentence in page.error[0].value
+
+
+def test_a_class_that_is_not_predicted_is_told_and_the_picture_stays():
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((64, 64), dtype=np.uint8)).save(buffer, "PNG")
+    page = open_page(model="vessmap", image="Upload…", **{"class": "vessel"})
+    page.file_uploader[0].set_value(("black.png", buffer.getvalue(), "image/png"))
+    page.run()
+    assert not page.exception
+    assert "No pixel is predicted as class 1 (vessel)" in page.error[0].value
+    assert any(markdown.value.startswith("**Image**") for markdown in page.markdown)
+
+
+def test_nothing_drawn_yet_is_an_invitation():
+    page = open_page(pixel_set="A lasso")
+    assert not page.exception
+    assert not page.error
+    assert "No lasso yet" in texts(page)
+
+
+def test_another_model_brings_a_layer_of_its_own_and_an_image_with_its_channels():
+    page = open_page(layer="decoder.1", layers="encoder.0,decoder.1")
+    page.selectbox(key="model").set_value("vessmap").run()
+    numbers(page)
+    assert page.selectbox(key="image").value.startswith("vessels/")
+    assert page.selectbox(key="layer").value == "resblock4"
+    assert "encoder.0" not in page.multiselect(key="layers").value

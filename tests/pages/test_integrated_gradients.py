@@ -1,0 +1,138 @@
+"""The Integrated Gradients page without a browser: what it shows is what the library says."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import Target, load_segmenter, read_image
+from core.attribution import integrated_gradients
+from core.attribution.result import image_hash
+from core.evaluation.attribution_statistics import statistics
+from core.pixel_sets import PixelSet
+from widgets import cancellable
+from widgets.ig_panels import traffic_light
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Nothing here runs a page again when a computation has ended."""
+    monkeypatch.setattr(cancellable, "PATIENCE", 120)
+
+
+ROOT = Path(__file__).resolve().parents[2]
+FAST = {"image": "formats/not_square", "steps_are": "Fixed", "steps": "2"}
+
+
+def open_page(**query: str) -> AppTest:
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=180)
+    page.switch_page("pages/integrated_gradients.py")
+    for name, value in query.items():
+        page.query_params[name] = value
+    return page.run()
+
+
+def numbers(page: AppTest) -> dict[str, str]:
+    assert not page.exception
+    assert not page.error, page.error[0].value
+    found: dict[str, str] = {}
+    for metric in page.metric:
+        found.setdefault(metric.label, metric.value)
+    return found
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return load_segmenter("vessmap", "cpu")
+
+
+@pytest.fixture(scope="module")
+def image():
+    return read_image(ROOT / "sample_data/formats/images/not_square.tiff")
+
+
+def test_the_whole_prediction(segmenter, image):
+    page = open_page(**FAST)
+    found = numbers(page)
+    labels = segmenter.predict(image).labels
+    attribution = integrated_gradients(segmenter, image, Target.prediction(labels), n_steps=2)
+    expected = statistics(attribution)
+    assert found["Mean"] == f"{expected.mean:.4g}"
+    assert found["Area"] == f"{(labels == 1).sum():,} px"
+    assert found["Ratio"] == f"{expected.predicted.ratio:.4g}"
+    sentence = next(text.value for text in page.markdown if text.value.startswith("From a black image"))
+    assert f"{attribution.measured['score']:,.5g}" in sentence
+    assert f"{attribution.convergence_percent:.2g} % off" in sentence
+    titles = [text.value for text in page.markdown]
+    for view in ("Magnitude", "Prediction", "Ground truth", "Attribution over the image", "Prediction over the image",
+                 "Both", "Attribution over the ground truth"):  # fmt: skip
+        assert f"**{view}**" in titles
+
+
+def test_a_pixel_against_a_blurred_baseline(segmenter, image):
+    page = open_page(**FAST, explain="Pixel", row="61", column="99", baseline="Blurred", sigma="3.0")
+    attribution = integrated_gradients(segmenter, image, Target.pixel(61, 99), "blur", 2, sigma=3.0)
+    assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
+    assert any("at row 61, column 99" in text.value for text in page.markdown)
+    # A click elsewhere.
+    key = f"ig-{image_hash(image)[:12]}-{segmenter.weights_hash[:12]}"
+    page.session_state[key] = json.dumps([{"x": 120, "y": 80, "curveNumber": 0}])
+    page.run()
+    attribution = integrated_gradients(segmenter, image, Target.pixel(80, 120), "blur", 2, sigma=3.0)
+    assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
+
+
+def test_a_box(segmenter, image):
+    page = open_page(**FAST, explain="Box", box="20,30,60,90")
+    prediction = segmenter.predict(image)
+    target = PixelSet("box", box=(20, 30, 60, 90)).target(prediction, 1, "probability")
+    attribution = integrated_gradients(segmenter, image, target, n_steps=2)
+    assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
+
+
+def test_nothing_drawn_yet_is_no_error():
+    page = open_page(**FAST, explain="Lasso")
+    assert not page.error
+    assert not page.metric
+    assert any("draw" in caption.value for caption in page.caption)
+
+
+def test_automatic_steps_say_so():
+    page = open_page(image="formats/not_square", tolerance="5 %")
+    sentence = next(text.value for text in page.markdown if text.value.startswith("From a black image"))
+    assert "enough for the tolerance" in sentence
+
+
+def test_baselines_and_steps_on_demand():
+    page = open_page(**FAST, explain="Pixel", row="61", column="99")
+    assert "**Agreement**" not in [text.value for text in page.markdown]
+    next(button for button in page.button if button.label == "Compare").click().run()
+    assert not page.exception
+    assert "**Agreement**" in [text.value for text in page.markdown]
+    for name in ("Black", "Noise", "Blurred", "Mean"):
+        assert f"**{name}**" in [text.value for text in page.markdown]
+    next(button for button in page.button if button.label == "Measure").click().run()
+    assert not page.exception
+    assert not any(button.label == "Measure" for button in page.button)
+
+
+def test_a_cancelled_computation_can_start_again(monkeypatch):
+    monkeypatch.setattr(cancellable, "PATIENCE", 0)
+    page = open_page(**FAST, explain="Pixel", row="40", column="41")
+    assert not page.metric
+    page.session_state["_works"]["ig"].cancel()
+    page.session_state["_works"]["ig"].wait(60)
+    page.run()
+    assert any("Cancelled" in info.value for info in page.info)
+    monkeypatch.setattr(cancellable, "PATIENCE", 120)
+    next(button for button in page.button if button.label == "Start again").click().run()
+    assert numbers(page)
+
+
+@pytest.mark.parametrize(
+    ("percent", "colour"), [(0.3, "green"), (1.0, "green"), (3.0, "orange"), (9.0, "red"), (np.nan, "grey")]
+)
+def test_traffic_light(percent, colour):
+    assert traffic_light(percent).startswith(f":{colour}-badge")

@@ -1,0 +1,28 @@
+"""Choices that the page itself changes, kept in the URL by their names.
+
+Streamlit binds a widget to the URL by what it shows, and allows one with a default no other source of its value.
+"""
+
+from collections.abc import Collection
+
+import streamlit as st
+
+
+def asked_for(key: str) -> str | None:
+    """What the URL says at arrival; None once the page has a value of its own."""
+    return None if key in st.session_state else st.query_params.get(key)
+
+
+def settle_choice(key: str, offered: Collection[str], default: str) -> None:
+    """Before a widget without a default: its value, if offered, else the URL's at arrival, else the default."""
+    asked = asked_for(key)
+    if st.session_state.get(key) not in offered:
+        st.session_state[key] = asked if asked in offered else default
+
+
+def link(key: str, value: str, default: str) -> None:
+    """After the widget: put its value into the URL, unless it is the default."""
+    if value == default:
+        st.query_params.pop(key, None)
+    elif st.query_params.get(key) != value:
+        st.query_params[key] = value
