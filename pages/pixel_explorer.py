@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.attribution import Attribution, gradient, influence, smoothgrad
 from core.colours import blend, intensity_rgb, labels_over, sequential_rgb, signed_over
-from core.evaluation.footprint import RADII, BoundingBox, Footprint, footprint, share_within
+from core.evaluation.footprint import BoundingBox, Footprint, footprint
 from core.figures import COLOUR_BAR_HEIGHT, FRAME_HEIGHT, add_box, add_crosshair, map_figure, picture_figure, zoom_to
 from core.segmenter import Prediction, Segmenter
 from core.target import Space, Target
@@ -14,6 +14,7 @@ from widgets.downloads import attribution_downloads
 from widgets.header import page_header
 from widgets.large_images import agree_to_size
 from widgets.navigation import through_the_app
+from widgets.pixel_numbers import show_numbers
 from widgets.pixel_picker import pixel_picker, take_click
 from widgets.pixel_state import pixel_inputs, set_pixel, settle_pixel
 from widgets.results import results
@@ -84,7 +85,7 @@ def explore(
         pixel_picker(picture, row, column, identity, panel_height)
     with panels[2]:
         draw_remaining(attribution, remaining, base, (row, column), panel_height, view, extent)
-    show_numbers(segmenter, attribution, magnitude, remaining, prediction, (row, column))
+    show_numbers(segmenter, attribution, remaining, (row, column))
     stem = image.name.rsplit(".", 1)[0]
     attribution_downloads(attribution, f"{stem}_row{row}_column{column}_{attribution.method}")
 
@@ -229,38 +230,6 @@ def tell(
         else:
             sentence += f"{pixels} move its {score} by more than the threshold."
     st.markdown(sentence)
-
-
-def show_numbers(
-    segmenter: Segmenter, attribution: Attribution, magnitude: np.ndarray, remaining: Footprint, prediction: Prediction,
-    pixel: tuple[int, int],
-) -> None:  # fmt: skip
-    target, box = attribution.target, remaining.box
-    probability = prediction.probabilities[(target.class_index, *pixel)]
-    numbers = {
-        f"P({segmenter.class_names[target.class_index]})": f"{probability:.4{'f' if probability >= 1e-3 else 'g'}}",
-        "Label": segmenter.class_names[int(prediction.labels[pixel])],
-        "Maximum": f"{magnitude.max():.4g}",
-        "Threshold": f"{remaining.threshold:.4g}",
-        "Pixels above": f"{remaining.count:,}",
-        "Box rows": f"{box.top} – {box.bottom}" if box else "none",
-        "Box columns": f"{box.left} – {box.right}" if box else "none",
-        "Box area": f"{box.area:,} px" if box else "0 px",
-        "Fulfilment": f"{100 * remaining.fulfilment:.1f} %" if box else "none",
-    } | {f"Within {radius} px": percent(share_within(magnitude, *pixel, radius)) for radius in RADII}
-    help_texts = {
-        "Threshold": f"In {attribution.unit}.",
-        "Maximum": f"In {attribution.unit}.",
-        "Fulfilment": "Pixels above the threshold as a share of the box's area.",
-    } | {f"Within {radius} px": "Share of the sum of magnitudes at most so far from the pixel." for radius in RADII}
-    names = list(numbers)
-    for line in (names[:6], names[6:]):
-        for slot, name in zip(st.columns(6), line, strict=True):
-            slot.metric(name, numbers[name], help=help_texts.get(name), border=True)
-
-
-def percent(share: float) -> str:
-    return "none" if np.isnan(share) else f"{100 * share:.1f} %"
 
 
 main()

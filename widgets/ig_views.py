@@ -8,11 +8,13 @@ import streamlit as st
 
 from core.attribution import Attribution
 from core.colours import blend, class_colour, diverging_rgb, intensity_rgb, labels_over, sequential_rgb
+from core.data.index_masks import IGNORED
 from core.figures import FRAME_HEIGHT, magnitude_figure, map_figure
 from core.segmenter import Segmenter
 from widgets.sources import PickedImage
 
 PERCENTILES = [100.0, 99.9, 99.5, 99.0, 98.0, 95.0]
+_LABEL_OPACITY = 0.45
 _BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
@@ -108,19 +110,19 @@ def show_labels(segmenter: Segmenter, labels: np.ndarray | None, title: str) -> 
 
 
 def show_overlays(attribution: Attribution, image: PickedImage, display: Display) -> None:
-    """Attribution, prediction, both, and the ground truth with the attribution, over the image."""
+    """Attribution, prediction, both, and the ground truth, over the image."""
     base = intensity_rgb(image.values)
     values = display.shown(attribution)
     limit = display.limit(values)
-    prediction = labels_over(base, attribution.prediction.labels, 0.45)
+    prediction = labels_over(base, attribution.prediction.labels, _LABEL_OPACITY)
     pictures = {
         "Attribution over the image": display.over(base, values, limit),
         "Prediction over the image": prediction,
         "Both": display.over(prediction, values, limit),
     }
     if image.truth is not None:
-        truth = labels_over(base, np.where(image.truth < 255, image.truth, 0), 0.45)
-        pictures["Attribution over the ground truth"] = display.over(truth, values, limit)
+        truth = np.where(image.truth != IGNORED, image.truth, 0)
+        pictures["Ground truth over the image"] = labels_over(base, truth, _LABEL_OPACITY)
     for slot, (title, picture) in zip(st.columns(4, gap="small"), pictures.items(), strict=False):
         slot.markdown(f"**{title}**")
         slot.image(picture, width="stretch")

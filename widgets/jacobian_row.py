@@ -10,11 +10,12 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.attribution import Attribution
 from core.colours import intensity_rgb, signed_over
-from core.evaluation.footprint import RADII, Footprint, footprint, share_within
+from core.evaluation.footprint import Footprint, footprint
 from core.figures import COLOUR_BAR_HEIGHT, FRAME_HEIGHT, add_box, add_crosshair, map_figure, picture_figure, zoom_to
 from core.jacobian import Jacobian
 from core.segmenter import Prediction, Segmenter
 from core.target import Target
+from widgets.pixel_numbers import show_numbers
 from widgets.results import results
 from widgets.score import SPACE_NAMES
 
@@ -102,33 +103,6 @@ def row_numbers(
     segmenter: Segmenter, attribution: Attribution, remaining: Footprint, pixel: tuple[int, int], largest: float
 ) -> None:
     """The same measures as in the Pixel Explorer; `largest` is what the threshold is a proportion of."""
-    target, box, magnitude = attribution.target, remaining.box, attribution.magnitude()
-    prediction = attribution.prediction
-    probability = prediction.probabilities[(target.class_index, *pixel)]
-    numbers = {
-        f"P({segmenter.class_names[target.class_index]})": f"{probability:.4f}"
-        if probability >= 1e-3
-        else f"{probability:.1e}",
-        "Label": segmenter.class_names[int(prediction.labels[pixel])],
-        "Maximum": f"{magnitude.max():.4g}",
-        "Threshold": f"{remaining.threshold:.4g}",
-        "Pixels above": f"{remaining.count:,}",
-        "Box rows": f"{box.top} – {box.bottom}" if box else "none",
-        "Box columns": f"{box.left} – {box.right}" if box else "none",
-        "Box area": f"{box.area:,} px" if box else "0 px",
-        "Fulfilment": _percent(remaining.fulfilment),
-    } | {f"Within {radius} px": _percent(share_within(magnitude, *pixel, radius)) for radius in RADII}  # fmt: skip
     proportion = remaining.threshold / largest if largest else 0.0
-    helps = {
-        "Threshold": f"In {attribution.unit}: {100 * proportion:.3g} % of the largest gradient of all rows.",
-        "Maximum": f"Of this row, in {attribution.unit}.",
-        "Fulfilment": "Pixels above the threshold as a share of the box's area.",
-    } | {f"Within {radius} px": "Share of the sum of magnitudes at most so far from the pixel." for radius in RADII}
-    names = list(numbers)
-    for line in (names[:6], names[6:]):
-        for slot, name in zip(st.columns(6), line, strict=True):
-            slot.metric(name, numbers[name], help=helps.get(name), border=True)
-
-
-def _percent(share: float) -> str:
-    return "none" if np.isnan(share) else f"{100 * share:.1f} %"
+    of_what = f"{100 * proportion:.3g} % of the largest gradient of all rows"
+    show_numbers(segmenter, attribution, remaining, pixel, of_what)

@@ -221,3 +221,13 @@ def test_a_zoo_name_gives_fresh_weights_that_are_the_same_every_time():
     torch.manual_seed(0)
     expected = smp.Unet("resnet18", encoder_weights=None).state_dict()
     assert all(torch.equal(expected[key], value) for key, value in first.module.state_dict().items())
+
+
+def test_what_fits_nothing_names_what_is_closest():
+    state_dict = smp.Unet("resnet18", encoder_weights=None, classes=2).state_dict()
+    del state_dict["segmentation_head.0.bias"]
+    with pytest.raises(UnknownArchitectureError, match=r"closest share: smp_unet with 99 %, "):
+        recognise(state_dict)
+    with pytest.raises(UnknownArchitectureError) as told:
+        recognise({"weight": torch.zeros(3), "bias": torch.zeros(3)})
+    assert "closest" not in str(told.value)

@@ -67,7 +67,7 @@ def test_the_whole_prediction(segmenter, image):
     assert f"{attribution.convergence_percent:.2g} % off" in sentence
     titles = [text.value for text in page.markdown]
     for view in ("Magnitude", "Prediction", "Ground truth", "Attribution over the image", "Prediction over the image",
-                 "Both", "Attribution over the ground truth"):  # fmt: skip
+                 "Both", "Ground truth over the image"):  # fmt: skip
         assert f"**{view}**" in titles
 
 

@@ -10,9 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from core.errors import UserError
+from core.models.zoo import known_architectures
+from core.models.zoo.shapes import Shapes, shapes_of
 from core.models.zoo.smp_recognition import matching_smp_networks, stated_by_smp_keys
 from core.models.zoo.torchvision_recognition import matching_torchvision_networks
 
+_USUAL_ENCODER = "resnet34"
 Recognised = tuple[str, dict[str, Any]]
 """An architecture and its arguments."""
 
@@ -56,12 +59,34 @@ def recognise(state_dict: Mapping[str, Tensor], name: str = "The state dict") ->
         )
     first_keys = ", ".join(list(state_dict)[:3])
     hint = f" (its keys tell {_listed(stated)})" if stated else ""
+    near = [f"{architecture} with {100 * share:.0f} %" for architecture, share in closest(shapes)]
+    closest_are = f"; of its keys and their shapes the closest share: {', '.join(near)}" if near else ""
     raise UnknownArchitectureError(
-        f"{name} does not say its architecture and its keys ({first_keys}, …) match none that is known; "
+        f"{name} does not say its architecture and its keys ({first_keys}, …) match none that is known{closest_are}; "
         f"name the architecture and its arguments{hint}, or give a function of your own as package.module:function.",
         (),
         stated,
     )
+
+
+def closest(shapes: Shapes, most: int = 2) -> list[tuple[str, float]]:
+    """The architectures that have most in common with a state dict, best first; those with nothing are left out.
+
+    Args:
+        shapes: Keys and shapes.
+        most: So many at most.
+
+    Returns:
+        Their names, and the keys of one shape in both as a fraction of all keys in either.
+    """
+    stated = stated_by_smp_keys(shapes)
+    shares = {}
+    for architecture in known_architectures():
+        arguments = {"encoder_name": _USUAL_ENCODER, **stated} if architecture.startswith("smp_") else {}
+        built = shapes_of(architecture, arguments) or {}
+        shares[architecture] = len(shapes.items() & built.items()) / max(1, len(shapes.keys() | built.keys()))
+    best = sorted(shares.items(), key=lambda share: -share[1])[:most]
+    return [(architecture, share) for architecture, share in best if share > 0]
 
 
 def _listed(stated: Mapping[str, Any]) -> str:
