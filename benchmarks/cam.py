@@ -66,6 +66,8 @@ def theirs(segmenter: Segmenter, image: Tensor, target: Target, layers: list[str
     except ImportError:
         sys.exit("This benchmark compares with pytorch-grad-cam; install it first: pip install grad-cam")
     weights = torch.from_numpy(np.array(target.mask))
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (segmenter.mean, segmenter.std))
+    normalised = ((image - mean) / std)[None]  # the segmenter does so inside, the peer gets the bare network
 
     def score(logits: Tensor) -> Tensor:
         return (logits[target.class_index] * weights).sum()
@@ -76,7 +78,7 @@ def theirs(segmenter: Segmenter, image: Tensor, target: Target, layers: list[str
         for layer in layers:
             module = segmenter.module.get_submodule(layer)
             with getattr(peers, name)(model=segmenter.module, target_layers=[module]) as peer:
-                maps[layer, method] = peer(input_tensor=image[None].clone().requires_grad_(), targets=[score])[0]
+                maps[layer, method] = peer(input_tensor=normalised.clone().requires_grad_(), targets=[score])[0]
         seconds[method] = time.perf_counter() - started
     return maps, seconds
 
