@@ -133,12 +133,34 @@ def test_small_classifier():
         np.testing.assert_allclose(found.values[0], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("layer", ["resblock2", "resblock4", "upconv2", "bn1"])
+SHIPPED = {
+    "vessmap": ("vessels/images/phantom_00.tiff", 1),
+    "fundus": ("fundus/test/images/fundus_00.png", 1),
+    "scenes": ("scenes/test/images/scene_00.png", 5),
+}
+"""A sample image and a class that is in its upper middle."""
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("vessmap", "resblock2"),
+        ("vessmap", "resblock4"),
+        ("vessmap", "upconv2"),
+        ("vessmap", "bn1"),
+        ("fundus", "decoder.blocks.x_0_0"),
+        ("scenes", "encoder.4"),
+        ("scenes", "decoder.1"),
+    ],
+)
 @pytest.mark.parametrize("space", ["logit", "probability"])
-def test_equals_captum_on_the_shipped_network(layer, space):
-    segmenter = load_segmenter("vessmap", "cpu")
-    image = read_image("sample_data/vessels/images/phantom_00.tiff")[:, 64:160, 32:160]
-    target = Target.region(segmenter.predict(image).labels == 1, 1, space)
+def test_equals_captum_on_the_shipped_networks(name, layer, space):
+    segmenter = load_segmenter(name, "cpu")
+    path, class_index = SHIPPED[name]
+    image = read_image(f"sample_data/{path}")[:, 32:128, 32:160]
+    mask = segmenter.predict(image).labels == class_index
+    assert mask.any()
+    target = Target.region(mask, class_index, space)
     module = segmenter.module.get_submodule(layer)
     inputs = torch.from_numpy(image)[None]
 

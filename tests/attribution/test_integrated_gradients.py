@@ -33,6 +33,19 @@ class TwoInputs(nn.Module):
         return torch.stack((0 * score, score), dim=1)[:, :, None, None].expand(-1, -1, 1, 2)
 
 
+@pytest.mark.parametrize("baseline", ["zero", "random", "blur", "mean"])
+@pytest.mark.parametrize(
+    ("name", "path"), [("fundus", "fundus/test/images/fundus_00.png"), ("scenes", "scenes/test/images/scene_00.png")]
+)
+def test_completeness_on_the_other_shipped_networks(name, path, baseline):
+    segmenter = load_segmenter(name, "cpu")
+    image = read_image(f"sample_data/{path}")[:, 32:96, 64:128]
+    target = Target.prediction(segmenter.predict(image).labels)
+    found = integrated_gradients(segmenter, image, target, baseline, "auto", tolerance=0.03, draws=1)
+    assert found.measured["stopped"] == "tolerance"
+    assert found.values.sum() == pytest.approx(found.score_difference, rel=0.03)
+
+
 @pytest.mark.parametrize("n_steps", [3000, "auto"])
 def test_tiny_seg(n_steps):
     mask = np.zeros((3, 3), bool)
