@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from core.colours import CLASS_COLOURS, DIVERGING
-from core.figures import TRANSPARENT
+from core.colours import CLASS_COLOURS, DIVERGING, SELECTION
+from core.figures import NEUTRAL, TRANSPARENT
 
-_NEUTRAL = "#7d8794"
-_AXIS = {"zeroline": False, "gridcolor": "rgba(125,135,148,0.25)", "color": _NEUTRAL, "automargin": True}
+_AXIS = {"zeroline": False, "gridcolor": "rgba(125,135,148,0.25)", "color": NEUTRAL, "automargin": True}
 _LAYOUT = {
     "template": {},  # a named one is copied into every figure, which costs more than all the rest of it
     "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
@@ -29,7 +28,7 @@ def curve_figure(
     kind = {"type": "log", "dtick": 1} if logarithmic else {}
     return figure.update_layout(
         showlegend=len(curves) > 1,
-        legend={"font": {"color": _NEUTRAL}},
+        legend={"font": {"color": NEUTRAL}},
         xaxis={**_AXIS, "title": {"text": titles[0]}} | ({"type": "log"} if logarithmic else {}),
         yaxis={**_AXIS, "title": {"text": titles[1]}} | kind,
     )
@@ -52,3 +51,18 @@ def correlation_figure(table: np.ndarray, names: Sequence[str]) -> go.Figure:
     )
     axis = {**_AXIS, "showgrid": False, "ticks": ""}
     return go.Figure(heat, {**_LAYOUT, "xaxis": axis, "yaxis": {**axis, "autorange": "reversed"}})
+
+
+def scatter_figure(
+    points: tuple[np.ndarray, np.ndarray], line: tuple[np.ndarray, np.ndarray], titles: tuple[str, str]
+) -> go.Figure:
+    """Points (x, y) with a line (x, y) through them and the titles of the two axes."""
+    dots = go.Scatter(x=points[0], y=points[1], mode="markers", hoverinfo="skip",
+                      marker={"size": 4, "color": CLASS_COLOURS[1], "opacity": 0.3})  # fmt: skip
+    through = go.Scatter(x=line[0], y=line[1], mode="lines+markers", line={"color": SELECTION, "width": 2},
+                         marker={"size": 5}, hovertemplate="%{x:.3~g}: %{y:.4~g}<extra>median</extra>")  # fmt: skip
+    return go.Figure([dots, through], _LAYOUT).update_layout(
+        showlegend=False,
+        xaxis={**_AXIS, "title": {"text": titles[0]}},
+        yaxis={**_AXIS, "title": {"text": titles[1]}, "rangemode": "tozero"},
+    )

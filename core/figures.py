@@ -5,7 +5,7 @@ import base64
 import numpy as np
 import plotly.graph_objects as go
 
-from core.colours import CLASS_COLOURS, DIVERGING, SELECTION, SEQUENTIAL, png_bytes
+from core.colours import DIVERGING, SELECTION, SEQUENTIAL, png_bytes
 from core.evaluation.footprint import BoundingBox
 
 TRANSPARENT = "rgba(0,0,0,0)"
@@ -14,7 +14,7 @@ COLOUR_BAR_HEIGHT = 56
 MODE_BAR_HEIGHT = 26
 """CSS pixels above every picture for Plotly's buttons, which would otherwise take the clicks on its first rows."""
 
-_NEUTRAL = "#7d8794"
+NEUTRAL = "#7d8794"
 _MARGIN = 8
 """Around every picture, as streamlit-plotly-events leaves around its frame."""
 
@@ -75,26 +75,6 @@ def magnitude_figure(
         colorbar={**_colour_bar(unit), "tickformat": ".3~g" if limits[1] < 1e3 else ",.0f"},
     )
     return _framed(go.Figure(heat), values.shape, revision, _MARGIN, COLOUR_BAR_HEIGHT)
-
-
-def scatter_figure(
-    points: tuple[np.ndarray, np.ndarray], line: tuple[np.ndarray, np.ndarray], titles: tuple[str, str]
-) -> go.Figure:
-    """Points (x, y) with a line (x, y) through them and the titles of the two axes."""
-    dots = go.Scatter(x=points[0], y=points[1], mode="markers", hoverinfo="skip",
-                      marker={"size": 4, "color": CLASS_COLOURS[1], "opacity": 0.3})  # fmt: skip
-    through = go.Scatter(x=line[0], y=line[1], mode="lines+markers", line={"color": SELECTION, "width": 2},
-                         marker={"size": 5}, hovertemplate="%{x:.3~g}: %{y:.4~g}<extra>median</extra>")  # fmt: skip
-    axis = {"zeroline": False, "gridcolor": "rgba(125,135,148,0.25)", "color": _NEUTRAL, "automargin": True}
-    return go.Figure([dots, through]).update_layout(
-        template={},  # a named one is copied into every figure, which costs more than all the rest of it
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        paper_bgcolor=TRANSPARENT,
-        plot_bgcolor=TRANSPARENT,
-        showlegend=False,
-        xaxis={**axis, "title": {"text": titles[0]}},
-        yaxis={**axis, "title": {"text": titles[1]}, "rangemode": "tozero"},
-    )
 
 
 def add_crosshair(figure: go.Figure, row: int, column: int, shape: tuple[int, ...]) -> go.Figure:
@@ -162,8 +142,8 @@ def _colour_bar(unit: str) -> dict:
         "thickness": 10,
         "len": 0.9,
         "outlinewidth": 0,
-        "tickfont": {"color": _NEUTRAL},
-        "title": {"text": unit, "side": "bottom", "font": {"size": 12, "color": _NEUTRAL}},
+        "tickfont": {"color": NEUTRAL},
+        "title": {"text": unit, "side": "bottom", "font": {"size": 12, "color": NEUTRAL}},
         "nticks": 5,
     }
 

@@ -178,9 +178,14 @@ class Target:
             )
 
     @property
+    def score_unit(self) -> str:
+        """The unit of the target itself."""
+        return self.space.replace("_", " ")
+
+    @property
     def unit(self) -> str:
         """The unit of a gradient of this target."""
-        return f"{self.space.replace('_', ' ')} per unit intensity"
+        return f"{self.score_unit} per unit intensity"
 
     def describe(self) -> dict[str, object]:
         """The target as plain values for a manifest; a region is named by its hash and size."""

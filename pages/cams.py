@@ -31,6 +31,7 @@ from widgets.large_images import agree_to_size
 from widgets.links import link, settle_choice
 from widgets.navigation import through_the_app
 from widgets.pixel_set_picker import draw_pixel_set, pick_pixel_set
+from widgets.plots import NO_BAR
 from widgets.results import results
 from widgets.score import SPACE_NAMES, pick_class_and_space
 from widgets.sources import PickedImage, pick_image, pick_model
@@ -39,7 +40,6 @@ from widgets.user_errors import told_plainly
 PANEL_WIDTH = 350
 DEFAULT_METHOD: Method = "seg_hires_grad_cam"
 COLOUR_LIMITS = [1.0, 0.5, 0.3, 0.2, 0.1, 0.05]
-NO_BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from widgets.navigation import through_the_app
 from widgets.pixel_numbers import show_numbers
 from widgets.pixel_picker import pixel_picker, take_click
 from widgets.pixel_state import pixel_inputs, set_pixel, settle_pixel
+from widgets.plots import NO_BAR
 from widgets.results import results
 from widgets.score import SPACE_NAMES, pick_class_and_space
 from widgets.sources import PickedImage, pick_image, pick_model
@@ -28,7 +29,6 @@ COLOUR_LIMITS = [1.0, 0.3, 0.1, 0.03, 0.01]
 DIRECTIONS = {"row": "What drives this pixel", "column": "What this pixel drives"}
 ZOOM_PROPORTION = 0.01
 PANEL_WIDTH = 350
-NO_BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from core.segmenter import Prediction, Segmenter
 from core.target import Space, Target
 from widgets.pixel_picker import pixel_picker, take_click
 from widgets.pixel_state import pixel_inputs, set_pixel, settle_pixel
+from widgets.plots import level_with_maps
 from widgets.region_picker import MODES, region_picker
 from widgets.sources import PickedImage
 
@@ -59,7 +60,7 @@ def explained_target(
         with slot:
             pixel_picker(picture, row, column, key, height)
         return Target.pixel(row, column, class_index, space)
-    st.html('<div style="height: 18px"></div>')  # level with the maps beside it, which have buttons above
+    level_with_maps()
     st.image(intensity_rgb(image.values), width="stretch")
     if explained == "class":
         return PixelSet("class").target(prediction, class_index, space, class_names=segmenter.class_names)

@@ -1,6 +1,5 @@
 """Panels below an attribution: its numbers, its channels, how exact it is, other baselines."""
 
-import json
 import math
 from collections.abc import Callable, Hashable
 
@@ -10,6 +9,7 @@ import streamlit as st
 from core.attribution import Attribution, integrated_gradients
 from core.attribution.integrated_gradients import convergence
 from core.attribution.smoothgrad import Progress
+from core.batch import defined, json_bytes
 from core.charts import correlation_figure, curve_figure
 from core.colours import intensity_rgb, png_bytes
 from core.evaluation.agreement import rank_correlations
@@ -21,6 +21,7 @@ from widgets.downloads import attribution_downloads
 from widgets.ig_settings import BASELINE_NAMES, Settings
 from widgets.ig_views import Display, channel_names, show_channels
 from widgets.sources import PickedImage
+from widgets.words import percent
 
 GOOD, FAIR = 1.0, 5.0
 """Per cent of the score's difference: up to where the sum of a map counts as right, and as nearly right."""
@@ -55,11 +56,11 @@ def _share(title: str, share: RegionShare) -> None:
     st.markdown(f"**{title}**: {share.in_words()}")
     values = {
         "Area": f"{share.area:,} px",
-        "Of the image": _percent(share.area_ratio),
+        "Of the image": percent(share.area_ratio),
         "Mean inside": _number(share.inside),
         "Mean outside": _number(share.outside),
         "Ratio": _number(share.ratio),
-        "Mass inside": _percent(share.mass),
+        "Mass inside": percent(share.mass),
     }
     helps = {
         "Ratio": "Mean magnitude inside divided by outside. High: the network looks at the region itself. Near 1: the "
@@ -78,9 +79,7 @@ def _channel_shares(numbers: AttributionStatistics, names: tuple[str, ...]) -> N
     for slot, name, part, share in zip(
         st.columns(max(6, len(names))), names, numbers.channel_sums, numbers.channel_shares, strict=False
     ):
-        slot.metric(
-            name, f"{part:.4g}", f"{_percent(share)} of Σ|a|", border=True, delta_color="off", delta_arrow="off"
-        )
+        slot.metric(name, f"{part:.4g}", f"{percent(share)} of Σ|a|", border=True, delta_color="off", delta_arrow="off")
 
 
 def channels_panel(attribution: Attribution, display: Display) -> None:
@@ -162,10 +161,7 @@ def downloads_panel(attribution: Attribution, image: PickedImage, display: Displ
 
     def numbers() -> bytes:
         found = statistics(attribution, image.truth).as_dict()
-        known = {
-            name: None if isinstance(value, float) and math.isnan(value) else value for name, value in found.items()
-        }
-        return (json.dumps(known, indent=2) + "\n").encode()
+        return json_bytes({name: defined(value) for name, value in found.items()})
 
     def overlay() -> bytes:
         values = display.shown(attribution)
@@ -192,7 +188,3 @@ def _wanted(label: str, key: Hashable, icon: str) -> bool:
 
 def _number(value: float) -> str:
     return "none" if math.isnan(value) else f"{value:.4g}"
-
-
-def _percent(value: float) -> str:
-    return "none" if math.isnan(value) else f"{100 * value:.1f} %"

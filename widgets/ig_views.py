@@ -11,11 +11,11 @@ from core.colours import blend, class_colour, diverging_rgb, intensity_rgb, labe
 from core.data.index_masks import IGNORED
 from core.figures import FRAME_HEIGHT, magnitude_figure, map_figure
 from core.segmenter import Segmenter
+from widgets.plots import NO_BAR, level_with_maps
 from widgets.sources import PickedImage
 
 PERCENTILES = [100.0, 99.9, 99.5, 99.0, 98.0, 95.0]
 _LABEL_OPACITY = 0.45
-_BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,7 @@ def show_heat_map(attribution: Attribution, display: Display, height: int) -> No
         figure = map_figure(values, attribution.unit, limit, view)
     else:
         figure = magnitude_figure(values, attribution.unit, (0.0, limit), view)
-    st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=_BAR, key="ig-map")
-
-
-def level_with_maps() -> None:
-    """Space above a picture, so that it stands level with the maps beside it, which have buttons above."""
-    st.html('<div style="height: 18px"></div>')
+    st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="ig-map")
 
 
 def show_labels(segmenter: Segmenter, labels: np.ndarray | None, title: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 
 from core.attribution.result import npy_bytes
+from core.charts import scatter_figure
 from core.colours import intensity_rgb, png_bytes
 from core.errors import UserError
 from core.evaluation.agreement import rank_correlation
@@ -19,7 +20,6 @@ from core.figures import (
     add_crosshair,
     magnitude_figure,
     picture_figure,
-    scatter_figure,
 )
 from core.jacobian import Jacobian
 from core.jacobian.archive import store_bytes, write_archive
@@ -27,7 +27,7 @@ from core.jacobian.display import decades, map_over
 from core.jacobian.layout import in_words
 from core.jacobian.morphology import VesselGeometry, medians, vessel_geometry
 from widgets.jacobian_maps import View, limit_of, shown_map, unit_of
-from widgets.jacobian_row import NO_BAR
+from widgets.plots import NO_BAR
 from widgets.results import results
 from widgets.sources import PickedImage
 

@@ -16,11 +16,11 @@ from core.jacobian import Jacobian
 from core.segmenter import Prediction, Segmenter
 from core.target import Target
 from widgets.pixel_numbers import show_numbers
+from widgets.plots import NO_BAR
 from widgets.results import results
 from widgets.score import SPACE_NAMES
 
 ZOOM_PROPORTION = 0.01
-NO_BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 _COMPUTING = threading.Lock()
 """A Jacobian keeps one forward graph for rows that are not stored, and sessions share it."""
 

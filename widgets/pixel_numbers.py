@@ -1,11 +1,11 @@
 """The numbers of one pixel's map, on every page that explains pixels."""
 
-import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
 from core.evaluation.footprint import RADII, Footprint, share_within
 from core.segmenter import Segmenter
+from widgets.words import percent
 
 _A_LINE = 6
 
@@ -34,8 +34,8 @@ def show_numbers(
         "Box rows": f"{box.top} – {box.bottom}" if box else "none",
         "Box columns": f"{box.left} – {box.right}" if box else "none",
         "Box area": f"{box.area:,} px" if box else "0 px",
-        "Fulfilment": _percent(remaining.fulfilment),
-    } | {f"Within {radius} px": _percent(share_within(magnitude, *pixel, radius)) for radius in RADII}
+        "Fulfilment": percent(remaining.fulfilment),
+    } | {f"Within {radius} px": percent(share_within(magnitude, *pixel, radius)) for radius in RADII}
     helps = {
         "Threshold": f"In {attribution.unit}{of_what and f': {of_what}'}.",
         "Maximum": f"In {attribution.unit}.",
@@ -45,7 +45,3 @@ def show_numbers(
     for line in (names[:_A_LINE], names[_A_LINE:]):
         for slot, name in zip(st.columns(_A_LINE), line, strict=True):
             slot.metric(name, numbers[name], help=helps.get(name), border=True)
-
-
-def _percent(share: float) -> str:
-    return "none" if np.isnan(share) else f"{100 * share:.1f} %"

@@ -1,4 +1,4 @@
-"""Times in words."""
+"""Numbers in words."""
 
 import math
 
@@ -13,3 +13,8 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def percent(share: float) -> str:
+    """A share such as 0.125 as "12.5 %"; "none" for one that is not defined."""
+    return "none" if math.isnan(share) else f"{100 * share:.1f} %"

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from core.attribution.baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, BaselineKind, make_baseline
-from core.attribution.path_integral import PathIntegral, integrate, integrate_adaptively
+from core.attribution.path_integral import integrate, integrate_adaptively
 from core.attribution.quadrature import Rule, nodes_and_weights
 from core.attribution.result import Attribution, image_hash, make_attribution
 from core.attribution.smoothgrad import Progress
@@ -82,23 +82,23 @@ def integrated_gradients(
     total = len(chosen.images) * most
 
     values = torch.zeros_like(batch[0], dtype=torch.float64)
-    integrals: list[PathIntegral] = []
+    steps, looks, reasons = 0, 0, set()
     baseline_scores: list[float] = []
-    for start in torch.from_numpy(chosen.images).to(batch.device):
+    for number, start in enumerate(torch.from_numpy(chosen.images).to(batch.device)):
         path = StraightPath(segmenter, batch, start[None], target, batches)
         baseline_scores.append(float(path.scores(np.zeros(1))[0]))
-        before = len(integrals) * most
 
-        def count(steps: int, before: int = before) -> None:
+        def count(taken: int, before: int = number * most) -> None:
             if progress is not None:
-                progress(before + steps, total)
+                progress(before + taken, total)
 
         if n_steps == "auto":
             integral = integrate_adaptively(path, (baseline_scores[-1], score), tolerance, max_steps, count)
         else:
             integral = integrate(path, method, n_steps, count)
         values += integral.mean_gradient * path.difference / len(chosen.images)
-        integrals.append(replace(integral, mean_gradient=values[:0]))
+        steps, looks = steps + integral.steps, looks + integral.looks
+        reasons.add(integral.stopped)
     difference = score - float(np.mean(baseline_scores))
     parameters = {"baseline": chosen.kind, **chosen.parameters, "n_steps": n_steps}
     parameters |= {"tolerance": tolerance, "max_steps": max_steps} if n_steps == "auto" else {"rule": method}
@@ -113,26 +113,21 @@ def integrated_gradients(
         parameters,
         prediction_of(logits[0]),
         time.perf_counter() - started,
-        unit=target.space.replace("_", " "),
+        unit=target.score_unit,
     )
     return replace(
         attribution,
         convergence_delta=float(values.sum()) - difference,
         score_difference=difference,
         measured={
-            "steps": sum(integral.steps for integral in integrals),
-            "scores_looked_at": sum(integral.looks for integral in integrals),
-            "stopped": _stopped(integrals),
+            "steps": steps,
+            "scores_looked_at": looks,
+            "stopped": "budget" if "budget" in reasons else reasons.pop(),
             "score": score,
             "baseline_score": float(np.mean(baseline_scores)),
             "batch_size": batches.size,
         },
     )
-
-
-def _stopped(integrals: list[PathIntegral]) -> str:
-    reasons = {integral.stopped for integral in integrals}
-    return "budget" if "budget" in reasons else reasons.pop()
 
 
 def _check_steps(

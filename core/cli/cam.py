@@ -1,6 +1,5 @@
 """`python -m core cam`."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,18 +14,18 @@ from rich.progress import Progress as ProgressBars
 from core.attribution import Attribution
 from core.attribution.cam import (
     PERTURBATION_METHODS,
+    LayerAdvice,
     Method,
     Pooling,
     Window,
     cam_atlas,
     cam_warnings,
+    layer_advice,
     map_layers,
-    pointwise_layers,
-    suggested_layer,
 )
 from core.attribution.cam import cam as class_activation_map
 from core.attribution.result import SCHEMA_VERSION, npy_bytes
-from core.batch import Advance, each_image
+from core.batch import Advance, each_image, json_bytes
 from core.cli.choices import Scheduler, chosen_class
 from core.cli.options import Device, Grey, Stretch, Weights, chosen_images, read_for
 from core.colours import blend, intensity_rgb, png_bytes, sequential_rgb
@@ -79,6 +78,7 @@ def cam(
     paths = chosen_images(None, data)
     pairs = _pairs(data) if pixel_set in NEEDS_TRUTH else {}
     segmenter = load_segmenter(weights, device)
+    advice = {} if layer else _first_advice(segmenter, paths, scaling, grey=grey)
     job = _Job(
         out.absolute()
         / _as_file_name(segmenter.name)
@@ -88,7 +88,7 @@ def cam(
         chosen,
         chosen_class(segmenter, class_name),
         method,
-        layer or _suggested_layer(segmenter, paths, scaling, grey=grey),
+        layer or next((found.suggested for found in advice.values()), None),
         space,
         reduction,
         _window(window),
@@ -96,6 +96,7 @@ def cam(
         scaling,
         grey,
         pairs,
+        advice,
     )
     done: dict[Path, Entries] = {}
     failed: dict[str, str] = {}
@@ -140,7 +141,7 @@ class _Job:
     scaling: Scaling
     grey: bool
     pairs: Mapping[Path, ImagePair]
-    pointwise: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
+    advice: dict[tuple[int, int], LayerAdvice] = field(default_factory=dict)
 
     def __call__(self, segmenter: Segmenter, path: Path, progress: Advance | None) -> Entries:
         """Explain one image, write what came out, and give its entry in each layer's manifest."""
@@ -169,7 +170,7 @@ class _Job:
                 "failed": failed,
             }
             path = self.folder / _as_file_name(layer) / f"class_{self.class_index}_manifest.json"
-            write_atomically(path, (json.dumps(manifest, indent=2) + "\n").encode())
+            write_atomically(path, json_bytes(manifest))
         return len(layers)
 
     def _explain(
@@ -193,7 +194,12 @@ class _Job:
     def _layers(self, segmenter: Segmenter, size: tuple[int, int]) -> list[str]:
         if self.layer == "all":
             return map_layers(segmenter, size)
-        return [self.layer or suggested_layer(segmenter, size)[0]]
+        return [self.layer or self._advice(segmenter, size).suggested]
+
+    def _advice(self, segmenter: Segmenter, size: tuple[int, int]) -> LayerAdvice:
+        if size not in self.advice:
+            self.advice[size] = layer_advice(segmenter, size)
+        return self.advice[size]
 
     def _write(self, attribution: Attribution, segmenter: Segmenter, image: np.ndarray, path: Path) -> dict[str, Any]:
         layer = attribution.parameters["layer"]
@@ -202,25 +208,25 @@ class _Job:
         target_folder = self.folder / _as_file_name(layer)
         write_atomically(target_folder / values, npy_bytes(attribution.values))
         write_atomically(target_folder / overlay, png_bytes(_overlay(image, attribution.at_image_size())))
-        size = (image.shape[1], image.shape[2])
-        if size not in self.pointwise:
-            self.pointwise[size] = pointwise_layers(segmenter, size)
-        warnings = cam_warnings(attribution, self.pointwise[size])
+        warnings = cam_warnings(attribution, self._advice(segmenter, (image.shape[1], image.shape[2])).pointwise)
         entry = {"image": path.name, "values": values, "overlay": overlay}
         return entry | {"warnings": warnings} | attribution.manifest()
 
 
-def _suggested_layer(segmenter: Segmenter, paths: Sequence[Path], scaling: Scaling, *, grey: bool) -> str | None:
-    """By the first image that can be read, one for all of them; None where there is no such image."""
+def _first_advice(
+    segmenter: Segmenter, paths: Sequence[Path], scaling: Scaling, *, grey: bool
+) -> dict[tuple[int, int], LayerAdvice]:
+    """By the first image that can be read, for its size, and told; empty where there is no such image."""
     for path in paths:
         try:
             image, _ = read_for(segmenter, path, scaling, grey=grey)
-            layer, reason = suggested_layer(segmenter, (image.shape[1], image.shape[2]))
+            size = (image.shape[1], image.shape[2])
+            advice = layer_advice(segmenter, size)
         except (UserError, OSError):
             continue
-        typer.echo(f"Layer {layer}: {reason}", err=True)
-        return layer
-    return None
+        typer.echo(f"Layer {advice.suggested}: {advice.reason}", err=True)
+        return {size: advice}
+    return {}
 
 
 def _overlay(image: np.ndarray, positive: np.ndarray) -> np.ndarray:

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.errors import UserError, is_out_of_memory
+from core.errors import is_out_of_memory
 from core.jacobian.normalisation import batchable
-from core.memory import free_bytes
+from core.memory import ShrinkingBatches, free_bytes
 from core.segmenter import Segmenter
 from core.target import Space, class_scores
 
@@ -44,8 +44,13 @@ class PassRunner:
         self._image = torch.from_numpy(np.ascontiguousarray(image)).to(segmenter.device)
         self._class_index = class_index
         self._space = space
-        self.batch_size = batch_size
+        self._batches = ShrinkingBatches(batch_size, "a single backward pass")
         self._graph: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def batch_size(self) -> int:
+        """Passes run at once; fewer than asked for once memory ran out or the network refused."""
+        return self._batches.size
 
     def __call__(self, outputs: np.ndarray) -> np.ndarray:
         """Gradient images (M, C, H, W) of Σ outputs · scores for each of the outputs (M, H, W).
@@ -56,13 +61,27 @@ class PassRunner:
         done: list[np.ndarray] = []
         start = 0
         while start < len(outputs):
-            batch = outputs[start : start + self.batch_size]
-            try:
-                done.append(self._run(torch.from_numpy(batch)))
-                start += len(batch)
-            except RuntimeError as error:
-                self._take_fewer(error)
+
+            def attempt(size: int, start: int = start) -> np.ndarray:
+                return self._attempt(outputs[start : start + size])
+
+            gradients, _ = self._batches.run(attempt)
+            done.append(gradients)
+            start += len(gradients)
         return done[0] if len(done) == 1 else np.concatenate(done)
+
+    def _attempt(self, outputs: np.ndarray) -> np.ndarray:
+        try:
+            return self._run(torch.from_numpy(outputs))
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                self._graph = None
+                raise
+            if self.batch_size == 1:
+                raise
+            # Some operation of the network may know no several passes at once.
+            self._batches.size = 1
+            return self._attempt(outputs[:1])
 
     def _run(self, outputs: Tensor) -> np.ndarray:
         with torch.enable_grad(), exact_arithmetic(self._segmenter.device):
@@ -84,22 +103,6 @@ class PassRunner:
         ):
             logits = self._segmenter.unchecked_logits(image[None])
         return image, class_scores(logits, self._class_index, self._space)[0]
-
-    def _take_fewer(self, error: RuntimeError) -> None:
-        if not is_out_of_memory(error):
-            if self.batch_size == 1:
-                raise error
-            # Some operation of the network may know no several passes at once.
-            self.batch_size = 1
-            return
-        self._graph = None
-        if self.batch_size == 1:
-            raise UserError(
-                "Memory ran out in a single backward pass; crop the image, free some memory or take a smaller network."
-            ) from error
-        self.batch_size //= 2
-        if self._image.is_cuda:
-            torch.cuda.empty_cache()
 
 
 def exact_arithmetic(device: torch.device) -> contextlib.AbstractContextManager:

@@ -118,7 +118,7 @@ def cam_atlas(
     found = activations_and_gradients(segmenter, batch, target, layers)
     shared = time.perf_counter() - started
     empty = torch.zeros(1, 1, 1)
-    model = make_attribution(empty, segmenter, batch, target, "", {}, found.prediction, shared, _unit(target))
+    model = make_attribution(empty, segmenter, batch, target, "", {}, found.prediction, shared, target.score_unit)
     atlas = {}
     for layer, values in found.layers.items():
         for method in methods:
@@ -138,10 +138,6 @@ def cam_atlas(
 def map_layers(segmenter: Segmenter, size: tuple[int, int]) -> list[str]:
     """Names of the layers whose output is a map of more than one position, in the order in which they finish."""
     return [layer.name for layer in layers_of(segmenter, size) if layer.stride is not None]
-
-
-def _unit(target: Target) -> str:
-    return target.space.replace("_", " ")
 
 
 def _window_parameters(method: Method, values: LayerValues, window: Window | None, pooling: Pooling) -> dict[str, Any]:
