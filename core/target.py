@@ -177,6 +177,14 @@ class Target:
                 f"The pixel ({self.row}, {self.column}) lies outside the image of {height} rows and {width} columns."
             )
 
+    def pixels(self, size: tuple[int, ...]) -> np.ndarray:
+        """The pixels whose scores count, bool (H, W), of an image of `size` (height, width)."""
+        if self.mask is not None:
+            return self.mask != 0
+        pixels = np.zeros(size, dtype=bool)
+        pixels[self.row, self.column] = True
+        return pixels
+
     @property
     def score_unit(self) -> str:
         """The unit of the target itself."""

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from captum.attr import Saliency
+from captum.attr import InputXGradient, Saliency
 
 from core import Segmenter, Target
-from core.attribution import gradient
+from core.attribution import gradient, gradient_x_input
 from core.models import load_segmenter
 from core.target import SPACES
 from tests.networks import IMAGE_1_TO_9, NeedsMultiple, OneChannel, TinySeg, Wrapped
@@ -61,6 +61,26 @@ def test_row_of_the_shipped_network_equals_autograd_on_a_padded_image():
     logits = segmenter.module(torch.nn.functional.pad(normalised, (0, 13, 0, 8), mode="replicate"))
     (expected,) = torch.autograd.grad(logits.softmax(dim=1)[0, 1, 39, 50], batch)
     np.testing.assert_allclose(found, expected[0].numpy(), rtol=1e-5, atol=1e-6 * float(expected.abs().max()))
+
+
+def test_gradient_x_input_of_tiny_seg():
+    mask = np.zeros((3, 3), dtype=bool)
+    mask[1, 1] = mask[2, 2] = True
+    found = gradient_x_input(Segmenter(TinySeg(), in_channels=1), IMAGE_1_TO_9, Target.region(mask, 1))
+    assert found.values[0].tolist() == [[-1, -2, -3], [-4, 10, -12], [-7, -16, 18]]
+    assert (found.method, found.unit) == ("gradient_x_input", "logit")
+
+
+def test_gradient_x_input_equals_captum():
+    torch.manual_seed(0)
+    segmenter = Segmenter(Wrapped("tensor"), mean=0.5, std=0.2)
+    image, target = torch.rand(3, 9, 12), Target.pixel(4, 7, 2, "log_odds")
+    expected = InputXGradient(lambda images: target(segmenter.logits(images))).attribute(
+        image[None].clone().requires_grad_()
+    )
+    found = gradient_x_input(segmenter, image[None], target)
+    np.testing.assert_allclose(found.values, expected[0].detach().numpy(), rtol=1e-5, atol=1e-7)
+    assert found.image_hash == gradient(segmenter, image, target).image_hash
 
 
 def test_sum_of_rows_is_the_gradient_of_the_sum():
