@@ -5,6 +5,7 @@ import sys
 import typer
 
 from core.cli.cam import cam
+from core.cli.evaluate import evaluate
 from core.cli.ig import ig
 from core.cli.info import info
 from core.cli.jacobian import jacobian, threshold
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (samples, train, predict, jacobian, threshold, ig, cam, info):
+for command in (samples, train, predict, jacobian, threshold, ig, cam, evaluate, info):
     app.command(no_args_is_help=command is not samples)(command)
 
 

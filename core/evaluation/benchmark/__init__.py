@@ -1,0 +1,27 @@
+"""Which methods are right, over many images: targets drawn by a seed, every metric, intervals, verdicts."""
+
+from core.evaluation.benchmark.bootstrap import Interval, bootstrap_mean
+from core.evaluation.benchmark.measurement import BenchmarkSettings, Measurement, evaluate_image
+from core.evaluation.benchmark.summary import SummaryRow, Verdict, caution, in_words, summarise, verdict_of
+from core.evaluation.benchmark.table import text_table
+from core.evaluation.benchmark.targets import TARGET_KINDS, DrawnTarget, TargetKind, draw_targets, foreground_classes
+
+__all__ = [
+    "TARGET_KINDS",
+    "BenchmarkSettings",
+    "DrawnTarget",
+    "Interval",
+    "Measurement",
+    "SummaryRow",
+    "TargetKind",
+    "Verdict",
+    "bootstrap_mean",
+    "caution",
+    "draw_targets",
+    "evaluate_image",
+    "foreground_classes",
+    "in_words",
+    "summarise",
+    "text_table",
+    "verdict_of",
+]

@@ -1,0 +1,270 @@
+import csv
+import json
+import math
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from distributed import LocalCluster
+from PIL import Image
+
+import core.cli
+from core import load_segmenter
+from core.evaluation.controls import CONTROLS
+from core.evaluation.faithfulness import DEFAULT_METRICS, LOCALISATION_METRICS
+from tests.networks import OneChannel
+
+STEMS = ("first", "second")
+SIZE = (24, 32)
+METHODS = ("gradient", "occlusion")
+SOURCE = """
+from core import Segmenter
+from tests.networks import OneChannel
+
+def bright():
+    return Segmenter(OneChannel(), in_channels=1, class_names=("dark", "bright"), name="bright")
+"""
+"""The logits of the class bright are 3 · image - 1, those of dark are 0."""
+FAST = ("--methods", ",".join(METHODS), "--steps", 3, "--subsets", 8, "--seed", 1)
+
+
+@pytest.fixture
+def network(tmp_path, monkeypatch):
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "own_network.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(str(folder))
+    yield "own_network:bright"
+    sys.modules.pop("own_network", None)
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    generator = np.random.default_rng(0)
+    for stem in STEMS:
+        pixels = generator.integers(0, 256, SIZE, dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / f"{stem}.png")
+        Image.fromarray(((pixels > 85) * 255).astype(np.uint8)).save(folder / "masks" / f"{stem}.png")
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, network, data, out):
+    def run(*arguments: object) -> tuple[int, str, str]:
+        given = [
+            "core",
+            "evaluate",
+            "--weights",
+            network,
+            "--images",
+            data,
+            "--out",
+            out,
+            "--device",
+            "cpu",
+            *arguments,
+        ]
+        monkeypatch.setattr(sys, "argv", list(map(str, given)))
+        with pytest.raises(SystemExit) as exit_:
+            core.cli.main()
+        captured = capsys.readouterr()
+        return int(exit_.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_tables_figure_and_words(command, data, out, network):
+    code, printed, err = command(*FAST, "--masks", data / "masks", "--targets-per-image", 2, "--space", "logit")
+    assert code == 0
+    assert "4 targets in 2 of 2 images (all)" in err
+    assert {path.name for path in out.iterdir()} == {"targets.csv", "summary.csv", "summary.json", "figure.html"}
+
+    candidates = [*METHODS, *CONTROLS]
+    rows = rows_of(out / "targets.csv")
+    assert [(row["image"], row["target"], row["candidate"]) for row in rows] == [
+        (f"{stem}.png", str(target), name) for stem in STEMS for target in (0, 1) for name in candidates
+    ]
+    metrics = [*DEFAULT_METRICS, *LOCALISATION_METRICS]
+    for row in rows:
+        assert re.fullmatch(r"patch of bright at \(\d+, \d+\), \d+ pixels", row["description"])
+        assert (row["is_control"] == "True") == (row["candidate"] in CONTROLS) == (row["seconds"] == "")
+        if row["candidate"] == "gradient":  # of a linear network, all that it says is true
+            assert float(row["infidelity"]) == pytest.approx(0, abs=1e-9)
+            assert float(row["sensitivity_n"]) == pytest.approx(1)
+            assert float(row["top_k"]) == 1
+        # Negative everywhere, so no mass is positive: not defined, and no 0.
+        assert (row["mass_inside"] == "") == (row["candidate"] == "centre_distance")
+
+    summary = json.loads((out / "summary.json").read_text())
+    found = {(row["candidate"], row["metric"]): row for row in summary["summary"]}
+    assert set(found) == {(name, metric) for name in candidates for metric in metrics}
+    for (name, metric), row in found.items():
+        values = [float(row[metric]) for row in rows if row["candidate"] == name and row[metric]]
+        assert (row["targets"], row["images"]) == (len(values), 2 if values else 0)
+        if values:
+            assert row["mean"] == pytest.approx(np.mean(values))
+            assert row["low"] <= row["mean"] + 1e-12
+            assert row["mean"] <= row["high"] + 1e-12
+        else:
+            assert row["mean"] is row["low"] is None
+    best = min(CONTROLS, key=lambda name: found[name, "deletion"]["mean"])
+    gradient = found["gradient", "deletion"]
+    assert gradient["best_control"] == best
+    assert gradient["difference"] == pytest.approx(gradient["mean"] - found[best, "deletion"]["mean"])
+    assert gradient["seconds"] > 0
+    assert found["centre_distance", "mass_inside"]["targets"] == 0
+    assert len(rows_of(out / "summary.csv")) == len(found)
+
+    assert summary["weights_sha256"] == load_segmenter(network, "cpu").weights_hash
+    assert (summary["images"], summary["targets"], summary["failed"]) == (2, 4, {})
+    assert (summary["settings"]["seed"], summary["settings"]["methods"]) == (1, list(METHODS))
+    assert summary["libraries"]["torch"] == torch.__version__.split("+")[0]
+    assert "take at least 6" in summary["caution"]
+    assert "take at least 6" in printed
+    assert "Gradient beats its controls in nothing; cannot be told" in printed
+
+    page = (out / "figure.html").read_text()
+    assert "Deletion (lower is better)" in page
+    assert "Distance to the target" in page
+    assert len(page) > 1_000_000  # Plotly itself is inside
+    assert not re.search(r"<script[^>]+src=", page)
+
+
+def test_six_images_tell_a_true_map_from_a_control(command, data):
+    generator = np.random.default_rng(1)
+    for index in range(4):
+        pixels = generator.integers(0, 256, SIZE, dtype=np.uint8)
+        Image.fromarray(pixels).save(data / "images" / f"more_{index}.png")
+    code, printed, _ = command(*FAST, "--subsets", 64, "--metrics", "sensitivity_n", "--space", "logit", "--markdown")
+    assert code == 0
+    lines = printed.splitlines()
+    assert lines[:2] == ["| Method | Sensitivity-n ↑ | Seconds a map |", "| --- | --: | --: |"]
+    assert lines[2].startswith("| Gradient | 1 [1, 1] + | ")
+    assert "- Gradient beats its controls in Sensitivity-n." in lines
+    assert "take at least" not in printed
+
+
+@pytest.mark.parametrize("targets", ["point", "component", "class"])
+def test_other_targets_scores_and_fills(command, out, targets):
+    options = "--targets", targets, "--class", "bright", "--score", "dice", "--fill", "blur", "--context-only"
+    code, _, _ = command(*FAST, *options, "--metrics", "deletion,leakage", "--samples", 1)
+    assert code == 0
+    rows = rows_of(out / "targets.csv")
+    assert {row["image"] for row in rows} == {rows[0]["image"]}
+    assert all(row["description"].startswith(f"{targets} of bright") for row in rows)
+    # Only the surroundings change, of which a network of single pixels knows nothing: the target stays as it is.
+    assert {float(row["deletion"]) for row in rows} == {1.0} or targets == "class"
+    summary = json.loads((out / "summary.json").read_text())
+    removal = summary["settings"]["evaluation"]["removal"]
+    assert (removal["score"], removal["fill"], removal["context_only"]) == ("dice", "blur", True)
+    assert summary["settings"]["class_index"] == 1
+    assert summary["selection"] == "1 of 2, drawn with seed 1"
+
+
+def test_an_image_that_fails_stops_no_other(command, data, out):
+    Image.new("L", SIZE[::-1]).save(data / "images" / "black.png")
+    (data / "images" / "broken.png").write_bytes(b"not a picture")
+    code, _, err = command(*FAST, "--metrics", "deletion")
+    assert code == 0
+    lines = err.splitlines()
+    assert lines[0].startswith("black failed: Nothing but background is predicted")
+    assert lines[1].startswith("broken failed: broken.png is not a PNG")
+    assert "2 targets in 2 of 4 images" in lines[2]
+    assert set(json.loads((out / "summary.json").read_text())["failed"]) == {"black", "broken"}
+
+
+def test_ctrl_c_leaves_what_is_done(command, monkeypatch, out):
+    module = sys.modules["core.cli.evaluate"]
+    whole = module.evaluate_image
+
+    def stopped(segmenter, image, name, *rest):
+        if name == "second.png":
+            raise KeyboardInterrupt
+        return whole(segmenter, image, name, *rest)
+
+    monkeypatch.setattr(module, "evaluate_image", stopped)
+    assert command(*FAST, "--metrics", "deletion")[0] == 130
+    assert {row["image"] for row in rows_of(out / "targets.csv")} == {"first.png"}
+    assert json.loads((out / "summary.json").read_text())["images"] == 1
+    assert (out / "figure.html").is_file()
+
+
+def test_a_dask_worker_gives_the_tables_of_one_process(command, data, out):
+    """But for the seconds, which are never the same."""
+    (data / "images" / "broken.png").write_bytes(b"not a picture")
+    options = *FAST, "--masks", data / "masks", "--targets-per-image", 2
+    threads = torch.get_num_threads()
+    assert command(*options, "--out", out / "alone")[0] == 0
+    try:
+        with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+            code, _, err = command(*options, "--out", out / "spread", "--scheduler", cluster.scheduler_address)
+    finally:
+        torch.set_num_threads(threads)
+    assert code == 0
+    assert "broken failed" in err
+    alone, spread = (rows_of(out / name / "targets.csv") for name in ("alone", "spread"))
+    assert len(alone) == len(spread) == 4 * (len(METHODS) + len(CONTROLS))
+    for one, two in zip(alone, spread, strict=True):
+        for name in set(one) - {"seconds"}:
+            same = one[name] == two[name] or math.isclose(
+                float(one[name]), float(two[name]), rel_tol=1e-5, abs_tol=1e-7
+            )
+            assert same, name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--methods", "gradent"], 'There is no method "gradent"; there are gradient, '),
+        (["--methods", "gradient,smooth_grad"], 'There is no method "smooth_grad"; there are smoothgrad, '),
+        (["--metrics", "insert"], 'There is no metric "insert"; there are insertion, '),
+        (["--metrics", ","], "Name at least one metric"),
+        (["--metrics", "deletion,top_k"], "Top-k needs to know where the objects are; give --masks"),
+        (["--samples", "0"], "At least one sample"),
+        (["--samples", "1", "--seed", "-1"], "A seed is a whole number"),
+        (["--targets-per-image", "0"], "At least one target"),
+        (["--class", "roof"], 'no class "roof"; its classes are 0 dark, 1 bright'),
+        (["--masks", "nothing"], "There is no folder nothing"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(command, out, options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, printed, err = command(*options)
+    assert (code, printed) == (2, "")
+    assert err.startswith("Error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_class_that_no_image_has(command, data, out, monkeypatch):
+    monkeypatch.setattr(OneChannel, "forward", lambda _self, images: images[:, :1] * 0 - 1)
+    code, _, err = command(*FAST, "--class", "bright")
+    assert code == 2
+    last = err.splitlines()[-1]
+    assert last.startswith("Error: None of the 2 images could be evaluated: No pixel is predicted as class 1 (bright)")
+    summary = json.loads((out / "summary.json").read_text())
+    assert (set(summary["failed"]), summary["summary"]) == (set(STEMS), [])
+    assert not (out / "targets.csv").exists()
+
+
+def test_help_has_an_example(command):
+    code, printed, _ = command("--help")
+    assert code == 0
+    assert "Example: python -m core evaluate" in printed
