@@ -9,5 +9,6 @@ st.navigation(
         st.Page("pages/jacobian.py", title="Jacobian", icon=":material/grid_on:"),
         st.Page("pages/integrated_gradients.py", title="Integrated Gradients", icon=":material/stacked_line_chart:"),
         st.Page("pages/cams.py", title="Class activation maps", icon=":material/layers:"),
+        st.Page("pages/trust.py", title="Trust", icon=":material/verified:"),
     ]
 ).run()

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from core.colours import CLASS_COLOURS, DIVERGING, SELECTION, SEQUENTIAL
+from core.colours import CLASS_COLOURS, DIVERGING, SELECTION
 from core.figures import NEUTRAL, TRANSPARENT
 
 _AXIS = {"zeroline": False, "gridcolor": "rgba(125,135,148,0.25)", "color": NEUTRAL, "automargin": True}
@@ -43,7 +43,7 @@ def curve_figure(
 
 
 def correlation_figure(table: np.ndarray, names: Sequence[str]) -> go.Figure:
-    """A table of correlations (n, n) between -1 and 1, with its numbers written in."""
+    """A table of correlations or shares (n, n) between -1 and 1, with its numbers written in."""
     heat = go.Heatmap(
         z=table,
         x=list(names),
@@ -113,12 +113,6 @@ def tested_curves_figure(
         figure.update_yaxes({**_AXIS, "title": {"text": titles[panel][1], "standoff": 4}}, **where)
     figure.update_annotations(font={"size": 14, "color": NEUTRAL})
     return figure.update_layout(legend={"font": {"color": NEUTRAL, "size": 12}, "tracegroupgap": 0})
-
-
-def share_figure(table: np.ndarray, names: Sequence[str]) -> go.Figure:
-    """A table of shares (n, n) between 0 and 1, with its numbers written in."""
-    figure = correlation_figure(table, names)
-    return figure.update_traces(zmin=0, colorscale=SEQUENTIAL)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def size_and_stride(layer: Layer) -> tuple[str, str]:
     return f"{layer.height}×{layer.width}", f"stride {stride}"
 
 
-def pick_layer(choices: LayerAdvice, segmenter: Segmenter) -> Layer:
+def pick_layer(choices: LayerAdvice, segmenter: Segmenter, label: str = "Layer") -> Layer:
     """The layer of the large map, kept in the URL; the suggested one at first, or where the URL names none there is."""
     asked = asked_for("layer")
     if asked and asked not in choices.layers:
@@ -75,7 +75,7 @@ def pick_layer(choices: LayerAdvice, segmenter: Segmenter) -> Layer:
         )
     settle_choice("layer", choices.layers, choices.suggested)
     name = st.selectbox(
-        "Layer", list(choices.layers), key="layer", format_func=lambda name: _described(choices, name),
+        label, list(choices.layers), key="layer", format_func=lambda name: _described(choices, name),
         help=choices.reason,
     )  # fmt: skip
     link("layer", name, choices.suggested)

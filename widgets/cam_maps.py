@@ -59,7 +59,7 @@ def atlas_sprite(
     for method in methods:
         maps = [thumbnail(atlas[layer, method], limits[layer, method], positive=view.positive) for layer in layers]
         rows.append(np.concatenate(maps, axis=1))
-    return _palette_png(np.concatenate(rows, axis=0))
+    return palette_png(np.concatenate(rows, axis=0))
 
 
 def thumbnail(attribution: Attribution, limit: float, *, positive: bool) -> np.ndarray:
@@ -136,7 +136,7 @@ def title(method: Method, layer: str) -> str:
     return f"{TITLES[method]} at {layer}"
 
 
-def _palette_png(picture: np.ndarray) -> bytes:
+def palette_png(picture: np.ndarray) -> bytes:
     """A picture of few colours, which take a third of the bytes as indices into a palette; of many, as it is."""
     packed = picture.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
     colours, indices = np.unique(packed, return_inverse=True)

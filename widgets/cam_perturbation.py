@@ -30,7 +30,7 @@ def perturbation_map(
     key = "cam", segmenter.weights_hash, str(segmenter.device), image.hash, target_key, layer.name, method
     wanted: set[Hashable] = st.session_state.setdefault(_WANTED, set())
     if key not in wanted:
-        seconds = layer.channels * _seconds_of_a_run(segmenter, image)
+        seconds = layer.channels * seconds_of_a_run(segmenter, image)
         st.info(
             f"{TITLES[method]} runs the network once for each of the {layer.channels} channels of {layer.name}: "
             f"about {duration(seconds)}.",
@@ -58,7 +58,9 @@ def perturbation_map(
     return results().get_or_compute(key, compute)
 
 
-def _seconds_of_a_run(segmenter: Segmenter, image: PickedImage) -> float:
+def seconds_of_a_run(segmenter: Segmenter, image: PickedImage) -> float:
+    """What one image takes on its way through the network, measured once a model and size."""
+
     def timed() -> float:
         seconds = []
         for _ in range(_TRIALS):

@@ -60,7 +60,13 @@ class Work:
         self.done, self.total = done, total
 
 
-def cancellable(name: str, key: Hashable, label: str, compute: Callable[[Progress], Result]) -> Result | None:
+def cancellable(
+    name: str,
+    key: Hashable,
+    label: str,
+    compute: Callable[[Progress], Result],
+    parts: Callable[[], object] | None = None,
+) -> Result | None:
     """The result under `key`; None while it is computed, under a bar with a Cancel button, and once it was cancelled.
 
     The page runs anew when the result is there.
@@ -70,6 +76,7 @@ def cancellable(name: str, key: Hashable, label: str, compute: Callable[[Progres
         key: Of the result, for all sessions.
         label: What is counted, above the bar.
         compute: Does the work without drawing and reports its progress.
+        parts: What there is of the result already; the page runs anew whenever that is something else, to show it.
 
     Raises:
         Whatever the work ended with.
@@ -85,13 +92,13 @@ def cancellable(name: str, key: Hashable, label: str, compute: Callable[[Progres
             work = works[name] = Work(key, compute, results())
             work.wait(PATIENCE)
         if not work.ended:
-            _follow(name, work, label)
+            _follow(name, work, label, parts)
             return None
         try:
             work.raise_error()
         except Cancelled:
             st.info("Cancelled.", icon=":material/cancel:")
-            st.button("Start again", key=f"again-{name}", icon=":material/replay:", on_click=works.clear)
+            st.button("Start again", key=f"again-{name}", icon=":material/replay:", on_click=_forget, args=(name,))
             return None
         except BaseException:
             del works[name]
@@ -100,17 +107,31 @@ def cancellable(name: str, key: Hashable, label: str, compute: Callable[[Progres
     return results().get_or_compute(key, lambda: compute(_unseen))
 
 
+def _forget(name: str) -> None:
+    st.session_state[_WORKS].pop(name, None)
+
+
+def cancel_unless(name: str, belongs: Callable[[Hashable], bool]) -> None:
+    """Cancel what is computed at a place that is not drawn now, unless its key belongs to what is asked now."""
+    works: dict[str, Work] = st.session_state.setdefault(_WORKS, {})
+    if name in works and not belongs(works[name].key):
+        works.pop(name).cancel()
+
+
 def _unseen(done: int, total: int) -> None:
     """For a result that another session pushed out of the store just now."""
 
 
-def _follow(name: str, work: Work, label: str) -> None:
+def _follow(name: str, work: Work, label: str, parts: Callable[[], object] | None) -> None:
+    shown = parts() if parts is not None else None
+
     @st.fragment(run_every=_SECONDS_BETWEEN_LOOKS)
     def look() -> None:
-        if work.ended:
+        if work.ended or (parts is not None and parts() != shown):
             st.rerun()
         columns = st.columns([6, 1], vertical_alignment="center")
-        columns[0].progress(min(1.0, work.done / work.total), f"{label}: {work.done} of {work.total}")
+        far = f"{label}: {work.done} of {work.total}" if work.done else f"{label}…"
+        columns[0].progress(min(1.0, work.done / work.total), far)
         columns[1].button("Cancel", key=f"cancel-{name}", on_click=work.cancel, width="stretch")
 
     look()

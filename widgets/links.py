@@ -15,9 +15,12 @@ def asked_for(key: str) -> str | None:
 
 def settle_choice(key: str, offered: Collection[str], default: str) -> None:
     """Before a widget without a default: its value, if offered, else the URL's at arrival, else the default."""
-    asked = asked_for(key)
-    if st.session_state.get(key) not in offered:
-        st.session_state[key] = asked if asked in offered else default
+    asked, chosen = asked_for(key), st.session_state.get(key)
+    if chosen not in offered:
+        chosen = asked if asked in offered else default
+    # Also where it is so already: of two runs close to each other the browser may see the second only, and then shows
+    # the first option unless that run, too, tells the value.
+    st.session_state[key] = chosen
 
 
 def link(key: str, value: str, default: str) -> None:

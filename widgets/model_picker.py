@@ -5,9 +5,10 @@ import hashlib
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import streamlit as st
@@ -24,13 +25,24 @@ UPLOAD = "Upload…"
 NORMALISATION_NAMES = {"none": "None", "imagenet": "ImageNet", "numbers": "Numbers…"}
 
 
-def pick_model() -> Segmenter:
-    """A shipped model, one of the user's code or an uploaded one; stops with a hint where there is none yet."""
+def pick_model(
+    place: str = "", label: str = "Model", others: Mapping[str, Callable[[], Segmenter]] = MappingProxyType({})
+) -> Segmenter:
+    """A shipped model, one of the user's code or an uploaded one; stops with a hint where there is none yet.
+
+    Args:
+        place: Put before the keys of the widgets, where a page has a second picker.
+        label: On screen.
+        others: Further models by name, and what makes them; they come first.
+    """
     factories = factories_of(sys.argv[1:])
     shipped = sorted(shipped_weights(), key=lambda name: name != FIRST_MODEL)
-    choice = st.selectbox("Model", [*factories, *shipped, UPLOAD], key="model", bind="query-params")
-    if choice == UPLOAD:
-        segmenter = _pick_upload()
+    names = [*others, *factories, *shipped, UPLOAD]
+    choice = st.selectbox(label, names, key=f"{place}model", bind="query-params")
+    if choice in others:
+        segmenter = others[choice]()
+    elif choice == UPLOAD:
+        segmenter = _pick_upload(place)
     elif choice in factories:
         segmenter = _made(choice)
     else:
@@ -68,11 +80,11 @@ def numbers_in(text: str, what: str) -> tuple[float, ...]:
         raise UserError(f"The {what} is one number, or one a channel, such as 0.485, 0.456, 0.406.") from error
 
 
-def _pick_upload() -> Segmenter:
+def _pick_upload(place: str) -> Segmenter:
     upload = st.file_uploader(
         "Checkpoint",
         type=["safetensors", "pth", "pt", "ckpt"],
-        key="checkpoint",
+        key=f"{place}checkpoint",
         help="Weights only: a file with code in it is refused.",
     )
     if upload is None:
@@ -87,17 +99,17 @@ def _pick_upload() -> Segmenter:
     options: dict[str, Any] = {}
     architecture, arguments = identity.architecture, identity.arguments
     if architecture is None:
-        architecture, arguments = _ask_architecture(identity)
+        architecture, arguments = _ask_architecture(identity, place)
         options = {"architecture": architecture, "arguments": arguments}
     if not identity.states_normalisation:
-        options |= _ask_normalisation(architecture, int(arguments.get("in_channels", 1)))
+        options |= _ask_normalisation(architecture, int(arguments.get("in_channels", 1)), place)
     return _uploaded(content_hash, name, json.dumps(options), content)
 
 
-def _ask_architecture(identity: Identity) -> tuple[str, dict[str, Any]]:
+def _ask_architecture(identity: Identity, place: str) -> tuple[str, dict[str, Any]]:
     """The architecture and its arguments from the user, starting from what the keys tell."""
     names = [*identity.candidates, *(name for name in known_architectures() if name not in identity.candidates)]
-    architecture = st.selectbox("Architecture", names, index=None, key="architecture", placeholder="Choose")
+    architecture = st.selectbox("Architecture", names, index=None, key=f"{place}architecture", placeholder="Choose")
     if architecture is None:
         st.info(identity.sentence)
         st.stop()
@@ -110,7 +122,7 @@ def _ask_architecture(identity: Identity) -> tuple[str, dict[str, Any]]:
             "Encoder",
             encoders,
             index=encoders.index(known) if known in encoders else None,
-            key="encoder",
+            key=f"{place}encoder",
             placeholder="Choose, or type tu-…",
             accept_new_options=True,
             help="For an encoder of timm: tu- and its name there.",
@@ -119,7 +131,7 @@ def _ask_architecture(identity: Identity) -> tuple[str, dict[str, Any]]:
             st.info("Choose the network's encoder.")
             st.stop()
     arguments["in_channels"] = int(
-        st.number_input("Channels of the image", 1, 1000, value=stated.get("in_channels", 3), key="channels")
+        st.number_input("Channels of the image", 1, 1000, value=stated.get("in_channels", 3), key=f"{place}channels")
     )
     arguments["num_classes"] = int(
         st.number_input(
@@ -127,29 +139,31 @@ def _ask_architecture(identity: Identity) -> tuple[str, dict[str, Any]]:
             1,
             100_000,
             value=stated.get("num_classes", 1),
-            key="classes",
+            key=f"{place}classes",
             help="One for a sigmoid network, which is shown as two classes; else the number of classes.",
         )
     )
-    further = st.text_input("Further arguments", key="arguments", placeholder='{"encoder_depth": 4}', help="As JSON.")
+    further = st.text_input(
+        "Further arguments", key=f"{place}arguments", placeholder='{"encoder_depth": 4}', help="As JSON."
+    )
     return architecture, arguments | _json_object(further)
 
 
-def _ask_normalisation(architecture: str, in_channels: int) -> dict[str, Any]:
+def _ask_normalisation(architecture: str, in_channels: int, place: str) -> dict[str, Any]:
     """Keyword arguments of `load_segmenter` for the normalisation that the user chooses."""
     offered = [name for name in NORMALISATION_NAMES if name != "imagenet" or in_channels == 3]
     choice = st.selectbox(
         "Normalisation",
         offered,
         index=offered.index(assumed_normalisation(architecture, in_channels)),
-        key="normalisation",
+        key=f"{place}normalisation",
         format_func=lambda name: NORMALISATION_NAMES[name],
         help="How images in [0, 1] were normalised in training. The file does not say it.",
     )
     if choice in NORMALISATIONS:
         return {"normalisation": choice}
-    mean = numbers_in(st.text_input("Mean", "0.5", key="mean"), "mean")
-    return {"mean": mean, "std": numbers_in(st.text_input("Std", "0.5", key="std"), "std")}
+    mean = numbers_in(st.text_input("Mean", "0.5", key=f"{place}mean"), "mean")
+    return {"mean": mean, "std": numbers_in(st.text_input("Std", "0.5", key=f"{place}std"), "std")}
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def region_picker(picture: np.ndarray, key: str, height: int, mode: Mode) -> Reg
         on_select=lambda: _take(chart, mode),
         selection_mode=mode,
     )
-    slots = st.columns([4, 1], vertical_alignment="bottom")
+    slots = st.columns([2.2, 1], vertical_alignment="bottom")
     text = slots[0].text_input(
         _LABELS[mode], key=mode, bind="query-params", placeholder=_EXAMPLES[mode], label_visibility="collapsed"
     )

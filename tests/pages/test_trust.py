@@ -1,0 +1,262 @@
+"""The Trust page without a browser: what it shows is what the library says."""
+
+import base64
+import csv
+import io
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from core import load_segmenter, read_image
+from core.attribution.catalogue import ExplainSettings, explain, importance
+from core.data.images import read_mask
+from core.evaluation.controls import controls
+from core.evaluation.faithfulness import Candidate, Comparison, Curve, RemovalSettings, deletion
+from core.evaluation.localisation import localisation
+from core.evaluation.similarity import top_overlap
+from core.pixel_sets import PixelSet
+from widgets import cancellable
+from widgets.trust_comparison import curves_csv, summary, table_csv, table_html
+from widgets.trust_maps import colour_limits, coloured
+from widgets.trust_trial import TrustMap
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENES = ROOT / "sample_data" / "scenes" / "test"
+CAR = 5
+QUICK = {"methods": ["Gradient", "LayerCAM"], "layer": "decoder.1"}
+TESTED = {**QUICK, "tab": "Tests", "metrics": ["Deletion", "Mass inside"], "test_steps": "2"}
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Nothing here runs a page again when a computation has ended."""
+    monkeypatch.setattr(cancellable, "PATIENCE", 120)
+
+
+def open_page(**query: object) -> AppTest:
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    page.switch_page("pages/trust.py")
+    for name, value in ({"model": "scenes", "image": "scenes/scene_00", "class": "car"} | query).items():
+        page.query_params[name] = value
+    return page.run()
+
+
+def texts(page: AppTest) -> str:
+    assert not page.exception
+    return " ".join(
+        element.value for element in (*page.markdown, *page.caption, *page.info, *page.warning, *page.success)
+    )
+
+
+def html(page: AppTest) -> str:
+    return " ".join(element.proto.body for element in page.get("html"))
+
+
+def figure(page: AppTest, place: int = -1) -> dict:
+    return json.loads(page.get("plotly_chart")[place].proto.spec)
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return load_segmenter("scenes", "cpu")
+
+
+@pytest.fixture(scope="module")
+def image():
+    return read_image(SCENES / "images" / "scene_00.png")
+
+
+@pytest.fixture(scope="module")
+def target(segmenter, image):
+    return PixelSet("class").target(segmenter.predict(image), CAR, "logit", "mean")
+
+
+@pytest.fixture(scope="module")
+def layer_cam(segmenter, image, target):
+    return importance(explain(segmenter, image, target, "layer_cam", ExplainSettings(layer="decoder.1")))
+
+
+def test_maps_of_all_chosen_methods_and_one_large(segmenter, image, target, layer_cam):
+    page = open_page(**QUICK, shown="layer_cam", trust_percentile="100")
+    assert "mean of the **car** logit over **1,620 pixels**" in texts(page)
+    assert "At **decoder.1**." in texts(page)
+    assert page.selectbox(key="shown").options == [
+        "Gradient", "LayerCAM", "Random", "Blurred random", "Edge detector", "Distance to the target",
+    ]  # fmt: skip
+    heat = figure(page)["data"][0]
+    assert heat["zmin"] == 0
+    assert heat["zmax"] == pytest.approx(layer_cam.max(), rel=1e-5)
+    # A control is there without any method.
+    page.multiselect(key="methods").set_value([]).run()
+    page.selectbox(key="shown").set_value("edges").run()
+    edges = controls(image, target)["edges"]
+    heat = figure(page)["data"][0]
+    assert (heat["zmin"], heat["zmax"]) == pytest.approx((edges.min(), edges.max()), rel=1e-5)
+    assert not page.error
+
+
+def test_the_table_holds_the_librarys_numbers(segmenter, image, target, layer_cam):
+    page = open_page(**TESTED, ranked_by="Deletion")
+    assert re.search(r"About \*\*.+\*\* for 2 methods and 4 controls: 8 images", texts(page))
+    page.button(key="run-tests").click().run()
+    assert not page.error
+    maps = {"Gradient": importance(explain(segmenter, image, target, "gradient")), "LayerCAM": layer_cam}
+    titles = {"Random": "random", "Edge detector": "edges", "Distance to the target": "centre_distance"}
+    maps |= {title: controls(image, target)[name] for title, name in titles.items()}
+    truth = read_mask(SCENES / "masks" / "scene_00.png")
+    table = html(page)
+    assert "Faithfulness" in table
+    assert "Localisation" in table
+    for title, values in maps.items():
+        row = re.search(rf"<tr[^>]*><td>(\d+)</td><td class=\"name\">{title}.*?</tr>", table)
+        assert row is not None
+        cells = re.findall(r"<td[^>]*>([^<]*)</td>", row.group(0))
+        expected = deletion(segmenter, image, target, values, RemovalSettings(), 2, spacing="quadratic").auc
+        assert float(cells[-2]) == pytest.approx(expected, rel=1e-2)
+        inside = localisation(values, truth == CAR, truth != 255).mass_inside
+        assert cells[-1] == "–" if math.isnan(inside) else float(cells[-1]) == pytest.approx(inside, rel=1e-2)
+        assert ("control" in row.group(0)) == (title in titles)
+    # The curves start at the unchanged image, at the same score for every map.
+    curves = figure(page)["data"]
+    assert len(curves) == 6
+    assert {curve["line"].get("dash", "solid") != "solid" for curve in curves[:2]} == {False}
+    assert all("dash" in curve["line"] for curve in curves[2:])
+    # The page counts those below the best control.
+    ranks = re.findall(r"<tr class=\"(method|control)\"", table)
+    better = ranks.index("control")
+    assert f"**{better} of 2**" in texts(page) if better else "none of the 2 methods" in texts(page)
+
+
+def test_what_is_tested_changes_with_the_settings():
+    changed = {"metrics": ["Deletion"], "test_steps": "3", "context_only": "true", "score": "Dice with the original"}
+    page = open_page(**(TESTED | changed))
+    page.button(key="run-tests").click().run()
+    assert not page.error
+    curves = figure(page)["data"]
+    assert curves[0]["y"]
+    assert figure(page)["layout"]["yaxis"]["title"]["text"] == "Dice with the original"
+    # With the target left alone and all its context gone, every map ends at the same score.
+    assert len({round(curve["y"][-1], 6) for curve in curves}) == 1
+
+
+def test_a_whole_image_has_no_context():
+    page = open_page(**TESTED, pixel_set="The whole image", context_only="true")
+    assert "no context to take away" in texts(page)
+    assert not any(button.key == "run-tests" for button in page.button)
+
+
+def test_no_pixel_is_no_question():
+    for tab in ("Tests", "Sanity check"):
+        page = open_page(**{**QUICK, "tab": tab}, pixel_set="No pixel (a check: its map is 0)", over="Sum")
+        assert not page.error
+        assert "The target has no pixel" in texts(page)
+
+
+def test_without_a_ground_truth_nothing_is_localised():
+    buffer = io.BytesIO()
+    pixels = np.asarray(Image.open(SCENES / "images" / "scene_00.png"))
+    Image.fromarray(pixels).save(buffer, "PNG")
+    page = open_page(**{**QUICK, "tab": "Tests", "image": "Upload…"})
+    page.file_uploader[0].set_value(("street.png", buffer.getvalue(), "image/png"))
+    page.run()
+    assert "This image has no ground truth" in texts(page)
+    assert not any("inside" in option.lower() for option in page.multiselect(key="metrics").options)
+
+
+def test_agreement_with_the_controls(segmenter, image, target, layer_cam):
+    page = open_page(**{**QUICK, "tab": "Agreement"}, agreement_of="Most important pixels", top_share="5")
+    drawn = figure(page)["data"][0]
+    names = drawn["x"]
+    assert names == ["Gradient", "LayerCAM", "Random", "Blurred random", "Edge detector", "Distance to the target"]
+    table = np.frombuffer(base64.b64decode(drawn["z"]["bdata"]), drawn["z"]["dtype"]).reshape(6, 6)
+    np.testing.assert_array_equal(table, table.T)
+    assert np.diag(table) == pytest.approx(1)
+    expected = top_overlap(layer_cam, controls(image, target)["centre_distance"], 0.05)
+    assert table[1, 5] == pytest.approx(expected)
+    page.segmented_control(key="agreement_of").set_value("ranks").run()
+    assert "Spearman" in texts(page)
+    assert not page.error
+
+
+def test_the_sanity_check_on_demand(segmenter, image, target, layer_cam):
+    page = open_page(**{**QUICK, "tab": "Sanity check"}, sanity_method="LayerCAM", stages="2")
+    assert "SSIM" not in texts(page)
+    page.button(key="run-sanity").click().run()
+    assert not page.error
+    assert re.search(r"LayerCAM (passes|fails|cannot be judged)", texts(page))
+    assert len(re.findall(r"Spearman \*\*", texts(page))) == 2
+    assert "**Stage 2**" in texts(page)
+    curves = {curve["name"]: curve["y"] for curve in figure(page)["data"]}
+    assert [curve[0] for curve in curves.values()] == [1, 1, 1]
+
+
+def test_cancelled_maps_can_be_started_again(monkeypatch):
+    monkeypatch.setattr(cancellable, "PATIENCE", 0)
+    page = open_page(methods=["SmoothGrad"], samples="40", row="70", column="20", pixel_set="One pixel")
+    work = page.session_state["_works"]["maps"]
+    work.cancel()
+    work.wait(60)
+    page.run()
+    assert any("Cancelled" in info.value for info in page.info)
+    monkeypatch.setattr(cancellable, "PATIENCE", 120)
+    page.number_input(key="samples").set_value(2).run()
+    assert not any("Cancelled" in info.value for info in page.info)
+    assert figure(page)["data"][0]["type"] == "heatmap"
+
+
+def known_comparison(**deletions: float) -> Comparison:
+    """Two methods and two controls with the deletions given."""
+    curve = Curve(np.array([0, 0.5, 1]), np.array([1, 0.5, 0]), np.array([0, np.nan, 0.5]))
+    names = {"ours": "Ours <1>", "theirs": "Theirs", "low": "Low", "high": "High"}
+    candidates = {
+        name: Candidate(title, np.zeros((2, 2)), is_control=name in ("low", "high")) for name, title in names.items()
+    }
+    values = {name: {"deletion": deletions[name], "leakage": float("nan")} for name in names}
+    return Comparison(candidates, values, {name: {"deletion": curve} for name in names})
+
+
+def test_a_method_has_to_beat_the_best_control():
+    found = known_comparison(ours=0.2, theirs=0.4, low=0.3, high=0.9)
+    assert summary(found, "deletion") == "At **Deletion** **1 of 2** methods beats every control: Ours <1>."
+    table = table_html(found, ["deletion", "leakage"], "deletion")
+    assert re.findall(r'<td class="name">([^<]*)', table)[:4] == ["Ours &lt;1&gt;", "Low", "Theirs", "High"]
+    assert re.findall(r'class="beats[^"]*">([^<]*)', table) == ["0.2"]
+    assert ">1 of 2</td>" in table
+    assert "not defined" in summary(found, "leakage")
+    tied = known_comparison(ours=0.3, theirs=0.4, low=0.3, high=0.9)
+    assert "none of the 2 methods beats" in summary(tied, "deletion")
+
+
+def test_the_files_hold_every_number():
+    found = known_comparison(ours=0.2, theirs=0.4, low=0.3, high=float("nan"))
+    rows = list(csv.DictReader(io.StringIO(table_csv(found, ["deletion", "leakage"]).decode())))
+    assert [row["deletion"] for row in rows] == ["0.2", "0.4", "0.3", ""]
+    assert [row["control"] for row in rows] == ["0", "0", "1", "1"]
+    points = list(csv.DictReader(io.StringIO(curves_csv(found).decode())))
+    assert len(points) == 12
+    assert [points[1][name] for name in ("name", "metric", "fraction", "score", "leakage")] == [
+        "ours", "deletion", "0.5", "0.5", "",
+    ]  # fmt: skip
+
+
+def test_scales_are_shared_within_a_unit_only():
+    def made(name: str, largest: float, unit: str) -> TrustMap:
+        return TrustMap(name, name, np.array([[0, largest]], np.float32), unit, object())  # type: ignore[arg-type]
+
+    maps = {
+        "gradient": made("gradient", 2, "a"), "smoothgrad": made("smoothgrad", 4, "a"),
+        "occlusion": made("occlusion", 7, "b"),
+        "centre_distance": TrustMap("centre_distance", "", np.array([[-9, 0]], np.float32), "pixels", None),
+    }  # fmt: skip
+    own = {"gradient": (0, 2), "smoothgrad": (0, 4), "occlusion": (-7, 7), "centre_distance": (-9, 0)}
+    assert colour_limits(maps, 100, shared=False) == own
+    assert colour_limits(maps, 100, shared=True) == own | {"gradient": (0, 4)}
+    white = coloured(np.zeros((1, 1)), (-7, 7))[0, 0]
+    assert white.min() > 240
+    assert coloured(np.array([[-9.0]]), (-9, 0))[0, 0].tolist() == coloured(np.array([[0.0]]), (0, 4))[0, 0].tolist()
