@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
-from core.attribution.baselines import BaselineKind, make_baseline
+from core.attribution.baselines import BaselineKind
 from core.attribution.catalogue import MethodName, explain
 from core.attribution.smoothgrad import Progress
 from core.data.index_masks import IGNORED
@@ -75,15 +75,19 @@ def ground_truth(trial: Trial) -> tuple[np.ndarray | None, np.ndarray | None]:
 
 
 def candidates_of(
-    trial: Trial, maps: Mapping[str, TrustMap], names: Sequence[MethodName], settings: EvaluationSettings
+    trial: Trial,
+    maps: Mapping[str, TrustMap],
+    names: Sequence[MethodName],
+    settings: EvaluationSettings,
+    progress: Progress | None = None,
 ) -> dict[str, Candidate]:
-    """The maps as candidates, the controls after them."""
+    """The maps as candidates, the controls after them; `progress` is called while one of them is made once more."""
     removal = settings.removal
     image = trial.image.values
-    fill = make_baseline(image, removal.fill, sigma=removal.sigma, draws=1, seed=removal.seed).images[0]
+    fill = removal.fill_of(image)
 
     def again(name: MethodName, noisy: np.ndarray) -> Attribution:
-        return explain(trial.segmenter, noisy, trial.target, name, trial.settings)
+        return explain(trial.segmenter, noisy, trial.target, name, trial.settings, progress)
 
     candidates = {}
     for name in names:
@@ -105,9 +109,17 @@ def _compare(
     known: np.ndarray | None,
     progress: Progress,
 ) -> Comparison:
-    candidates = candidates_of(trial, maps, names, settings)
+    reached = (0, 1)
+
+    def follow(done: int, total: int) -> None:
+        nonlocal reached
+        reached = done, total
+        progress(done, total)
+
+    # So that Cancel is heard within a map that is made once more, too.
+    candidates = candidates_of(trial, maps, names, settings, lambda _done, _total: progress(*reached))
     given = trial.segmenter, trial.image.values, trial.target
-    return compare(*given, candidates, metrics, settings, object_mask, known, progress)
+    return compare(*given, candidates, metrics, settings, object_mask, known, follow)
 
 
 def _pick(trial: Trial, *, has_object: bool) -> tuple[list[MetricName], EvaluationSettings]:

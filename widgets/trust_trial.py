@@ -138,7 +138,7 @@ def control_maps(trial: Trial) -> dict[str, TrustMap]:
     """The controls of this target, by name."""
     key = "controls", trial.image.hash, tuple(sorted(trial.target.describe().items()))
     made = results().get_or_compute(key, lambda: controls(trial.image.values, trial.target))
-    units = {"edges": "intensity per pixel", "centre_distance": "pixels from the target, negative"}
+    units = {"edges": "intensity per pixel", "centre_distance": "1 / (1 + pixels from the target)"}
     return {name: TrustMap(name, CONTROL_TITLES[name], made[name], units.get(name, "noise"), None) for name in CONTROLS}
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+import torch
 
 from core.attribution.baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, BaselineKind
 from core.attribution.cam import (
@@ -161,7 +162,7 @@ def predicted_drops(attribution: Attribution, image: Image, fill: np.ndarray) ->
     """
     _check_known(attribution)
     if attribution.method in _SENSITIVITIES:
-        shown, filled = (np.asarray(values, dtype=np.float64) for values in (image, fill))
+        shown, filled = (np.asarray(torch.as_tensor(each).detach().cpu(), np.float64) for each in (image, fill))
         if not shown.shape == filled.shape == attribution.values.shape:
             raise UserError(
                 f"The image {shown.shape}, the fill {filled.shape} and the map {attribution.values.shape} must be of "

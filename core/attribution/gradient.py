@@ -52,7 +52,6 @@ def gradient_x_input(segmenter: Segmenter, image: Image, target: Target) -> Attr
     Raises:
         UserError: The image or the target does not fit the network.
     """
-    started = time.perf_counter()
     sensitivity = gradient(segmenter, image, target)
     intensities = segmenter.as_batch(image, single=True)[0].detach().cpu().numpy()
     return replace(
@@ -60,7 +59,6 @@ def gradient_x_input(segmenter: Segmenter, image: Image, target: Target) -> Attr
         values=sensitivity.values * intensities,
         method="gradient_x_input",
         unit=target.score_unit,
-        seconds=time.perf_counter() - started,
     )
 
 

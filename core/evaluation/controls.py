@@ -3,6 +3,7 @@
 from typing import Literal, get_args
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from core.segmenter import Image
@@ -28,7 +29,7 @@ def controls(image: Image, target: Target, seed: int = 0) -> dict[ControlName, n
     - blurred_random: noise under a Gaussian of 8 pixels, as smooth as a class activation map;
     - edges: the gradient magnitude of the image itself at a scale of 1 pixel (Adebayo et al., "Sanity checks for
       saliency maps", 2018, show how much some explanations resemble it);
-    - centre_distance: how near a pixel is to the target's nearest pixel, negative Euclidean distance in pixels.
+    - centre_distance: how near a pixel is to the target's nearest pixel, 1 / (1 + Euclidean distance in pixels).
 
     Args:
         image: (C, H, W).
@@ -40,7 +41,7 @@ def controls(image: Image, target: Target, seed: int = 0) -> dict[ControlName, n
 
 def control(name: ControlName, image: Image, target: Target, seed: int = 0) -> np.ndarray:
     """One of the `controls`."""
-    values = np.asarray(image, dtype=np.float32).reshape(-1, *image.shape[-2:])
+    values = np.asarray(torch.as_tensor(image).detach().cpu(), dtype=np.float32).reshape(-1, *image.shape[-2:])
     size = values.shape[1:]
     if name == "edges":
         return ndimage.gaussian_gradient_magnitude(values.mean(axis=0), _EDGE_SIGMA, mode="nearest")
@@ -51,7 +52,7 @@ def control(name: ControlName, image: Image, target: Target, seed: int = 0) -> n
 
 
 def distance_control(pixels: np.ndarray) -> np.ndarray:
-    """Negative distance to the nearest of the pixels, bool (H, W); 0 everywhere where there are none."""
+    """1 / (1 + distance to the nearest of the pixels, bool (H, W)); 0 everywhere where there are none."""
     if not pixels.any():
         return np.zeros(pixels.shape, np.float32)
-    return -ndimage.distance_transform_edt(~pixels).astype(np.float32)
+    return (1 / (1 + ndimage.distance_transform_edt(~pixels))).astype(np.float32)

@@ -23,8 +23,8 @@ class Localisation:
         mass_inside: Σ of the positive importance inside / Σ of it everywhere; NaN where there is none.
         top_k: The share of the k most important pixels that lie inside; k is the mask's area unless said otherwise.
             Ties share the last places in equal parts.
-        pointing_game: 1 where the most important pixel lies inside, else 0; of tied maxima the share that does
-            (Zhang et al., "Top-down neural attention by excitation backprop", 2016).
+        pointing_game: 1 where the most important pixel lies inside, without any tolerance, else 0; of tied maxima the
+            share that does (Zhang et al., "Top-down neural attention by excitation backprop", 2016, allow 15 pixels).
         auc: The area under the ROC curve: the probability that a pixel inside is more important than one outside, ties
             counting half; NaN where the mask is full.
         area_ratio: The mask's share of the pixels.

@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from core.evaluation.controls import CONTROLS, controls
-from core.evaluation.faithfulness import deletion
+from core.evaluation.faithfulness import RemovalSettings, deletion
 from core.target import Target
 from tests.evaluation.faithfulness.networks import PixelIsLogit, segmenter_of, whole
 
@@ -26,12 +26,12 @@ def test_edges_are_where_the_image_changes():
 
 def test_distance_is_to_the_targets_nearest_pixel():
     distance = controls(IMAGE, TARGET)["centre_distance"]
-    assert distance[10, 5] == 0
-    assert distance[13, 9] == -5
+    assert distance[10, 5] == 1
+    assert distance[13, 9] == pytest.approx(1 / 6)
     mask = np.zeros((40, 50), bool)
     mask[:, 20] = True
     region = controls(IMAGE, Target.region(mask))["centre_distance"]
-    np.testing.assert_array_equal(region[7], -np.abs(np.arange(50.0) - 20))
+    np.testing.assert_allclose(region[7], 1 / (1 + np.abs(np.arange(50.0) - 20)))
     assert not controls(IMAGE, Target.region(np.zeros((40, 50))))["centre_distance"].any()
 
 
@@ -39,6 +39,8 @@ def test_noise_is_seeded_and_the_blurred_kind_is_smooth():
     first, again, other = (controls(IMAGE, TARGET, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first["random"], again["random"])
     assert (first["random"] != other["random"]).any()
+    fill = RemovalSettings(fill="random", seed=1).fill_of(IMAGE)
+    assert (first["random"] != fill[0]).mean() > 0.9, "noise of a fill of the same seed is another"
     smooth = first["blurred_random"]
     assert np.abs(np.diff(smooth)).max() < 0.2 * np.ptp(smooth)
     np.testing.assert_allclose(smooth, ndimage.gaussian_filter(first["random"], 8, mode="wrap"))

@@ -186,7 +186,7 @@ def compare(
         target: What the maps explain.
         candidates: By name; controls belong among them, see `control_candidates`.
         metrics: Names of `METRICS`.
-        settings: How thoroughly.
+        settings: How thoroughly. A map with values that are not finite has no value in any metric.
         region: Bool (H, W), the object that localisation looks for; without it, its metrics are NaN.
         known: Bool (H, W), the pixels at which the region is known; None knows all.
         progress: See `Progress`; counts images that ran through the network.
@@ -205,6 +205,10 @@ def compare(
     values: dict[str, dict[MetricName, float]] = {}
     curves: dict[str, dict[MetricName, Curve]] = {}
     for name, candidate in candidates.items():
+        if not np.isfinite(candidate.importance).all():
+            runs.advance(images_needed(metrics, settings, 2) - images_needed(metrics, settings, 1))
+            values[name], curves[name] = dict.fromkeys(metrics, float("nan")), {}
+            continue
         curves[name] = _curves(runs, candidate, metrics, settings)
         found = _areas(curves[name])
         found |= _removal_numbers(candidate, removals)
@@ -219,9 +223,10 @@ def images_needed(metrics: Sequence[MetricName], settings: EvaluationSettings, n
     """How many images run through the network, to tell beforehand; a noisy copy of max-sensitivity counts as one."""
     wanted = set(metrics)
     each = (settings.n_steps - 1) * (bool(wanted & {"deletion", "leakage"}) + ("insertion" in wanted))
-    each += len(ROAD_FRACTIONS) * ("road" in wanted) + settings.n_copies * ("max_sensitivity" in wanted)
+    each += len(ROAD_FRACTIONS) * ("road" in wanted)
     shared = settings.n_subsets * bool(wanted & {"infidelity", "sensitivity_n"})
-    return n_candidates * each + shared + 2 * bool(each or shared)
+    ends = 2 * bool((n_candidates and each) or shared)
+    return n_candidates * (each + settings.n_copies * ("max_sensitivity" in wanted)) + shared + ends
 
 
 def _curves(

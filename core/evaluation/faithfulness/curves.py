@@ -100,7 +100,7 @@ def insertion(
 ) -> Curve:
     """The score while the most important pixels come back first; a faithful map makes it rise early.
 
-    A higher area is better. Source, arguments and errors as `deletion`.
+    A higher area is better. Source, arguments and errors as `deletion`; there, pixels come back onto a blurred image.
     """
     return insertion_of(
         PerturbedRuns(segmenter, image, target, settings, progress, n_steps + 1), importance, n_steps, spacing

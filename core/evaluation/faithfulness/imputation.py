@@ -12,7 +12,8 @@ from core.evaluation.faithfulness.perturbed import PerturbedRuns
 ROAD_FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 DEFAULT_NOISE = 0.01
 _PRECISION = 1e-3
-"""Relative residual, which leaves a mean error of about 0.001: far below the noise that is added."""
+"""Relative residual: a mean error of about 0.0004 in scattered holes and up to 0.008 in large blocks, whose middle is
+guesswork anyway; the noise that is added has 0.01."""
 _MOST_ITERATIONS = 500
 _SMALLEST_SIDE = 4
 _LEVELS = 2**15 - 1
@@ -36,6 +37,9 @@ def road(
         fractions: Of the pixels that may go; rising, above 0, below 1: something must be left.
         noise: Standard deviation, in units of intensity.
 
+    Returns:
+        All NaN where the image has so few pixels that a fraction takes all.
+
     Raises:
         UserError: Fractions that do not rise from 0 to 1, or a map that does not fit.
     """
@@ -45,8 +49,15 @@ def road(
     rank_of, _ = removal_steps(importance, runs.eligible, min(count, _LEVELS), runs.settings.seed)
     last = int(rank_of.max()) + 1
     missing = np.stack([(rank_of >= 0) & (rank_of < max(1, round(fraction * last))) for fraction in fractions])
-    changed = imputed(runs.image, torch.from_numpy(missing).to(runs.image.device), noise, runs.settings.seed)
-    scores = runs.run(lambda start, stop: changed[start:stop], len(changed))
+    if missing.all(axis=(1, 2)).any():
+        return Curve(np.array([0.0, 1.0]), np.full(2, np.nan), np.full(2, np.nan))
+    draws = _draws(runs.image, len(missing), runs.settings.seed)
+
+    def images(start: int, stop: int) -> Tensor:
+        hidden = torch.from_numpy(missing[start:stop]).to(runs.image.device)
+        return _imputed(runs.image, hidden, noise * torch.from_numpy(draws[start:stop]).to(hidden.device))
+
+    scores = runs.run(images, len(missing))
     whole = {name: ends[:1] for name, ends in runs.ends.items()}
     return Curve(
         np.concatenate(([0.0], missing.sum(axis=(1, 2)) / count)),
@@ -77,10 +88,17 @@ def imputed(image: Tensor, missing: Tensor, noise: float = DEFAULT_NOISE, seed: 
     """
     if bool(missing.flatten(1).all(dim=1).any()):
         raise UserError("Every pixel is missing, so there is nothing to impute them from.")
+    return _imputed(image, missing, noise * torch.from_numpy(_draws(image, len(missing), seed)).to(image.device))
+
+
+def _draws(image: Tensor, count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, *image.shape), dtype=np.float32)
+
+
+def _imputed(image: Tensor, missing: Tensor, noise: Tensor) -> Tensor:
     hidden = missing[:, None]
     solved = _solved(image.expand(len(missing), -1, -1, -1) * ~hidden, hidden.to(image.dtype))
-    draws = np.random.default_rng(seed).standard_normal(solved.shape, dtype=np.float32)
-    return torch.where(hidden, solved + noise * torch.from_numpy(draws).to(image.device), image)
+    return torch.where(hidden, solved + noise, image)
 
 
 def _solved(images: Tensor, hidden: Tensor) -> Tensor:

@@ -60,12 +60,14 @@ METRICS: dict[MetricName, Metric] = {
         ),
         Metric(
             "infidelity", "Infidelity", "faithfulness", "lower",
-            "How far is what the map says of random patches from what happens without them? The map is scaled as suits "
-            "it best: 0 is perfect, 1 is no better than a map that is the same everywhere.",
+            "How far is what the map says of random patches from what happens without them? Scaled as suits the map "
+            "best (a gradient is first multiplied by what is taken away): 0 is perfect, 1 says no more than a map that "
+            "is the same everywhere.",
         ),
         Metric(
             "sensitivity_n", "Sensitivity-n", "faithfulness", "higher",
-            "Does the map's sum over random patches go with the drop of the score without them? Correlation.",
+            "Does the map's sum over random patches go with the drop of the score without them? Correlation; a "
+            "gradient is first multiplied by what is taken away.",
         ),
         Metric(
             "leakage", "Leakage", "specificity", "lower",

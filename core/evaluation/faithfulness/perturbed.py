@@ -39,6 +39,11 @@ class RemovalSettings:
     batch_size: int | None = None
     seed: int = 0
 
+    def fill_of(self, image: np.ndarray) -> np.ndarray:
+        """What the pixels of an image (C, H, W) become, float32 (C, H, W)."""
+        # One further, as the control of noise is drawn with the seed itself and would be the same noise.
+        return make_baseline(image, self.fill, sigma=self.sigma, draws=1, seed=self.seed + 1).images[0]
+
 
 PLAIN = RemovalSettings()
 
@@ -70,8 +75,7 @@ class PerturbedRuns:
         self.segmenter, self.target, self.settings = segmenter, target, settings
         self.image = segmenter.as_batch(image, single=True).detach()[0]
         array = self.image.cpu().numpy()
-        baseline = make_baseline(array, settings.fill, sigma=settings.sigma, draws=1, seed=settings.seed)
-        self.fill = torch.from_numpy(baseline.images[0]).to(self.image.device)
+        self.fill = torch.from_numpy(settings.fill_of(array)).to(self.image.device)
         self.prediction = segmenter.predict(self.image)
         self.eligible = self._eligible()
         self.scorers: Mapping[str, Scorer] = {

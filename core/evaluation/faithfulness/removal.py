@@ -11,7 +11,7 @@ from core.evaluation.faithfulness.perturbed import PerturbedRuns
 DEFAULT_FRACTIONS = (0.05, 0.1, 0.2, 0.4)
 DEFAULT_SUBSETS = 128
 DEFAULT_CELL = 8
-_ROUNDING = 1e-10
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Removals:
             raise UserError(f"The map is {drops.shape}, the image {self.eligible.shape}; they must be of one size.")
         cells = _cell_numbers(drops.shape, self.cell)
         sums = np.bincount(cells[self.eligible], drops[self.eligible], self.subsets[0].size)
-        return self.subsets.reshape(len(self.subsets), -1) @ sums
+        return np.array([sums[subset.ravel()].sum() for subset in self.subsets])
 
 
 def sample_removals(
@@ -94,35 +94,32 @@ def infidelity(drops: np.ndarray, removals: Removals, *, scaled: bool = False) -
     Args:
         drops: (H, W), by how much the map says the score drops when a pixel goes; see `predicted_drops`.
         removals: Of `sample_removals`.
-        scaled: For maps without a unit, such as CAMs: the map may be scaled by the factor that suits it best, and the
-            result is divided by that of a map that is the same everywhere, scaled likewise. 0 is a perfect map, 1 one
-            that says no more than that every pixel matters the same, above 1 it misleads.
+        scaled: For maps without a unit, such as CAMs: the map may be scaled by a factor that is not negative, and the
+            same amount added at every pixel, as suits it best; the result is divided by that of the amount alone. 0 is
+            a perfect map, 1 one that adds nothing to “every pixel matters the same”.
 
     Returns:
-        NaN where it is scaled and nothing happened at all, or just what a map that is the same everywhere says.
+        NaN where it is scaled and nothing happened but what the number of pixels tells.
     """
     said = removals.predicted_by(np.asarray(drops, dtype=np.float64))
     happened = removals.drops
     if not scaled:
         return float(np.mean((said - happened) ** 2))
-    even = _smallest_error(removals.predicted_by(np.ones(drops.shape)), happened)
-    if even <= _ROUNDING * float(happened @ happened):
+    counts = removals.predicted_by(np.ones(drops.shape))[:, None]
+    ours, true = _residuals(said, counts), _residuals(happened, counts)
+    if not true.any():
         return float("nan")
-    return _smallest_error(said, happened) / even
-
-
-def _smallest_error(said: np.ndarray, happened: np.ndarray) -> float:
-    """Σ (β · said - happened)² with the best β."""
-    length = float(said @ said)
-    best = float(said @ happened) / length if length else 0.0
-    return float(np.sum((best * said - happened) ** 2))
+    length = float(ours @ ours)
+    factor = max(0.0, float(ours @ true) / length) if length else 0.0
+    return float(np.sum((factor * ours - true) ** 2) / (true @ true))
 
 
 def sensitivity_n(drops: np.ndarray, removals: Removals) -> float:
     """Pearson's correlation of what the map says and what happened, in [-1, 1]; 1 is perfect.
 
     Ancona et al., "Towards better understanding of gradient-based attribution methods", 2018. Taken among the sets of
-    the same size, as there, and averaged over the sizes. NaN where no size has both different drops and different sums.
+    the same number of cells, and averaged over these numbers; what the number of pixels alone tells is taken out of
+    both first, as cells at the image's edge, or cut by what may not go, are smaller. NaN where nothing is left of one.
     """
     return float(np.mean(found)) if (found := list(sensitivities(drops, removals).values())) else float("nan")
 
@@ -130,15 +127,21 @@ def sensitivity_n(drops: np.ndarray, removals: Removals) -> float:
 def sensitivities(drops: np.ndarray, removals: Removals) -> dict[float, float]:
     """Of `sensitivity_n`: the correlation by the fraction that was taken away, those left out that have none."""
     said = removals.predicted_by(np.asarray(drops, dtype=np.float64))
+    counts = removals.predicted_by(np.ones(drops.shape))
     found = {}
     for fraction in np.unique(removals.fractions):
         these = removals.fractions == fraction
-        ours, true = said[these] - said[these].mean(), removals.drops[these] - removals.drops[these].mean()
-        lengths = float(np.linalg.norm(ours) * np.linalg.norm(true))
-        scale = float(np.abs(said[these]).max() * np.abs(removals.drops[these]).max())
-        if len(ours) > 1 and lengths > 1e-12 * scale > 0:
-            found[float(fraction)] = float(ours @ true) / lengths
+        known = np.column_stack((np.ones(these.sum()), counts[these]))
+        ours, true = _residuals(said[these], known), _residuals(removals.drops[these], known)
+        if ours.any() and true.any():
+            found[float(fraction)] = float(ours @ true / (np.linalg.norm(ours) * np.linalg.norm(true)))
     return found
+
+
+def _residuals(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """What a linear fit by the columns of `known` (N, m) leaves of values (N,); 0 where that is only rounding."""
+    left = values - known @ np.linalg.lstsq(known, values)[0]
+    return left if np.linalg.norm(left) > _ROUNDING * np.linalg.norm(values) else np.zeros_like(left)
 
 
 def _cell_numbers(size: tuple[int, ...], cell: int) -> np.ndarray:

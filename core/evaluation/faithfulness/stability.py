@@ -22,7 +22,8 @@ def max_sensitivity(
 ) -> float:
     """Largest ‖map(image + noise) - map(image)‖ / ‖map(image)‖, over copies with uniform noise of ± `radius`.
 
-    Yeh et al., "On the (in)fidelity and sensitivity of explanations", 2019. Lower is steadier; 0 does not move at all,
+    Yeh et al., "On the (in)fidelity and sensitivity of explanations", 2019, divided by the map's own norm, so that maps
+    in other units can be compared. Lower is steadier; 0 does not move at all,
     as a control that does not look at the network: steadiness alone proves nothing.
 
     Args:

@@ -25,7 +25,7 @@ SETTINGS = EvaluationSettings(RemovalSettings(fill="zero"), n_steps=4, n_subsets
 
 def candidates(target: Target) -> dict[str, Candidate]:
     best = Candidate("Truth", IMAGE[0], again=lambda image: image[0])
-    return {"truth": best, "wrong": Candidate("Wrong", -IMAGE[0])} | control_candidates(IMAGE, target)
+    return {"wrong": Candidate("Wrong", -IMAGE[0]), "truth": best} | control_candidates(IMAGE, target)
 
 
 def test_every_metric_of_every_candidate():
@@ -44,11 +44,12 @@ def test_every_metric_of_every_candidate():
         assert found.beats_controls("truth", metric) is True
         assert "Better than every control" in found.in_words("truth", metric)
     assert found.beats_controls("wrong", "deletion") is False
+    assert found.beats_controls("wrong", "infidelity") is False
     assert "No better than a control that knows nothing" in found.in_words("wrong", "deletion")
     assert found.beats_controls("edges", "deletion") is None
     assert found.in_words("truth", "leakage") == "Not defined here."
     assert np.isnan(found.values["wrong"]["max_sensitivity"])
-    assert set(found.ranked("max_sensitivity")[-2:]) == {"wrong", "centre_distance"}, "the second is 0 everywhere"
+    assert found.ranked("max_sensitivity")[-1] == "wrong"
 
 
 def test_localisation_needs_an_object():
@@ -58,7 +59,9 @@ def test_localisation_needs_an_object():
     assert found.curves["truth"] == {}
 
 
-@pytest.mark.parametrize("metrics", [["deletion"], ["leakage", "insertion"], ["sensitivity_n"], list(METRIC_NAMES)])
+@pytest.mark.parametrize(
+    "metrics", [["deletion"], ["leakage", "insertion"], ["sensitivity_n"], ["max_sensitivity"], list(METRIC_NAMES)]
+)
 def test_the_work_is_known_beforehand(metrics):
     target = Target.pixel(3, 3, 1, "logit")
     tested = {name: one for name, one in candidates(target).items() if one.again is not None}
@@ -81,6 +84,19 @@ def test_an_attribution_is_a_candidate_with_its_own_drops():
     np.testing.assert_allclose(candidate.drops, (found.values * (IMAGE - fill)).sum(axis=0), rtol=1e-6)
     assert candidate.again is not None
     np.testing.assert_allclose(candidate.again(IMAGE), importance(found))
+
+
+def test_a_map_that_is_not_finite_costs_no_other_map_its_numbers():
+    target = whole(16, 16)
+    tested = candidates(target) | {"broken": Candidate("Broken", np.full((16, 16), np.nan))}
+    counts: list[tuple[int, int]] = []
+    found = compare(
+        segmenter_of(PixelIsLogit()), IMAGE, target, tested, ["deletion", "infidelity"], SETTINGS,
+        progress=lambda done, total: counts.append((done, total)),
+    )  # fmt: skip
+    assert np.isnan(list(found.values["broken"].values())).all()
+    assert found.ranked("deletion")[0] == "truth"
+    assert counts[-1] == (images_needed(["deletion", "infidelity"], SETTINGS, len(tested)),) * 2
 
 
 def test_an_unknown_metric_is_refused():

@@ -94,3 +94,17 @@ def test_several_copies_are_each_as_alone():
     together = imputed(torch.from_numpy(image), torch.from_numpy(missing), noise=0).numpy()
     for copy, holes in zip(together, missing, strict=True):
         np.testing.assert_allclose(copy, filled(image, holes, noise=0), atol=5e-3)
+
+
+def test_a_large_hole_is_filled_smoothly():
+    image = np.random.default_rng(0).random((1, 48, 48)).astype(np.float32)
+    missing = np.zeros((48, 48), bool)
+    missing[8:40, 8:40] = True
+    found, exact = filled(image, missing, noise=0)[0], solved_densely(image[0], missing)
+    assert np.abs(found - exact).max() < 0.03
+    assert np.abs(found - exact).mean() < 0.01
+
+
+def test_road_of_an_image_that_is_too_small_is_not_defined():
+    image = np.random.default_rng(0).random((1, 1, 2), np.float32)
+    assert np.isnan(road(PerturbedRuns(segmenter_of(PixelIsLogit()), image, whole(1, 2)), image[0]).auc)

@@ -38,7 +38,7 @@ def test_a_map_that_is_the_truth_is_perfect(cell):
 def test_a_map_of_zeros_says_nothing():
     removals = sample_removals(runs_of(PixelIsLogit()), (0.1, 0.5), 20, 2)
     assert infidelity(np.zeros((10, 11)), removals) == pytest.approx(float(np.mean(removals.drops**2)))
-    assert infidelity(np.zeros((10, 11)), removals, scaled=True) > 1
+    assert infidelity(np.zeros((10, 11)), removals, scaled=True) == pytest.approx(1)
     assert np.isnan(sensitivity_n(np.zeros((10, 11)), removals))
 
 
@@ -46,17 +46,30 @@ def test_the_scaled_infidelity_knows_no_unit():
     removals = sample_removals(runs_of(Squares()), (0.1, 0.5), 20, 2)
     drops = np.random.default_rng(0).random((10, 11))
     expected = infidelity(drops, removals, scaled=True)
-    assert expected > 0
-    assert infidelity(-1e6 * drops, removals, scaled=True) == pytest.approx(expected)
+    assert 0 < expected <= 1
+    assert infidelity(1e6 * drops + 3, removals, scaled=True) == pytest.approx(expected)
+    assert infidelity(
+        -IMAGE[0], sample_removals(runs_of(PixelIsLogit()), (0.1, 0.5), 20, 2), scaled=True
+    ) == pytest.approx(1)
 
 
 def test_a_map_that_is_the_same_everywhere_is_the_measure_of_the_scaled_infidelity():
     removals = sample_removals(runs_of(PixelIsLogit()), (0.1, 0.5), 40, 2)
     assert infidelity(np.full((10, 11), 0.3), removals, scaled=True) == pytest.approx(1)
-    # By hand: sizes (1, 1) and drops (1, 3) leave (1-2)² + (3-2)² = 2; a map that says (1, 2) leaves with β = 7/5
-    # (1-1.4)² + (3-2.8)² = 0.2.
-    two = Removals(np.eye(2, dtype=bool)[:, None], 1, np.ones((1, 2), bool), np.full(2, 0.5), np.array([1.0, 3.0]))
-    assert infidelity(np.array([[1.0, 2.0]]), two, scaled=True) == pytest.approx(0.1)
+    # By hand: sizes (1, 1, 1), drops (1, 3, 2); without their mean (-1, 1, 0), and a map that says (1, 2, 3), without
+    # its own (-1, 0, 1), leaves with the factor 1/2 (-1/2, 1, -1/2): 1.5 of 2.
+    three = Removals(np.eye(3, dtype=bool)[:, None], 1, np.ones((1, 3), bool), np.full(3, 1 / 3), np.array([1.0, 3, 2]))
+    assert infidelity(np.array([[1.0, 2.0, 3.0]]), three, scaled=True) == pytest.approx(0.75)
+    assert sensitivity_n(np.array([[1.0, 2.0, 3.0]]), three) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("ways", [BLACK, RemovalSettings(fill="zero", context_only=True)])
+def test_a_map_that_is_the_same_everywhere_says_nothing_though_cells_are_unequal(ways):
+    mask = np.zeros((10, 11), bool)
+    mask[2:5, 2:7] = True
+    removals = sample_removals(runs_of(Squares(), Target.region(mask, 1, "logit"), ways), n_subsets=40, cell=4)
+    assert np.isnan(sensitivity_n(np.full((10, 11), 0.7), removals))
+    assert infidelity(np.full((10, 11), 0.7), removals, scaled=True) == pytest.approx(1)
 
 
 def test_nothing_happens_to_a_constant_network():
