@@ -34,6 +34,7 @@ from core.evaluation.benchmark import (
     text_table,
 )
 from core.evaluation.benchmark.bootstrap import CONFIDENCE, DEFAULT_RESAMPLES
+from core.evaluation.benchmark.summary import ENOUGH_IMAGES
 from core.evaluation.faithfulness import (
     DEFAULT_METRICS,
     LOCALISATION_METRICS,
@@ -147,7 +148,8 @@ def evaluate(
         if measured or failed:
             about = _described(segmenter, settings, scaling, grey=grey)
             counts = {"selection": selection, "images": len(measured), "targets": len(_targets(found))}
-            _write(out, found, rows, about | counts | {"failed": failed})
+            layers = sorted({measurement.layer for measurement in found if measurement.layer})
+            _write(out, found, rows, about | counts | {"layers": layers, "failed": failed})
     for stem, reason in failed.items():
         typer.echo(f"{stem} failed: {reason}", err=True)
     if not measured:
@@ -218,7 +220,14 @@ def _described(segmenter: Segmenter, settings: BenchmarkSettings, scaling: Scali
         "classes": list(segmenter.class_names),
         "libraries": {name: version(name) for name in _LIBRARIES},
         "settings": asdict(settings) | {"scaling": scaling, "grey": grey},
-        "bootstrap": {"resamples": DEFAULT_RESAMPLES, "confidence": CONFIDENCE, "groups": "images"},
+        "bootstrap": {"of": "means", "resamples": DEFAULT_RESAMPLES, "confidence": CONFIDENCE, "groups": "images"},
+        "verdicts": {
+            "from": "t interval of the difference to the best control",
+            "confidence": CONFIDENCE,
+            "groups": "images",
+            "at_least_images": ENOUGH_IMAGES,
+            "corrected_for_many_comparisons": False,
+        },
     }
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 import core.cli
 from core import load_segmenter
+from core.attribution.cam import suggested_layer
 from core.evaluation.controls import CONTROLS
 from core.evaluation.faithfulness import DEFAULT_METRICS, LOCALISATION_METRICS
 from tests.networks import OneChannel
@@ -21,13 +22,20 @@ STEMS = ("first", "second")
 SIZE = (24, 32)
 METHODS = ("gradient", "occlusion")
 SOURCE = """
+import torch
+from torch import nn
 from core import Segmenter
 from tests.networks import OneChannel
 
 def bright():
     return Segmenter(OneChannel(), in_channels=1, class_names=("dark", "bright"), name="bright")
+
+def layered():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1))
+    return Segmenter(network, in_channels=1, class_names=("sky", "wall", "lamp"), name="layered")
 """
-"""The logits of the class bright are 3 · image - 1, those of dark are 0."""
+"""Of bright, the logits of the class bright are 3 · image - 1, those of dark are 0."""
 FAST = ("--methods", ",".join(METHODS), "--steps", 3, "--subsets", 8, "--seed", 1)
 
 
@@ -108,8 +116,8 @@ def test_tables_figure_and_words(command, data, out, network):
             assert float(row["infidelity"]) == pytest.approx(0, abs=1e-9)
             assert float(row["sensitivity_n"]) == pytest.approx(1)
             assert float(row["top_k"]) == 1
-        # Negative everywhere, so no mass is positive: not defined, and no 0.
-        assert (row["mass_inside"] == "") == (row["candidate"] == "centre_distance")
+        assert row["layer"] == ""
+        assert all(row[metric] for metric in LOCALISATION_METRICS)
 
     summary = json.loads((out / "summary.json").read_text())
     found = {(row["candidate"], row["metric"]): row for row in summary["summary"]}
@@ -128,12 +136,14 @@ def test_tables_figure_and_words(command, data, out, network):
     assert gradient["best_control"] == best
     assert gradient["difference"] == pytest.approx(gradient["mean"] - found[best, "deletion"]["mean"])
     assert gradient["seconds"] > 0
-    assert found["centre_distance", "mass_inside"]["targets"] == 0
+    assert found["centre_distance", "mass_inside"]["targets"] == 4
     assert len(rows_of(out / "summary.csv")) == len(found)
 
     assert summary["weights_sha256"] == load_segmenter(network, "cpu").weights_hash
     assert (summary["images"], summary["targets"], summary["failed"]) == (2, 4, {})
     assert (summary["settings"]["seed"], summary["settings"]["methods"]) == (1, list(METHODS))
+    assert summary["verdicts"]["corrected_for_many_comparisons"] is False
+    assert summary["layers"] == []
     assert summary["libraries"]["torch"] == torch.__version__.split("+")[0]
     assert "take at least 6" in summary["caution"]
     assert "take at least 6" in printed
@@ -151,13 +161,36 @@ def test_six_images_tell_a_true_map_from_a_control(command, data):
     for index in range(4):
         pixels = generator.integers(0, 256, SIZE, dtype=np.uint8)
         Image.fromarray(pixels).save(data / "images" / f"more_{index}.png")
-    code, printed, _ = command(*FAST, "--subsets", 64, "--metrics", "sensitivity_n", "--space", "logit", "--markdown")
+    options = "--subsets", 64, "--targets-per-image", 3, "--metrics", "sensitivity_n", "--space", "logit", "--markdown"
+    code, printed, _ = command(*FAST, *options)
     assert code == 0
     lines = printed.splitlines()
     assert lines[:2] == ["| Method | Sensitivity-n ↑ | Seconds a map |", "| --- | --: | --: |"]
     assert lines[2].startswith("| Gradient | 1 [1, 1] + | ")
     assert "- Gradient beats its controls in Sensitivity-n." in lines
     assert "take at least" not in printed
+
+
+def test_a_suggested_layer_is_named(command, out, network):
+    weights = network.replace("bright", "layered")
+    options = "--weights", weights, "--methods", "gradient,seg_grad_cam", "--metrics", "deletion", "--steps", 3
+    assert command(*options)[0] == 0
+    layer, _ = suggested_layer(load_segmenter(weights, "cpu"), SIZE)
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["settings"]["explain"]["layer"], summary["layers"]) == (None, [layer])
+    layers = {row["candidate"]: row["layer"] for row in rows_of(out / "targets.csv")}
+    assert layers == dict.fromkeys(("gradient", *CONTROLS), "") | {"seg_grad_cam": layer}
+
+
+def dice_as_the_dark_turns_bright(pixels: str) -> float:
+    """The area under 2 b / (2 b + f d) for b bright and d dark pixels, after the fractions f of three quadratic steps.
+
+    Blurred noise is about 0.5 everywhere, and so bright: every pixel that goes is one more that was not there before,
+    in whatever order they go.
+    """
+    bright = int(pixels)
+    fractions = np.array([0, 1, 4, 9]) / 9
+    return float(np.trapezoid(2 * bright / (2 * bright + fractions * (SIZE[0] * SIZE[1] - bright)), fractions))
 
 
 @pytest.mark.parametrize("targets", ["point", "component", "class"])
@@ -168,8 +201,11 @@ def test_other_targets_scores_and_fills(command, out, targets):
     rows = rows_of(out / "targets.csv")
     assert {row["image"] for row in rows} == {rows[0]["image"]}
     assert all(row["description"].startswith(f"{targets} of bright") for row in rows)
-    # Only the surroundings change, of which a network of single pixels knows nothing: the target stays as it is.
-    assert {float(row["deletion"]) for row in rows} == {1.0} or targets == "class"
+    for row in rows:
+        if targets == "class":
+            assert float(row["deletion"]) == pytest.approx(dice_as_the_dark_turns_bright(row["pixels"]), abs=1e-3)
+        else:  # the target stays as it is, and a network of single pixels knows nothing of what is around it
+            assert float(row["deletion"]) == 1
     summary = json.loads((out / "summary.json").read_text())
     removal = summary["settings"]["evaluation"]["removal"]
     assert (removal["score"], removal["fill"], removal["context_only"]) == ("dice", "blur", True)

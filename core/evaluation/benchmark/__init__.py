@@ -1,7 +1,12 @@
 """Which methods are right, over many images: targets drawn by a seed, every metric, intervals, verdicts."""
 
-from core.evaluation.benchmark.bootstrap import Interval, bootstrap_mean
-from core.evaluation.benchmark.measurement import BenchmarkSettings, Measurement, evaluate_image
+from core.evaluation.benchmark.bootstrap import Interval, bootstrap_mean, t_interval
+from core.evaluation.benchmark.measurement import (
+    BenchmarkSettings,
+    Measurement,
+    evaluate_image,
+    measurements_from,
+)
 from core.evaluation.benchmark.summary import SummaryRow, Verdict, caution, in_words, summarise, verdict_of
 from core.evaluation.benchmark.table import text_table
 from core.evaluation.benchmark.targets import TARGET_KINDS, DrawnTarget, TargetKind, draw_targets, foreground_classes
@@ -21,7 +26,9 @@ __all__ = [
     "evaluate_image",
     "foreground_classes",
     "in_words",
+    "measurements_from",
     "summarise",
+    "t_interval",
     "text_table",
     "verdict_of",
 ]

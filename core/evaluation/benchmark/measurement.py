@@ -1,21 +1,22 @@
 """One image of a benchmark: its targets, their maps, and every metric of each."""
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from core.attribution.baselines import make_baseline
 from core.attribution.catalogue import DEFAULT_METHODS, TITLES, ExplainSettings, MethodName, explain, explain_each
 from core.attribution.smoothgrad import Progress
 from core.data.index_masks import IGNORED
 from core.errors import UserError
 from core.evaluation.benchmark.targets import DEFAULT_WINDOW, DrawnTarget, TargetKind, check_truth, draw_targets
+from core.evaluation.controls import TITLES as CONTROL_TITLES
 from core.evaluation.faithfulness import (
     DEFAULT_METRICS,
+    METRIC_NAMES,
     Candidate,
     EvaluationSettings,
     MetricName,
@@ -26,6 +27,8 @@ from core.evaluation.faithfulness import (
 from core.segmenter import Segmenter
 from core.target import Space
 
+_TITLES: dict[str, str] = dict([*TITLES.items(), *CONTROL_TITLES.items()])
+_YES_OR_NO = {"True": True, "False": False}
 _PARTS = 1000
 """Units of progress of one target's maps, and as many of its metrics."""
 
@@ -80,6 +83,7 @@ class Measurement:
         candidate: Its name.
         title: On screen.
         is_control: Whether it knows nothing of the network.
+        layer: Of a class activation map; empty for others.
         seconds: What the map took; NaN for a control.
         values: By metric; NaN where it is not defined.
     """
@@ -93,6 +97,7 @@ class Measurement:
     candidate: str
     title: str
     is_control: bool
+    layer: str
     seconds: float
     values: Mapping[MetricName, float]
 
@@ -107,9 +112,36 @@ class Measurement:
             "seed": self.seed,
             "candidate": self.candidate,
             "is_control": self.is_control,
+            "layer": self.layer,
             "seconds": self.seconds,
             **{str(metric): value for metric, value in self.values.items()},
         }
+
+
+def measurements_from(rows: Sequence[Mapping[str, str]]) -> list[Measurement]:
+    """Measurements out of the rows of a targets.csv, so that tables can be made again without running the network.
+
+    Runs are joined by joining their rows. Images are told apart by their names alone.
+
+    Args:
+        rows: As `csv.DictReader` gives them, the columns those of `Measurement.as_row`; an empty number is NaN, and
+            columns that are no metric are left out.
+
+    Raises:
+        UserError: A row that lacks a column or has something else where a number belongs, or the same candidate twice
+            for one target.
+    """
+    found = [_measurement(row, number) for number, row in enumerate(rows, start=1)]
+    seen: set[tuple[str, int, int, str]] = set()
+    for each in found:
+        key = each.image, each.target, each.seed, each.candidate
+        if key in seen:
+            raise UserError(
+                f"{each.title} is there twice for target {each.target} of {each.image}, which would count it twice; "
+                "leave out the rows of one run."
+            )
+        seen.add(key)
+    return found
 
 
 def evaluate_image(
@@ -153,7 +185,7 @@ def evaluate_image(
     for number, chosen in enumerate(drawn):
         seed = int(generator.integers(2**31))
         advance = _phases(progress, number, len(drawn))
-        candidates = _candidates(segmenter, image, chosen, settings, seed, advance(0))
+        candidates, layers = _candidates(segmenter, image, chosen, settings, seed, advance(0))
         evaluation = replace(settings.evaluation, removal=replace(settings.evaluation.removal, seed=seed))
         comparison = compare(
             segmenter,
@@ -177,12 +209,33 @@ def evaluate_image(
                 key,
                 candidate.title,
                 candidate.is_control,
+                layers.get(key, ""),
                 float("nan") if candidate.is_control else candidate.seconds,
                 comparison.values[key],
             )
             for key, candidate in candidates.items()
         ]
     return measured
+
+
+def _measurement(row: Mapping[str, str], number: int) -> Measurement:
+    try:
+        return Measurement(
+            row["image"],
+            int(row["target"]),
+            row["description"],
+            int(row["class_index"]),
+            int(row["pixels"]),
+            int(row["seed"]),
+            row["candidate"],
+            _TITLES.get(row["candidate"], row["candidate"]),
+            _YES_OR_NO[row["is_control"]],
+            row["layer"],
+            float(row["seconds"] or "nan"),
+            {metric: float(row[metric] or "nan") for metric in METRIC_NAMES if metric in row},
+        )
+    except (KeyError, ValueError) as error:
+        raise UserError(f"Row {number} is not one of a targets.csv ({error}); give a file as it was written.") from None
 
 
 def _candidates(
@@ -192,15 +245,17 @@ def _candidates(
     settings: BenchmarkSettings,
     seed: int,
     progress: Progress | None,
-) -> dict[str, Candidate]:
-    removal = settings.evaluation.removal
-    fill = make_baseline(image, removal.fill, sigma=removal.sigma, draws=1, seed=seed).images[0]
+) -> tuple[dict[str, Candidate], dict[str, str]]:
+    """All maps of one target, and the layers of those that have one."""
+    fill = replace(settings.evaluation.removal, seed=seed).fill_of(image)
     explaining = replace(settings.explain, seed=seed)
     candidates: dict[str, Candidate] = {}
+    layers: dict[str, str] = {}
     for method, attribution in explain_each(segmenter, image, drawn.target, settings.methods, explaining, progress):
         again = partial(explain, segmenter, target=drawn.target, method=method, settings=explaining)
         candidates[method] = candidate_of(attribution, TITLES[method], image, fill, again)
-    return candidates | control_candidates(image, drawn.target, seed)
+        layers[method] = attribution.parameters.get("layer", "")
+    return candidates | control_candidates(image, drawn.target, seed), layers
 
 
 def _phases(progress: Progress | None, target: int, targets: int) -> Callable[[int], Progress | None]:

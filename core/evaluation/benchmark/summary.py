@@ -1,19 +1,21 @@
 """What a benchmark says: of every candidate and metric a mean, how sure it is, and whether a control does as well."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from core.evaluation.benchmark.bootstrap import DEFAULT_RESAMPLES, Interval, bootstrap_mean
+from core.evaluation.benchmark.bootstrap import DEFAULT_RESAMPLES, Interval, bootstrap_mean, t_interval
 from core.evaluation.benchmark.measurement import Measurement
 from core.evaluation.faithfulness import METRICS, MetricName
 
 Verdict = Literal["better", "worse", "not told apart", "control", "not defined"]
 
 ENOUGH_IMAGES = 6
-"""For a verdict. Fewer point one way by mere chance in more than 5 % of the cases: five of them in 2 · 2⁻⁵ = 6.25 %."""
+"""For a verdict. With fewer it would rest on the t interval's assumption of normal differences alone: by their signs
+only, five images all point one way by mere chance in 2 · 2⁻⁵ = 6.25 % of the cases, six in 3.125 %."""
 
+_ROUNDING = 1e-12
 _NOTHING = Interval(float("nan"), float("nan"), float("nan"), 0, 0)
 
 
@@ -26,7 +28,8 @@ class SummaryRow:
         title: On screen.
         is_control: Whether it knows nothing of the network.
         metric: Its name.
-        rank: 1 for the best mean of this metric, controls among them; 0 where it is not defined.
+        rank: 1 for the best mean of this metric, controls among them; equal means share the best of their ranks; 0
+            where it is not defined.
         mean: Over the targets at which the metric is defined.
         low: Lower end of the mean's 95 % interval; see `bootstrap_mean`.
         high: Upper end.
@@ -35,7 +38,7 @@ class SummaryRow:
         seconds: A map takes on average; NaN for a control.
         best_control: Name of the control whose mean is best; empty where no control has a value.
         difference: Mean over the targets of this candidate's value less that control's; NaN for controls.
-        difference_low: Lower end of its 95 % interval.
+        difference_low: Lower end of its 95 % interval; see `t_interval`.
         difference_high: Upper end.
         verdict: See `verdict_of`.
     """
@@ -71,12 +74,14 @@ def summarise(
     """Every candidate in every metric, metric by metric, the best first and those without a value last.
 
     A candidate is held against the control that is best on average, target by target. As that control is chosen by the
-    same numbers, it looks a little better than it is: the comparison errs on the side of the controls.
+    same numbers, it looks a little better than it is: the comparison errs on the side of the controls. Of a candidate
+    that is no different from its control, about 5 % of the verdicts are false, and more where differences are skewed;
+    nothing is corrected for how many candidates and metrics there are.
 
     Args:
-        measurements: Of `evaluate_image`, of all images together.
+        measurements: Of `evaluate_image`, of all images together. Where a metric was not measured, it is not defined.
         metrics: In the order of the table.
-        n_resamples: Of the bootstrap, which draws whole images.
+        n_resamples: Of the means' bootstrap, which draws whole images.
         seed: Of the bootstrap.
     """
     of_candidate: dict[str, list[Measurement]] = {}
@@ -87,11 +92,12 @@ def summarise(
         intervals = {name: _interval(found, metric, n_resamples, seed) for name, found in of_candidate.items()}
         control = _best_control(of_candidate, intervals, metric)
         ranked = _ranked(intervals, metric)
-        for place, name in enumerate(ranked, start=1):
+        places = _places(ranked, intervals)
+        for name in ranked:
             found, interval = of_candidate[name], intervals[name]
             difference = _NOTHING
             if control and not found[0].is_control:
-                difference = _paired(found, of_candidate[control], metric, n_resamples, seed)
+                difference = _paired(found, of_candidate[control], metric)
             times = [each.seconds for each in found if math.isfinite(each.seconds)]
             rows.append(
                 SummaryRow(
@@ -99,7 +105,7 @@ def summarise(
                     found[0].title,
                     found[0].is_control,
                     metric,
-                    place if interval.values else 0,
+                    places[name],
                     interval.mean,
                     interval.low,
                     interval.high,
@@ -143,13 +149,17 @@ def in_words(rows: Sequence[SummaryRow]) -> list[str]:
 
 
 def caution(rows: Sequence[SummaryRow]) -> str:
-    """What to keep in mind where there are few images; empty where there are enough."""
+    """What to keep in mind where there are too few images for any verdict; empty where there are `ENOUGH_IMAGES`.
+
+    Enough for a verdict is not enough for everything: the means' intervals stay too narrow up to some twenty images
+    (see `bootstrap_mean`), and a small difference needs more images to be seen.
+    """
     images = max((row.images for row in rows), default=0)
     if images >= ENOUGH_IMAGES:
         return ""
     return (
         f"{'A single image' if images == 1 else f'{images} images'} cannot tell a method from a control, and the "
-        f"intervals are too narrow{' or missing' if images < 2 else ''}; take at least {ENOUGH_IMAGES} images."
+        f"means' intervals are too narrow{' or missing' if images < 2 else ''}; take at least {ENOUGH_IMAGES} images."
     )
 
 
@@ -172,22 +182,39 @@ def _sentence(title: str, rows: Sequence[SummaryRow]) -> str:
 
 
 def _interval(found: Sequence[Measurement], metric: MetricName, n_resamples: int, seed: int) -> Interval:
-    values, images = [each.values[metric] for each in found], [each.image for each in found]
-    return bootstrap_mean(values, images, n_resamples=n_resamples, seed=seed)
+    return bootstrap_mean(_values(found, metric), [each.image for each in found], n_resamples=n_resamples, seed=seed)
 
 
-def _paired(
-    found: Sequence[Measurement], controls: Sequence[Measurement], metric: MetricName, n_resamples: int, seed: int
-) -> Interval:
-    held_against = {(each.image, each.target): each.values[metric] for each in controls}
-    pairs = [(each, held_against.get((each.image, each.target), float("nan"))) for each in found]
-    differences = [each.values[metric] - control for each, control in pairs]
-    return bootstrap_mean(differences, [each.image for each, _ in pairs], n_resamples=n_resamples, seed=seed)
+def _paired(found: Sequence[Measurement], controls: Sequence[Measurement], metric: MetricName) -> Interval:
+    held_against = dict(zip(map(_target, controls), _values(controls, metric), strict=True))
+    others = [held_against.get(_target(each), float("nan")) for each in found]
+    differences = [value - other for value, other in zip(_values(found, metric), others, strict=True)]
+    return t_interval(differences, [each.image for each in found])
+
+
+def _values(found: Sequence[Measurement], metric: MetricName) -> list[float]:
+    return [each.values.get(metric, float("nan")) for each in found]
+
+
+def _target(measurement: Measurement) -> tuple[str, int, int]:
+    return measurement.image, measurement.target, measurement.seed
 
 
 def _ranked(intervals: dict[str, Interval], metric: MetricName) -> list[str]:
     sign = 1 if METRICS[metric].direction == "lower" else -1
     return sorted(intervals, key=lambda name: (not intervals[name].values, sign * intervals[name].mean))
+
+
+def _places(ranked: Sequence[str], intervals: Mapping[str, Interval]) -> dict[str, int]:
+    places: dict[str, int] = {}
+    before, shared = float("nan"), 0
+    for place, name in enumerate(ranked, start=1):
+        mean = intervals[name].mean
+        # The same values in another order add up to means that differ by rounding.
+        shared = shared if math.isclose(mean, before, rel_tol=_ROUNDING, abs_tol=_ROUNDING) else place
+        places[name] = shared if intervals[name].values else 0
+        before = mean
+    return places
 
 
 def _best_control(

@@ -7,7 +7,10 @@ from core.evaluation.benchmark.summary import SummaryRow, Verdict
 from core.evaluation.faithfulness import METRICS, MetricName
 
 _MARKS: dict[Verdict, str] = {"better": " +", "worse": " -", "not told apart": " =", "control": "", "not defined": ""}
-_LEGEND = "Against the best control: + better, - worse, = not told apart."
+_LEGEND = (
+    "Against the best control: + better, - worse, = not told apart, each at 95 %; nothing is corrected for many "
+    "comparisons."
+)
 
 
 def text_table(rows: Sequence[SummaryRow], *, markdown: bool = False) -> str:

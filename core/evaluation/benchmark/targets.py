@@ -123,12 +123,10 @@ def draw_targets(
 
 
 def foreground_classes(class_names: Sequence[str]) -> list[int]:
-    """All classes but the background: that of this name, and of two classes the first."""
-    return [
-        index
-        for index, name in enumerate(class_names)
-        if name.strip().lower() != "background" and not (index == 0 and len(class_names) == 2)
-    ]
+    """All classes but the background: that of this name, or of two classes the first where none has it."""
+    named = [index for index, name in enumerate(class_names) if name.strip().lower() == "background"]
+    background = named or ([0] if len(class_names) == 2 else [])
+    return [index for index in range(len(class_names)) if index not in background]
 
 
 def _classes(labels: np.ndarray, class_names: Sequence[str], class_index: int | None) -> list[int]:
