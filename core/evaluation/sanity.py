@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+import torch
 
 from core.attribution.smoothgrad import Progress
 from core.errors import UserError
 from core.evaluation.agreement import rank_correlation
 from core.evaluation.randomisation import layers_from_the_top, randomised
-from core.evaluation.similarity import detail_correlation, structural_similarity
+from core.evaluation.similarity import FEWEST_PIXELS, detail_correlation, structural_similarity
 from core.segmenter import Image, Segmenter
 from core.target import Target
 
@@ -49,7 +50,8 @@ class Likeness:
     Attributes:
         ssim: `structural_similarity`.
         rank_correlation: Spearman's ρ. High for any two maps of one small region, as they fade with the distance.
-        details: `detail_correlation`, which does not see that: the verdict goes by it.
+        details: `detail_correlation`, which does not see that: the verdict goes by it. 0 where the original varies
+            and the other map is the same everywhere, as all 0: that map has plainly changed.
     """
 
     ssim: float
@@ -91,7 +93,8 @@ class SanityCheck:
     Attributes:
         method: Its name, for the sentence.
         mode: "cascading": each stage randomises what the one before did and more, from the output down; "independent":
-            each randomises its own layers only.
+            each randomises its own layers only. Each cascading stage draws all its layers afresh, where Adebayo et al.
+            keep the draws of the stage before: a lucky draw of one layer would decide all stages after it.
         original: (H, W), the importance for the network as it is.
         stages: In the order of `layers_from_the_top`.
     """
@@ -134,8 +137,8 @@ class SanityCheck:
             f"({number}).",
             "failed": f"{name} fails: with half or more of the layers drawn anew, its map keeps its details ({number}),"
             " so they show the image or the target's place more than what the network has learnt.",
-            "undecided": f"{name} cannot be judged here: its map, or those of the randomised networks, are the same "
-            "everywhere.",
+            "undecided": f"{name} cannot be judged here: its map is the same everywhere or other than 0 at fewer than "
+            f"{FEWEST_PIXELS} pixels, or the randomised networks gave no finite values.",
         }[self.verdict]
 
     def _most_and_least(self) -> str:
@@ -184,7 +187,8 @@ class DataCheck:
         return {
             "passed": f"{name} passes: a network trained on wrong masks gets another map ({number}).",
             "failed": f"{name} fails: a network trained on wrong masks gets the same map in its details ({number}).",
-            "undecided": f"{name} cannot be judged here: one of the two maps is the same everywhere.",
+            "undecided": f"{name} cannot be judged here: the map of the network trained on true masks is the same "
+            f"everywhere, or the two maps are not finite or other than 0 at fewer than {FEWEST_PIXELS} pixels.",
         }[self.verdict]
 
 
@@ -256,18 +260,20 @@ def data_check(
     return DataCheck(name, original, other, likeness(original, other))
 
 
-def likeness(first: np.ndarray, second: np.ndarray) -> Likeness:
-    """How alike two maps of importance (H, W) are; numbers are NaN where a map is not finite or says nothing.
+def likeness(original: np.ndarray, changed: np.ndarray) -> Likeness:
+    """How alike two maps of importance (H, W) are; see `Likeness`.
+
+    Numbers are NaN where a map is not finite or the original is the same everywhere, those of details also where
+    fewer than 50 pixels are compared.
 
     Raises:
         UserError: Maps of different sizes.
     """
-    one, other = np.abs(first), np.abs(second)
-    return Likeness(
-        ssim=structural_similarity(one, other),
-        rank_correlation=rank_correlation(one, other)[0],
-        details=detail_correlation(one, other),
-    )
+    one, other = np.abs(original), np.abs(changed)
+    details = detail_correlation(one, other)
+    if np.isfinite(one).all() and np.ptp(one) > 0 and np.ptp(other) == 0:
+        details = 0.0
+    return Likeness(structural_similarity(one, other), rank_correlation(one, other)[0], details)
 
 
 def _groups(layers: list[str], count: int, mode: Mode) -> list[Sequence[str]]:
@@ -283,6 +289,9 @@ def _explained(
     try:
         return explain(copy, image, target), copy.predict(image).labels
     except UserError:
+        with torch.no_grad():
+            if bool(torch.isfinite(copy.unchecked_logits(copy.as_batch(image))).all()):
+                raise
         return np.full(shape, np.nan, np.float32), np.full(shape, -1)
 
 

@@ -11,6 +11,8 @@ _WINDOW = 7
 _SMALLEST_WINDOW = 3
 DETAIL_SIGMA = 3.0
 """Of the Gaussian, in pixels, that takes away what is coarser than a detail."""
+FEWEST_PIXELS = 50
+"""That a correlation of details rests on: of n unrelated pixels it is about ±1/√n, so of fewer it tells nothing."""
 
 
 def structural_similarity(first: np.ndarray, second: np.ndarray) -> float:
@@ -56,14 +58,15 @@ def detail_correlation(first: np.ndarray, second: np.ndarray, sigma: float = DET
         sigma: Of the Gaussian, in pixels.
 
     Returns:
-        Pearson's correlation, in [-1, 1]; NaN where a map is the same everywhere or has values that are not finite.
+        Pearson's correlation, in [-1, 1]; NaN where a map is the same everywhere or has values that are not finite, or
+        where fewer than 50 pixels are compared.
 
     Raises:
         UserError: Maps of different sizes.
     """
     _check_sizes(first, second)
     said = (first != 0) | (second != 0)
-    if not (np.isfinite(first).all() and np.isfinite(second).all() and said.any()):
+    if not (np.isfinite(first).all() and np.isfinite(second).all() and said.sum() >= FEWEST_PIXELS):
         return float("nan")
     one, other = (_details(values, said, sigma) for values in (first, second))
     size = float(np.sqrt(np.square(one).sum() * np.square(other).sum()))

@@ -1,4 +1,7 @@
+import copy
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -31,6 +34,57 @@ class Attentive(nn.Module):
         attended, _ = self.attention(tokens, tokens, tokens)
         features = attended.transpose(1, 2).reshape(features.shape)
         return self.head(self.second(self.first(features).relu()))
+
+
+class FrozenNormalisation(nn.Module):
+    """As torchvision's: scale, shift and statistics are all buffers."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            self.register_buffer(name, torch.full((channels,), 7.0))
+
+    def forward(self, images: Tensor) -> Tensor:
+        scale = (self.weight * self.running_var.rsqrt()).view(1, -1, 1, 1)
+        return (images - self.running_mean.view(1, -1, 1, 1)) * scale + self.bias.view(1, -1, 1, 1)
+
+
+class Normalised(nn.Module):
+    """Two normalisations without parameters, before and after the first layer that has some, and one without use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.BatchNorm2d(1, affine=False)
+        self.conv = nn.Conv2d(1, 3, 1)
+        self.frozen = FrozenNormalisation(3)
+        self.never = FrozenNormalisation(2)
+        self.head = nn.Conv2d(3, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.head(self.frozen(self.conv(self.first(images))).relu_())
+        self.never(logits)
+        return logits
+
+
+class FixedSize(nn.Module):
+    """Takes images of 80×80 alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(1, 1, 80, 80))
+        self.head = nn.Conv2d(1, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(images + self.position)
+
+
+class Hesitant(nn.Conv2d):
+    """Gives way to other threads between its two draws."""
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight)
+        time.sleep(0.002)
+        nn.init.normal_(self.bias)
 
 
 def _unet() -> Segmenter:
@@ -75,6 +129,46 @@ def test_parameters_of_the_network_itself_functional_ones_and_shared_ones():
     assert found[1] in ("first", "second")
     assert found[2:5] == ["attention.out_proj", "attention", ""]
     assert found[5:] == ["embed"]
+
+
+def test_normalisations_without_parameters_are_layers():
+    network = Normalised()
+    network.first.running_mean.fill_(7.0)
+    segmenter = Segmenter(network, in_channels=1, size_multiple=1)
+    layers = layers_from_the_top(segmenter, (8, 8))
+    assert layers == ["head", "frozen", "conv", "first"]
+    copied = randomised(segmenter, layers).module
+    assert (copied.first.running_mean == 0).all()
+    fresh = {"weight": 1, "bias": 0, "running_mean": 0, "running_var": 1}
+    assert all((getattr(copied.frozen, name) == value).all() for name, value in fresh.items())
+    assert (network.frozen.weight == 7).all()
+    assert (copied.never.weight == 7).all()
+
+
+def test_the_order_is_read_on_a_small_image_where_the_network_takes_one():
+    segmenter, sizes = _unet(), []
+    segmenter.module.register_forward_pre_hook(lambda _, given: sizes.append(tuple(given[0].shape[-2:])))
+    found = [layers_from_the_top(segmenter, size) for size in ((400, 700), (40, 700))]
+    assert found[0] == found[1]
+    assert sizes == [(64, 64), (40, 64)]
+    assert layers_from_the_top(Segmenter(FixedSize(), in_channels=1, size_multiple=1), (80, 80)) == ["head", ""]
+    with pytest.raises(RuntimeError):
+        layers_from_the_top(Segmenter(FixedSize(), in_channels=1, size_multiple=1), (40, 40))
+
+
+def test_threads_do_not_disturb_each_other(monkeypatch):
+    def fail(seed: int) -> None:
+        raise AssertionError(f"Every GPU's generator was set to {seed}.")
+
+    segmenter = Segmenter(nn.Sequential(Hesitant(1, 3, 3), Hesitant(3, 2, 1)), in_channels=1)
+    names = ["0", "1"]
+    alone = [randomised(segmenter, names, seed).weights_hash for seed in range(3)]
+    before = torch.get_rng_state()
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", fail)
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(lambda number: randomised(segmenter, names, number % 3).weights_hash, range(45)))
+    assert found == alone * 15
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_original_stays_as_it_is():
@@ -127,6 +221,16 @@ def test_draws_are_those_of_torch_or_keep_mean_and_spread():
     assert float(copy.head.weight.abs().max()) <= 0.5  # 1 / √(fan in), as torch draws a convolution's
 
 
+def test_parameters_that_are_all_the_same_are_drawn_anew_too():
+    segmenter = _attentive()
+    with torch.no_grad():
+        for value, spread in ((0.0, 1.0), (-20.0, 20.0)):
+            segmenter.module.position.fill_(value)
+            drawn = randomised(segmenter, [""]).module.position
+            assert float(drawn.std()) == pytest.approx(spread, rel=0.1)
+            assert float(drawn.mean()) == pytest.approx(value, abs=0.1 * spread)
+
+
 def test_seed_and_name_alone_decide_the_draws():
     segmenter = _unet()
     one = randomised(segmenter, ["final"], seed=3)
@@ -153,6 +257,17 @@ def test_mistakes():
     segmenter = _unet()
     segmenter.module.mutex = threading.Lock()
     with pytest.raises(UserError, match="cannot be copied"):
+        randomised(segmenter, ["final"])
+
+
+def test_want_of_memory_is_told_as_such(monkeypatch):
+    segmenter = _unet()
+
+    def fail(_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(copy, "deepcopy", fail)
+    with pytest.raises(torch.OutOfMemoryError):
         randomised(segmenter, ["final"])
 
 

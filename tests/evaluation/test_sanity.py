@@ -214,6 +214,31 @@ def test_maps_that_say_nothing_leave_it_undecided():
     assert "cannot be judged" in pair.in_words()
 
 
+def test_a_map_that_vanishes_with_the_weights_has_changed(trained, scene):
+    def zeros_but_for_the_trained(segmenter: Segmenter, image: np.ndarray, target: Target) -> np.ndarray:
+        return by_edges(segmenter, image, target) if segmenter is trained else np.zeros(image.shape[1:])
+
+    found = sanity_check(trained, *scene, zeros_but_for_the_trained, n_stages=3)
+    assert [stage.likeness.details for stage in found.stages] == [0, 0, 0]
+    assert found.verdict == "passed"
+    segmenter = Segmenter(TinySeg(), in_channels=1)
+    assert data_check(trained, segmenter, *scene, zeros_but_for_the_trained).verdict == "passed"
+    assert np.isnan(likeness(np.ones((12, 12)), np.random.default_rng(0).random((12, 12))).details)
+
+
+def test_mistakes_of_the_method_on_a_copy_are_told():
+    segmenter = Segmenter(TinySeg(), in_channels=1)
+    image, target = np.random.default_rng(0).random((1, 12, 12), np.float32), Target.region(np.ones((12, 12)), 1)
+
+    def fails_on_copies(given: Segmenter, image: np.ndarray, target: Target) -> np.ndarray:
+        if given is not segmenter:
+            raise UserError("This layer is not there.")
+        return by_gradient(given, image, target)
+
+    with pytest.raises(UserError, match="layer is not there"):
+        sanity_check(segmenter, image, target, fails_on_copies)
+
+
 def test_likeness_is_of_magnitudes():
     values = np.random.default_rng(0).normal(size=(16, 16))
     found = likeness(values, -3 * values)
