@@ -10,7 +10,7 @@ run: $(VENV)/.installed
 
 # Two processes of one thread each take two thirds of the time of one with two: torch's threads wait for each other.
 test: check browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -10,3 +10,8 @@ def _main_module() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, or one process would be left alone with it in the end."""
+    items.sort(key=lambda item: (item.get_closest_marker("browser") is None, "notebook" not in item.nodeid))
