@@ -1,7 +1,5 @@
 """Trust: every method's map of one pixel set, held against the network, against controls and against each other."""
 
-import importlib.util
-
 import numpy as np
 import streamlit as st
 
@@ -25,6 +23,7 @@ from widgets.trust_maps import maps_panel
 from widgets.trust_sanity import sanity_panel
 from widgets.trust_tests import tests_panel
 from widgets.trust_trial import Trial, compute_maps
+from widgets.two_networks import two_networks_panel
 from widgets.user_errors import told_plainly
 
 PANEL_WIDTH = 280
@@ -87,12 +86,12 @@ def explore(
             cancel_unless(place, lambda key: isinstance(key, tuple) and key[1] == trial.identity)
         tell(segmenter, question)
         maps = compute_maps(trial)
-    tabs = st.tabs(TABS if has_two_networks() else TABS[:-1], key="tab", bind="query-params")
+    tabs = st.tabs(TABS, key="tab", bind="query-params")
     for tab, panel in zip(tabs, (maps_panel, tests_panel, agreement_panel, sanity_panel), strict=False):
         if tab.open:
             with tab, told_plainly():
                 panel(trial, maps)
-    if len(tabs) == len(TABS) and tabs[-1].open:
+    if tabs[-1].open:
         with tabs[-1], told_plainly():
             compare_networks(trial)
 
@@ -149,15 +148,15 @@ def tell(segmenter: Segmenter, question: Question) -> None:
     st.markdown(f"Explained: {target.reduction} of the {score} over **{pixels}** ({where[0].lower()}{where[1:]}).")
 
 
-def has_two_networks() -> bool:
-    return importlib.util.find_spec("widgets.two_networks") is not None
-
-
 def compare_networks(trial: Trial) -> None:
-    from widgets.two_networks import two_networks_panel  # noqa: PLC0415 - only where that tab is open
-
     two_networks_panel(
-        trial.segmenter, trial.image, trial.prediction, trial.target, trial.target.class_index, trial.target.space
+        trial.segmenter,
+        trial.image,
+        trial.prediction,
+        trial.target,
+        trial.target.class_index,
+        trial.target.space,
+        trial.settings,
     )
 
 

@@ -2,6 +2,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("project", deadline=None)  # a machine may be busy; no test is about its speed
+settings.load_profile("project")
 
 
 @pytest.fixture(autouse=True)

@@ -92,6 +92,8 @@ def summary(found: Comparison, metric: MetricName) -> str:
     title = METRICS[metric].title
     judged = [name for name in methods if found.beats_controls(name, metric) is not None]
     if not judged:
+        if not METRICS[metric].against_controls:
+            return f"**{title}** gives no verdict: a control that ignores the network does well there by nature."
         return f"**{title}** is not defined for any of these methods here."
     good = [found.candidates[name].title for name in judged if found.beats_controls(name, metric)]
     if not good:
@@ -121,7 +123,7 @@ def table_html(found: Comparison, metrics: Sequence[MetricName], by: MetricName)
         for metric in metrics
     )
     rows = []
-    for rank, name in enumerate(found.ranked(by), 1):
+    for name in found.ranked(by):
         candidate = found.candidates[name]
         cells = "".join(
             f"<td{kind(metric, _mark(found, name, metric))}>{number(found.values[name][metric])}</td>"
@@ -129,7 +131,7 @@ def table_html(found: Comparison, metrics: Sequence[MetricName], by: MetricName)
         )
         mark = '<span class="mark">control</span>' if candidate.is_control else ""
         rows.append(
-            f'<tr class="{"control" if candidate.is_control else "method"}"><td>{rank}</td>'
+            f'<tr class="{"control" if candidate.is_control else "method"}"><td>{found.rank(name, by)}</td>'
             f'<td class="name">{escape(candidate.title)}{mark}</td>{cells}</tr>'
         )
     counts = "".join(f"<td{kind(metric, 'fails')}>{_count(found, metric)}</td>" for metric in metrics)
@@ -178,16 +180,17 @@ def _draw_curves(found: Comparison, metrics: Sequence[MetricName], score: str) -
     ways = {"insertion": "Pixels put back", "road": "Pixels imputed"}
     panels, titles = {}, {}
     for metric in drawn:
-        title = f"{METRICS[metric].title} {arrow(metric)}"
+        title = "Change elsewhere" if metric == "leakage" else f"{METRICS[metric].title} {arrow(metric)}"
         panels[title] = {
             candidate.title: _points(found, name, metric)
             for name, candidate in found.candidates.items()
         }  # fmt: skip
-        titles[title] = ways.get(metric, "Pixels taken away"), "Change elsewhere" if metric == "leakage" else followed
+        titles[title] = ways.get(metric, "Pixels taken away"), "Probability moved" if metric == "leakage" else followed
     controls = [candidate.title for candidate in found.candidates.values() if candidate.is_control]
     st.markdown(
         "**Curves**: the most important pixels first",
-        help="Controls are grey and dashed. Press a name in the legend to hide it, twice to see it alone.",
+        help="Controls are grey and dashed. Press a name in the legend to hide it, twice to see it alone. The "
+        "table's leakage is the change elsewhere at the moment when a map's score has gone half of its way.",
     )
     figure = tested_curves_figure(panels, controls, titles)
     rows = -(-len(drawn) // 2)

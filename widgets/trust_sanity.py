@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import streamlit as st
 
-from core.attribution.catalogue import MethodName, explain, importance
+from core.attribution.catalogue import TITLES, MethodName, explain, importance
 from core.attribution.smoothgrad import Progress
 from core.charts import curve_figure
 from core.colours import intensity_rgb, labels_over
@@ -42,11 +42,13 @@ def sanity_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     )
     if tell_empty(trial):
         return
-    ready = [name for name in trial.methods if name in maps]
-    if not ready:
+    if not trial.methods:
         st.info("Choose a method above first.", icon=":material/checklist:")
         return
-    method, mode, stages = _pick(trial, maps, ready)
+    method, mode, stages = _pick(trial)
+    if method not in maps:
+        st.info("Its map of the network itself comes first; see above how far that is.", icon=":material/hourglass:")
+        return
     key = "sanity", trial.identity, method, mode, stages
     if key not in results() and st.session_state.get(_WANTED) != key:
         st.button("Run the sanity check", icon=":material/play_arrow:", type="primary", key="run-sanity",
@@ -57,16 +59,16 @@ def sanity_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         _show(trial, found, maps[method])
 
 
-def _pick(trial: Trial, maps: Mapping[str, TrustMap], ready: list[MethodName]) -> tuple[MethodName, Mode, int]:
+def _pick(trial: Trial) -> tuple[MethodName, Mode, int]:
     slots = st.columns([1.3, 1.4, 1], vertical_alignment="bottom", gap="medium")
     method = slots[0].selectbox(
-        "Method", ready, key="sanity_method", bind="query-params", format_func=lambda name: maps[name].title
+        "Method", trial.methods, key="sanity_method", bind="query-params", format_func=lambda name: TITLES[name]
     )
     mode = slots[1].segmented_control(
         "Layers", list(_MODES), default="cascading", required=True, key="sanity_mode", bind="query-params",
         format_func=lambda name: _MODES[name], width="stretch",
-        help="From the output down: the layers stay random, and more are added at each stage. One at a time: only the "
-        "layers of one stage are random, all others as learned.",
+        help="From the output down: at each stage more layers are random, each time drawn afresh. One at a time: only "
+        "the layers of one stage are random, all others as learned.",
     )  # fmt: skip
     size = trial.prediction.labels.shape
     names = results().get_or_compute(

@@ -161,6 +161,10 @@ def _pick(trial: Trial, *, has_object: bool) -> tuple[list[MetricName], Evaluati
         "Context only", key="context_only", bind="query-params",
         help="The explained pixels themselves stay; only their surroundings are taken away.",
     )  # fmt: skip
+    if score == "dice" and int(trial.question.mask.sum()) == 1:
+        st.caption(
+            "The Dice of one pixel is 0 or 1, which hardly tells maps apart; take more pixels, or another score."
+        )
     removal = RemovalSettings(score, fill, float(sigma), context_only=context)
     return list(chosen), EvaluationSettings(removal, int(steps))
 

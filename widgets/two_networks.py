@@ -1,14 +1,23 @@
 """Two networks asked the same question of the same image: predictions, maps, and their difference on one scale."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
 from core.attribution.cam import suggested_layer
-from core.attribution.catalogue import IMAGE_METHODS, METHODS, TITLES, ExplainSettings, MethodName, explain, importance
+from core.attribution.catalogue import (
+    DEFAULT_SETTINGS,
+    IMAGE_METHODS,
+    METHODS,
+    TITLES,
+    ExplainSettings,
+    MethodName,
+    explain,
+    importance,
+)
 from core.attribution.result import image_hash
 from core.colours import intensity_rgb, labels_over, png_bytes
 from core.data.conversion import with_channels
@@ -32,6 +41,7 @@ _MAP_HEIGHT = 300
 _LABEL_OPACITY = 0.5
 _SHARES = "share"
 _FULL_COLOUR_PERCENTILE = 99.8
+_FAINT = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +77,15 @@ class Asked:
 
 
 def two_networks_panel(
-    segmenter: Segmenter, image: PickedImage, prediction: Prediction, target: Target, class_index: int, space: Space
+    segmenter: Segmenter,
+    image: PickedImage,
+    prediction: Prediction,
+    target: Target,
+    class_index: int,
+    space: Space,
+    settings: ExplainSettings = DEFAULT_SETTINGS,
 ) -> None:
-    """Choose the second network, and see both."""
+    """Choose the second network, and see both; it takes the settings of the first, but a layer of its own."""
     slots = st.columns([2, 1.4, 1.8, 1.6], vertical_alignment="bottom")
     with slots[0]:
         other = pick_model("second_", "Second network", {UNTRAINED: lambda: _untrained(segmenter)})
@@ -85,7 +101,8 @@ def two_networks_panel(
     ) == _SHARES  # fmt: skip
     first = Asked(segmenter, image.values, prediction, target)
     second = _asked_too(other, image, target, second_class, space)
-    maps = [_explained(first, image, method, "first"), _explained(second, image, method, "second")]
+    maps = [_explained(first, image, method, settings, "first")]
+    maps.append(_explained(second, image, method, replace(settings, layer=None), "second"))
     if maps[0] is None or maps[1] is None:
         return
     _tell(first, second, maps[0], maps[1])
@@ -151,17 +168,21 @@ def _asked_too(segmenter: Segmenter, image: PickedImage, target: Target, class_i
     return Asked(segmenter, values, prediction, asked_of(target, class_index, space, prediction.labels))
 
 
-def _explained(asked: Asked, image: PickedImage, method: MethodName, place: str) -> Attribution | None:
+def _explained(
+    asked: Asked, image: PickedImage, method: MethodName, settings: ExplainSettings, place: str
+) -> Attribution | None:
     segmenter, described = asked.segmenter, tuple(sorted(asked.target.describe().items()))
-    key = "two networks", segmenter.weights_hash, str(segmenter.device), image.hash, described, method
+    key = "two networks", segmenter.weights_hash, str(segmenter.device), image.hash, described, method, settings
     size = asked.prediction.labels.shape
 
-    def settings() -> ExplainSettings:
-        return ExplainSettings() if method in IMAGE_METHODS else ExplainSettings(suggested_layer(segmenter, size)[0])
+    def chosen() -> ExplainSettings:
+        if method in IMAGE_METHODS or settings.layer is not None:
+            return settings
+        return replace(settings, layer=suggested_layer(segmenter, size)[0])
 
     return cancellable(
         f"two-networks-{place}", key, f"{TITLES[method]} of {asked.name}",
-        lambda progress: explain(segmenter, asked.values, asked.target, method, settings(), progress),
+        lambda progress: explain(segmenter, asked.values, asked.target, method, chosen(), progress),
     )  # fmt: skip
 
 
@@ -176,8 +197,9 @@ def _tell(first: Asked, second: Asked, one: Attribution, other: Attribution) -> 
         f"Score, {second.name}", f"{_score(second):.4g}", help=f"{second.in_words()}, over the pixels explained."
     )
     slots[2].metric(
-        "Maps agree", f"ρ {rank_correlation(*maps)[0]:.2f}",
-        help="Spearman's rank correlation of the two maps over all pixels: 1 is the same order, 0 none in common. "
+        "Rankings agree", f"ρ {rank_correlation(*maps)[0]:.2f}",
+        help="Spearman's rank correlation over all pixels of what is ranked on this page, for gradients the "
+        "magnitude: 1 is the same order, 0 none in common. "
         f"Of their most important {TOP:.0%} of the pixels, {top_overlap(*maps, TOP):.0%} are the same; chance gives "
         f"{TOP:.0%}.",
     )  # fmt: skip
@@ -222,8 +244,18 @@ def _show_maps(first: Asked, second: Asked, one: Attribution, other: Attribution
     unit = "share of the map" if as_shares else one.unit
     height, width = difference.shape
     frame = int(np.clip(_MAP_HEIGHT * height / width, 150, _MAP_HEIGHT)) + FRAME_HEIGHT
-    titles = [f"**{first.name}**: {first.in_words()}", f"**{second.name}**: {second.in_words()}"]
+    layers = [f", {found.parameters['layer']}" if is_layer else "" for found in (one, other)]
+    titles = [
+        f"**{asked.name}**: {asked.in_words()}{layer}" for asked, layer in zip((first, second), layers, strict=True)
+    ]
     titles.append(f"**Difference**: {second.name} less {first.name}")
+    faint = [
+        asked.name
+        for asked, values in zip((first, second), maps, strict=True)
+        if 0 < float(np.abs(values).max()) < _FAINT * limit
+    ]
+    if faint:
+        st.caption(f"The map of {faint[0]} is too weak to be seen on this scale; choose Shares.")
     columns = st.columns(3, gap="small")
     for index, (column, values, title) in enumerate(zip(columns, (*maps, difference), titles, strict=True)):
         column.markdown(title)

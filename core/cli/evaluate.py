@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from difflib import SequenceMatcher
+from difflib import SequenceMatcher, get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -111,6 +111,10 @@ def evaluate(
     paths, selection = _drawn(chosen_images(None, images), samples, seed)
     pairs = {} if masks is None else {path.absolute(): pair for path, pair in masks_of(paths, masks).items()}
     segmenter = load_segmenter(weights, device)
+    known_layers = [name for name, _ in segmenter.module.named_modules() if name]
+    if layer is not None and layer not in known_layers:
+        nearest = get_close_matches(layer, known_layers, 3, 0)
+        raise UserError(f'{segmenter.name} has no layer "{layer}"; the nearest are {", ".join(nearest)}.')
     settings = BenchmarkSettings(
         chosen_methods,
         chosen_metrics,
@@ -251,4 +255,5 @@ def _figure(rows: Sequence[SummaryRow]) -> str:
         panels.setdefault(title, []).append(
             Estimate(row.title, row.mean, row.low, row.high, row.is_control, row.verdict == "better", note)
         )
-    return interval_figure(panels, _HEADING).to_html(include_plotlyjs=True)
+    heading = "<br>".join(filter(None, (_HEADING, caution(rows))))
+    return interval_figure(panels, heading).to_html(include_plotlyjs=True)

@@ -131,7 +131,7 @@ class SanityCheck:
         name = self.method or "The method"
         if self.mode == "independent":
             return f"{name}: {self._most_and_least()}."
-        number = f"{self.details:.2f} of 1; up to {THRESHOLD} counts as changed"
+        number = f"{self.details:.2f} of 1 in the median of these stages; up to {THRESHOLD} counts as changed"
         return {
             "passed": f"{name} passes: with half or more of the layers drawn anew, its map changes even in its details "
             f"({number}).",

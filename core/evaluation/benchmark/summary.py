@@ -9,7 +9,7 @@ from core.evaluation.benchmark.bootstrap import DEFAULT_RESAMPLES, Interval, boo
 from core.evaluation.benchmark.measurement import Measurement
 from core.evaluation.faithfulness import METRICS, MetricName
 
-Verdict = Literal["better", "worse", "not told apart", "control", "not defined"]
+Verdict = Literal["better", "worse", "not told apart", "control", "not defined", "no verdict"]
 
 ENOUGH_IMAGES = 6
 """For a verdict. With fewer it would rest on the t interval's assumption of normal differences alone: by their signs
@@ -130,6 +130,8 @@ def verdict_of(difference: Interval, metric: MetricName) -> Verdict:
     """
     if not difference.values:
         return "not defined"
+    if not METRICS[metric].against_controls:
+        return "no verdict"
     if difference.groups < ENOUGH_IMAGES:
         return "not told apart"
     if difference.low > 0:

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from core.evaluation.benchmark.summary import SummaryRow, Verdict
 from core.evaluation.faithfulness import METRICS, MetricName
 
-_MARKS: dict[Verdict, str] = {"better": " +", "worse": " -", "not told apart": " =", "control": "", "not defined": ""}
+_MARKS: dict[Verdict, str] = {
+    "better": " +",
+    "worse": " -",
+    "not told apart": " =",
+    "control": "",
+    "not defined": "",
+    "no verdict": "",
+}
 _LEGEND = (
     "Against the best control: + better, - worse, = not told apart, each at 95 %; nothing is corrected for many "
     "comparisons."

@@ -24,6 +24,7 @@ from core.evaluation.faithfulness.metrics import (
 from core.evaluation.faithfulness.perturbed import PerturbedRuns, RemovalSettings
 from core.evaluation.faithfulness.removal import (
     DEFAULT_CELL,
+    DEFAULT_FRACTIONS,
     DEFAULT_SUBSETS,
     Removals,
     infidelity,
@@ -79,6 +80,15 @@ class EvaluationSettings:
     radius: float = DEFAULT_RADIUS
     n_copies: int = DEFAULT_COPIES
 
+    def __post_init__(self) -> None:
+        if self.n_steps < 1:
+            raise UserError(f"Deletion and insertion have at least one step; {self.n_steps} was given.")
+        if self.n_subsets < len(DEFAULT_FRACTIONS):
+            raise UserError(
+                f"Infidelity and sensitivity-n need at least {len(DEFAULT_FRACTIONS)} subsets, better 64; "
+                f"{self.n_subsets} was given."
+            )
+
 
 USUAL = EvaluationSettings()
 
@@ -103,16 +113,26 @@ class Comparison:
         defined = {name: numbers[metric] for name, numbers in self.values.items()}
         return sorted(defined, key=lambda name: (math.isnan(defined[name]), sign * defined[name]))
 
+    def rank(self, name: str, metric: MetricName) -> int:
+        """1 for the best, the same for equal values."""
+        value = self.values[name][metric]
+        others = [numbers[metric] for numbers in self.values.values()]
+        if math.isnan(value):
+            return 1 + sum(not math.isnan(other) for other in others)
+        return 1 + sum(METRICS[metric].better(other, value) for other in others)
+
     def best_control(self, metric: MetricName) -> str | None:
         """Name of the control that does best; None where none has a value."""
         names = [name for name in self.ranked(metric) if self.candidates[name].is_control]
         return names[0] if names and not math.isnan(self.values[names[0]][metric]) else None
 
     def beats_controls(self, name: str, metric: MetricName) -> bool | None:
-        """Whether a candidate is strictly better than every control; None where that is not defined."""
+        """Whether a candidate is strictly better than every control; None where there is no verdict."""
         best = self.best_control(metric)
         value = self.values[name][metric]
         if best is None or math.isnan(value) or self.candidates[name].is_control:
+            return None
+        if not METRICS[metric].against_controls:
             return None
         return METRICS[metric].better(value, self.values[best][metric])
 
@@ -123,6 +143,8 @@ class Comparison:
             return "A control: it knows nothing of the network."
         if math.isnan(value) or best is None:
             return "Not defined here."
+        if not METRICS[metric].against_controls:
+            return "No verdict: a control that ignores the network does well here by nature."
         numbers = f"{value:.3g} against {self.values[best][metric]:.3g}"
         control_title = self.candidates[best].title
         if self.beats_controls(name, metric):

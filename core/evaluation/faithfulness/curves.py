@@ -74,7 +74,8 @@ def deletion(
         segmenter: The network.
         image: (C, H, W) in [0, 1].
         target: What the map explains.
-        importance: (H, W), higher goes first. Equal pixels go in an order that is drawn, not in that of the rows.
+        importance: (H, W) or (1, H, W), higher goes first; see `core.attribution.catalogue.importance`. Equal pixels go
+            in an order that is drawn, not in that of the rows.
         settings: What a pixel becomes, what is followed.
         n_steps: Of the curve.
         progress: See `Progress`; counts images.
@@ -141,6 +142,8 @@ def removal_steps(
         UserError: See `deletion`.
     """
     importance = np.asarray(importance)
+    if importance.shape == (1, *eligible.shape):
+        importance = importance[0]
     if importance.shape != eligible.shape:
         raise UserError(f"The map is {importance.shape}, the image {eligible.shape}; they must be of one size.")
     if not np.isfinite(importance).all():

@@ -30,6 +30,7 @@ class Metric:
         category: What kind of question it asks.
         direction: Which way is better.
         question: What it asks, in one sentence.
+        against_controls: Whether doing better than a control means anything.
     """
 
     name: MetricName
@@ -37,6 +38,7 @@ class Metric:
     category: Category
     direction: Direction
     question: str
+    against_controls: bool = True
 
     def better(self, first: float, second: float) -> bool:
         """Whether the first value is strictly better; never where one of them is NaN."""
@@ -78,6 +80,7 @@ METRICS: dict[MetricName, Metric] = {
             "max_sensitivity", "Max-sensitivity", "robustness", "lower",
             "How far does the map move under a little noise on the image? A map that ignores the network does not move "
             "at all, so this alone proves nothing.",
+            against_controls=False,
         ),
         Metric(
             "mass_inside", "Mass inside", "localisation", "higher",
