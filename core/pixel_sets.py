@@ -253,17 +253,7 @@ def compared(
         UserError: Maps of different sizes, unknown labels in the truth, or there is no such pixel.
     """
     truth = np.asarray(truth)
-    if truth.shape != labels.shape:
-        raise UserError(
-            f"The mask is {'×'.join(map(str, truth.shape))} pixels and the image {'×'.join(map(str, labels.shape))}; "
-            "they must be of one size."
-        )
-    unknown = np.setdiff1d(truth, [*range(num_classes), IGNORED])
-    if len(unknown):
-        raise UserError(
-            f"The mask holds the label {unknown[0]}, but the network only knows the classes 0 to {num_classes - 1}; "
-            "map its labels to these first."
-        )
+    check_truth(truth, labels.shape, num_classes)
     predicted, true, counted = labels == class_index, truth == class_index, truth != IGNORED
     masks = {
         "true_positives": predicted & true,
@@ -275,6 +265,21 @@ def compared(
     if not mask.any():
         raise UserError(f"There are no {TITLES[name].lower()} of {called or _called(class_index)} in this image.")
     return mask
+
+
+def check_truth(truth: np.ndarray, size: tuple[int, ...], num_classes: int) -> None:
+    """Raise a UserError unless a mask fits an image of `size` (height, width) and a network of `num_classes`."""
+    if truth.shape != size:
+        raise UserError(
+            f"The mask is {'×'.join(map(str, truth.shape))} pixels and the image {'×'.join(map(str, size))}; "
+            "they must be of one size."
+        )
+    unknown = np.setdiff1d(truth, [*range(num_classes), IGNORED])
+    if len(unknown):
+        raise UserError(
+            f"The mask holds the label {unknown[0]}, but the network only knows the classes 0 to {num_classes - 1}; "
+            "map its labels to these first."
+        )
 
 
 def _check_pixel(labels: np.ndarray, row: int, column: int) -> None:

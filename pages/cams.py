@@ -32,9 +32,8 @@ from widgets.links import link, settle_choice
 from widgets.navigation import through_the_app
 from widgets.pixel_set_picker import draw_pixel_set, pick_pixel_set
 from widgets.plots import NO_BAR
-from widgets.results import results
 from widgets.score import SPACE_NAMES, pick_class_and_space
-from widgets.sources import PickedImage, pick_image, pick_model
+from widgets.sources import PickedImage, pick_image, pick_model, predicted
 from widgets.user_errors import told_plainly
 
 PANEL_WIDTH = 350
@@ -59,8 +58,7 @@ def main() -> None:
                 "but for Grad-CAM++ and Score-CAM, where the score's size counts.",
             )  # fmt: skip
         agree_to_size(segmenter, image)
-        key = "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
-        prediction = results().get_or_compute(key, lambda: segmenter.predict(image.values))
+        prediction = predicted(segmenter, image)
         choices = layer_choices(segmenter, prediction.labels.shape)
         explore(segmenter, image, prediction, choices, class_index, space, reduction)
 

@@ -23,9 +23,8 @@ from widgets.ig_settings import BASELINE_WORDS, Settings, pick_settings
 from widgets.ig_views import channel_names, pick_display, show_heat_map, show_labels, show_overlays
 from widgets.large_images import agree_to_size
 from widgets.navigation import through_the_app
-from widgets.results import results
 from widgets.score import SPACE_NAMES, pick_class_and_space
-from widgets.sources import PickedImage, pick_image, pick_model
+from widgets.sources import PickedImage, pick_image, pick_model, predicted
 from widgets.user_errors import told_plainly
 
 PANEL_WIDTH = 262
@@ -44,8 +43,7 @@ def main() -> None:
             image = pick_image(segmenter)
             class_index, space = pick_class_and_space(segmenter)
         agree_to_size(segmenter, image)
-        key = "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
-        prediction = results().get_or_compute(key, lambda: segmenter.predict(image.values))
+        prediction = predicted(segmenter, image)
         explain(segmenter, image, prediction, class_index, space)
 
 

@@ -20,9 +20,8 @@ from widgets.jacobian_run import run_card
 from widgets.navigation import through_the_app
 from widgets.pixel_picker import pixel_picker, take_click
 from widgets.pixel_state import set_pixel, settle_pixel
-from widgets.results import results
 from widgets.score import pick_class_and_space
-from widgets.sources import PickedImage, pick_image, pick_model
+from widgets.sources import PickedImage, pick_image, pick_model, predicted
 from widgets.user_errors import told_plainly
 
 PANEL_WIDTH = 350
@@ -64,8 +63,7 @@ def main() -> None:
         if found is None:
             invite(image)
         else:
-            key = "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
-            prediction = results().get_or_compute(key, lambda: segmenter.predict(image.values))
+            prediction = predicted(segmenter, image)
             every = SECONDS_BETWEEN_PICTURES if live else None
             st.fragment(explore, run_every=every)(segmenter, found, image, prediction, live=live)
 

@@ -20,7 +20,7 @@ from widgets.pixel_state import pixel_inputs, set_pixel, settle_pixel
 from widgets.plots import NO_BAR
 from widgets.results import results
 from widgets.score import SPACE_NAMES, pick_class_and_space
-from widgets.sources import PickedImage, pick_image, pick_model
+from widgets.sources import PickedImage, pick_image, pick_model, predicted
 from widgets.user_errors import told_plainly
 
 PROPORTIONS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41)]
@@ -46,8 +46,7 @@ def main() -> None:
                 help="The mean gradient over 16 copies of the image with 10 % noise: steadier, and 16 times the work.",
             )
         agree_to_size(segmenter, image)
-        key = "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
-        prediction = results().get_or_compute(key, lambda: segmenter.predict(image.values))
+        prediction = predicted(segmenter, image)
         explore(segmenter, image, prediction, class_index, space, smooth=smooth)
 
 

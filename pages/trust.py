@@ -15,9 +15,8 @@ from widgets.header import page_header
 from widgets.large_images import agree_to_size
 from widgets.navigation import through_the_app
 from widgets.pixel_set_picker import draw_pixel_set, pick_pixel_set
-from widgets.results import results
 from widgets.score import SPACE_NAMES, pick_class_and_space
-from widgets.sources import PickedImage, pick_image, pick_model
+from widgets.sources import PickedImage, pick_image, pick_model, predicted
 from widgets.trust_agreement import agreement_panel
 from widgets.trust_maps import maps_panel
 from widgets.trust_sanity import sanity_panel
@@ -49,8 +48,7 @@ def main() -> None:
                 help="The score of the class is averaged over the pixels, or added up: the maps differ by a factor.",
             )  # fmt: skip
         agree_to_size(segmenter, image)
-        key = "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
-        prediction = results().get_or_compute(key, lambda: segmenter.predict(image.values))
+        prediction = predicted(segmenter, image)
         choices = layer_choices(segmenter, prediction.labels.shape)
         explore(segmenter, image, prediction, choices, class_index, space, reduction)
 

@@ -15,10 +15,11 @@ from core.data.conversion import with_channels
 from core.data.images import LoadedImage, load_image, read_mask
 from core.data.layout import mask_beside
 from core.errors import UserError
-from core.segmenter import Segmenter
+from core.segmenter import Prediction, Segmenter
 from widgets.model_picker import UPLOAD, pick_model
+from widgets.results import results
 
-__all__ = ["SAMPLES", "UPLOAD", "PickedImage", "pick_image", "pick_model", "sample_images"]
+__all__ = ["SAMPLES", "UPLOAD", "PickedImage", "pick_image", "pick_model", "predicted", "sample_images"]
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_data"
 _MODEL_OF_IMAGE = "_model_of_image"
@@ -82,6 +83,12 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
         )
     st.caption(f"{values.shape[1]} × {values.shape[2]} pixels (rows × columns), " + "; ".join(notes))
     return PickedImage(values, truth, loaded.name, notes, image_hash(values))
+
+
+def predicted(segmenter: Segmenter, image: PickedImage) -> Prediction:
+    """What the network says of the image, kept for all pages."""
+    key = "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
+    return results().get_or_compute(key, lambda: segmenter.predict(image.values))
 
 
 def sample_images() -> dict[str, tuple[Path, Path | None]]:

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import streamlit as st
 
-from core.attribution.smoothgrad import Progress
 from core.charts import correlation_figure
-from core.evaluation.agreement import rank_correlation
+from core.evaluation.agreement import rank_correlations
 from core.evaluation.similarity import top_overlaps
 from widgets.cancellable import cancellable
 from widgets.results import results
@@ -62,13 +61,7 @@ def agreement_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
 
 def _ranks(trial: Trial, maps: Mapping[str, TrustMap]) -> np.ndarray | None:
     values = [one.values for one in maps.values()]
-
-    def compute(progress: Progress) -> np.ndarray:
-        found = np.eye(len(values))
-        pairs = [(first, second) for first in range(len(values)) for second in range(first)]
-        for done, (first, second) in enumerate(pairs, 1):
-            found[first, second] = found[second, first] = rank_correlation(values[first], values[second])[0]
-            progress(done, len(pairs))
-        return found
-
-    return cancellable("ranks", ("ranks", trial.identity, tuple(maps)), "Pairs of maps", compute)
+    return cancellable(
+        "ranks", ("ranks", trial.identity, tuple(maps)), "Pairs of maps",
+        lambda progress: rank_correlations(values, progress),
+    )  # fmt: skip

@@ -33,7 +33,7 @@ from widgets.cancellable import cancellable
 from widgets.plots import NO_BAR
 from widgets.results import results
 from widgets.score import SPACE_NAMES
-from widgets.sources import PickedImage, pick_model
+from widgets.sources import PickedImage, pick_model, predicted
 
 UNTRAINED = "The same, untrained"
 TOP = 0.1
@@ -163,8 +163,7 @@ def _asked_too(segmenter: Segmenter, image: PickedImage, target: Target, class_i
             f"The image is turned into {'grey' if len(values) == 1 else f'{len(values)} channels'} for "
             f"{segmenter.name}, which takes no other."
         )
-    key = "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
-    prediction = results().get_or_compute(key, lambda: segmenter.predict(values))
+    prediction = predicted(segmenter, replace(image, values=values))
     return Asked(segmenter, values, prediction, asked_of(target, class_index, space, prediction.labels))
 
 

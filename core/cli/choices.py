@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from core.data.images import image_files
@@ -27,6 +28,26 @@ def chosen_class(segmenter: Segmenter, name: str) -> int:
         return int(name)
     known = ", ".join(f"{index} {known}" for index, known in enumerate(names))
     raise UserError(f'The network {segmenter.name} has no class "{name}"; its classes are {known}.')
+
+
+def drawn_images(paths: list[Path], samples: int | None, seed: int | None) -> tuple[list[Path], str]:
+    """Some of the images, and how they were chosen, in words: drawn with a seed, without one the first by name.
+
+    Raises:
+        UserError: Fewer than one sample, or a negative seed.
+    """
+    if samples is None:
+        return paths, "all"
+    if samples < 1:
+        raise UserError(f"At least one sample is taken; {samples} were asked for.")
+    if seed is not None and seed < 0:
+        raise UserError(f"A seed is a whole number from 0 on; {seed} was given.")
+    if samples >= len(paths):
+        return paths, f"all; {samples} were asked for"
+    if seed is None:
+        return paths[:samples], f"the first {samples} of {len(paths)} by name"
+    chosen = np.random.default_rng(seed).choice(len(paths), samples, replace=False)
+    return [paths[index] for index in sorted(chosen)], f"{samples} of {len(paths)}, drawn with seed {seed}"
 
 
 def masks_of(images: Sequence[Path], mask_folder: Path) -> dict[Path, ImagePair]:

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
@@ -17,7 +16,7 @@ from core.attribution.catalogue import DEFAULT_METHODS, METHODS, ExplainSettings
 from core.attribution.result import SCHEMA_VERSION
 from core.batch import Advance, csv_bytes, defined, each_image, json_bytes
 from core.charts import Estimate, interval_figure
-from core.cli.choices import Scheduler, chosen_class, masks_of
+from core.cli.choices import Scheduler, chosen_class, drawn_images, masks_of
 from core.cli.options import Device, Grey, Out, Stretch, Weights, chosen_images, read_for
 from core.data.images import Scaling
 from core.data.layout import ImagePair, read_pair
@@ -108,7 +107,7 @@ def evaluate(
     if masks is None and (unmet := [name for name in chosen_metrics if name in LOCALISATION_METRICS]):
         raise UserError(f"{METRICS[unmet[0]].title} needs to know where the objects are; give --masks FOLDER.")
     chosen_methods = _chosen("method", methods, METHODS, DEFAULT_METHODS)
-    paths, selection = _drawn(chosen_images(None, images), samples, seed)
+    paths, selection = drawn_images(chosen_images(None, images), samples, seed)
     pairs = {} if masks is None else {path.absolute(): pair for path, pair in masks_of(paths, masks).items()}
     segmenter = load_segmenter(weights, device)
     known_layers = [name for name, _ in segmenter.module.named_modules() if name]
@@ -196,20 +195,6 @@ def _chosen(what: str, text: str | None, known: Sequence[str], default: tuple[An
             nearest = sorted(known, key=lambda other: -SequenceMatcher(None, name, other).ratio())
             raise UserError(f'There is no {what} "{name}"; there are {", ".join(nearest)}.')
     return names
-
-
-def _drawn(paths: list[Path], samples: int | None, seed: int) -> tuple[list[Path], str]:
-    """Some of the images, and how they were chosen, in words."""
-    if samples is None:
-        return paths, "all"
-    if samples < 1:
-        raise UserError(f"At least one sample is taken; {samples} were asked for.")
-    if seed < 0:
-        raise UserError(f"A seed is a whole number from 0 on; {seed} was given.")
-    if samples >= len(paths):
-        return paths, f"all; {samples} were asked for"
-    chosen = np.random.default_rng(seed).choice(len(paths), samples, replace=False)
-    return [paths[index] for index in sorted(chosen)], f"{samples} of {len(paths)}, drawn with seed {seed}"
 
 
 def _targets(found: Sequence[Measurement]) -> set[tuple[str, int]]:

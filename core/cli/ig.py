@@ -15,7 +15,7 @@ from core.attribution.integrated_gradients import DEFAULT_BUDGET, DEFAULT_STEPS,
 from core.attribution.quadrature import Rule, nodes_and_weights
 from core.attribution.result import SCHEMA_VERSION
 from core.batch import averages, csv_bytes, each_image, json_bytes
-from core.cli.choices import Scheduler, chosen_class, masks_of
+from core.cli.choices import Scheduler, chosen_class, drawn_images, masks_of
 from core.cli.explanation import ImageExplanation, Region, TargetChoice
 from core.cli.options import (
     Device,
@@ -75,7 +75,10 @@ def ig(
 
     Example: python -m core ig --weights weights/vessmap.safetensors --images DIR --samples 10 --out results
     """
-    paths, selection = _selected(chosen_images(image, images), samples, seed, one=image is not None)
+    paths = chosen_images(image, images)
+    if samples is not None and image is not None:
+        raise UserError("Samples are taken of a folder; give --images FOLDER, or leave out --samples.")
+    paths, selection = drawn_images(paths, samples, seed)
     segmenter = load_segmenter(weights, device)
     explain = ImageExplanation(
         out.absolute(),
@@ -120,22 +123,6 @@ def ig(
         raise UserError(f"None of the {len(paths)} images could be explained: {next(iter(failed.values()))}")
     if images is not None:
         typer.echo(f"{out}: {len(rows)} of {len(paths)} images ({selection}); averages in summary.json")
-
-
-def _selected(paths: list[Path], samples: int | None, seed: int | None, *, one: bool) -> tuple[list[Path], str]:
-    """Some of the images, and how they were chosen, in words."""
-    if samples is None:
-        return paths, "all"
-    if one:
-        raise UserError("Samples are taken of a folder; give --images FOLDER, or leave out --samples.")
-    if samples < 1:
-        raise UserError(f"At least one sample is taken; {samples} were asked for.")
-    if samples >= len(paths):
-        return paths, f"all; {samples} were asked for"
-    if seed is None:
-        return paths[:samples], f"the first {samples} of {len(paths)} by name"
-    chosen = np.random.default_rng(seed).choice(len(paths), samples, replace=False)
-    return [paths[index] for index in sorted(chosen)], f"{samples} of {len(paths)}, drawn with seed {seed}"
 
 
 def _known_baseline(text: str) -> BaselineKind | Path:

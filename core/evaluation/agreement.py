@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from core.attribution.smoothgrad import Progress
+
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, int]:
     """Spearman's ρ between two arrays of one shape, and the number of entries where both are finite.
@@ -21,10 +23,12 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, int]
         return float(stats.spearmanr(first[known], second[known]).statistic), count
 
 
-def rank_correlations(maps: Sequence[np.ndarray]) -> np.ndarray:
-    """Spearman's ρ of every pair of maps of one shape, float64 (n, n)."""
+def rank_correlations(maps: Sequence[np.ndarray], progress: Progress | None = None) -> np.ndarray:
+    """Spearman's ρ of every pair of maps of one shape, float64 (n, n); the progress counts pairs."""
     found = np.eye(len(maps))
-    for first in range(len(maps)):
-        for second in range(first):
-            found[first, second] = found[second, first] = rank_correlation(maps[first], maps[second])[0]
+    pairs = [(first, second) for first in range(len(maps)) for second in range(first)]
+    for done, (first, second) in enumerate(pairs, 1):
+        found[first, second] = found[second, first] = rank_correlation(maps[first], maps[second])[0]
+        if progress is not None:
+            progress(done, len(pairs))
     return found

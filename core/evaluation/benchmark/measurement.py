@@ -12,7 +12,7 @@ from core.attribution.catalogue import DEFAULT_METHODS, TITLES, ExplainSettings,
 from core.attribution.smoothgrad import Progress
 from core.data.index_masks import IGNORED
 from core.errors import UserError
-from core.evaluation.benchmark.targets import DEFAULT_WINDOW, DrawnTarget, TargetKind, check_truth, draw_targets
+from core.evaluation.benchmark.targets import DEFAULT_WINDOW, DrawnTarget, TargetKind, draw_targets
 from core.evaluation.controls import TITLES as CONTROL_TITLES
 from core.evaluation.faithfulness import (
     DEFAULT_METRICS,
@@ -24,6 +24,7 @@ from core.evaluation.faithfulness import (
     compare,
     control_candidates,
 )
+from core.pixel_sets import check_truth
 from core.segmenter import Segmenter
 from core.target import Space
 
@@ -169,7 +170,7 @@ def evaluate_image(
     prediction = segmenter.predict(image)
     size = prediction.labels.shape
     if truth is not None:
-        check_truth(truth, (size[0], size[1]), segmenter.num_classes)
+        check_truth(truth, size, segmenter.num_classes)
     generator = np.random.default_rng([settings.seed, zlib.crc32(name.encode())])
     drawn = draw_targets(
         prediction,

@@ -7,7 +7,6 @@ from typing import Literal, get_args
 import numpy as np
 from scipy import ndimage
 
-from core.data.index_masks import IGNORED
 from core.errors import UserError
 from core.pixel_sets import box, connected_component, point, predicted_class
 from core.segmenter import Prediction
@@ -175,18 +174,3 @@ def _different(
         else:
             target = Target.region(pixels, class_index, space, "mean")
         yield DrawnTarget(target, kind, class_index, row, column, within)
-
-
-def check_truth(truth: np.ndarray, size: tuple[int, int], num_classes: int) -> None:
-    """Raise a UserError unless a mask fits an image of `size` (height, width) and a network of `num_classes`."""
-    if truth.shape != size:
-        raise UserError(
-            f"The mask is {'×'.join(map(str, truth.shape))} pixels and the image {size[0]}×{size[1]}; they must be of "
-            "one size."
-        )
-    unknown = np.setdiff1d(truth, [*range(num_classes), IGNORED])
-    if len(unknown):
-        raise UserError(
-            f"The mask holds the label {unknown[0]}, but the network only knows the classes 0 to {num_classes - 1}; "
-            "map its labels to these first."
-        )

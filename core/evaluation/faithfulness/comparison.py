@@ -228,7 +228,7 @@ def compare(
     curves: dict[str, dict[MetricName, Curve]] = {}
     for name, candidate in candidates.items():
         if not np.isfinite(candidate.importance).all():
-            runs.advance(images_needed(metrics, settings, 2) - images_needed(metrics, settings, 1))
+            runs.advance(_images_of_one(metrics, settings))
             values[name], curves[name] = dict.fromkeys(metrics, float("nan")), {}
             continue
         curves[name] = _curves(runs, candidate, metrics, settings)
@@ -243,12 +243,16 @@ def compare(
 
 def images_needed(metrics: Sequence[MetricName], settings: EvaluationSettings, n_candidates: int) -> int:
     """How many images run through the network, to tell beforehand; a noisy copy of max-sensitivity counts as one."""
-    wanted = set(metrics)
-    each = (settings.n_steps - 1) * (bool(wanted & {"deletion", "leakage"}) + ("insertion" in wanted))
-    each += len(ROAD_FRACTIONS) * ("road" in wanted)
-    shared = settings.n_subsets * bool(wanted & {"infidelity", "sensitivity_n"})
-    ends = 2 * bool((n_candidates and each) or shared)
-    return n_candidates * (each + settings.n_copies * ("max_sensitivity" in wanted)) + shared + ends
+    own = n_candidates * _images_of_one(metrics, settings)
+    shared = settings.n_subsets * bool({"infidelity", "sensitivity_n"} & set(metrics))
+    follows_a_score = shared or (n_candidates and not set(metrics) <= {"max_sensitivity", *LOCALISATION_METRICS})
+    return own + shared + 2 * bool(follows_a_score)
+
+
+def _images_of_one(metrics: Sequence[MetricName], settings: EvaluationSettings) -> int:
+    """Of one candidate, the two ends of the curves left out, which all share."""
+    curves = (settings.n_steps - 1) * (bool({"deletion", "leakage"} & set(metrics)) + ("insertion" in metrics))
+    return curves + len(ROAD_FRACTIONS) * ("road" in metrics) + settings.n_copies * ("max_sensitivity" in metrics)
 
 
 def _curves(
