@@ -33,10 +33,13 @@ class ShippedSegmenter:
             "in_channels": segmenter.in_channels,
             "mean": segmenter.mean,
             "std": segmenter.std,
-            "output": segmenter.output,
+            "output": segmenter.asked.entry,
+            "activation": segmenter.asked.activation,
+            "align": segmenter.asked.align,
+            "any_intensity": segmenter.any_intensity,
             "size_multiple": segmenter.size_multiple,
             "name": segmenter.name,
-            "notes": segmenter.notes,
+            "notes": segmenter.given_notes,
         }
         module = segmenter.module
         if segmenter.device.type != "cpu":

@@ -3,9 +3,8 @@
 import hashlib
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,11 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.errors import UserError
+from core.examination import REFUSALS, Asked, Examination, Findings, decided
+from core.identity import weights_checksum, weights_digest
+from core.output_reading import Activation, Align
 
 Image = np.ndarray | Tensor
 """An image: float32 (C, H, W), values in [0, 1], NumPy or torch."""
 
-_PADDING_MULTIPLES = (2, 4, 8, 16, 32, 64, 128)
+_PADDING_MULTIPLES = (2, 4, 8, 14, 16, 28, 32, 48, 64, 96, 128)
+_LARGEST_INTENSITY = 32.0
+"""Intensities beyond are taken for those of an 8-bit or 16-bit image that was not scaled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,28 +44,37 @@ class Segmenter:
     Around it:
 
     - normalisation `(image - mean) / std` happens inside, so every gradient is per unit of image intensity;
-    - the output may be a tensor, a mapping (entry "out", else the first), an object with `.logits`, a tuple or a list
-      (the first entry); `output` selects another entry by key or index;
+    - the module runs in the number type of its own weights;
+    - the output may be a tensor, a mapping, an object with `.logits`, a tuple or a list, its classes the second or the
+      last axis. How it is to be read is found out by running the network on noise before its first answer (see
+      `core.examination`); what was concluded stands in `notes`, and what cannot be proved is asked for;
     - one output channel is read as a sigmoid network's logit z and becomes the two classes (0, z), whose softmax is
       (σ(-z), σ(z));
-    - logits of a lower resolution are upsampled bilinearly;
+    - probabilities become logits again: the log of a softmax, the log-odds of a sigmoid;
+    - logits of a lower resolution are upsampled bilinearly; the image of a network without padding, whose output leaves
+      out a border, is extended by repeating its border, so that every pixel has its logits;
     - a size that the network cannot take is padded at the bottom and the right by repeating the border, so that no
-      false edge appears there, and cropped back; a border pixel's gradient counts its copies.
+      false edge appears there, and cropped back; a border pixel's gradient counts its copies;
+    - where images of a batch change each other's scores, each is run alone.
 
     Args:
         module: The network.
-        class_names: One name a class; names like "class 0" by default. For a one-channel network: two names.
+        class_names: One name per class; names like "class 0" by default. For a one-channel network: two names.
         in_channels: Channels of the image.
-        mean: Subtracted from the image, one number or one a channel.
-        std: Divides the image, one number or one a channel.
+        mean: Subtracted from the image, one number or one per channel.
+        std: Divides the image, one number or one per channel.
         output: Key or index of the output to explain where the network returns several.
         size_multiple: Height and width are padded to a multiple of this. By default it is found by trying.
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
         name: What to call it on screen and in files.
         notes: What was assumed of it, one sentence each, to be shown beside its name.
+        activation: What the network applies to its logits: "none", "softmax" or "sigmoid". By default it is found out.
+        align: How an output of another size lies over the image: "stretch" over all of it, or "centre", without a
+            border. By default it is found out.
+        any_intensity: Whether images may hold intensities far beyond [0, 1], which are otherwise taken for a mistake.
 
     Raises:
-        UserError: A device that is not there, a zero std, or a mean or std of the wrong length.
+        UserError: A device that is not there, a zero std, a mean or std of the wrong length, or a class name twice.
     """
 
     def __init__(
@@ -77,6 +90,9 @@ class Segmenter:
         device: str | torch.device = "cpu",
         name: str = "",
         notes: Sequence[str] = (),
+        activation: Activation | None = None,
+        align: Align | None = None,
+        any_intensity: bool = False,
     ) -> None:
         self.device = choose_device(device)
         self.module = module.to(self.device).eval().requires_grad_(requires_grad=False)
@@ -85,16 +101,24 @@ class Segmenter:
         self.std = _per_channel(std, in_channels, "std")
         if not all(0 < value < math.inf for value in self.std) or not all(map(math.isfinite, self.mean)):
             raise UserError("The normalisation needs a finite mean and a positive std for every channel.")
-        self.output = output
         self.size_multiple = size_multiple
         self.name = name or type(module).__name__
-        self.notes = tuple(notes)
         self.lock = threading.RLock()
         """Held by whatever hooks the module or reads its activations: a cached segmenter is shared by threads."""
+        self.asked = Asked(output, activation, align)
+        """What was said of the network's result."""
+        self.any_intensity = any_intensity
+        self.given_notes = tuple(notes)
+        """Notes that were given, without what was concluded."""
         self._mean = torch.tensor(self.mean, device=self.device).view(1, -1, 1, 1)
         self._std = torch.tensor(self.std, device=self.device).view(1, -1, 1, 1)
-        self._padded_sizes: dict[tuple[int, int], tuple[int, int]] = {}
+        self._canvases: dict[tuple[int, int], _Canvas] = {}
+        self._findings: Findings | None = None
+        self._identity: tuple[tuple[object, ...], str] | None = None
         self._class_names = tuple(class_names) if class_names is not None else None
+        if self._class_names is not None and len(set(self._class_names)) < len(self._class_names):
+            twice = next(name for name in self._class_names if self._class_names.count(name) > 1)
+            raise UserError(f'Two classes are called "{twice}"; give every class a name of its own.')
 
     def __repr__(self) -> str:
         return f"Segmenter({self.name}, in_channels={self.in_channels}, device={self.device})"
@@ -106,6 +130,8 @@ class Segmenter:
             UserError: Wrong dimensions or channels, values that are not finite, or logits that are not finite.
         """
         batch = self.as_batch(images)
+        if self.findings((batch.shape[2], batch.shape[3])).undecided:
+            self._decide(batch)
         logits = self.unchecked_logits(batch)
         if not bool(torch.isfinite(logits).all()):
             raise UserError(
@@ -116,8 +142,11 @@ class Segmenter:
     def unchecked_logits(self, batch: Tensor) -> Tensor:
         """The same as `logits` for a float tensor (B, C, H, W) on this device, without any check of its values."""
         height, width = batch.shape[-2:]
-        padded_height, padded_width = self._padded_size(height, width)
-        return self._run(batch, padded_height, padded_width)[..., :height, :width]
+        findings = self.findings((height, width))
+        canvas = self._canvas(height, width)
+        if len(batch) > 1 and not findings.independent:
+            return torch.cat([self._run(image[None], findings, canvas) for image in batch])
+        return self._run(batch, findings, canvas)
 
     @torch.no_grad()
     def predict(self, image: Image) -> Prediction:
@@ -135,7 +164,7 @@ class Segmenter:
         Raises:
             UserError: With the reason, if this network cannot take them.
         """
-        tensor = torch.as_tensor(images)
+        tensor = image_tensor(images)
         if not tensor.is_floating_point():
             raise UserError(
                 f"The image holds {str(tensor.dtype).removeprefix('torch.')} values; scale it to [0, 1] first, "
@@ -154,18 +183,46 @@ class Segmenter:
             )
         if not bool(torch.isfinite(tensor).all()):
             raise UserError("The image has values that are not finite (NaN or infinite); replace them first.")
+        if not self.any_intensity and (largest := float(tensor.detach().abs().max())) > _LARGEST_INTENSITY:
+            raise UserError(
+                f"The image holds intensities up to {largest:g}, and they belong in [0, 1]; divide it by the largest "
+                "value of its type (255, 65535), or give the segmenter any_intensity=True."
+            )
         return tensor.to(self.device, torch.float32)
 
-    @cached_property
-    def num_classes(self) -> int:
-        """K, found by running the network once on a small black image."""
-        size = 64 if self.size_multiple is None else self.size_multiple * -(-64 // self.size_multiple)
-        with torch.no_grad():
-            return self.unchecked_logits(torch.zeros(1, self.in_channels, size, size, device=self.device)).shape[1]
+    def findings(self, size: tuple[int, int] | None = None) -> Findings:
+        """How the network's result is read, found out at the first call by running it on noise.
 
-    @cached_property
+        Args:
+            size: Height and width of the image at hand, which is tried where the usual sizes are refused.
+
+        Raises:
+            UserError: A result that cannot be read, or not without being told how.
+        """
+        if self._findings is None:
+            with self.lock, torch.no_grad():
+                if self._findings is None:
+                    self._findings = self._examined(size)
+        return self._findings
+
+    @property
+    def output(self) -> str | int | None:
+        """Key or index of the output that was asked for."""
+        return self.asked.entry
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed of the network and, once it has run, what was concluded, one sentence each."""
+        return self.given_notes + (self._findings.notes if self._findings is not None else ())
+
+    @property
+    def num_classes(self) -> int:
+        """K, the number of classes."""
+        return max(2, self.findings().reading.num_channels)
+
+    @property
     def class_names(self) -> tuple[str, ...]:
-        """One name a class.
+        """One name per class.
 
         Raises:
             UserError: The number of names given is not the number of classes.
@@ -176,77 +233,134 @@ class Segmenter:
             raise UserError(f"{len(self._class_names)} class names were given for {self.num_classes} classes.")
         return self._class_names
 
-    @cached_property
+    @property
     def weights_hash(self) -> str:
-        """SHA-256 over the names and values of the state dict and the normalisation: the identity of the model."""
-        digest = hashlib.sha256(repr((self.mean, self.std, self.output)).encode())
-        for key, value in sorted(self.module.state_dict().items()):
-            digest.update(key.encode())
-            if isinstance(value, Tensor):
-                digest.update(str(value.dtype).encode() + str(tuple(value.shape)).encode())
-                digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        """SHA-256 of all that decides the answers: the identity of the model.
 
-    def _padded_size(self, height: int, width: int) -> tuple[int, int]:
-        """The smallest size at least (height, width) that the network takes with logits that fit it."""
-        if self.size_multiple is not None:
-            return _round_up(height, self.size_multiple), _round_up(width, self.size_multiple)
-        if (height, width) not in self._padded_sizes:
-            self._padded_sizes[height, width] = self._find_padded_size(height, width)
-        return self._padded_sizes[height, width]
+        It covers the weights, what the network does with them (a digest of the operations of a run and their settings),
+        the normalisation, and how images and results are treated. Weights that were changed give another one.
+        """
+        checksum = weights_checksum(self.module)
+        if self._identity is None or self._identity[0] != checksum:
+            settings = (
+                self.mean,
+                self.std,
+                self.size_multiple,
+                self.asked.entry,
+                self.asked.activation,
+                self.asked.align,
+            )
+            try:
+                operations = self.findings().operations
+            except UserError:  # it takes none of the usual sizes, or its result cannot be read
+                operations = repr(self.module)
+            content = f"{settings}{operations}{weights_digest(self.module)}"
+            self._identity = checksum, hashlib.sha256(content.encode()).hexdigest()
+        return self._identity[1]
 
     @torch.no_grad()
-    def _find_padded_size(self, height: int, width: int) -> tuple[int, int]:
+    def _decide(self, batch: Tensor) -> None:
+        """Tell logits from probabilities by an image, where noise did not tell."""
+        with self.lock:
+            findings = self.findings()
+            canvas = self._canvas(batch.shape[2], batch.shape[3])
+            normalised = (batch.detach()[:1] - self._mean) / self._std
+            scores = findings.reading.scores(self._result(self._on_canvas(normalised, canvas)))
+            self._findings = decided(findings, scores, self.asked, self.name)
+
+    def _examined(self, size: tuple[int, int] | None) -> Findings:
+        def run(images: Tensor) -> object:
+            return self._result((images.to(self.device) - self._mean) / self._std)
+
+        examination = Examination(self.module, run, self.in_channels, self.asked, self.name, self.size_multiple)
+        if size is not None:
+            canvas_size = tuple(_round_up(side, self.size_multiple or 1) for side in size)
+            size = canvas_size[0], canvas_size[1]
+        return examination.findings(size)
+
+    def _canvas(self, height: int, width: int) -> "_Canvas":
+        """The smallest area around an image (height, width) that the network takes with logits that fit it."""
+        if (height, width) not in self._canvases:
+            self._canvases[height, width] = self._find_canvas(height, width)
+        return self._canvases[height, width]
+
+    @torch.no_grad()
+    def _find_canvas(self, height: int, width: int) -> "_Canvas":
+        findings = self.findings((height, width))
+        reading = findings.reading
+        if self.size_multiple is not None and reading.align == "stretch":
+            return _Canvas(_round_up(height, self.size_multiple), _round_up(width, self.size_multiple))
         black = torch.zeros(1, self.in_channels, height, width, device=self.device)
+        border = reading.border
         first_error: Exception | None = None
-        tried: set[tuple[int, int]] = set()
-        for multiple in (1, *_PADDING_MULTIPLES):
-            size = _round_up(height, multiple), _round_up(width, multiple)
-            if size in tried:
+        tried: set[_Canvas] = set()
+        multiples = (1, *_PADDING_MULTIPLES) if self.size_multiple is None else (self.size_multiple,)
+        for multiple in multiples * (2 if reading.align == "centre" else 1):
+            canvas = _Canvas(_round_up(height + border[0], multiple), _round_up(width + border[1], multiple))
+            if canvas in tried:
                 continue
-            tried.add(size)
+            tried.add(canvas)
             try:
-                output_size = self._forward(self._normalise_and_pad(black, *size)).shape[-2:]
+                found = reading.scores(self._result(self._on_canvas(black, canvas))).shape[-2:]
             except torch.OutOfMemoryError:
                 raise
-            except (RuntimeError, ValueError, AssertionError) as error:  # what networks raise for a size they refuse
+            except REFUSALS as error:
+                if isinstance(error, UserError):
+                    raise
                 first_error = first_error or error
                 continue
-            # Logits whose scale is a whole number lie exactly over the image; others would be shifted by upsampling.
-            if size[0] % output_size[0] == 0 and size[1] % output_size[1] == 0:
-                return size
+            if reading.align == "stretch":
+                # A network that rounds its grid down leaves out a part of the image, which padding brings back.
+                if found[0] * reading.scale[0] >= canvas.height and found[1] * reading.scale[1] >= canvas.width:
+                    return canvas
+                continue
+            border = canvas.height - found[0], canvas.width - found[1]
+            if found[0] >= height and found[1] >= width:
+                return _Canvas(canvas.height, canvas.width, border[0] // 2, border[1] // 2)
         if first_error is None:
-            return height, width
+            return _Canvas(height, width)
         raise UserError(
             f"The network {self.name} cannot take an image of {height}×{width} pixels with "
             f"{_count(self.in_channels, 'channel')}: {str(first_error).splitlines()[0]}"
         ) from first_error
 
-    def _run(self, batch: Tensor, padded_height: int, padded_width: int) -> Tensor:
-        logits = self._forward(self._normalise_and_pad(batch, padded_height, padded_width))
-        if logits.shape[-2:] != (padded_height, padded_width):
-            logits = F.interpolate(logits, size=(padded_height, padded_width), mode="bilinear", align_corners=False)
+    def _run(self, batch: Tensor, findings: Findings, canvas: "_Canvas") -> Tensor:
+        height, width = batch.shape[-2:]
+        logits = findings.reading.logits(self._result(self._on_canvas((batch - self._mean) / self._std, canvas)))
+        logits = logits.to(batch.dtype)
+        if findings.reading.align == "stretch" and logits.shape[-2:] != (canvas.height, canvas.width):
+            logits = F.interpolate(logits, size=(canvas.height, canvas.width), mode="bilinear", align_corners=False)
         if logits.shape[1] == 1:
             logits = torch.cat((torch.zeros_like(logits), logits), dim=1)
-        return logits
+        return logits[..., :height, :width]
 
-    def _normalise_and_pad(self, batch: Tensor, padded_height: int, padded_width: int) -> Tensor:
-        normalised = (batch - self._mean) / self._std
-        height, width = batch.shape[-2:]
-        if (height, width) == (padded_height, padded_width):
+    def _on_canvas(self, normalised: Tensor, canvas: "_Canvas") -> Tensor:
+        height, width = normalised.shape[-2:]
+        if (height, width) == (canvas.height, canvas.width):
             return normalised
-        return F.pad(normalised, (0, padded_width - width, 0, padded_height - height), mode="replicate")
+        after = canvas.width - width - canvas.left, canvas.height - height - canvas.top
+        return F.pad(normalised, (canvas.left, after[0], canvas.top, after[1]), mode="replicate")
 
-    def _forward(self, normalised: Tensor) -> Tensor:
-        logits = _select_output(self.module(normalised), self.output)
-        if logits.ndim == 3:
-            logits = logits.unsqueeze(1)
-        if logits.ndim != 4:
-            raise UserError(
-                f"The network {self.name} gave a result of the shape {tuple(logits.shape)}; a segmentation network "
-                "gives one score a class and pixel: (batch, classes, height, width)."
-            )
-        return logits
+    def _result(self, normalised: Tensor) -> object:
+        own = next((value for value in self.module.parameters() if value.is_floating_point()), normalised)
+        return self.module(normalised if own.dtype == normalised.dtype else normalised.to(own.dtype))
+
+
+@dataclass(frozen=True)
+class _Canvas:
+    """The area that the network is run on: its height and width, and where the image lies on it."""
+
+    height: int
+    width: int
+    top: int = 0
+    left: int = 0
+
+
+def image_tensor(image: Image) -> Tensor:
+    """An image as a tensor; NumPy arrays may be views with steps of any sign and of any byte order."""
+    if isinstance(image, np.ndarray) and image.dtype.kind in "fiub":
+        image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+    return torch.as_tensor(image)
 
 
 def prediction_of(logits: Tensor) -> Prediction:
@@ -272,35 +386,6 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(f"This machine has no device {chosen} that torch can use; use auto or cpu.") from error
     return chosen
-
-
-def _select_output(result: object, output: str | int | None) -> Tensor:
-    """The tensor of logits inside whatever a network returned."""
-    if isinstance(result, Tensor):
-        return result
-    selected: object = None
-    if output is not None:
-        try:
-            selected = result[output]  # type: ignore[index]
-        except (KeyError, IndexError, TypeError) as error:
-            raise UserError(f"The network's result has no output {output!r}; it offers {_outputs(result)}.") from error
-    elif isinstance(getattr(result, "logits", None), Tensor):
-        selected = result.logits  # type: ignore[attr-defined]
-    elif isinstance(result, Mapping) and result:
-        selected = result["out"] if "out" in result else next(iter(result.values()))
-    elif isinstance(result, Sequence) and result:
-        selected = result[0]
-    if not isinstance(selected, Tensor):
-        raise UserError(
-            f"The network returned a {type(result).__name__} without a tensor of logits; choose one with `output`."
-        )
-    return selected
-
-
-def _outputs(result: object) -> str:
-    if isinstance(result, Mapping):
-        return ", ".join(repr(key) for key in result)
-    return f"0 to {len(result) - 1}" if isinstance(result, Sequence) else f"a {type(result).__name__}"
 
 
 def _per_channel(value: float | Sequence[float], channels: int, what: str) -> tuple[float, ...]:

@@ -176,5 +176,4 @@ def _copied(segmenter: Segmenter, name: str) -> Segmenter:
             raise UserError(f"The network {segmenter.name} cannot be copied, so it cannot be randomised.") from error
     duplicate = copy.copy(segmenter)
     duplicate.module, duplicate.lock, duplicate.name = module, threading.RLock(), name
-    vars(duplicate).pop("weights_hash", None)
     return duplicate

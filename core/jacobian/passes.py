@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from core.errors import is_out_of_memory
-from core.jacobian.normalisation import batchable
+from core.jacobian.batchable import Batchable
 from core.memory import ShrinkingBatches, free_bytes
 from core.segmenter import Segmenter
 from core.target import Space, class_scores
@@ -19,6 +19,9 @@ _MOST_PASSES_AT_ONCE = 1024
 _STEP = 4
 _WORTHWHILE = 0.95
 _REPETITIONS = 3
+_BATCH_TOLERANCE = 1e-4
+"""Of a gradient image's largest value: how far one from a batch may lie from the same one computed alone. The two
+round differently, and a saturated probability multiplies that."""
 
 
 class PassRunner:
@@ -26,8 +29,9 @@ class PassRunner:
 
     Several passes at once go backward through the same graph as one pass alone would, with the same units active:
     running the image several times would round otherwise, and a unit on the brink of its ReLU could switch. Where
-    memory runs out, the batch is halved and the passes are repeated; where an operation of the network cannot go
-    backward for several at once, they go one by one.
+    memory runs out, the batch is halved and the passes are repeated. A gradient image of the first batch is computed
+    alone, too, through a graph that torch makes by itself: where the two differ, or where an operation of the network
+    cannot go backward for several at once, passes go one by one.
 
     Args:
         segmenter: The network.
@@ -46,6 +50,7 @@ class PassRunner:
         self._space = space
         self._batches = ShrinkingBatches(batch_size, "a single backward pass")
         self._graph: tuple[Tensor, Tensor] | None = None
+        self._batches_are_proven = False
 
     @property
     def batch_size(self) -> int:
@@ -70,8 +75,23 @@ class PassRunner:
             start += len(gradients)
         return done[0] if len(done) == 1 else np.concatenate(done)
 
+    def alone(self, outputs: np.ndarray) -> np.ndarray:
+        """The gradient image (C, H, W) of Σ outputs · scores by a single pass; through a graph of its own, unless all
+        passes are single ones.
+
+        Args:
+            outputs: Float32 (H, W).
+        """
+        if self.batch_size == 1:
+            return self(outputs[None])[0]
+        with torch.enable_grad(), exact_arithmetic(self._segmenter.device):
+            image, scores = self._forward(batchable=False)
+            return _gradient(scores, image, torch.from_numpy(outputs).to(scores.device)).cpu().numpy()
+
     def _attempt(self, outputs: np.ndarray) -> np.ndarray:
         try:
+            if len(outputs) > 1 and not self._batches_are_proven:
+                return self._first_batch(outputs)
             return self._run(torch.from_numpy(outputs))
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
@@ -80,29 +100,50 @@ class PassRunner:
             if self.batch_size == 1:
                 raise
             # Some operation of the network may know no several passes at once.
-            self._batches.size = 1
+            self._go_one_by_one()
             return self._attempt(outputs[:1])
+
+    def _first_batch(self, outputs: np.ndarray) -> np.ndarray:
+        """A batch, held against one of its passes alone."""
+        index = len(outputs) // 2
+        alone = self.alone(outputs[index])  # first, so that its graph is gone when the batch's is made
+        gradients = self._run(torch.from_numpy(outputs))
+        if np.abs(gradients[index] - alone).max() > _BATCH_TOLERANCE * np.abs(alone).max():
+            self._go_one_by_one()
+            return self._attempt(outputs[:1])
+        self._batches_are_proven = True
+        return gradients
+
+    def _go_one_by_one(self) -> None:
+        self._batches.size = 1
+        self._graph = None
 
     def _run(self, outputs: Tensor) -> np.ndarray:
         with torch.enable_grad(), exact_arithmetic(self._segmenter.device):
             if self._graph is None:
-                self._graph = self._forward()
+                self._graph = self._forward(batchable=self.batch_size > 1)
             image, scores = self._graph
             outputs = outputs.to(scores.device)
             if len(outputs) == 1:
-                (gradients,) = torch.autograd.grad(scores, image, outputs[0], retain_graph=True)
-                return gradients[None].cpu().numpy()
-            (gradients,) = torch.autograd.grad(scores, image, outputs, retain_graph=True, is_grads_batched=True)
+                return _gradient(scores, image, outputs[0])[None].cpu().numpy()
+            gradients = _gradient(scores, image, outputs, is_grads_batched=True)
         return gradients.cpu().numpy()
 
-    def _forward(self) -> tuple[Tensor, Tensor]:
+    def _forward(self, *, batchable: bool) -> tuple[Tensor, Tensor]:
         image = self._image.clone().requires_grad_()
-        with (
-            self._segmenter.lock,
-            batchable(self._segmenter.module) if self.batch_size > 1 else contextlib.nullcontext(),
-        ):
+        with self._segmenter.lock, Batchable() if batchable else contextlib.nullcontext():
             logits = self._segmenter.unchecked_logits(image[None])
         return image, class_scores(logits, self._class_index, self._space)[0]
+
+
+def _gradient(scores: Tensor, image: Tensor, outputs: Tensor, *, is_grads_batched: bool = False) -> Tensor:
+    """Σ outputs · ∂scores / ∂image; the graph is kept."""
+    if not scores.requires_grad:  # nothing that the image reaches
+        return image.new_zeros((*outputs.shape[:-2], *image.shape))
+    (gradient,) = torch.autograd.grad(
+        scores, image, outputs, retain_graph=True, is_grads_batched=is_grads_batched, materialize_grads=True
+    )
+    return gradient
 
 
 def exact_arithmetic(device: torch.device) -> contextlib.AbstractContextManager:

@@ -27,6 +27,7 @@ UNPROVEN = (
     "The receptive field found by probing does not hold this network's gradients, so it takes the dense path, one pass "
     "a pixel."
 )
+UNSEEN = "No receptive field holds for every image ({}), so this network takes the dense path, one pass a pixel."
 WIDE = "The receptive field is as large as this image, so no two pixels can share a backward pass."
 
 _TOLERANCE = 1e-5
@@ -261,6 +262,8 @@ def estimate_of(preparation: Preparation, out: Path) -> Estimate:
 
 
 def _note(plan: Plan) -> str:
+    if plan.field.reason:
+        return UNSEEN.format(plan.field.reason)
     if plan.field.dense:
         return DENSE
     return WIDE if len(plan) == plan.num_pixels else ""

@@ -1,7 +1,7 @@
 """The structural receptive field: which input pixels can reach which output pixels at all.
 
 It is found by probing. A NaN put into the input comes out at every output that has any path from it, whatever the
-weights and the layers in between. Whole lines of the image are probed, so what is found for an axis is the projection
+weights and the layers in between (`core.jacobian.probe_mode` sees to that). Whole lines of the image are probed, so what is found for an axis is the projection
 of the support onto it: the window rows × columns that holds the support, never less than it.
 """
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
+from core.jacobian.probe_mode import StrictProbe, UnseenError
 from core.segmenter import Segmenter
 
 _STRIP = 16
@@ -67,12 +68,15 @@ class ReceptiveField:
     Attributes:
         rows: The support of each output row. It differs by the phase of the network's stride and is cut at the border.
         columns: Likewise for each output column.
-        dense: Whether every pixel reaches every other by design (global pooling, attention, instance normalisation).
+        dense: Whether every pixel reaches every other by design (global pooling, attention, instance normalisation),
+            or may do so.
+        reason: Why every pixel may reach every other where that could not be found out; else empty.
     """
 
     rows: AxisSupport
     columns: AxisSupport
     dense: bool = False
+    reason: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -107,9 +111,9 @@ class ReceptiveField:
         )
 
     @classmethod
-    def whole(cls, size: tuple[int, int], *, dense: bool = True) -> "ReceptiveField":
+    def whole(cls, size: tuple[int, int], *, dense: bool = True, reason: str = "") -> "ReceptiveField":
         """Every pixel reaches every other."""
-        return cls(AxisSupport.whole(size[0]), AxisSupport.whole(size[1]), dense)
+        return cls(AxisSupport.whole(size[0]), AxisSupport.whole(size[1]), dense, reason)
 
 
 _known: WeakKeyDictionary[Segmenter, dict[tuple[int, int], ReceptiveField]] = WeakKeyDictionary()
@@ -133,12 +137,16 @@ def structural_support(segmenter: Segmenter, size: tuple[int, int]) -> Receptive
         raise UserError(f"An image has at least one row and one column; {size[0]}×{size[1]} was given.")
     known = _known.setdefault(segmenter, {})
     if size not in known:
+        segmenter.findings(size)
         # Under the lock, so that nobody who reads the module's activations meanwhile sees a probe's.
         with segmenter.lock:
-            with torch.no_grad(), _exact_kernels(segmenter.device):
-                field = _probe(segmenter, size)
+            try:
+                with torch.no_grad(), _exact_kernels(segmenter.device):
+                    field = _probe(segmenter, size)
+            except UnseenError as error:
+                field = ReceptiveField.whole(size, reason=str(error))
             if not field.dense and not _gradients_stay_inside(segmenter, field):
-                field = ReceptiveField.whole(size)
+                field = ReceptiveField.whole(size, reason="gradients leave the field that probing finds")
         known[size] = field
     return known[size]
 
@@ -266,7 +274,9 @@ def _halves(height: int, width: int) -> Iterator[tuple[slice, slice]]:
 
 def _reached(segmenter: Segmenter, batch: Tensor) -> Tensor:
     """Output pixels (B, H, W) where any class is NaN."""
-    return segmenter.unchecked_logits(batch).isnan().any(dim=1)
+    with StrictProbe() as probe:
+        logits = segmenter.unchecked_logits(probe.follow(batch))
+    return logits.isnan().any(dim=1)
 
 
 def _canvas(size: tuple[int, int], axis: int, across: int) -> tuple[int, int]:

@@ -28,7 +28,8 @@ def test_tiny_seg_region():
 def test_row_equals_autograd_and_captum(space, form):
     torch.manual_seed(0)
     network = Wrapped(form)
-    segmenter = Segmenter(network, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+    output = 0 if form == "tuple" else None
+    segmenter = Segmenter(network, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4), output=output)
     image = torch.rand(3, 16, 24)
     found = gradient(segmenter, image, Target.pixel(5, 20, 2, space)).values
 

@@ -8,7 +8,7 @@ from core.jacobian import estimate, jacobian
 from core.jacobian.colouring import plan_passes
 from core.jacobian.layout import passes_per_block
 from core.jacobian.passes import PassRunner
-from core.jacobian.preparation import DENSE, UNPROVEN, WIDE
+from core.jacobian.preparation import DENSE, UNSEEN, WIDE
 from core.jacobian.support import ReceptiveField
 from core.models import CustomResNet, UNet
 from core.segmenter import Segmenter
@@ -150,7 +150,7 @@ class Swapping(nn.Module):
 def test_rows_that_contradict_the_support_force_the_dense_path(tmp_path):
     segmenter, image = Segmenter(Swapping(), in_channels=1), random_image(1, 12, 12)
     image[0, 3, 3] = 5.0
-    assert estimate(segmenter, image).note == UNPROVEN
+    assert estimate(segmenter, image).note == UNSEEN.format("a branch of its code depends on the image's values")
     computed = jacobian(segmenter, image, 1, "logit", tmp_path / "run.zarr")
     rows = np.stack([[computed.row(row, column) for column in range(12)] for row in range(12)])
     np.testing.assert_array_equal(rows, dense_jacobian(segmenter, image, 1, "logit"))

@@ -73,7 +73,8 @@ def test_round_trip(tmp_path):
     assert info == INFO
     assert all(torch.equal(state_dict[key], value) for key, value in network.state_dict().items())
     segmenter = load_segmenter(path, "cpu")
-    expected = Segmenter(network, in_channels=3, mean=INFO.mean, std=INFO.std, class_names=INFO.class_names)
+    settings = {"mean": INFO.mean, "std": INFO.std, "class_names": INFO.class_names}
+    expected = Segmenter(network, in_channels=3, size_multiple=segmenter.size_multiple, **settings)
     image = torch.rand(3, 21, 34)
     torch.testing.assert_close(segmenter.logits(image), expected.logits(image))
     assert segmenter.weights_hash == expected.weights_hash

@@ -1,0 +1,366 @@
+"""Finding out, by running it, how a network's result is to be read, and whether its answers can be explained at all.
+
+Read wrongly, a result still gives maps: probabilities taken for logits, an auxiliary head, the rows of an image taken
+for classes. So a network is run on two sizes and on two images at once before its first answer counts. What that
+proves is kept, with a sentence that says so; what it cannot prove is asked for, with the argument to give.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.errors import UserError, is_out_of_memory
+from core.identity import OperationRecorder
+from core.output_reading import Activation, Align, Entry, OutputReading, candidate_entries, entry_of
+
+REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ArithmeticError, KeyError)
+"""What networks raise for an image that they cannot take."""
+
+_SIZES = ((64, 96), (128, 192), (256, 384), (512, 768))
+_SQUARES = (64, 96, 112, 128, 160, 192, 224, 256, 384, 448, 512)
+_SPREAD = 1000.0
+_CENTRE = 0.5
+_TOLERANCE = 1e-3
+"""Of the largest score: how far two runs of one image may differ by rounding."""
+_SUM_TOLERANCE = 1e-3
+_LARGEST_STRIDE = 64
+
+Run = Callable[[Tensor], object]
+"""The network on images (B, C, H, W) in [0, 1] of just this size: its raw result."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user said of the network's result; None is found out."""
+
+    entry: Entry = None
+    activation: Activation | None = None
+    align: Align | None = None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What running a network has shown.
+
+    Attributes:
+        reading: How its result is read.
+        independent: Whether an image's scores do not depend on the other images of a batch.
+        operations: Digest of what it does (see `OperationRecorder`).
+        notes: What was concluded, one sentence each, for the user.
+        undecided: Whether the scores of noise were too even to tell logits from probabilities.
+    """
+
+    reading: OutputReading
+    independent: bool
+    operations: str
+    notes: tuple[str, ...]
+    undecided: bool = False
+
+
+class Examination:
+    """Runs a network on noise to find out how to read it.
+
+    Args:
+        module: The network, to see what it says of the sizes that it takes.
+        run: Runs it.
+        in_channels: Channels of its images.
+        asked: What the user said.
+        name: For messages.
+        size_multiple: What heights and widths must be multiples of, if that is known.
+    """
+
+    def __init__(
+        self, module: nn.Module, run: Run, in_channels: int, asked: Asked, name: str, size_multiple: int | None
+    ) -> None:
+        self._module = module
+        self._run = run
+        self._in_channels = in_channels
+        self._asked = asked
+        self._name = name
+        self._multiple = size_multiple or 1
+        self._size_is_stated = size_multiple is not None
+
+    def findings(self, size: tuple[int, int] | None = None) -> Findings:
+        """What there is to know of the network.
+
+        The sizes tried are the same whatever image comes first, so that what is found does not depend on it. Only a
+        network that refuses them all is run at the size of the image.
+
+        Args:
+            size: Height and width of the image at hand, if there is one.
+
+        Raises:
+            UserError: A result that cannot be read, or not without being told how.
+        """
+        reason: Exception | None = None
+        for first, second in self._sizes(size):
+            images = self._noise(first)
+            try:
+                with OperationRecorder() as recorder:
+                    alone = self._run(images[:1])
+            except REFUSALS as error:
+                if isinstance(error, UserError):
+                    raise
+                reason = error
+                continue
+            runs = _Runs(images, alone, self._tried(images), self._tried(self._noise(second)[:1]), first, second)
+            return self._read(runs, recorder.hexdigest())
+        assert reason is not None  # noqa: S101 - some sizes are always tried
+        if size is None:
+            raise UserError(
+                f"The network {self._name} takes none of the usual image sizes ({_first_line(reason)}); run it on an "
+                "image first, or say with `size_multiple` what heights and widths must be multiples of."
+            ) from reason
+        if self._size_is_stated:
+            raise reason
+        channels = f"{self._in_channels} channel{'s' * (self._in_channels != 1)}"
+        raise UserError(
+            f"The network {self._name} cannot take an image of {size[0]}×{size[1]} pixels with {channels}: "
+            f"{_first_line(reason)}"
+        ) from reason
+
+    def _sizes(self, size: tuple[int, int] | None) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+        """Pairs of sizes to try, the second one turned or larger."""
+        for height, width in _SIZES:
+            first = self._rounded(height), self._rounded(width)
+            yield first, (first[1], first[0]) if first[0] != first[1] else (2 * first[0], first[1])
+        squares = [*_stated_sizes(self._module), *_SQUARES]
+        if size is not None:
+            squares.append(size)
+        for stated in squares:
+            side = stated if isinstance(stated, tuple) else (stated, stated)
+            yield side, (2 * side[0], side[1])
+
+    def _rounded(self, side: int) -> int:
+        return -(-side // self._multiple) * self._multiple
+
+    def _noise(self, size: tuple[int, int]) -> Tensor:
+        """Two images of noise (2, C, H, W): one in [0, 1], and one so far beyond that no logits would stay in [0, 1]."""
+        noise = np.random.default_rng(7).random((2, self._in_channels, *size), dtype=np.float32)
+        noise[1] = _CENTRE + _SPREAD * (noise[1] - _CENTRE)
+        return torch.from_numpy(noise)
+
+    def _tried(self, images: Tensor) -> object:
+        """The network's result; None where it refuses."""
+        try:
+            return self._run(images)
+        except REFUSALS as error:
+            if is_out_of_memory(error):
+                raise
+            return None
+
+    def _read(self, runs: "_Runs", operations: str) -> Findings:
+        entry, grid = self._entry(runs)
+        reading = OutputReading(entry, grid.channels_last, "none", grid.align, grid.scale, 0, grid.border)
+        independent, note = self._check_runs(runs, reading)
+        beyond = reading.scores(runs.both)[1:] if independent else reading.scores(self._run(runs.images[1:]))
+        scores = torch.cat((reading.scores(runs.alone), beyond))
+        reading = replace(reading, num_channels=scores.shape[1])
+        notes = list(filter(None, (*grid.notes, note)))
+        if self._asked.entry is None and entry not in (None, "out", "logits") and _number_of_maps(runs.alone) > 1:
+            notes.insert(0, f"the output {entry!r} is explained, the only map of its result that is not auxiliary")
+        return decided(Findings(reading, independent, operations, tuple(notes)), scores, self._asked, self._name)
+
+    def _entry(self, runs: "_Runs") -> tuple[Entry, "_Grid"]:
+        """Which entry of the result holds the scores, and on which grid."""
+        entries = [self._asked.entry] if self._asked.entry is not None else candidate_entries(runs.alone)
+        grids: dict[Entry, _Grid] = {}
+        reasons: list[str] = []
+        for entry in entries:
+            shapes = [entry_of(result, entry).shape for result in (runs.alone, runs.turned) if result is not None]
+            try:
+                if not entry_of(runs.alone, entry).is_floating_point():
+                    raise UserError(f"The network {self._name} gave labels, not scores; return its logits instead.")
+                grids[entry] = _grid(shapes, [runs.size, runs.turned_size], self._asked.align, self._name)
+            except UserError as error:
+                reasons.append(str(error))
+        if not grids:
+            raise UserError(reasons[0])
+        if len(grids) > 1:
+            shapes_of = {entry: tuple(entry_of(runs.alone, entry).shape[1:]) for entry in grids}
+            maps = ", ".join(f"{entry!r}: {'×'.join(map(str, shape))}" for entry, shape in shapes_of.items())
+            raise UserError(
+                f"The network {self._name} returns several maps ({maps}); say which to explain with the argument "
+                f"output, such as output={next(iter(grids))!r}."
+            )
+        return next(iter(grids.items()))
+
+    def _check_runs(self, runs: "_Runs", reading: OutputReading) -> tuple[bool, str]:
+        """Whether images in a batch are independent; a network whose answers change from run to run is refused."""
+        alone = reading.scores(runs.alone)
+        if runs.both is None:
+            return False, "it takes one image at a time"
+        if _same(reading.scores(runs.both)[:1], alone):
+            return True, ""
+        if not _same(reading.scores(self._run(runs.images[:1])), alone):
+            raise UserError(
+                f"The network {self._name} gives another answer each time for one image, so none can be explained; "
+                "something in it draws random numbers in eval mode, such as F.dropout without training=self.training."
+            )
+        return False, "images in a batch change each other's scores (statistics of the batch), so each is run alone"
+
+
+def decided(findings: Findings, scores: Tensor, asked: Asked, name: str) -> Findings:
+    """The findings with what has been applied to the logits, as far as these scores tell.
+
+    Args:
+        findings: So far.
+        scores: (B, num_channels, h, w) as the network gives them. Where an image lies far outside [0, 1] and its scores
+            within it, they must have been squashed.
+        asked: What the user said.
+        name: For messages.
+
+    Raises:
+        UserError: What the user said cannot be, or the scores do not tell and the user did not say.
+    """
+    inside, constant, sum_to_one = _are_probabilities(scores)
+    several = scores.shape[1] > 1
+    if asked.activation is not None:
+        if asked.activation != "none" and not inside:
+            raise UserError(
+                f"The scores of {name} leave [0, 1], so they are not what a {asked.activation} gives; leave out the "
+                "argument activation."
+            )
+        if asked.activation == "sigmoid" and several:
+            raise UserError(
+                f"{name} answers yes or no for each of {scores.shape[1]} labels; wrap it in a module that returns the "
+                "one channel to explain, which then becomes two classes."
+            )
+        return replace(findings, reading=replace(findings.reading, activation=asked.activation))
+    if not inside or constant:
+        return replace(findings, undecided=inside)
+    if several and not sum_to_one:
+        raise UserError(
+            f"All scores of {name} lie in [0, 1] but do not sum to 1, as after a sigmoid per label; if they are logits, "
+            'say activation="none"; if not, wrap it in a module that returns the one channel to explain and say '
+            'activation="sigmoid".'
+        )
+    activation: Activation = "softmax" if several else "sigmoid"
+    note = f"its scores are probabilities (a {activation} inside) and are read as such"
+    reading = replace(findings.reading, activation=activation)
+    return replace(findings, reading=reading, notes=(*findings.notes, note), undecided=False)
+
+
+@dataclass(frozen=True, eq=False)
+class _Runs:
+    """Raw results: of one image, of two at once, and of one of another size; None where the network refused."""
+
+    images: Tensor
+    alone: object
+    both: object
+    turned: object
+    size: tuple[int, int]
+    turned_size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Grid:
+    channels_last: bool
+    align: Align
+    scale: tuple[float, float]
+    border: tuple[int, int] = (0, 0)
+    notes: tuple[str, ...] = ()
+
+
+def _grid(shapes: list[torch.Size], sizes: list[tuple[int, int]], align: Align | None, name: str) -> _Grid:
+    """The axes of scores that follow the image's size, and how."""
+    if len(shapes[0]) not in (3, 4):
+        raise UserError(
+            f"The network {name} gave a result of the shape {tuple(shapes[0])}; a segmentation network gives one score "
+            "a class and pixel: (batch, classes, height, width)."
+        )
+    options = [(1, False)] if len(shapes[0]) == 3 else [(2, False), (1, True)]
+    for first_axis, channels_last in options:
+        axes = [
+            _axis([(shape[first_axis + axis], size[axis]) for shape, size in zip(shapes, sizes, strict=False)])
+            for axis in (0, 1)
+        ]
+        if any(axis is None for axis in axes):
+            continue
+        rows, columns = (axis for axis in axes if axis is not None)
+        notes = ("the classes are the last axis of its result",) if channels_last else ()
+        found: Align = "centre" if max(rows.border, columns.border) > 0 else "stretch"
+        if (align or found) == "stretch":
+            return _Grid(channels_last, "stretch", (rows.scale, columns.scale), notes=notes)
+        if align is None:
+            notes += (
+                f"its result leaves out a border of {rows.border} rows and {columns.border} columns in all, taken as "
+                "even on both sides",
+            )
+        return _Grid(channels_last, "centre", (1.0, 1.0), (rows.border, columns.border), notes)
+    if align is not None and len(shapes[0]) == 4:
+        return _Grid(channels_last=False, align=align, scale=(1.0, 1.0))
+    raise UserError(
+        f"The scores of {name}, of the shape {tuple(shapes[0])} for an image of {sizes[0][0]}×{sizes[0][1]} pixels, lie "
+        'on no grid that follows the image\'s size; say align="stretch" if they cover the whole image all the same.'
+    )
+
+
+@dataclass(frozen=True)
+class _Axis:
+    scale: float = 1.0
+    border: int = 0
+
+
+def _axis(lengths: list[tuple[int, int]]) -> _Axis | None:
+    """How the length of an axis of the scores follows the image's, from pairs of both; None if it does not."""
+    if all(found == side for found, side in lengths):
+        return _Axis()
+    for stride in range(2, _LARGEST_STRIDE + 1):
+        if all(found in (side // stride, -(-side // stride)) for found, side in lengths):
+            return _Axis(scale=float(stride))
+    missing = {side - found for found, side in lengths}
+    if len(missing) == 1 and min(missing) > 0 and len({side for _, side in lengths}) > 1:
+        return _Axis(border=min(missing))
+    for factor in range(2, _LARGEST_STRIDE + 1):
+        if all(found == factor * side for found, side in lengths):
+            return _Axis(scale=1 / factor)
+        if all(found in (side // factor * factor, -(-side // factor) * factor) for found, side in lengths):
+            return _Axis()
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    if first.shape != second.shape:
+        return False
+    largest = second.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
+    if not torch.equal(first.isfinite(), second.isfinite()):
+        return False
+    difference = (first - second).nan_to_num(0.0, 0.0, 0.0).abs().max()
+    return bool(difference <= _TOLERANCE * largest) or not bool(largest.isfinite())
+
+
+def _are_probabilities(scores: Tensor) -> tuple[bool, bool, bool]:
+    """Whether all scores lie in [0, 1], whether those of each channel are all alike, and whether they sum to 1."""
+    known = scores.float()
+    inside = bool((known >= 0).all() and (known <= 1 + _SUM_TOLERANCE).all())  # NaN is not
+    by_channel = known.transpose(0, 1).flatten(1)
+    constant = bool((by_channel.amax(dim=1) - by_channel.amin(dim=1) < _SUM_TOLERANCE).all())
+    return inside, constant, bool(((known.sum(dim=1) - 1).abs() < _SUM_TOLERANCE).all())
+
+
+def _number_of_maps(result: object) -> int:
+    values = result.values() if isinstance(result, Mapping) else result
+    if isinstance(values, Tensor) or not isinstance(values, Iterable):
+        return 1
+    return sum(isinstance(value, Tensor) and value.ndim in (3, 4) for value in values)
+
+
+def _stated_sizes(module: nn.Module) -> list[int | tuple[int, int]]:
+    """The image sizes that a network or one of its parts states."""
+    found: list[int | tuple[int, int]] = []
+    for part in (getattr(module, "config", None), *module.modules()):
+        for name in ("image_size", "img_size"):
+            value = getattr(part, name, None)
+            if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _SIZES[-1][1]:
+                found.append(value)
+            elif isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(v, int) for v in value):
+                found.append((value[0], value[1]))
+    return list(dict.fromkeys(found))

@@ -1,0 +1,100 @@
+"""What keeps a probe honest: NaN that no operation swallows, and operations that no probe can see through.
+
+A NaN follows every path that a gradient can take, but for two kinds of operations. Some let it vanish: a choice between
+two branches drops what it does not choose, a clamp may drop what it cuts off. There it is put back, so that what is
+found is the union of what the network could look at for any image. Others read where the image's own values say
+(a sampling grid that is computed from the image, an index, a sort), branch on them, or are not torch's own: for these
+there is no field that holds for every image, and some crash on a NaN. Before one of them runs, the probing ends.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+_MARK = "_computed_from_the_image"
+_OWN = {"aten", "prim", "prims"}
+_BRANCHES = {"_local_scalar_dense", "is_nonzero", "item", "equal", "allclose"}
+_REORDERS = {
+    *("sort", "argsort", "topk", "kthvalue", "median", "nanmedian", "mode", "unique_dim", "_unique", "_unique2"),
+    *("unique_consecutive", "nonzero", "masked_select", "nansum", "nanmean", "searchsorted", "bucketize", "histc"),
+}
+"""Where a value of the image decides the place of another, or a NaN is left out."""
+_GRIDS = {"grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "_grid_sampler_2d_cpu_fallback", "cudnn_grid_sampler"}
+_HARMLESS = {
+    *("_to_copy", "to", "copy", "copy_", "clone", "detach", "alias", "view", "_unsafe_view", "reshape", "expand"),
+    *("permute", "transpose", "t", "unsqueeze", "squeeze", "slice", "select", "split", "split_with_sizes", "unbind"),
+    *("cat", "stack", "flip", "roll", "sum", "any", "all", "amax", "amin", "max", "min", "constant_pad_nd", "cumsum"),
+    *("repeat", "lift_fresh", "contiguous", "as_strided", "unfold", "argmax", "argmin", "zeros_like", "ones_like"),
+    *("empty_like", "full_like", "new_zeros", "new_ones", "new_full", "mean", "count_nonzero", "slice_scatter"),
+}
+"""Operations through which a number or a mask that was computed from the image may go: they index nothing."""
+_KEEPS_NAN = {
+    *("add", "add_", "sub", "sub_", "mul", "mul_", "div", "div_", "neg", "exp", "log", "sqrt", "rsqrt", "tanh"),
+    *("sigmoid", "sigmoid_", "silu", "silu_", "gelu", "relu", "relu_", "leaky_relu", "leaky_relu_", "pow"),
+    *("addcmul", "addcdiv", "erf", "reciprocal", "softplus", "isnan", "eq", "ne", "gt", "ge", "lt", "le"),
+}
+"""Operations value by value that are known to hand a NaN on, or whose result is no number."""
+
+
+class UnseenError(Exception):
+    """The network uses an operation that no probe can see through; the message says which and why."""
+
+
+class StrictProbe(TorchDispatchMode):
+    """While it lasts, this thread's runs on `followed` images hand every NaN on, or end with `UnseenError`."""
+
+    def follow(self, image: Tensor) -> Tensor:
+        """Take an image for one whose values no operation may act on; gives it back."""
+        setattr(image, _MARK, True)
+        return image
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run one operation."""
+        kwargs = dict(kwargs or {})
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        followed = [tensor for tensor in tensors if hasattr(tensor, _MARK)]
+        if not followed:
+            return func(*args, **kwargs)
+        namespace, name = func.namespace, func._schema.name.rpartition("::")[2]
+        pointwise = torch.Tag.pointwise in func.tags or name in ("where", "masked_fill", "masked_fill_")
+        self._refuse(namespace, name, args, followed, pointwise=pointwise)
+        lost = _nan_of(tensors) if pointwise and name not in _KEEPS_NAN else None
+        result = func(*args, **kwargs)
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                if lost is not None and leaf.is_floating_point() and leaf.shape == lost.shape:
+                    leaf.masked_fill_(lost, torch.nan)
+                setattr(leaf, _MARK, True)
+        return result
+
+    def _refuse(self, namespace: str, name: str, args: tuple, followed: list[Tensor], *, pointwise: bool) -> None:
+        if namespace not in _OWN:
+            raise UnseenError(f"{namespace}::{name} is an operation that cannot be looked into")
+        if name in _BRANCHES:
+            raise UnseenError("a branch of its code depends on the image's values")
+        if name in _REORDERS:
+            raise UnseenError(f"{name} orders or leaves out values by their size")
+        if name in _GRIDS and len(args) > 1 and hasattr(args[1], _MARK):
+            raise UnseenError(f"{name} reads where the image's values say")
+        index = any(not tensor.is_floating_point() and not tensor.is_complex() for tensor in followed)
+        if index and not pointwise and name not in _HARMLESS:
+            raise UnseenError(f"{name} reads where the image's values say")
+
+
+def _nan_of(tensors: list[Tensor]) -> Tensor | None:
+    """Bool: where any of the operands of an operation value by value is NaN."""
+    found: Tensor | None = None
+    for tensor in tensors:
+        if tensor.is_floating_point() and tensor.ndim:
+            nan = tensor.isnan()
+            found = nan if found is None else found | nan
+    if found is None:
+        return None
+    shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))
+    return found.expand(shape) if bool(found.any()) else None
