@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check samples bench browser clean
+.PHONY: run test conformance check samples bench browser clean
 
 run: $(VENV)/.installed
 	$(BIN)/streamlit run app.py
@@ -11,6 +11,10 @@ run: $(VENV)/.installed
 # Two processes of one thread each take two thirds of the time of one with two: torch's threads wait for each other.
 test: check browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# All networks of the catalogue and hundreds of random ones, a quarter of an hour; `make test` takes a few of each.
+conformance: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/conformance -m "" -n auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -1,0 +1,47 @@
+"""Small 2-D networks of MONAI."""
+
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from tests.conformance.network import SIZES, Network
+
+
+def _net(name: str, **arguments: Any) -> nn.Module:
+    import monai.networks.nets
+
+    return getattr(monai.networks.nets, name)(**{"spatial_dims": 2, "in_channels": 1, "out_channels": 3} | arguments)
+
+
+_BUILDERS = {
+    "unet": partial(_net, "UNet", channels=(8, 16, 24), strides=(2, 2), num_res_units=2),
+    "unet-batch-norm": partial(_net, "UNet", channels=(8, 16, 24), strides=(2, 2), norm="batch", act="relu"),
+    "basic-unet": partial(_net, "BasicUNet", features=(8, 8, 16, 16, 24, 8)),
+    "basic-unet-batch-norm": partial(_net, "BasicUNet", features=(8, 8, 16, 16, 24, 8), norm="batch"),
+    "attention-unet": partial(_net, "AttentionUnet", channels=(8, 16, 24), strides=(2, 2)),
+    "seg-res-net": partial(_net, "SegResNet", init_filters=8, blocks_down=(1, 1, 2), blocks_up=(1, 1)),
+    "seg-res-net-ds": partial(_net, "SegResNetDS", init_filters=8, blocks_down=(1, 1, 2)),
+    "dyn-unet": partial(
+        _net, "DynUNet", kernel_size=(3, 3, 3), strides=(1, 2, 2), upsample_kernel_size=(2, 2), filters=(8, 16, 24)
+    ),
+    "v-net": partial(_net, "VNet", out_channels=2, dropout_dim=2),
+    "flexible-unet": partial(_net, "FlexibleUNet", backbone="resnet18", decoder_channels=(32, 16, 16, 8, 8)),
+    "high-res-net": partial(_net, "HighResNet"),
+    "swin-unetr": partial(_net, "SwinUNETR", feature_size=12, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 4)),
+    "unetr": partial(
+        _net, "UNETR", img_size=(96, 96), feature_size=8, hidden_size=24, mlp_dim=32, num_heads=2, norm_name="instance"
+    ),
+}
+_OPTIONS = {"mean": 0.5, "std": 0.25}
+
+NETWORKS = {
+    f"monai-{name}": Network(
+        build,
+        ("monai", "einops") if "unetr" in name else ("monai",),
+        in_channels=1,
+        options=_OPTIONS,
+        sizes=((96, 96),) if name == "unetr" else SIZES,
+    )
+    for name, build in _BUILDERS.items()
+}

@@ -1,0 +1,64 @@
+"""Networks of segmentation_models_pytorch, with encoders of its own and of timm, and of torchvision."""
+
+from functools import partial
+
+import segmentation_models_pytorch as smp
+import torchvision
+from torch import nn
+
+from tests.conformance.network import SIZES, Network
+
+PLAIN_ENCODER = "resnet18"
+TIMM_ENCODER = "tu-regnetx_002"
+"""Its batch normalisations hold their activation (timm's BatchNormAct2d)."""
+_LARGER_SIZES = ((128, 128), (125, 117), (128, 160))
+"""PAN pools its features, a sixteenth of the image, three times more."""
+_NEEDS_VISION_TRANSFORMER = ("dpt",)
+_TRANSFORMER_ENCODER = "tu-test_vit"
+
+
+def smp_module(decoder: str, encoder: str, **arguments: object) -> nn.Module:
+    arguments = {"classes": 3} | arguments
+    return smp.create_model(decoder, encoder, encoder_weights=None, in_channels=3, **arguments)
+
+
+def torchvision_module(name: str) -> nn.Module:
+    return getattr(torchvision.models.segmentation, name)(weights=None, weights_backbone=None, num_classes=4)
+
+
+def fully_convolutional_network() -> nn.Module:
+    """torchvision's FCN on a ResNet-18: its own ones have 50 layers and more."""
+    backbone = torchvision.models.resnet18(weights=None)
+    features = torchvision.models._utils.IntermediateLayerGetter(backbone, {"layer4": "out"})
+    head = torchvision.models.segmentation.fcn.FCNHead(512, 4)
+    return torchvision.models.segmentation.FCN(features, head)
+
+
+def _smp_networks() -> dict[str, Network]:
+    networks = {}
+    for decoder in smp.MODEL_ARCHITECTURES_MAPPING:
+        if decoder in _NEEDS_VISION_TRANSFORMER:
+            continue
+        for encoder in (PLAIN_ENCODER, TIMM_ENCODER):
+            build = partial(smp_module, decoder, encoder)
+            sizes = _LARGER_SIZES if decoder == "pan" else SIZES
+            networks[f"smp-{decoder}+{encoder}"] = Network(build, sizes=sizes)
+    build = partial(smp_module, "dpt", _TRANSFORMER_ENCODER, dynamic_img_size=True)
+    networks[f"smp-dpt+{_TRANSFORMER_ENCODER}"] = Network(build)
+    for encoder in ("tu-mobilenetv3_small_050", "tu-efficientnet_lite0", "mobilenet_v2"):
+        networks[f"smp-unet+{encoder}"] = Network(partial(smp_module, "unet", encoder))
+    one_channel = partial(smp_module, "unet", "tu-resnet18", classes=1)
+    networks["smp-unet+tu-resnet18-one-channel"] = Network(one_channel, space="logit")
+    return networks
+
+
+def _torchvision_networks() -> dict[str, Network]:
+    builders = {
+        name: partial(torchvision_module, name)
+        for name in ("lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large")
+    }
+    builders["fcn_resnet18"] = fully_convolutional_network
+    return {f"torchvision-{name}": Network(build) for name, build in builders.items()}
+
+
+NETWORKS = _smp_networks() | _torchvision_networks()
