@@ -16,9 +16,12 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
+from core.models.metadata import is_plain_record
 
 _STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model_state", "model", "net", "network", "weights")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+_MOST_ENTRIES = 100
+"""Of the record, and of each mapping in it: more of them are no metrics."""
 _NUMBER_KINDS = "biuf"
 _reading = threading.Lock()
 
@@ -84,20 +87,19 @@ def _state_dict_in(content: object, name: str) -> dict[str, Tensor]:
 
 
 def _record_in(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries that are numbers or words, or mappings of them: "epoch", "metrics"; no tensors, no optimiser."""
+    """The entries that are numbers or short words, or mappings of some: "epoch", "metrics"; no tensors or optimiser."""
     record: dict[str, Any] = {}
+    content = {key: value for key, value in content.items() if is_plain_record(key)}
     for key, value in content.items():
         if isinstance(value, Mapping) and key not in _STATE_DICT_KEYS and "param_groups" not in value:
-            inner = {str(name): entry for name, entry in value.items() if _is_plain(entry)}
-            if inner:
+            inner = {
+                str(name): entry for name, entry in value.items() if is_plain_record(name) and is_plain_record(entry)
+            }
+            if inner and len(inner) <= _MOST_ENTRIES:
                 record[str(key)] = inner
-        elif _is_plain(value):
+        elif is_plain_record(value):
             record[str(key)] = value
-    return record
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, str | bool | int | float)
+    return dict(list(record.items())[:_MOST_ENTRIES])
 
 
 def _is_torchscript(path: Path) -> bool:
