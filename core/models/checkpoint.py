@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
@@ -19,11 +20,13 @@ from core.errors import UserError
 from core.files import write_atomically
 from core.models.metadata import CheckpointInfo, MetadataError, parse_metadata
 from core.models.pytorch_files import read_pytorch, without_prefix
-from core.models.ranges import RangeError
+from core.models.ranges import RangeError, shortened
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "weights"
 
 _METADATA_KEY = "whypixel"
+_DTYPES = {torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool, torch.uint8}
+_DTYPES |= {torch.int8, torch.int16, torch.int32, torch.int64, torch.float8_e4m3fn, torch.float8_e5m2}
 
 
 def save_checkpoint(path: str | Path, module: nn.Module, info: CheckpointInfo) -> Path:
@@ -57,9 +60,9 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], CheckpointInfo
         UserError: No such file, a damaged file, a file with Python code in it, or one without weights.
     """
     path = _existing(path)
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    return read_pytorch(path)[0], None
+    state_dict, info = _read_safetensors(path) if path.suffix == ".safetensors" else (read_pytorch(path)[0], None)
+    _check_weights(state_dict, path.name)
+    return state_dict, info
 
 
 def read_training_record(path: str | Path) -> dict[str, Any]:
@@ -89,12 +92,30 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
 
 def _existing(path: str | Path) -> Path:
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the checkpoint in it.")
     if not path.is_file():
         raise UserError(f"There is no checkpoint {path}; give a file, or one of: {', '.join(shipped_weights())}.")
     return path
 
 
+def _check_weights(state_dict: Mapping[str, Tensor], name: str) -> None:
+    """Refuse tensors that no network here calculates with: they would fail later, in its first run."""
+    if not state_dict:
+        raise UserError(f"{name} holds no weights; give the file that they were saved to.")
+    for key, value in state_dict.items():
+        usual = value.layout == torch.strided and value.dtype in _DTYPES
+        if not usual or value.is_meta:
+            kind = "no numbers" if value.is_meta else "values of another kind than plain numbers"
+            raise UserError(
+                f"{shortened(key, 80)} in {name} holds {kind} ({value.dtype}, {value.layout}); save it as a dense "
+                "float32 tensor."
+            )
+
+
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], CheckpointInfo | None]:
+    if path.stat().st_size == 0:
+        raise UserError(f"{path.name} is not a whole safetensors file: it is empty.")
     try:
         with safe_open(path, "pt") as file:
             info = _info_in(file.metadata() or {}, path.name)
