@@ -17,6 +17,8 @@ from core.errors import UserError
 from core.models import NORMALISATIONS, identify, known_architectures, load_segmenter, shipped_weights
 from core.models.factory import segmenter_from_factory
 from core.models.loading import Identity, assumed_normalisation
+from core.models.metadata import MetadataError, check_arguments
+from core.models.ranges import MOST_CHANNELS, MOST_CLASSES, RangeError
 from core.models.zoo.smp_networks import known_encoders
 from core.segmenter import Segmenter
 
@@ -102,7 +104,7 @@ def _pick_upload(place: str) -> Segmenter:
         architecture, arguments = _ask_architecture(identity, place)
         options = {"architecture": architecture, "arguments": arguments}
     if not identity.states_normalisation:
-        options |= _ask_normalisation(architecture, int(arguments.get("in_channels", 1)), place)
+        options |= _ask_normalisation(architecture, arguments.get("in_channels", 1), place)
     return _uploaded(content_hash, name, json.dumps(options), content)
 
 
@@ -131,14 +133,20 @@ def _ask_architecture(identity: Identity, place: str) -> tuple[str, dict[str, An
             st.info("Choose the network's encoder.")
             st.stop()
     arguments["in_channels"] = int(
-        st.number_input("Channels of the image", 1, 1000, value=stated.get("in_channels", 3), key=f"{place}channels")
+        st.number_input(
+            "Channels of the image",
+            1,
+            MOST_CHANNELS,
+            value=_between(stated.get("in_channels", 3), MOST_CHANNELS),
+            key=f"{place}channels",
+        )
     )
     arguments["num_classes"] = int(
         st.number_input(
             "Channels of the output",
             1,
-            100_000,
-            value=stated.get("num_classes", 1),
+            MOST_CLASSES,
+            value=_between(stated.get("num_classes", 1), MOST_CLASSES),
             key=f"{place}classes",
             help="One for a sigmoid network, which is shown as two classes; else the number of classes.",
         )
@@ -147,6 +155,11 @@ def _ask_architecture(identity: Identity, place: str) -> tuple[str, dict[str, An
         "Further arguments", key=f"{place}arguments", placeholder='{"encoder_depth": 4}', help="As JSON."
     )
     return architecture, arguments | _json_object(further)
+
+
+def _between(stated: int, most: int) -> int:
+    """What the keys tell, if it can be chosen: a file that fits nothing may tell anything."""
+    return max(1, min(stated, most))
 
 
 def _ask_normalisation(architecture: str, in_channels: int, place: str) -> dict[str, Any]:
@@ -169,10 +182,14 @@ def _ask_normalisation(architecture: str, in_channels: int, place: str) -> dict[
 def _json_object(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):  # the second for thousands of brackets
         found = None
     if not isinstance(found, dict):
         raise UserError('Further arguments are a JSON object such as {"encoder_depth": 4}.')
+    try:
+        check_arguments(found)
+    except (MetadataError, RangeError) as error:
+        raise UserError(f"Further arguments cannot be used: {error}") from error
     return found
 
 

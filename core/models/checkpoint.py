@@ -6,46 +6,27 @@ the training data and the scores as one JSON object. PyTorch files (`.pth`, `.pt
 """
 
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from core.errors import UserError
 from core.files import write_atomically
+from core.models.metadata import CheckpointInfo, MetadataError, parse_metadata
 from core.models.pytorch_files import read_pytorch, without_prefix
+from core.models.ranges import RangeError, shortened
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "weights"
 
 _METADATA_KEY = "whypixel"
-
-
-@dataclass(frozen=True)
-class CheckpointInfo:
-    """All that a checkpoint says beside its weights.
-
-    Attributes:
-        architecture: Its name in `core.models.ARCHITECTURES`.
-        arguments: What the architecture is built with.
-        class_names: One name a class; empty where not known.
-        in_channels: Channels of the image.
-        mean: Of the normalisation, one number or one a channel, for images in [0, 1].
-        std: Likewise.
-        training: What it was trained on and how; free form.
-        scores: Measured scores by name; free form.
-    """
-
-    architecture: str
-    arguments: dict[str, Any]
-    class_names: tuple[str, ...] = ()
-    in_channels: int = 1
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-    training: dict[str, Any] = field(default_factory=dict)
-    scores: dict[str, Any] = field(default_factory=dict)
+_DTYPES = {torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool, torch.uint8}
+_DTYPES |= {torch.int8, torch.int16, torch.int32, torch.int64, torch.float8_e4m3fn, torch.float8_e5m2}
 
 
 def save_checkpoint(path: str | Path, module: nn.Module, info: CheckpointInfo) -> Path:
@@ -55,13 +36,15 @@ def save_checkpoint(path: str | Path, module: nn.Module, info: CheckpointInfo) -
         The path, whose suffix must be `.safetensors`.
 
     Raises:
-        UserError: Another suffix.
+        UserError: Another suffix, or an info that could not be read again, such as a class name that it has twice.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise UserError(f"A checkpoint is written as .safetensors; {path.name} has another suffix.")
     state_dict = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-    content = safetensors_bytes(state_dict, {_METADATA_KEY: json.dumps(asdict(info), sort_keys=True)})
+    metadata = {_METADATA_KEY: json.dumps(asdict(info), sort_keys=True)}
+    _info_in(metadata, path.name)  # what could not be read again is not written
+    content = safetensors_bytes(state_dict, metadata)
     return write_atomically(path, content)
 
 
@@ -77,9 +60,9 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], CheckpointInfo
         UserError: No such file, a damaged file, a file with Python code in it, or one without weights.
     """
     path = _existing(path)
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    return read_pytorch(path)[0], None
+    state_dict, info = _read_safetensors(path) if path.suffix == ".safetensors" else (read_pytorch(path)[0], None)
+    _check_weights(state_dict, path.name)
+    return state_dict, info
 
 
 def read_training_record(path: str | Path) -> dict[str, Any]:
@@ -109,40 +92,43 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
 
 def _existing(path: str | Path) -> Path:
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the checkpoint in it.")
     if not path.is_file():
         raise UserError(f"There is no checkpoint {path}; give a file, or one of: {', '.join(shipped_weights())}.")
     return path
 
 
+def _check_weights(state_dict: Mapping[str, Tensor], name: str) -> None:
+    """Refuse tensors that no network here calculates with: they would fail later, in its first run."""
+    if not state_dict:
+        raise UserError(f"{name} holds no weights; give the file that they were saved to.")
+    for key, value in state_dict.items():
+        usual = value.layout == torch.strided and value.dtype in _DTYPES
+        if not usual or value.is_meta:
+            kind = "no numbers" if value.is_meta else "values of another kind than plain numbers"
+            raise UserError(
+                f"{shortened(key, 80)} in {name} holds {kind} ({value.dtype}, {value.layout}); save it as a dense "
+                "float32 tensor."
+            )
+
+
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], CheckpointInfo | None]:
+    if path.stat().st_size == 0:
+        raise UserError(f"{path.name} is not a whole safetensors file: it is empty.")
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
+            info = _info_in(file.metadata() or {}, path.name)
             state_dict = without_prefix({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path.name} is not a whole safetensors file: {error}.") from error
-    if _METADATA_KEY not in metadata:
-        return state_dict, None
-    try:
-        entries = json.loads(metadata[_METADATA_KEY])
-        known = {entry.name for entry in fields(CheckpointInfo)}
-        info = _checked(CheckpointInfo(**{key: value for key, value in entries.items() if key in known}))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"The metadata of {path.name} cannot be read: {error}.") from error
     return state_dict, info
 
 
-def _checked(info: CheckpointInfo) -> CheckpointInfo:
-    """The info with values of the right types, or a TypeError or ValueError."""
-    if not isinstance(info.architecture, str) or not isinstance(info.arguments, dict):
-        raise TypeError("the architecture is a name and its arguments are named")
-    checked = replace(
-        info,
-        class_names=tuple(str(name) for name in info.class_names),
-        in_channels=int(info.in_channels),
-        mean=tuple(float(value) for value in info.mean),
-        std=tuple(float(value) for value in info.std),
-    )
-    if checked.in_channels != checked.arguments.get("in_channels", checked.in_channels):
-        raise ValueError("the channels of the image are not those of the architecture")
-    return checked
+def _info_in(metadata: Mapping[str, str], name: str) -> CheckpointInfo | None:
+    if _METADATA_KEY not in metadata:
+        return None
+    try:
+        return parse_metadata(metadata[_METADATA_KEY])
+    except (MetadataError, RangeError) as error:
+        raise UserError(f"The metadata of {name} cannot be read: {error}") from error

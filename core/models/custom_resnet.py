@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from core.models.ranges import MOST_WIDTH, check_channels_and_classes, check_whole_number
+
 
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions beside a 3×3 skip convolution, both branches with stride 2."""
@@ -33,12 +35,18 @@ class CustomResNet(nn.Module):
     Args:
         in_channels: Channels of the image.
         num_classes: Channels of the logits.
-        width: Channels after the first convolution; the deepest block has 16 times as many. The original has 64.
+        width: Channels after the first convolution; the deepest block has 16 times as many. The original has 64,
+            and 4096 are the most.
         dropout: Probability that a deepest feature is dropped in training.
+
+    Raises:
+        UserError: A size that is out of its range, before anything is built.
     """
 
     def __init__(self, in_channels: int = 1, num_classes: int = 2, width: int = 64, dropout: float = 0.5) -> None:
         super().__init__()
+        check_channels_and_classes(in_channels, num_classes)
+        check_whole_number("width", width, 1, MOST_WIDTH)
         self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.resblock1 = ResidualBlock(width, 2 * width)

@@ -1,16 +1,26 @@
 """A network from the user's own code: "package.module:function"."""
 
+import functools
 import importlib
+import inspect
+import math
+import os
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, MethodType, ModuleType
 
 import torch
 from torch import nn
 
 from core.errors import UserError
+from core.models.time_limit import TimeLimitError, run_with_time_limit
 from core.segmenter import Segmenter
+
+TIME_LIMIT = 300.0
+"""Seconds that importing the user's module and calling the function may take together."""
+TIME_LIMIT_VARIABLE = "WHYPIXEL_FACTORY_SECONDS"
+"""The environment variable that sets another limit."""
 
 _PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -23,7 +33,8 @@ def is_factory(name: str) -> bool:
 def segmenter_from_factory(factory: str, device: str | torch.device = "auto") -> Segmenter:
     """The segmenter that a function of the user's returns; modules are looked for in the current directory, too.
 
-    This runs the user's code: it belongs on a command line, never behind an upload.
+    This runs the user's code: it belongs on a command line, never behind an upload. It runs in a thread of its own, for
+    `TIME_LIMIT` seconds at most, or for as many as the environment variable `WHYPIXEL_FACTORY_SECONDS` says.
 
     Args:
         factory: "package.module:function". The function takes no arguments and returns a `Segmenter`, or a torch module
@@ -31,30 +42,62 @@ def segmenter_from_factory(factory: str, device: str | torch.device = "auto") ->
         device: Where to put it: "auto", "cpu" or "cuda". A `Segmenter` stays on the device that it was made for.
 
     Raises:
-        UserError: No such module, no such function, an error inside it, or another return type.
+        UserError: No such module, no such function, one that is not written in Python, an error or an end of the
+            process inside it, another return type, or a function that is not finished in time.
     """
     if not is_factory(factory):
         raise UserError(f"{factory} is not the name of a function; give it as package.module:function.")
-    module_name, _, function_name = factory.partition(":")
-    function = getattr(_imported(module_name, factory), function_name, None)
-    if not callable(function):
-        raise UserError(f"The module {module_name} has no function {function_name}; give package.module:function.")
+    seconds = _time_limit()
     try:
-        made = function()
-    except UserError:
-        raise
-    except Exception as error:
-        raise _failed(factory, error) from error
+        made = run_with_time_limit(lambda: _made_by(factory), seconds)
+    except TimeLimitError as error:
+        raise UserError(
+            f"{factory} was not finished after {seconds:g} seconds; make it faster, or allow more with the environment "
+            f"variable {TIME_LIMIT_VARIABLE}."
+        ) from error
     if isinstance(made, Segmenter):
         return made
     if isinstance(made, nn.Module):
         return Segmenter(made, device=device, name=factory)
+    if made is None:
+        raise UserError(f"{factory} returned nothing; return the network from it.")
     raise UserError(
         f"{factory} returned a {type(made).__name__}; a factory returns a core.Segmenter or a torch.nn.Module."
     )
 
 
-def _imported(module_name: str, factory: str) -> ModuleType:
+def _time_limit() -> float:
+    text = os.environ.get(TIME_LIMIT_VARIABLE, "")
+    if not text:
+        return TIME_LIMIT
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise UserError(f'{TIME_LIMIT_VARIABLE} is "{text}"; set it to a positive number of seconds.')
+    return seconds
+
+
+def _made_by(factory: str) -> object:
+    """What the function returns; whatever goes wrong but an interruption from the keyboard is a UserError."""
+    module_name, _, function_name = factory.partition(":")
+    try:
+        function = getattr(_imported(module_name), function_name, None)
+        if not callable(function):
+            raise UserError(f"The module {module_name} has no function {function_name}; give package.module:function.")
+        if not _is_written_in_python(function):
+            raise UserError(
+                f"{factory} is not written in Python but compiled; give your own function that returns the network."
+            )
+        return function()
+    except (UserError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # SystemExit as well, which would end this program in silence
+        raise _failed(factory, error) from error
+
+
+def _imported(module_name: str) -> ModuleType:
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
     importlib.invalidate_caches()
@@ -63,11 +106,27 @@ def _imported(module_name: str, factory: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
             raise UserError(f"There is no module {error.name} in {here} or among the installed packages.") from error
-        raise _failed(factory, error) from error
-    except Exception as error:
-        raise _failed(factory, error) from error
+        raise
 
 
-def _failed(factory: str, error: Exception) -> UserError:
+def _is_written_in_python(function: object) -> bool:
+    """Whether calling it runs Python code: not so for `sys.exit`, `os.abort` or `time.sleep`, which make no network."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function) if callable(function) else function
+    if isinstance(function, FunctionType | MethodType):
+        return True
+    if isinstance(function, type):
+        makers = (type(function).__call__, function.__new__, function.__init__)  # type: ignore[misc]
+        return any(isinstance(maker, FunctionType) for maker in makers)
+    return isinstance(getattr(type(function), "__call__", None), FunctionType)  # noqa: B004 - which one, not whether
+
+
+def _failed(factory: str, error: BaseException) -> UserError:
     reason = " ".join(str(error).split()).rstrip(".")
-    return UserError(f"{factory} failed with {type(error).__name__}: {reason or 'no reason given'}; mend the function.")
+    if isinstance(error, SystemExit):
+        return UserError(
+            f"{factory} ended the process (SystemExit: {reason or 'no reason given'}) instead of returning a network; "
+            "remove the exit from its module."
+        )
+    return UserError(f"{factory} failed with {type(error).__name__}: {reason or 'no reason given'}; fix the function.")

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from core.errors import UserError
 from core.models.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint, shipped_weights
 from core.models.factory import is_factory, segmenter_from_factory
+from core.models.metadata import MetadataError, check_arguments, check_class_names
+from core.models.ranges import RangeError
 from core.models.zoo import ARCHITECTURES, build_module, size_multiple, without_published_weights
 from core.models.zoo.recognition import UnknownArchitectureError, recognise
 from core.models.zoo.weightless import Weightless, has_weightless
@@ -56,13 +58,14 @@ def load_segmenter(
         device: "auto", "cpu" or "cuda".
         architecture: Where the file does not say it and its keys do not tell.
         arguments: Of that architecture.
-        class_names: Instead of the file's.
+        class_names: Instead of the file's; each another one.
         mean: Of the normalisation, instead of the file's.
         std: Of the normalisation, instead of the file's (1 where it says none and a mean is given).
         normalisation: "none" or "imagenet", instead of mean and std.
 
     Raises:
-        UserError: A file that cannot be read, an architecture that is not known, or weights that do not fit it.
+        UserError: A file that cannot be read, an architecture that is not known, or weights that do not fit it;
+            arguments that are no plain values of a plausible size, or a class name given twice.
     """
     given = _Given(architecture, arguments, class_names, mean, std, normalisation)
     if (name := str(path_or_name)) not in shipped_weights() and not Path(name).is_file():
@@ -134,6 +137,13 @@ class _Given:
             raise UserError("Give either the name of a normalisation or its mean and std.")
         if self.normalisation is not None and self.normalisation not in NORMALISATIONS:
             raise UserError(f'There is no normalisation "{self.normalisation}"; use {" or ".join(NORMALISATIONS)}.')
+        try:
+            if self.arguments is not None:
+                check_arguments(self.arguments)
+            if self.class_names is not None:
+                check_class_names(self.class_names)
+        except (MetadataError, RangeError) as error:
+            raise UserError(f"The network cannot be loaded as asked for: {error}") from error
 
 
 def _complete(
@@ -145,7 +155,7 @@ def _complete(
         base = stored or CheckpointInfo(
             given.architecture, arguments, in_channels=_default_channels(given.architecture)
         )
-        in_channels = int(arguments.get("in_channels", base.in_channels))
+        in_channels = arguments.get("in_channels", base.in_channels)
         return replace(base, architecture=given.architecture, arguments=arguments, in_channels=in_channels), []
     if stored is not None:
         return stored, []
@@ -172,7 +182,7 @@ def _untrained(architecture: str, device: str | torch.device, given: _Given) -> 
         torch.manual_seed(0)
         module = build_module(architecture, arguments)
     info = CheckpointInfo(
-        architecture, arguments, in_channels=int(arguments.get("in_channels", _default_channels(architecture)))
+        architecture, arguments, in_channels=arguments.get("in_channels", _default_channels(architecture))
     )
     published = {*arguments} - {*without_published_weights(arguments)}
     notes = [f"published {', '.join(sorted(published))}" if published else "fresh weights, seed 0: it has not learnt"]

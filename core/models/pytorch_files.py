@@ -16,9 +16,14 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
+from core.models.metadata import is_plain_record
 
 _STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model_state", "model", "net", "network", "weights")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+_MOST_PREFIXES = 10
+"""One before the other, as "_orig_mod.module." has two."""
+_MOST_ENTRIES = 100
+"""Of the record, and of each mapping in it: more of them are no metrics."""
 _NUMBER_KINDS = "biuf"
 _reading = threading.Lock()
 
@@ -42,6 +47,12 @@ def read_pytorch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         signature = file.read(2)
     if signature == b"PK" and not zipfile.is_zipfile(path):
         raise UserError(f"{path.name} is not a whole PyTorch checkpoint: it is cut off.")
+    if not signature:
+        raise UserError(f"{path.name} is not a PyTorch checkpoint: it is empty.")
+    if signature == b"PK" and not any(name.endswith("/data.pkl") for name in _names_in_archive(path)):
+        raise UserError(
+            f"{path.name} is a ZIP archive without a PyTorch checkpoint in it; unpack it, and give the checkpoint."
+        )
     if signature != b"PK" and signature[:1] != pickle.PROTO:
         raise UserError(f"{path.name} is not a PyTorch checkpoint, whatever its name says.")
     try:
@@ -53,19 +64,23 @@ def read_pytorch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             "save the module's state_dict() and load that."
         ) from error
     except Exception as error:  # whatever a damaged pickle makes its reader raise
-        reason = str(error).splitlines()[0] if str(error) else "it ends too early"
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else "it ends too early"
         raise UserError(f"{path.name} is not a whole PyTorch checkpoint: {reason}.") from error
     return without_prefix(_state_dict_in(content, path.name)), _record_in(content)
 
 
 def without_prefix(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """Without what data parallelism, compilation or a wrapping module puts before every key."""
-    if set(state_dict) > {"n_averaged"} and all(key == "n_averaged" or key.startswith("module.") for key in state_dict):
-        state_dict = {key: value for key, value in state_dict.items() if key != "n_averaged"}
-    prefix = next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in state_dict)), None)
-    if not state_dict or prefix is None:
-        return state_dict
-    return without_prefix({key.removeprefix(prefix): value for key, value in state_dict.items()})
+    for _ in range(_MOST_PREFIXES):
+        if set(state_dict) > {"n_averaged"} and all(
+            key == "n_averaged" or key.startswith("module.") for key in state_dict
+        ):
+            state_dict = {key: value for key, value in state_dict.items() if key != "n_averaged"}
+        prefix = next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in state_dict)), None)
+        if not state_dict or prefix is None:
+            break
+        state_dict = {key.removeprefix(prefix): value for key, value in state_dict.items()}
+    return state_dict
 
 
 def _state_dict_in(content: object, name: str) -> dict[str, Tensor]:
@@ -84,30 +99,34 @@ def _state_dict_in(content: object, name: str) -> dict[str, Tensor]:
 
 
 def _record_in(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries that are numbers or words, or mappings of them: "epoch", "metrics"; no tensors, no optimiser."""
+    """The entries that are numbers or short words, or mappings of some: "epoch", "metrics"; no tensors or optimiser."""
     record: dict[str, Any] = {}
+    content = {key: value for key, value in content.items() if is_plain_record(key)}
     for key, value in content.items():
         if isinstance(value, Mapping) and key not in _STATE_DICT_KEYS and "param_groups" not in value:
-            inner = {str(name): entry for name, entry in value.items() if _is_plain(entry)}
-            if inner:
+            inner = {
+                str(name): entry for name, entry in value.items() if is_plain_record(name) and is_plain_record(entry)
+            }
+            if inner and len(inner) <= _MOST_ENTRIES:
                 record[str(key)] = inner
-        elif _is_plain(value):
+        elif is_plain_record(value):
             record[str(key)] = value
-    return record
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, str | bool | int | float)
+    return dict(list(record.items())[:_MOST_ENTRIES])
 
 
 def _is_torchscript(path: Path) -> bool:
+    return any(name.endswith("constants.pkl") for name in _names_in_archive(path))
+
+
+def _names_in_archive(path: Path) -> list[str]:
+    """The files in a ZIP archive; none where it is no whole one."""
     if not zipfile.is_zipfile(path):
-        return False
+        return []
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("constants.pkl") for name in archive.namelist())
+            return archive.namelist()
     except zipfile.BadZipFile:
-        return False
+        return []
 
 
 class _NumberType:

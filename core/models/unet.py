@@ -4,6 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.models.ranges import MOST_WIDTH, check_channels_and_classes, check_whole_number
+
+MOST_DEPTH = 8
+"""Poolings. The paper has four; an image needs 2^depth rows and columns, 256 for eight."""
+
 
 class UNet(nn.Module):
     """Contracting path, expanding path, features concatenated across (Ronneberger, Fischer & Brox 2015).
@@ -15,12 +20,18 @@ class UNet(nn.Module):
     Args:
         in_channels: Channels of the image.
         num_classes: Channels of the logits.
-        depth: Number of poolings; the total stride is 2^depth.
-        width: Channels at full resolution; level i has width · 2^i.
+        depth: Number of poolings, 1 to 8; the total stride is 2^depth.
+        width: Channels at full resolution, 1 to 4096; level i has width · 2^i.
+
+    Raises:
+        UserError: A size that is out of its range, before anything is built.
     """
 
     def __init__(self, in_channels: int = 1, num_classes: int = 2, depth: int = 4, width: int = 64) -> None:
         super().__init__()
+        check_channels_and_classes(in_channels, num_classes)
+        check_whole_number("depth", depth, 1, MOST_DEPTH)
+        check_whole_number("width", width, 1, MOST_WIDTH)
         channels = [width * 2**level for level in range(depth + 1)]
         self.encoder = nn.ModuleList(
             _double_convolution(before, after)

@@ -132,6 +132,17 @@ def test_an_upload_that_is_not_recognised_is_asked_about():
     assert "do not fit the architecture smp_unet" in page.error[0].value
     page.text_input(key="arguments").set_value("[4]").run()
     assert page.error[0].value.startswith("Further arguments are a JSON object")
+    page.text_input(key="arguments").set_value("[" * 100_000).run()
+    assert page.error[0].value.startswith("Further arguments are a JSON object")
+    for text, problem in (
+        ('{"encoder_depth": 1000000}', "encoder_depth is a number beyond"),
+        ('{"in_channels": "x"}', "in_channels is 'x'"),
+        ('{"in_channels": NaN}', "the argument in_channels is not a finite number"),
+    ):
+        page.text_input(key="arguments").set_value(text).run()
+        assert not page.exception
+        assert page.error[0].value.startswith("Further arguments cannot be used: ")
+        assert problem in page.error[0].value
     page.text_input(key="arguments").set_value('{"decoder_use_norm": false}').run()
     assert _written(page) == ["mine: Unet", "channels 2, classes 4", "mean (0.0, 0.0), std (1.0, 1.0)"]
     assert page.selectbox(key="normalisation").options == ["None", "Numbers…"], "ImageNet's is for three channels"
@@ -149,6 +160,19 @@ def test_a_timm_encoder_is_asked_for():
     page = _uploaded(_saved(build_module("smp_unet", {"encoder_name": "tu-resnet18", "num_classes": 4})))
     page.selectbox(key="architecture").set_value("smp_unet").run()
     assert page.info[0].value == "Choose the network's encoder."
+
+
+def test_an_upload_with_more_channels_than_any_image_is_still_asked_about():
+    """The keys of the encoder tell 1001 channels, one more than can be chosen."""
+    shapes = {"encoder_name": "resnet18", "num_classes": 4}
+    state_dict = build_module("smp_unet", shapes | {"decoder_use_norm": False}).state_dict()
+    state_dict["encoder.conv1.weight"] = torch.zeros(64, 1001, 7, 7)
+    file = io.BytesIO()
+    torch.save(state_dict, file)
+    page = _uploaded(file.getvalue())
+    page.selectbox(key="architecture").set_value("smp_unet").run()
+    assert not page.exception
+    assert page.number_input(key="channels").value == 1000
 
 
 def test_an_upload_that_says_all_is_not_asked_about(tmp_path):

@@ -12,8 +12,10 @@ from torch import nn
 
 from core.errors import UserError
 from core.models.custom_resnet import CustomResNet
+from core.models.ranges import RangeError, shortened
 from core.models.unet import UNet
 from core.models.zoo import smp_networks, torchvision_networks
+from core.models.zoo.argument_ranges import check_argument_ranges
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "custom_resnet": CustomResNet,
@@ -46,14 +48,21 @@ def build_module(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
     if architecture not in ARCHITECTURES:
         raise UserError(unknown_architecture(architecture))
     try:
+        check_argument_ranges(arguments)
         return ARCHITECTURES[architecture](**arguments)
-    except UserError:
+    except RangeError as error:
+        raise _cannot_be_built(architecture, arguments, error) from error
+    except (UserError, MemoryError):
         raise
-    except (TypeError, ValueError, RuntimeError, LookupError, AssertionError, AttributeError, ArithmeticError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(
-            f"The architecture {architecture} cannot be built from {dict(arguments)}: {reason.rstrip('.')}."
-        ) from error
+    except Exception as error:  # whatever a library's class raises for arguments that it was not made for
+        raise _cannot_be_built(architecture, arguments, error) from error
+
+
+def _cannot_be_built(architecture: str, arguments: Mapping[str, Any], error: Exception) -> UserError:
+    reason = shortened(" ".join(str(error).split()) or type(error).__name__).rstrip(".")
+    return UserError(
+        f"The architecture {architecture} cannot be built from {shortened(str(dict(arguments)))}: {reason}."
+    )
 
 
 def unknown_architecture(name: str) -> str:
@@ -77,3 +86,5 @@ def without_published_weights(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _WEIGHTS_ARGUMENTS = {"encoder_weights", "weights", "weights_backbone", "pretrained", "pretrained_backbone"}
+# Of timm's encoders: which file to read, and where.
+_WEIGHTS_ARGUMENTS |= {"pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from core.errors import UserError
+from core.models.ranges import shortened
 from core.models.zoo import known_architectures
 from core.models.zoo.shapes import Shapes, shapes_of
 from core.models.zoo.smp_recognition import matching_smp_networks, stated_by_smp_keys
@@ -57,7 +58,7 @@ def recognise(state_dict: Mapping[str, Tensor], name: str = "The state dict") ->
         raise UnknownArchitectureError(
             f"The keys of {name} fit {options} alike; name the architecture and its arguments.", candidates, stated
         )
-    first_keys = ", ".join(list(state_dict)[:3])
+    first_keys = ", ".join(shortened(key, 80) for key in list(state_dict)[:3])
     hint = f" (its keys tell {_listed(stated)})" if stated else ""
     near = [f"{architecture} with {100 * share:.0f} %" for architecture, share in closest(shapes)]
     closest_are = f"; of its keys and their shapes the closest share: {', '.join(near)}" if near else ""

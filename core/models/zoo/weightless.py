@@ -7,6 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from core.models.ranges import RangeError
+
+_MOST_TENSORS = 10_000
+"""The largest networks of the libraries have some thousands."""
 _ALLOCATING = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full}
 # What initialisation writes; there is nothing to write to, and skipping it makes building several times as fast.
 _WRITING = {"normal_", "uniform_", "fill_", "zero_", "mul_", "add_", "clamp_", "erfinv_", "copy_"}
@@ -18,7 +22,14 @@ class Weightless(TorchFunctionMode):
 
     Unlike `torch.device("meta")` it leaves `linspace`, `arange` and `tensor` alone, which networks read numbers from
     while they are built: rates of stochastic depth, tables of positions.
+
+    Raises:
+        RangeError: More tensors are made than any network has: arguments that ask for thousands of layers.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made = 0
 
     def __torch_function__(
         self,
@@ -35,6 +46,9 @@ class Weightless(TorchFunctionMode):
                 return written
         if func in _ALLOCATING and given.get("device") is None:
             given["device"] = "meta"
+            self._made += 1
+            if self._made > _MOST_TENSORS:
+                raise RangeError(f"the network has more than {_MOST_TENSORS} tensors; give fewer layers.")
         return func(*args, **given)
 
 
