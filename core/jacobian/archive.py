@@ -4,6 +4,7 @@ import shutil
 import stat
 import uuid
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -50,7 +51,7 @@ def read_archive(file: str | Path | BinaryIO, store: str | Path) -> Path:
             _unpack(archive, part)
         JacobianStore(part)
         part.rename(store)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
         raise UserError(f"The file is not a whole .zip file ({error}); export the store again.") from error
     except UserError as error:
         raise UserError(str(error).replace(str(part), "The archive")) from error

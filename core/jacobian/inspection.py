@@ -42,7 +42,7 @@ def attributes_of(store: Path) -> dict[str, Any]:
     ):
         raise ValueError(f"{METADATA} is not that of a store")
     if not isinstance(attributes, dict):
-        raise ValueError(f"{METADATA} says nothing of the store")
+        raise ValueError(f"{METADATA} says nothing of the store")  # noqa: TRY004 - a store's fault, not a caller's
     return attributes
 
 
@@ -80,8 +80,8 @@ def shapes_of_constants(store: Path) -> tuple[tuple[int, int, int], int]:
     Raises:
         ValueError: They are no such numbers, or larger than any store's.
     """
-    image = _read_metadata(store, f"image/{METADATA}").get("shape")
-    passes = _read_metadata(store, f"passes/{METADATA}").get("shape")
+    image: Any = _read_metadata(store, f"image/{METADATA}").get("shape")
+    passes: Any = _read_metadata(store, f"passes/{METADATA}").get("shape")
     if not (_is_shape(image, 3) and prod(image) <= MOST_IMAGE_VALUES):
         raise ValueError("its image has no size that a store takes")
     if not (_is_shape(passes, 2) and passes[0] <= image[1] * image[2]):

@@ -91,7 +91,7 @@ class Jacobian:
 
     @property
     def damage(self) -> str:
-        """What was computed once and is missing now, in one sentence; empty if nothing is. Its rows count as missing."""
+        """Which parts of the store are missing or cut short, in one sentence; empty if none are."""
         return self._store.damage()
 
     @property

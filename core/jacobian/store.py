@@ -13,7 +13,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,32 +22,14 @@ import numpy as np
 import zarr
 
 from core.errors import UserError
-from core.jacobian.arrays import (
-    CONSTANTS,
-    METADATA,
-    SUMMARIES,
-    ArrayLayout,
-    constant_layouts,
-    create_results,
-    result_layouts,
-)
+from core.jacobian.arrays import ArrayLayout, create_results
 from core.jacobian.colouring import Plan
-from core.jacobian.inspection import (
-    attributes_of,
-    check_files,
-    check_image_shape,
-    check_layout,
-    check_schema,
-    shapes_of_constants,
-)
-from core.jacobian.layout import Manifest, hash_of, sampled_blocks
-from core.jacobian.manifest_checks import checked_manifest, hash_of_entries
-from core.jacobian.plan_arrays import arrays_of, plan_of
+from core.jacobian.inspection import check_image_shape
+from core.jacobian.layout import Manifest, sampled_blocks
+from core.jacobian.opening import open_checked, write_constants
+from core.jacobian.plan_arrays import arrays_of
 from core.jacobian.summaries import Histogram, PlannedWindows
 
-_KEY = "whypixel_jacobian"
-_HASHES = "whypixel_hashes"
-_MANIFEST = "manifest"
 _STATISTICS_CHUNK = re.compile(r"c\.(\d{1,10})\.0\.0")
 _MOST_NAMED = 3
 _REFUSALS = (
@@ -98,7 +80,7 @@ class JacobianStore:
         if not self.path.is_dir():
             raise UserError(f"There is no Jacobian at {self.path}; compute one first.")
         try:
-            self._open()
+            opened = open_checked(self.path)
         except UserError:
             raise
         except _REFUSALS as error:
@@ -106,33 +88,10 @@ class JacobianStore:
                 f"{self.path} is not a whole Jacobian store ({error or type(error).__name__}); delete it and compute "
                 "it again."
             ) from error
+        self.manifest, self.plan = opened.manifest, opened.plan
+        self.image, self.labels = opened.image, opened.labels
+        self._layouts, self._arrays = opened.layouts, opened.arrays
         self._finished: set[int] = set()
-
-    def _open(self) -> None:
-        attributes = attributes_of(self.path)
-        entries, hashes = attributes.get(_KEY), attributes.get(_HASHES)
-        if not isinstance(entries, dict):
-            raise ValueError(f"{METADATA} says nothing of a Jacobian")  # noqa: TRY004 - a store's fault
-        check_schema(self.path, entries.get("schema"))
-        if not isinstance(hashes, dict) or hashes.get(_MANIFEST) != hash_of_entries(entries):
-            raise ValueError(f"its manifest in {METADATA} is damaged")
-        self.manifest = checked_manifest(entries)
-        results = {"statistics", *SUMMARIES} | ({"rows"} if self.manifest.keep_rows else set())
-        check_files(self.path, {*CONSTANTS, *results})
-        image_shape, num_passes = shapes_of_constants(self.path)
-        if image_shape[0] != self.manifest.channels or hashes.get("image") != self.manifest.image_hash:
-            raise ValueError("its image is another one")
-        layouts = constant_layouts(image_shape, num_passes)
-        for layout in layouts:
-            check_layout(self.path, layout)
-        group = zarr.open_group(self.path, mode="r+", zarr_format=3, use_consolidated=False)
-        constants = {layout.name: self._constant(group, layout, hashes.get(layout.name)) for layout in layouts}
-        self.image, self.labels = constants["image"], constants["labels"]
-        self.plan = plan_of(constants, self.manifest)
-        self._layouts = {layout.name: layout for layout in result_layouts(self.manifest, self.plan)}
-        for layout in self._layouts.values():
-            check_layout(self.path, layout)
-        self._arrays = {name: layout.open(group) for name, layout in self._layouts.items()}
 
     @classmethod
     def create(
@@ -143,15 +102,9 @@ class JacobianStore:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-        values = {"image": image, "labels": labels, **arrays_of(plan)}
-        layouts = constant_layouts(image.shape, len(plan))
-        constants = {layout.name: np.ascontiguousarray(values[layout.name], layout.dtype) for layout in layouts}
-        entries = asdict(manifest)
-        hashes = {_MANIFEST: hash_of_entries(entries)} | {name: hash_of(array) for name, array in constants.items()}
         try:
-            group = zarr.open_group(part, mode="w", zarr_format=3, attributes={_KEY: entries, _HASHES: hashes})
-            for layout in layouts:
-                layout.create(group)[...] = constants[layout.name]
+            write_constants(part, manifest, {"image": image, "labels": labels, **arrays_of(plan)})
+            group = zarr.open_group(part, mode="r+", zarr_format=3)
             create_results(group, manifest, plan)
             part.rename(path)
         except BaseException:
@@ -262,18 +215,6 @@ class JacobianStore:
     @cached_property
     def _sampled(self) -> set[int]:
         return sampled_blocks(self.num_blocks)
-
-    def _constant(self, group: zarr.Group, layout: ArrayLayout, expected: object) -> np.ndarray:
-        fault = layout.fault(layout.file_of(self.path, (0,) * len(layout.shape)))
-        if fault:
-            raise ValueError(f"its {layout.name} is {fault}")
-        try:
-            values = np.asarray(layout.open(group)[...])
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(f"its {layout.name} is damaged") from error
-        if hash_of(values) != expected:
-            raise ValueError(f"its {layout.name} is damaged")
-        return values
 
     def _summed_up(self) -> set[int]:
         """The blocks whose statistics, which are written last, are on disk."""
