@@ -8,8 +8,8 @@ from core.jacobian.colouring import Plan
 from core.jacobian.layout import Manifest
 from core.jacobian.support import AxisSupport, ReceptiveField
 
-_MOST_SUMMARIES = 2**28
-"""Passes times slots: above, the histograms alone would take 64 GB."""
+_MOST_SUMMARIES = 2**26
+"""Passes times slots: above, the histograms alone would take 17 GB of memory."""
 
 
 def arrays_of(plan: Plan) -> dict[str, np.ndarray]:

@@ -188,10 +188,9 @@ class JacobianStore:
         self._arrays["boxes"][span] = result.boxes
         self._arrays["statistics"][span] = result.statistics
 
-    def empty(self, name: str) -> np.ndarray:
-        """An array like one of those that `read` reads, as it is before anything is written."""
-        layout = self._layouts[name]
-        return np.full(layout.shape, layout.fill, layout.dtype)
+    def zeros(self, name: str) -> np.ndarray:
+        """Zeros of the shape and the type of one of those arrays that `read` reads."""
+        return np.zeros(self._layouts[name].shape, self._layouts[name].dtype)
 
     def read(self, name: str, selection: Any = ...) -> np.ndarray:
         """Part of one of the arrays "rows", "statistics", "histogram", "boxes", "centred", of finished blocks.

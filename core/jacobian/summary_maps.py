@@ -55,9 +55,8 @@ class SummaryMaps:
         new = self._store.finished() - self._loaded[name]
         if len(new) == self._store.num_blocks:
             self._arrays[name] = self._store.read(name)
-        elif name not in self._arrays:
-            self._arrays[name] = self._store.empty(name)
-        if len(new) < self._store.num_blocks:
+        else:
+            self._arrays.setdefault(name, self._store.zeros(name))
             # Chunks of blocks that are not finished may be missing.
             for span in self._store.spans(new):
                 self._arrays[name][span] = self._store.read(name, span)
