@@ -175,6 +175,10 @@ def test_jacobian_and_threshold(tmp_path, command):
     assert code == 0
     found = np.load(tmp_path / "maps" / store.stem / "threshold_map.npy")
     np.testing.assert_array_equal(found, Jacobian(store).threshold_map(0.02))
+    next((store / "boxes").glob("c.*")).unlink()
+    code, _, errors = command("threshold", tmp_path, "--out", tmp_path / "maps")
+    assert code == 0
+    assert Jacobian(store).damage in errors
     assert "There is no Jacobian store" in command("threshold", tmp_path / "maps", "--out", tmp_path)[2]
 
 

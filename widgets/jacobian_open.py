@@ -55,7 +55,7 @@ def open_card(segmenter: Segmenter, image: PickedImage, folder: Path) -> tuple[J
             return None, image
         found = open_store(path, segmenter)
         if found.fraction == 0:
-            raise UserError(f"{path} holds no finished rows yet; compute some of it first.")
+            raise UserError(found.damage or f"{path} holds no finished rows yet; compute some of it first.")
         own = found.manifest.image_hash != image.hash
         _tell(found, image, path, segmenter, own=own)
     if own:
@@ -73,6 +73,8 @@ def _tell(found: Jacobian, image: PickedImage, path: Path, segmenter: Segmenter,
         f"{'pixel' if manifest.stride == 1 else f'{manifest.stride}th pixel'}, {rows}, {state}. "
         + ("The image on this page is the store's own." if own else f"It is of {image.name}.")
     )
+    if found.damage:
+        st.warning(found.damage, icon=":material/warning:")
 
 
 def _import(content: bytes, folder: Path) -> Path:

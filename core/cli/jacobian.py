@@ -101,7 +101,10 @@ def threshold(
     if not stores:
         raise UserError(f"There is no Jacobian store (*.zarr) in {folder}; make one with `python -m core jacobian`.")
     for store in with_progress(stores, "Counting"):
-        Jacobian(store).save_threshold_maps(
+        found = Jacobian(store)
+        if found.damage:
+            typer.echo(found.damage, err=True)
+        found.save_threshold_maps(
             out / store.stem, proportion, definition=definition, within_prediction=within_prediction
         )
         typer.echo(f"{out / store.stem}: threshold_map, box_area and fulfilment, each as .npy and .png")

@@ -4,6 +4,7 @@ import shutil
 import stat
 import uuid
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -34,8 +35,8 @@ def write_archive(store: str | Path, file: str | Path | BinaryIO) -> None:
 def read_archive(file: str | Path | BinaryIO, store: str | Path) -> Path:
     """Unpack a .zip file of a store to the folder `store`, whole or not at all.
 
-    Every entry must lie in one folder, the store; no entry may lead out of it, be a link, or make the whole larger
-    than `LARGEST_ARCHIVE`.
+    Every entry must lie in one folder, the store; no entry may lead out of it, be anything but a regular
+    file, be there twice, or make the whole larger than `LARGEST_ARCHIVE`.
 
     Raises:
         UserError: Not a .zip file, one that breaks these rules, one that holds no whole store, a full disk, or
@@ -50,7 +51,7 @@ def read_archive(file: str | Path | BinaryIO, store: str | Path) -> Path:
             _unpack(archive, part)
         JacobianStore(part)
         part.rename(store)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
         raise UserError(f"The file is not a whole .zip file ({error}); export the store again.") from error
     except UserError as error:
         raise UserError(str(error).replace(str(part), "The archive")) from error
@@ -66,6 +67,8 @@ def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
     paths = [_inside(entry) for entry in entries]
     if not entries or len({path.parts[0] for path in paths}) != 1 or any(len(path.parts) < 2 for path in paths):
         raise UserError("The archive does not hold one store; zip the folder of a store as a whole.")
+    if len(set(paths)) != len(paths):
+        raise UserError("The archive holds a file twice; it was not unpacked.")
     total = sum(entry.file_size for entry in entries)
     if total > LARGEST_ARCHIVE or len(entries) > _MOST_FILES:
         raise UserError(
@@ -83,7 +86,11 @@ def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
 
 def _inside(entry: zipfile.ZipInfo) -> PurePosixPath:
     path = PurePosixPath(entry.filename)
+    kind = stat.S_IFMT(entry.external_attr >> 16)
     leads_out = path.is_absolute() or ".." in path.parts or "\\" in entry.filename or ":" in entry.filename
-    if leads_out or stat.S_ISLNK(entry.external_attr >> 16):
+    if leads_out or kind == stat.S_IFLNK:
         raise UserError(f"The archive holds “{entry.filename}”, which leads out of its folder; it was not unpacked.")
+    # Archives made without Unix modes have none.
+    if kind not in {0, stat.S_IFREG}:
+        raise UserError(f"The archive holds “{entry.filename}”, which is no regular file; it was not unpacked.")
     return path

@@ -1,4 +1,4 @@
-"""What a stored Jacobian says of itself, and how large it is: manifest, arrays, chunks, bytes."""
+"""What a stored Jacobian says of itself, and how large it is: manifest, blocks, bytes."""
 
 import hashlib
 import math
@@ -6,27 +6,21 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import zarr
-from zarr.codecs import BloscCodec
 
 from core.errors import UserError
 from core.jacobian.colouring import Plan
-from core.jacobian.encoding import ZERO, StoredType
+from core.jacobian.encoding import StoredType
 from core.jacobian.summaries import NUM_BINS, NUM_OCTAVES, STATISTICS
 from core.target import Space
 
-SCHEMA = 1
+SCHEMA = 2
 
-_CHUNK_BYTES = 2**20
 _BLOCK_BYTES = 2**23
 _MOST_PASSES_A_BLOCK = 128
 _FEWEST_BLOCKS = 16
 _MOST_SAMPLED_BLOCKS = 8
-_LARGEST_TILE = 1024
-_FLAT_KEYS: Any = {"name": "default", "separator": "."}
 _IDENTITY = {
     "weights_hash": "model",
     "image_hash": "image",
@@ -93,12 +87,12 @@ def passes_per_block(plan: Plan, channels: int, batch_size: int = 1) -> int:
     """
     gradient_bytes = 4 * channels * math.prod(plan.size)
     block = min(_BLOCK_BYTES // gradient_bytes, _MOST_PASSES_A_BLOCK, len(plan) // _FEWEST_BLOCKS)
-    return _power_of_two(max(block, min(batch_size, len(plan))))
+    return power_of_two(max(block, min(batch_size, len(plan))))
 
 
 def disk_bytes(plan: Plan, channels: int, dtype: StoredType, *, keep_rows: bool) -> int:
     """The most bytes that a store can take, before compression."""
-    summary = NUM_BINS * _histogram_type(plan).itemsize + NUM_OCTAVES * 4 * 2 + len(STATISTICS) * 4
+    summary = NUM_BINS * histogram_type(plan).itemsize + NUM_OCTAVES * 4 * 2 + len(STATISTICS) * 4
     total = len(plan) * plan.slots * summary + _MOST_SAMPLED_BLOCKS * 4 * math.prod(centred_shape(plan))
     if keep_rows:
         total += len(plan) * channels * math.prod(plan.size) * np.dtype(dtype).itemsize
@@ -147,53 +141,14 @@ def sampled_blocks(num_blocks: int) -> set[int]:
     return {int(block) for block in np.linspace(0, num_blocks - 1, min(_MOST_SAMPLED_BLOCKS, num_blocks)).round()}
 
 
-def create_results(group: zarr.Group, manifest: Manifest, plan: Plan) -> None:
-    """Make the arrays that blocks are written into."""
-    height, width = plan.size
-    block, num_passes, slots = manifest.passes_per_block, len(plan), plan.slots
-    coordinate = np.int16 if max(plan.size) < 2**15 else np.int32
-    num_blocks = -(-num_passes // block)
-    compressor = BloscCodec(cname="zstd", clevel=1, shuffle="shuffle")
-    layouts: list[tuple[str, tuple[int, ...], tuple[int, ...], Any, Any]] = [
-        ("statistics", (num_passes, slots, len(STATISTICS)), (block, slots, len(STATISTICS)), np.float32, np.nan),
-        ("histogram", (num_passes, slots, NUM_BINS), (block, slots, NUM_BINS), _histogram_type(plan), 0),
-        ("boxes", (num_passes, slots, NUM_OCTAVES, 4), (block, slots, NUM_OCTAVES, 4), coordinate, 0),
-        ("centred", (num_blocks, *centred_shape(plan)), (1, *centred_shape(plan)), np.float32, 0),
-    ]
-    if manifest.keep_rows:
-        chunk = min(_power_of_two(_CHUNK_BYTES // (4 * manifest.channels * height * width)), block)
-        tile = (min(height, _LARGEST_TILE), min(width, _LARGEST_TILE))
-        zero = ZERO[manifest.dtype]
-        layouts.append(
-            (
-                "rows",
-                (num_passes, manifest.channels, height, width),
-                (chunk, manifest.channels, *tile),
-                np.dtype(manifest.dtype),
-                zero,
-            )
-        )
-    for name, shape, chunks, dtype, zero in layouts:
-        group.create_array(
-            name,
-            shape=shape,
-            chunks=chunks,
-            dtype=dtype,
-            fill_value=zero,
-            # Gradients in float32 are noise to a compressor, and an uncompressed chunk is read faster.
-            compressors=None if name == "rows" and manifest.dtype == "float32" else compressor,
-            chunk_key_encoding=_FLAT_KEYS,
-            config={"write_empty_chunks": True},
-        )
-
-
-def _histogram_type(plan: Plan) -> np.dtype:
+def histogram_type(plan: Plan) -> np.dtype:
+    """The type of the histograms' counts, the smallest that holds the largest window."""
     field = plan.field
     largest = int((field.rows.last - field.rows.first + 1).max() * (field.columns.last - field.columns.first + 1).max())
     return np.dtype(np.uint16 if largest < 2**16 else np.uint32)
 
 
-def _power_of_two(number: int) -> int:
+def power_of_two(number: int) -> int:
     """The largest power of two that is not above the number, at least 1."""
     return 1 << max(number, 1).bit_length() - 1
 

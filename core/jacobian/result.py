@@ -90,6 +90,11 @@ class Jacobian:
         return len(self._store.finished()) == self._store.num_blocks
 
     @property
+    def damage(self) -> str:
+        """Which parts of the store are missing or cut short, in one sentence; empty if none are."""
+        return self._store.damage()
+
+    @property
     def computed(self) -> np.ndarray:
         """Bool (H, W): the output pixels whose rows are computed."""
         return self._summaries.computed
@@ -133,15 +138,17 @@ class Jacobian:
         self._check_pixel(row, column)
         self._check_rows_kept("use core.attribution.influence instead")
         plan, field = self._store.plan, self.field
-        entries = self._store.read("rows", (slice(None), slice(None), row, column))
+        computed, scales = self.computed, self.statistic("scale")
+        entries = np.zeros((len(plan), self.manifest.channels), self.manifest.dtype)
+        for span in self._store.spans(self._store.finished()):
+            entries[span] = self._store.read("rows", (span, slice(None), row, column))
         rows = np.flatnonzero((field.rows.first <= row) & (row <= field.rows.last))
         columns = np.flatnonzero((field.columns.first <= column) & (column <= field.columns.last))
         pixels = np.ix_(rows, columns)
-        scale = self.statistic("scale")[pixels]
         values = np.zeros((self.manifest.channels, *self.size), np.float32)
         found = np.moveaxis(entries[plan.pass_of_pixel[pixels]], -1, 0)
-        values[:, rows[:, None], columns] = decode(found, scale, self.manifest.dtype)
-        values[:, ~self.computed] = np.nan
+        values[:, rows[:, None], columns] = decode(found, scales[pixels], self.manifest.dtype)
+        values[:, ~computed] = np.nan
         return values
 
     def statistic(self, name: str) -> np.ndarray:

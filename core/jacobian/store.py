@@ -6,13 +6,14 @@ every pass is written once, where it belongs, without touching another's chunk.
 
 A **block** of passes is the unit of work, of writing and of resuming. The chunk of its statistics is written last, so a
 block whose chunk is there is finished; a run that is killed at any moment loses no more than the blocks in progress.
+A finished block that lacks a chunk of another array is damaged: it counts as not finished, and a run computes it anew.
 """
 
-import math
+import re
 import shutil
 import uuid
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,27 @@ import numpy as np
 import zarr
 
 from core.errors import UserError
+from core.jacobian.arrays import ArrayLayout, create_results
 from core.jacobian.colouring import Plan
-from core.jacobian.layout import SCHEMA, Manifest, create_results, sampled_blocks
+from core.jacobian.inspection import check_image_shape
+from core.jacobian.layout import Manifest, sampled_blocks
+from core.jacobian.opening import open_checked, write_constants
+from core.jacobian.plan_arrays import arrays_of
 from core.jacobian.summaries import Histogram, PlannedWindows
-from core.jacobian.support import AxisSupport, ReceptiveField
 
-_KEY = "whypixel_jacobian"
+_STATISTICS_CHUNK = re.compile(r"c\.(\d{1,10})\.0\.0")
+_MOST_NAMED = 3
+_REFUSALS = (
+    KeyError,
+    TypeError,
+    ValueError,
+    OSError,
+    AttributeError,
+    IndexError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +68,11 @@ class BlockResult:
 class JacobianStore:
     """A Jacobian's Zarr group on a local or shared disk. Open one with the class, make one with `create`.
 
+    Nothing in the folder is believed: files, metadata, manifest and plan are checked before they are used, and what is
+    written once is checked against its hashes.
+
     Raises:
-        UserError: No store there, a store of a later version, or one whose parts are missing or damaged.
+        UserError: No store there, a store of another version, or one whose parts are missing or damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -61,24 +80,17 @@ class JacobianStore:
         if not self.path.is_dir():
             raise UserError(f"There is no Jacobian at {self.path}; compute one first.")
         try:
-            self._group = zarr.open_group(self.path, mode="r+")
-            entries: Any = self._group.attrs[_KEY]
-            known = {entry.name for entry in fields(Manifest)}
-            self.manifest = Manifest(**{key: value for key, value in entries.items() if key in known})
-            self._arrays = dict(self._group.arrays())
-            self.image = self._read("image")
-            self.labels = self._read("labels")
-            self.plan = self._read_plan()
-            needed = {"statistics", "histogram", "boxes", "centred"} | ({"rows"} if self.manifest.keep_rows else set())
-            if not needed <= self._arrays.keys():
-                raise KeyError(*sorted(needed - self._arrays.keys()))
-        except (KeyError, TypeError, ValueError, OSError, AttributeError, RuntimeError) as error:
+            opened = open_checked(self.path)
+        except UserError:
+            raise
+        except _REFUSALS as error:
             raise UserError(
                 f"{self.path} is not a whole Jacobian store ({error or type(error).__name__}); delete it and compute "
                 "it again."
             ) from error
-        if self.manifest.schema > SCHEMA:
-            raise UserError(f"{self.path} was written by a later version of this program; update the program.")
+        self.manifest, self.plan = opened.manifest, opened.plan
+        self.image, self.labels = opened.image, opened.labels
+        self._layouts, self._arrays = opened.layouts, opened.arrays
         self._finished: set[int] = set()
 
     @classmethod
@@ -86,23 +98,13 @@ class JacobianStore:
         cls, path: str | Path, manifest: Manifest, plan: Plan, image: np.ndarray, labels: np.ndarray
     ) -> "JacobianStore":
         """A new store without rows, whole or not at all."""
+        check_image_shape(image.shape)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         try:
-            group = zarr.open_group(part, mode="w", attributes={_KEY: asdict(manifest)})
-            constants = {
-                "image": image,
-                "labels": labels.astype(np.int32),
-                "row_support": _pairs(plan.field.rows),
-                "column_support": _pairs(plan.field.columns),
-                "row_colour": _colour_of_position(plan.rows, plan.size[0]),
-                "column_colour": _colour_of_position(plan.columns, plan.size[1]),
-                "passes": plan.passes.astype(np.int32),
-                "selected": plan.selected,
-            }
-            for name, values in constants.items():
-                group.create_array(name, data=values, chunks=values.shape)
+            write_constants(part, manifest, {"image": image, "labels": labels, **arrays_of(plan)})
+            group = zarr.open_group(part, mode="r+", zarr_format=3)
             create_results(group, manifest, plan)
             part.rename(path)
         except BaseException:
@@ -132,20 +134,47 @@ class JacobianStore:
 
     def is_sampled(self, block: int) -> bool:
         """Whether the block's rows are sampled for the effective receptive field: a few blocks over the run are."""
-        return block in sampled_blocks(self.num_blocks)
+        return block in self._sampled
 
     def finished(self) -> set[int]:
-        """The blocks whose results are on disk."""
-        chunks = (file.name.split(".") for file in (self.path / "statistics").iterdir() if file.name.startswith("c."))
-        written = {int(indices[1]) for indices in chunks if indices[-1] != "partial"}
-        self._finished |= {block for block in written - self._finished if self._rows_are_whole(block)}
+        """The blocks whose results are on disk, all of them."""
+        self._finished |= {block for block in self._summed_up() - self._finished if self._is_whole(block)}
         return set(self._finished)
 
     def is_finished(self, block: int) -> bool:
-        """Whether a block's results are on disk."""
-        if block not in self._finished and (self.path / "statistics" / f"c.{block}.0.0").exists():
-            self._finished |= {block} if self._rows_are_whole(block) else set()
+        """Whether a block's results are on disk, all of them."""
+        if block not in self._finished and self._layouts["statistics"].file_of(self.path, (block, 0, 0)).exists():
+            self._finished |= {block} if self._is_whole(block) else set()
         return block in self._finished
+
+    def damage(self) -> str:
+        """What is missing of blocks that were finished once, in one sentence; empty if nothing is.
+
+        A run computes such blocks anew. Changed bytes are found only when they are read.
+        """
+        parts = [
+            f"{name} of block {block}"
+            for block in sorted(self._summed_up() - self.finished())
+            for name in self._faulty_arrays(block)
+        ]
+        if not parts:
+            return ""
+        named = ", ".join(parts[:_MOST_NAMED]) + (", …" if len(parts) > _MOST_NAMED else "")
+        number = "A part of" if len(parts) == 1 else f"{len(parts)} parts of"
+        verb, them = ("is", "it") if len(parts) == 1 else ("are", "them")
+        return (
+            f"{number} {self.path} {verb} missing or cut short ({named}); start the run again, which computes {them} "
+            "anew."
+        )
+
+    def spans(self, blocks: Iterable[int]) -> Iterator[slice]:
+        """The passes of some blocks, those of neighbours in one slice."""
+        ordered = sorted(blocks)
+        start = 0
+        for place, block in enumerate(ordered):
+            if place + 1 == len(ordered) or ordered[place + 1] != block + 1:
+                yield slice(self.passes_of(ordered[start]).start, self.passes_of(block).stop)
+                start = place + 1
 
     def write(self, block: int, result: BlockResult) -> None:
         """Write a block's results; it counts as finished only when all of them are on disk."""
@@ -159,60 +188,76 @@ class JacobianStore:
         self._arrays["boxes"][span] = result.boxes
         self._arrays["statistics"][span] = result.statistics
 
+    def zeros(self, name: str) -> np.ndarray:
+        """Zeros of the shape and the type of one of those arrays that `read` reads."""
+        return np.zeros(self._layouts[name].shape, self._layouts[name].dtype)
+
     def read(self, name: str, selection: Any = ...) -> np.ndarray:
-        """Part of one of the arrays "rows", "statistics", "histogram", "boxes", "centred".
+        """Part of one of the arrays "rows", "statistics", "histogram", "boxes", "centred", of finished blocks.
+
+        Args:
+            name: Of the array.
+            selection: `...` for all of it, or whole numbers and slices of step 1.
 
         Raises:
-            UserError: A damaged chunk.
+            UserError: A chunk that is missing or damaged.
         """
+        layout = self._layouts[name]
+        for chunk in layout.chunks_of(selection):
+            if name != "centred" or self.is_sampled(chunk[0]):
+                self._check_chunk(layout, chunk)
         try:
-            return self._read(name, selection)
+            return np.asarray(self._arrays[name][selection])
         except (ValueError, OSError, RuntimeError) as error:
-            raise UserError(
-                f"A part of {self.path} is damaged ({error}); start the run again, which computes it anew."
-            ) from error
+            raise self._damaged(layout, selection, error) from error
 
-    def _read(self, name: str, selection: Any = ...) -> np.ndarray:
-        return np.asarray(self._arrays[name][selection])
+    @cached_property
+    def _sampled(self) -> set[int]:
+        return sampled_blocks(self.num_blocks)
 
-    def _read_plan(self) -> Plan:
-        rows, columns = (AxisSupport(*self._read(name).T) for name in ("row_support", "column_support"))
-        return Plan(
-            ReceptiveField(rows, columns, self.manifest.dense),
-            _positions_of_colour(self._read("row_colour"), rows),
-            _positions_of_colour(self._read("column_colour"), columns),
-            self._read("passes"),
-            self._read("selected"),
-        )
+    def _summed_up(self) -> set[int]:
+        """The blocks whose statistics, which are written last, are on disk."""
+        found = (_STATISTICS_CHUNK.fullmatch(file.name) for file in (self.path / "statistics").iterdir())
+        blocks = {int(match[1]) for match in found if match}
+        return {block for block in blocks if block < self.num_blocks}
 
-    def _rows_are_whole(self, block: int) -> bool:
-        """Whether all chunks of a block's rows are there; uncompressed ones must have their full length too."""
-        if not self.manifest.keep_rows:
-            return True
-        array = self._arrays["rows"]
-        full = math.prod(array.chunks) * array.dtype.itemsize
-        passes_per_chunk, _, tile_height, tile_width = array.chunks
-        _, _, height, width = array.shape
+    def _is_whole(self, block: int) -> bool:
+        return not any(self._faulty_arrays(block))
+
+    def _faulty_arrays(self, block: int) -> Iterator[str]:
+        """The arrays of which a chunk of the block is missing; uncompressed ones must have their full length too."""
         passes = self.passes_of(block)
-        for chunk in range(passes.start // passes_per_chunk, (passes.stop - 1) // passes_per_chunk + 1):
-            for row, column in np.ndindex(-(-height // tile_height), -(-width // tile_width)):
-                file = self.path / "rows" / f"c.{chunk}.0.{row}.{column}"
-                if not file.exists() or (self.manifest.dtype == "float32" and file.stat().st_size != full):
-                    return False
-        return True
+        for name, layout in self._layouts.items():
+            if name == "centred" and not self.is_sampled(block):
+                continue
+            selection = block if name == "centred" else slice(passes.start, passes.stop)
+            files = (layout.file_of(self.path, chunk) for chunk in layout.chunks_of(selection))
+            if any(layout.fault(file, thorough=False) for file in files):
+                yield name
 
+    def _check_chunk(self, layout: ArrayLayout, chunk: tuple[int, ...]) -> None:
+        file = layout.file_of(self.path, chunk)
+        fault = layout.fault(file)
+        if fault == "missing":
+            raise UserError(
+                f"{self.path} is damaged: {layout.name}/{file.name} is missing; start the run again, which computes it "
+                "anew."
+            )
+        if fault:
+            raise self._changed(file, fault)
 
-def _pairs(support: AxisSupport) -> np.ndarray:
-    return np.stack((support.first, support.last), axis=1)
+    def _damaged(self, layout: ArrayLayout, selection: Any, error: Exception) -> UserError:
+        """The error for a selection that cannot be read: it names the first chunk that cannot."""
+        for chunk in layout.chunks_of(selection):
+            place = tuple(slice(i * size, (i + 1) * size) for i, size in zip(chunk, layout.chunks, strict=True))
+            try:
+                self._arrays[layout.name][place]
+            except (ValueError, OSError, RuntimeError):
+                return self._changed(layout.file_of(self.path, chunk), "changed")
+        return UserError(f"A part of {self.path} could not be read ({error}); try it again.")
 
-
-def _colour_of_position(colours: Iterable[np.ndarray], length: int) -> np.ndarray:
-    colour_of_position = np.full(length, -1, np.int32)
-    for colour, positions in enumerate(colours):
-        colour_of_position[positions] = colour
-    return colour_of_position
-
-
-def _positions_of_colour(colour_of_position: np.ndarray, support: AxisSupport) -> tuple[np.ndarray, ...]:
-    order = np.argsort(support.first, kind="stable")
-    return tuple(order[colour_of_position[order] == colour] for colour in range(colour_of_position.max() + 1))
+    def _changed(self, file: Path, fault: str) -> UserError:
+        return UserError(
+            f"A part of {self.path} is damaged ({file.parent.name}/{file.name} is {fault}); delete this file and start "
+            "the run again, which computes it anew."
+        )

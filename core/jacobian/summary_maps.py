@@ -9,8 +9,6 @@ from core.jacobian.store import JacobianStore
 from core.jacobian.summaries import STATISTICS
 
 _ARRAYS = ("statistics", "histogram", "boxes")
-_MANY = 0.25
-"""Of the blocks: above this, reading whole arrays at once is faster than block by block."""
 
 
 class SummaryMaps:
@@ -55,11 +53,11 @@ class SummaryMaps:
 
     def _load(self, name: str) -> None:
         new = self._store.finished() - self._loaded[name]
-        if name not in self._arrays or len(new) > _MANY * self._store.num_blocks:
+        if len(new) == self._store.num_blocks:
             self._arrays[name] = self._store.read(name)
         else:
-            for block in new:
-                passes = self._store.passes_of(block)
-                span = slice(passes.start, passes.stop)
+            self._arrays.setdefault(name, self._store.zeros(name))
+            # Chunks of blocks that are not finished may be missing.
+            for span in self._store.spans(new):
                 self._arrays[name][span] = self._store.read(name, span)
         self._loaded[name] |= new

@@ -222,8 +222,8 @@ def test_smaller_number_types_keep_their_bounds(dtype, relative_bound, channels,
 def test_summaries_only(tmp_path):
     segmenter = make_segmenter(1)
     image = random_image(1, 30, 26)
-    full = jacobian(segmenter, image, out=tmp_path / "full.zarr")
-    summary = jacobian(segmenter, image, out=tmp_path / "summary.zarr", keep_rows=False)
+    full = jacobian(segmenter, image, out=tmp_path / "full.zarr", batch_size=1)
+    summary = jacobian(segmenter, image, out=tmp_path / "summary.zarr", keep_rows=False, batch_size=1)
     assert not (tmp_path / "summary.zarr" / "rows").exists()
     np.testing.assert_array_equal(summary.threshold_map(0.02), full.threshold_map(0.02, source="histogram"))
     assert summary.effective_receptive_field().radii == full.effective_receptive_field().radii

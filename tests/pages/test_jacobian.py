@@ -1,6 +1,7 @@
 """The Jacobian page without a browser: what it shows is what the library says."""
 
 import io
+import shutil
 import sys
 import time
 import zipfile
@@ -147,6 +148,16 @@ def test_a_store_of_another_image_brings_its_own(store, image):
     page.text_input(key="store_path").set_value(str(store.path)).run()
     assert numbers(page)["Maximum"] == f"{np.abs(store.row(8, 8)).max():.4g}"
     assert "the store's own" in captions(page)
+
+
+def test_a_damaged_store_is_shown_with_a_warning(store, image, tmp_path):
+    path = shutil.copytree(store.path, tmp_path / "damaged.zarr")
+    (path / "histogram" / "c.1.0.0").unlink()
+    page = open_page(image, origin="Open a store", row="8", column="8")
+    page.text_input(key="store_path").set_value(str(path)).run()
+    assert numbers(page)["Maximum"] == f"{np.abs(store.row(8, 8)).max():.4g}"
+    assert [warning.value for warning in page.warning] == [Jacobian(path).damage]
+    assert "histogram of block 1" in page.warning[0].value
 
 
 def test_a_store_of_another_model_is_refused_in_one_sentence(image, tmp_path):
