@@ -15,14 +15,16 @@ from core.jacobian.encoding import StoredType
 from core.jacobian.engine import (
     Progress,
     compute_block,
-    compute_blocks,
+    compute_missing,
     missing_blocks,
     open_or_create,
     store_runner,
+    widened,
     write_block,
 )
 from core.jacobian.passes import PassRunner
 from core.jacobian.preparation import Request
+from core.jacobian.proof import FieldTooSmallError
 from core.jacobian.result import Jacobian
 from core.jacobian.store import JacobianStore
 from core.scheduling import ShippedSegmenter, connected, network_on_worker, shipped
@@ -84,10 +86,11 @@ def jacobians(
             if cancel is not None and cancel():
                 break
             report = None if progress is None else _for_store(progress, store.path)
-            compute_blocks(segmenter, store, missing_blocks(store), progress=report, cancel=cancel)
+            compute_missing(segmenter, store, progress=report, cancel=cancel)
     else:
         with connected(scheduler) as client:
-            _distribute(client, segmenter, stores, progress, cancel)
+            while wrong := _distribute(client, segmenter, stores, progress, cancel):
+                stores[stores.index(wrong)] = widened(wrong)
     return [Jacobian(store.path, segmenter) for store in stores]
 
 
@@ -101,7 +104,8 @@ def _distribute(
     stores: Sequence[JacobianStore],
     progress: ImageProgress | None,
     cancel: Callable[[], bool] | None,
-) -> None:
+) -> JacobianStore | None:
+    """A store whose receptive field was found to be too small; None where all is well."""
     from distributed import as_completed  # noqa: PLC0415 - it takes a second, and only runs on many machines need it
 
     started = time.perf_counter()
@@ -110,15 +114,20 @@ def _distribute(
     with shipped(client, segmenter) as network:
         tasks = {
             client.submit(
-                _compute_on_worker, str(store.path.absolute()), block, network, retries=_RETRIES, pure=False
+                *(_compute_on_worker, str(store.path.absolute()), len(store.plan), block, network),
+                retries=_RETRIES,
+                pure=False,
             ): (store, block)
             for store in stores
             for block in missing_blocks(store)
         }
         try:
             for task in as_completed(tasks):
-                task.result()
                 store, block = tasks[task]
+                try:
+                    task.result()
+                except FieldTooSmallError:
+                    return store
                 done[store.path] += len(store.passes_of(block))
                 if progress is not None:
                     progress(store.path, _progress_of(results[store.path], done[store.path], started))
@@ -126,6 +135,7 @@ def _distribute(
                     break
         finally:
             client.cancel(list(tasks))
+    return None
 
 
 def _progress_of(jacobian: Jacobian, done: int, started: float) -> Progress:
@@ -134,16 +144,16 @@ def _progress_of(jacobian: Jacobian, done: int, started: float) -> Progress:
     return Progress(passes, jacobian.num_passes, seconds, seconds / done * (jacobian.num_passes - passes), jacobian)
 
 
-def _compute_on_worker(path: str, block: int, network_name: str) -> None:
+def _compute_on_worker(path: str, num_passes: int, block: int, network_name: str) -> None:
     network = network_on_worker(network_name)
     with network.segmenter.lock:
-        store, runner = _runner_for(path, network)
+        store, runner = _runner_for(path, num_passes, network)
         write_block(store, block, compute_block(runner, store, block))
 
 
-def _runner_for(path: str, network: Any) -> tuple[JacobianStore, PassRunner]:
-    """The runner of a store, kept until a block of another store comes: it holds the forward graph."""
-    if network.kept is None or network.kept[0] != path:
+def _runner_for(path: str, num_passes: int, network: Any) -> tuple[JacobianStore, PassRunner]:
+    """The runner of a store, kept until a block of another store or plan comes: it holds the forward graph."""
+    if network.kept is None or network.kept[0] != (path, num_passes):
         store = JacobianStore(path)
-        network.kept = (path, store, store_runner(network.segmenter, store))
+        network.kept = ((path, num_passes), store, store_runner(network.segmenter, store))
     return network.kept[1], network.kept[2]

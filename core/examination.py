@@ -138,7 +138,7 @@ class Examination:
         return -(-side // self._multiple) * self._multiple
 
     def _noise(self, size: tuple[int, int]) -> Tensor:
-        """Two images of noise (2, C, H, W): one in [0, 1], and one so far beyond that no logits would stay in [0, 1]."""
+        """Two images of noise (2, C, H, W): one in [0, 1], and one so far beyond that no logits would stay there."""
         noise = np.random.default_rng(7).random((2, self._in_channels, *size), dtype=np.float32)
         noise[1] = _CENTRE + _SPREAD * (noise[1] - _CENTRE)
         return torch.from_numpy(noise)
@@ -234,8 +234,8 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str) -> Find
         return replace(findings, undecided=inside)
     if several and not sum_to_one:
         raise UserError(
-            f"All scores of {name} lie in [0, 1] but do not sum to 1, as after a sigmoid per label; if they are logits, "
-            'say activation="none"; if not, wrap it in a module that returns the one channel to explain and say '
+            f"All scores of {name} lie in [0, 1] but do not sum to 1, as after a sigmoid per label; if they are "
+            'logits, say activation="none"; if not, wrap it in a module that returns the one channel to explain and say '
             'activation="sigmoid".'
         )
     activation: Activation = "softmax" if several else "sigmoid"
@@ -281,21 +281,19 @@ def _grid(shapes: list[torch.Size], sizes: list[tuple[int, int]], align: Align |
         if any(axis is None for axis in axes):
             continue
         rows, columns = (axis for axis in axes if axis is not None)
-        notes = ("the classes are the last axis of its result",) if channels_last else ()
+        notes = ["the classes are the last axis of its result"] if channels_last else []
         found: Align = "centre" if max(rows.border, columns.border) > 0 else "stretch"
         if (align or found) == "stretch":
-            return _Grid(channels_last, "stretch", (rows.scale, columns.scale), notes=notes)
+            return _Grid(channels_last, "stretch", (rows.scale, columns.scale), notes=tuple(notes))
+        border = f"{rows.border} rows and {columns.border} columns"
         if align is None:
-            notes += (
-                f"its result leaves out a border of {rows.border} rows and {columns.border} columns in all, taken as "
-                "even on both sides",
-            )
-        return _Grid(channels_last, "centre", (1.0, 1.0), (rows.border, columns.border), notes)
-    if align is not None and len(shapes[0]) == 4:
+            notes.append(f"its result leaves out a border of {border} in all, taken as even on both sides")
+        return _Grid(channels_last, "centre", (1.0, 1.0), (rows.border, columns.border), tuple(notes))
+    if align == "stretch" and len(shapes[0]) == 4:
         return _Grid(channels_last=False, align=align, scale=(1.0, 1.0))
     raise UserError(
-        f"The scores of {name}, of the shape {tuple(shapes[0])} for an image of {sizes[0][0]}×{sizes[0][1]} pixels, lie "
-        'on no grid that follows the image\'s size; say align="stretch" if they cover the whole image all the same.'
+        f"The scores of {name}, of the shape {tuple(shapes[0])} for an image of {sizes[0][0]}×{sizes[0][1]} pixels, "
+        'lie on no grid that follows the image\'s size; say align="stretch" if they cover the whole image all the same.'
     )
 
 

@@ -1,7 +1,7 @@
 """How a network's result is read: which of its tensors, along which axes, and whether its values are logits."""
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -93,32 +93,33 @@ def candidate_entries(result: object) -> list[Entry]:
     """
     if isinstance(result, Tensor):
         return [None]
-    if hasattr(result, "masks_queries_logits") or (isinstance(result, Mapping) and "masks_queries_logits" in result):
+    tensors = _tensors_in(result)
+    if "masks_queries_logits" in tensors:
         raise UserError(
             "The network answers with queries and their masks rather than with one score per class and pixel; wrap it "
             "in a module that combines them into a tensor (batch, classes, height, width)."
         )
-    entries: list[Entry] = []
-    if isinstance(result, Mapping):
-        tensors: Mapping[Hashable, object] = result
-    elif isinstance(result, Sequence) and not isinstance(result, str):
-        tensors = dict(enumerate(result))
-    else:
-        tensors = {"logits": getattr(result, "logits", None)}
-    for name in ("out", "logits"):
-        if isinstance(tensors.get(name), Tensor):
-            return [name]
-    for name, value in tensors.items():
-        if isinstance(name, str | int) and isinstance(value, Tensor) and value.ndim in (3, 4):
-            entries.append(name)
-    if not entries and (vectors := [name for name, value in tensors.items() if isinstance(value, Tensor)]):
-        return [name for name in vectors if isinstance(name, str | int)]
-    if not entries:
+    if not tensors:
         raise UserError(
             f"The network returned a {type(result).__name__} without a tensor of logits; choose one with `output`."
         )
-    main = [name for name in entries if not (isinstance(name, str) and _AUXILIARY.search(name))]
-    return main or entries
+    for name in ("out", "logits"):
+        if name in tensors:
+            return [name]
+    maps = [name for name, tensor in tensors.items() if tensor.ndim in (3, 4)]
+    main = [name for name in maps if not (isinstance(name, str) and _AUXILIARY.search(name))]
+    return [*(main or maps or tensors)]
+
+
+def _tensors_in(result: object) -> dict[str | int, Tensor]:
+    """The tensors of a result by their entries."""
+    if isinstance(result, Mapping):
+        entries = dict(result)
+    elif isinstance(result, Sequence) and not isinstance(result, str):
+        entries = dict(enumerate(result))
+    else:
+        entries = {name: getattr(result, name, None) for name in ("logits", "masks_queries_logits")}
+    return {name: value for name, value in entries.items() if isinstance(name, str | int) and isinstance(value, Tensor)}
 
 
 def _offered(result: object) -> str:

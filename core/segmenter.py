@@ -286,20 +286,12 @@ class Segmenter:
 
     @torch.no_grad()
     def _find_canvas(self, height: int, width: int) -> "_Canvas":
-        findings = self.findings((height, width))
-        reading = findings.reading
+        reading = self.findings((height, width)).reading
         if self.size_multiple is not None and reading.align == "stretch":
             return _Canvas(_round_up(height, self.size_multiple), _round_up(width, self.size_multiple))
         black = torch.zeros(1, self.in_channels, height, width, device=self.device)
-        border = reading.border
         first_error: Exception | None = None
-        tried: set[_Canvas] = set()
-        multiples = (1, *_PADDING_MULTIPLES) if self.size_multiple is None else (self.size_multiple,)
-        for multiple in multiples * (2 if reading.align == "centre" else 1):
-            canvas = _Canvas(_round_up(height + border[0], multiple), _round_up(width + border[1], multiple))
-            if canvas in tried:
-                continue
-            tried.add(canvas)
+        for canvas in self._canvases_to_try(height, width, reading.border):
             try:
                 found = reading.scores(self._result(self._on_canvas(black, canvas))).shape[-2:]
             except torch.OutOfMemoryError:
@@ -309,20 +301,24 @@ class Segmenter:
                     raise
                 first_error = first_error or error
                 continue
-            if reading.align == "stretch":
-                # A network that rounds its grid down leaves out a part of the image, which padding brings back.
-                if found[0] * reading.scale[0] >= canvas.height and found[1] * reading.scale[1] >= canvas.width:
-                    return canvas
-                continue
-            border = canvas.height - found[0], canvas.width - found[1]
-            if found[0] >= height and found[1] >= width:
-                return _Canvas(canvas.height, canvas.width, border[0] // 2, border[1] // 2)
+            missing = canvas.height - found[0], canvas.width - found[1]
+            if reading.align == "centre":
+                if found[0] >= height and found[1] >= width:
+                    return _Canvas(canvas.height, canvas.width, missing[0] // 2, missing[1] // 2)
+            # A network that rounds its grid down leaves out a part of the image, which padding brings back.
+            elif found[0] * reading.scale[0] >= canvas.height and found[1] * reading.scale[1] >= canvas.width:
+                return canvas
         if first_error is None:
             return _Canvas(height, width)
         raise UserError(
             f"The network {self.name} cannot take an image of {height}×{width} pixels with "
             f"{_count(self.in_channels, 'channel')}: {str(first_error).splitlines()[0]}"
         ) from first_error
+
+    def _canvases_to_try(self, height: int, width: int, border: tuple[int, int]) -> "list[_Canvas]":
+        multiples = (1, *_PADDING_MULTIPLES) if self.size_multiple is None else (self.size_multiple,)
+        rows, columns = height + border[0], width + border[1]
+        return list(dict.fromkeys(_Canvas(_round_up(rows, each), _round_up(columns, each)) for each in multiples))
 
     def _run(self, batch: Tensor, findings: Findings, canvas: "_Canvas") -> Tensor:
         height, width = batch.shape[-2:]

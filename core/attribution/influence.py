@@ -6,8 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from core.attribution.plain_attention import PlainAttention
 from core.attribution.result import Attribution, make_attribution
-from core.errors import UserError
+from core.errors import UserError, is_out_of_memory
 from core.segmenter import Image, Segmenter, prediction_of
 from core.target import Space, Target, class_scores
 
@@ -46,12 +47,12 @@ def influence(
     batch = segmenter.as_batch(image, single=True).detach()
     if channel is not None and not 0 <= channel < batch.shape[1]:
         raise UserError(f"There is no channel {channel}; the image has {batch.shape[1]}, counted from 0.")
-    target.check(segmenter.num_classes, (batch.shape[2], batch.shape[3]))
+    with torch.no_grad():
+        logits = segmenter.logits(batch)
+    target.check(logits.shape[1], (logits.shape[2], logits.shape[3]))
     tangent = torch.zeros_like(batch)
     tangent[:, slice(None) if channel is None else channel, row, column] = 1.0
 
-    with torch.no_grad():
-        logits = segmenter.logits(batch)
     column_values = _jacobian_vector_product(
         lambda x: class_scores(segmenter.unchecked_logits(x), class_index, space), batch, tangent
     )
@@ -72,13 +73,19 @@ def _jacobian_vector_product(function: Callable[[Tensor], Tensor], point: Tensor
     try:
         return torch.func.jvp(function, (point,), (tangent,))[1]
     except (NotImplementedError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if is_out_of_memory(error):
             raise
-        return _by_two_reverse_passes(function, point, tangent)
+    with PlainAttention():
+        try:
+            return torch.func.jvp(function, (point,), (tangent,))[1]
+        except (NotImplementedError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
+            return _by_two_reverse_passes(function, point, tangent)
 
 
 def _by_two_reverse_passes(function: Callable[[Tensor], Tensor], point: Tensor, tangent: Tensor) -> Tensor:
-    """J·t = ∂(v·Jᵀ·t)/∂v, for networks with an operation that has no forward-mode rule (fused attention)."""
+    """J·t = ∂(v·Jᵀ·t)/∂v, for networks with an operation that has no forward-mode rule."""
     point = point.detach().requires_grad_()
     output = function(point)
     cotangent = torch.zeros_like(output, requires_grad=True)

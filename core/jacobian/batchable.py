@@ -13,7 +13,7 @@ class _FixedNormalisation(torch.autograd.Function):
     """Batch normalisation with fixed statistics forward; backward, the gradient times the scale of the channel."""
 
     @staticmethod
-    def forward(  # noqa: D102 - see the class
+    def forward(
         ctx: Any,
         features: Tensor,
         mean: Tensor,
@@ -29,7 +29,7 @@ class _FixedNormalisation(torch.autograd.Function):
         return F.batch_norm(features, mean, variance, weight, bias, training=False, eps=epsilon)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102 - see the class
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (scale,) = ctx.saved_tensors
         return (gradients[0] * scale).to(gradients[0].dtype), None, None, None, None, None
 

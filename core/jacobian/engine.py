@@ -1,22 +1,26 @@
 """Running a Jacobian block by block: from nothing, or on from where a run stopped."""
 
 import errno
+import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from core.errors import UserError
+from core.jacobian.colouring import plan_passes
 from core.jacobian.effective import add_centred
 from core.jacobian.encoding import StoredType, encode
-from core.jacobian.layout import centred_shape, check_free_disk, disk_bytes
+from core.jacobian.layout import centred_shape, check_free_disk, disk_bytes, passes_per_block
 from core.jacobian.passes import PassRunner
-from core.jacobian.preparation import Request, prepare
+from core.jacobian.preparation import UNPROVEN, Request, prepare
+from core.jacobian.proof import FieldTooSmallError, check_field, check_row
 from core.jacobian.result import Jacobian
 from core.jacobian.store import BlockResult, JacobianStore
 from core.jacobian.summaries import NUM_BINS, NUM_OCTAVES, STATISTICS, magnitude, summarise
+from core.jacobian.support import ReceptiveField
 from core.segmenter import Image, Segmenter
 from core.target import Space
 
@@ -91,7 +95,7 @@ def jacobian(
         segmenter, image, class_index, space, stride, region=region, dtype=dtype, keep_rows=keep_rows
     )
     store = open_or_create(segmenter, request, Path(out), batch_size)
-    compute_blocks(segmenter, store, missing_blocks(store), progress=progress, cancel=cancel)
+    compute_missing(segmenter, store, progress=progress, cancel=cancel)
     return Jacobian(store.path, segmenter)
 
 
@@ -122,6 +126,42 @@ def missing_blocks(store: JacobianStore) -> list[int]:
     return [block for block in range(store.num_blocks) if block not in finished]
 
 
+def compute_missing(
+    segmenter: Segmenter,
+    store: JacobianStore,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> None:
+    """Compute all that a store lacks; where a gradient leaves the field that was planned with, all of it on the whole.
+
+    Raises:
+        UserError: As `compute_blocks`.
+    """
+    try:
+        compute_blocks(segmenter, store, missing_blocks(store), progress=progress, cancel=cancel)
+    except FieldTooSmallError:
+        store = widened(store)
+        compute_blocks(segmenter, store, missing_blocks(store), progress=progress, cancel=cancel)
+
+
+def widened(store: JacobianStore) -> JacobianStore:
+    """An empty store in the place of one whose field was too small: every pixel has a pass to itself, and it says so.
+
+    Which of the passes so far are wrong cannot be told: what has left one window may lie in another.
+
+    Raises:
+        UserError: The rows will not fit on the disk.
+    """
+    old = store.manifest
+    plan = plan_passes(ReceptiveField.whole(store.plan.size, reason=UNPROVEN), region=store.plan.selected)
+    block = passes_per_block(plan, old.channels, old.batch_size)
+    manifest = replace(old, dense=True, note=UNPROVEN, batch_size=min(old.batch_size, block), passes_per_block=block)
+    check_free_disk(store.path, disk_bytes(plan, old.channels, old.dtype, keep_rows=old.keep_rows))
+    shutil.rmtree(store.path)
+    return JacobianStore.create(store.path, manifest, plan, store.image, store.labels)
+
+
 def compute_blocks(
     segmenter: Segmenter,
     store: JacobianStore,
@@ -134,6 +174,7 @@ def compute_blocks(
 
     Raises:
         UserError: The store is of another network, the disk is full, or memory ran out.
+        FieldTooSmallError: See `widened`.
     """
     runner = store_runner(segmenter, store)
     report = _Reporter(store, segmenter, progress)
@@ -158,7 +199,11 @@ def store_runner(segmenter: Segmenter, store: JacobianStore) -> PassRunner:
 
 
 def compute_block(runner: PassRunner, store: JacobianStore, block: int) -> BlockResult:
-    """Run the passes of one block."""
+    """Run the passes of one block.
+
+    Raises:
+        FieldTooSmallError: See `widened`.
+    """
     result = _compute_block(runner, store, block, None, None)
     assert result is not None  # noqa: S101 - only a cancelled block has no result
     return result
@@ -202,8 +247,11 @@ def _compute_block(
             return None
         batch = range(start, min(start + manifest.batch_size, passes.stop))
         gradients = runner(np.stack([plan.outputs(index) for index in batch]))
+        if start == passes.start and store.is_sampled(block):
+            check_row(runner, plan, start, gradients[0])
         for index, gradient in zip(batch, gradients, strict=True):
             windows = store.windows[index]
+            check_field(windows, gradient)
             summary = summarise(windows, gradient, store.bins)
             place = index - passes.start
             if rows is not None:

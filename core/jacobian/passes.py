@@ -76,8 +76,9 @@ class PassRunner:
         return done[0] if len(done) == 1 else np.concatenate(done)
 
     def alone(self, outputs: np.ndarray) -> np.ndarray:
-        """The gradient image (C, H, W) of Σ outputs · scores by a single pass; through a graph of its own, unless all
-        passes are single ones.
+        """The gradient image (C, H, W) of Σ outputs · scores by a single pass.
+
+        Where passes run several at once, it goes through a graph of its own.
 
         Args:
             outputs: Float32 (H, W).

@@ -13,7 +13,8 @@ from core.jacobian.colouring import Plan, plan_passes
 from core.jacobian.encoding import STORED_TYPES, StoredType
 from core.jacobian.layout import Manifest, disk_bytes, free_disk_bytes, hash_of, passes_per_block
 from core.jacobian.passes import PassRunner, fastest_batch_size
-from core.jacobian.summaries import Histogram, magnitude
+from core.jacobian.proof import FieldTooSmallError, check_field, check_row
+from core.jacobian.summaries import Histogram, PlannedWindows, magnitude
 from core.jacobian.support import ReceptiveField, structural_support
 from core.memory import graph_bytes
 from core.segmenter import Image, Segmenter, prediction_of
@@ -30,8 +31,6 @@ UNPROVEN = (
 UNSEEN = "No receptive field holds for every image ({}), so this network takes the dense path, one pass a pixel."
 WIDE = "The receptive field is as large as this image, so no two pixels can share a backward pass."
 
-_TOLERANCE = 1e-5
-"""Relative to a row's largest entry: how far a row from a shared pass may lie from the same row computed alone."""
 _RESIDENT_BYTES = 500_000_000
 """What Python with torch takes before any image is run."""
 _TRANSIENT_GRAPHS = 0.5
@@ -153,7 +152,12 @@ def prepare(segmenter: Segmenter, request: Request, batch_size: int | None = Non
     tried = _passes_to_try(plan, prediction.probabilities[request.class_index])
     gradients = [runner(plan.outputs(index)[None])[0] for index in tried]
     note = _note(plan)
-    if not all(_is_exact(runner, plan, index, g) for index, g in zip(tried, gradients, strict=True)):
+    try:
+        windows = PlannedWindows(plan)
+        for index, gradient in zip(tried, gradients, strict=True):
+            check_field(windows[index], gradient)
+            check_row(runner, plan, index, gradient)
+    except FieldTooSmallError:
         plan = plan_passes(ReceptiveField.whole(size), request.stride, request.region)
         note = UNPROVEN
     del runner
@@ -275,19 +279,3 @@ def _passes_to_try(plan: Plan, probabilities: np.ndarray) -> list[int]:
     row, column = np.unravel_index(uncertainty.argmax(), uncertainty.shape)
     others = np.linspace(0, len(plan) - 1, 3).astype(int)
     return sorted({int(plan.pass_of_pixel[row, column]), *map(int, others)})
-
-
-def _is_exact(runner: PassRunner, plan: Plan, index: int, gradient: np.ndarray) -> bool:
-    """Whether a row of a shared pass, any one of them, equals the same row computed alone."""
-    rows, columns = plan.pixels(index)
-    pixels = [(r, c) for r in rows for c in columns if plan.selected[r, c]]
-    if len(pixels) == 1 and plan.field.window(*pixels[0]) == tuple(slice(0, length) for length in plan.size):
-        return True
-    row, column = pixels[np.random.default_rng(index).integers(len(pixels))]
-    outputs = np.zeros((1, *plan.size), np.float32)
-    outputs[0, row, column] = 1
-    alone = runner(outputs)[0]
-    shared = np.zeros_like(alone)
-    window = (slice(None), *plan.field.window(row, column))
-    shared[window] = gradient[window]
-    return bool(np.abs(shared - alone).max() <= _TOLERANCE * np.abs(alone).max())

@@ -61,7 +61,7 @@ class StrictProbe(TorchDispatchMode):
         followed = [tensor for tensor in tensors if hasattr(tensor, _MARK)]
         if not followed:
             return func(*args, **kwargs)
-        namespace, name = func.namespace, func._schema.name.rpartition("::")[2]
+        namespace, name = func.namespace, func.overloadpacket.__name__
         pointwise = torch.Tag.pointwise in func.tags or name in ("where", "masked_fill", "masked_fill_")
         self._refuse(namespace, name, args, followed, pointwise=pointwise)
         lost = _nan_of(tensors) if pointwise and name not in _KEEPS_NAN else None

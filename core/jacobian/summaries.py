@@ -84,6 +84,9 @@ class Windows:
         """The window of each input position; what lies in none is given to window 0, where its zeros add nothing."""
         for index, (first, stop) in enumerate(zip(self.first, self.stop, strict=True)):
             self.label[first:stop] = index
+        edges = zip([0, *self.stop], [*self.first, len(support)], strict=True)
+        self.gaps = tuple(slice(int(start), int(end)) for start, end in edges if start < end)
+        """What lies in no window."""
 
     def __len__(self) -> int:
         return len(self.positions)
