@@ -37,10 +37,20 @@ def traffic_light(percent: float, map_percent: float = float("nan")) -> str:
     """The errors of the sum and, where it is defined, of the map as a badge in the colour of the larger one."""
     if math.isnan(percent):
         return ":grey-badge[:material/remove: no difference to share]"
-    text = f"sum {percent:.2g} % off"
+    if math.isnan(map_percent):
+        return _badge(f"sum {percent:.2g} % off", percent)
+    return _badge(f"sum {percent:.2g} % off, map ≈ {map_percent:.2g} % off", max(percent, map_percent))
+
+
+def narrow_traffic_lights(percent: float, map_percent: float) -> str:
+    """Both errors as badges of their own, which a narrow column breaks between and does not cut off."""
+    lights = [traffic_light(percent)]
     if not math.isnan(map_percent):
-        text += f", map ≈ {map_percent:.2g} % off"
-        percent = max(percent, map_percent)
+        lights.append(_badge(f"map ≈ {map_percent:.2g} % off", map_percent))
+    return " ".join(lights)
+
+
+def _badge(text: str, percent: float) -> str:
     if percent <= GOOD:
         return f":green-badge[:material/check_circle: {text}]"
     if percent <= FAIR:
@@ -156,8 +166,7 @@ def baselines_panel(
         values = display.shown(attribution)
         slot.markdown(f"**{BASELINE_NAMES[kind]}**")
         slot.image(display.coloured(values, display.limit(values)), width="stretch")
-        light = traffic_light(attribution.convergence_percent, attribution.map_error_percent)
-        slot.markdown(light, help=ERROR_HELP)
+        slot.markdown(narrow_traffic_lights(attribution.convergence_percent, attribution.map_error_percent))
         ratio = statistics(attribution).predicted.ratio
         slot.caption(f"score difference {attribution.score_difference:.4g}, ratio {_number(ratio)}")
     table = rank_correlations([attribution.magnitude() for attribution in found.values()])

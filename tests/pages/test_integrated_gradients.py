@@ -13,7 +13,7 @@ from core.attribution.result import image_hash
 from core.evaluation.attribution_statistics import statistics
 from core.pixel_sets import PixelSet
 from widgets import cancellable
-from widgets.ig_panels import traffic_light
+from widgets.ig_panels import narrow_traffic_lights, traffic_light
 
 
 @pytest.fixture(autouse=True)
@@ -159,3 +159,10 @@ def test_traffic_light(percent, colour):
 def test_the_traffic_light_is_that_of_the_larger_error(errors, colour, words):
     assert traffic_light(*errors).startswith(f":{colour}-badge")
     assert words in traffic_light(*errors)
+
+
+def test_in_a_narrow_column_each_error_has_its_own_light():
+    sum_light, map_light = narrow_traffic_lights(0.02, 3.2).split(" :orange")
+    assert sum_light == traffic_light(0.02)
+    assert "map ≈ 3.2 % off" in map_light
+    assert narrow_traffic_lights(0.02, np.nan) == traffic_light(0.02)
