@@ -59,6 +59,7 @@ BUDGET = 400
 REFERENCE = 2187
 CUT = 64
 KINDS: tuple[BaselineKind, ...] = ("zero", "blur", "mean")
+MAP_KINDS: tuple[BaselineKind, ...] = ("zero", "blur")
 
 
 def images_of(model: str, number: int) -> list[np.ndarray]:
@@ -143,12 +144,15 @@ def speed(model: str, threads: int) -> None:
 
 
 def targets_of(segmenter: Segmenter, image: np.ndarray) -> dict[str, Target]:
-    """The whole prediction, and the pixel that is most surely a vessel."""
+    """The whole prediction, the largest class beside the background, and the pixel that is most surely that class."""
     prediction = segmenter.predict(image)
-    row, column = np.unravel_index(prediction.probabilities[1].argmax(), prediction.labels.shape)
+    areas = np.bincount(prediction.labels.ravel(), minlength=2)
+    largest = 1 + int(areas[1:].argmax())
+    row, column = np.unravel_index(prediction.probabilities[largest].argmax(), prediction.labels.shape)
     return {
         "prediction": Target.prediction(prediction.labels),
-        "pixel": Target.pixel(int(row), int(column), 1, "logit"),
+        "class": Target.region(prediction.labels == largest, largest),
+        "pixel": Target.pixel(int(row), int(column), largest, "logit"),
     }
 
 
@@ -191,7 +195,7 @@ def map_errors(model: str, number: int) -> None:
     titles = f"{'gradients':>10}{'looks':>6}{'sum':>8}{'map':>8}{'true map':>10}"
     print(f"{'target':12}{'baseline':9}{'tolerance':>10}{titles}")
     rows: dict[float, list[tuple[float, ...]]] = {tolerance: [] for tolerance in TOLERANCES}
-    for image, name, kind in product(cuts_of(model, number), ("prediction", "pixel"), KINDS):
+    for image, name, kind in product(cuts_of(model, number), ("prediction", "class", "pixel"), MAP_KINDS):
         target = targets_of(segmenter, image)[name]
         exact = integrated_gradients(segmenter, image, target, kind, REFERENCE, "midpoint").values
         for tolerance in TOLERANCES:
