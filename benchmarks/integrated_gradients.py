@@ -3,15 +3,20 @@
     python benchmarks/integrated_gradients.py              # some minutes with one thread
     python benchmarks/integrated_gradients.py --part speed
     python benchmarks/integrated_gradients.py --part passes
+    python benchmarks/integrated_gradients.py --part map --images 1     # a quarter of an hour
 
 Speed: the same network, image, baseline (black), target (the whole prediction) and nodes (Gauss–Legendre, 50), captum
 both as it is called by default, which runs all steps as one batch, and step by step. Each runs in a process of its own,
 in turn with the others. Memory is the peak of the resident memory during the first run less what was resident before.
 
-Passes: forward passes until the delta is below 1 % and 0.1 % of the difference of the scores, with automatic steps
-(gradients + scores looked at without one); with the first of 8, 16, 32, … steps of Gauss–Legendre that is good enough,
-as if one knew it beforehand, and with all that were tried until then; and the delta that captum's default of 50 leaves.
-The scores of both ends, which all need, are left out. The images are cut, which makes a pass cheaper.
+Passes: forward passes until the delta is below 1 % and 0.1 % of the difference of the scores. Automatic steps
+(gradients + scores looked at without one) also have the estimated error of the map below that. Of Gauss–Legendre only
+the delta counts: the first of 8, 16, 32, … steps that is good enough, as if one knew it beforehand, and all that were
+tried until then; and the delta that captum's default of 50 leaves. The scores of both ends, which all need, are left
+out. The images are cut, which makes a pass cheaper.
+
+Map: the estimated error of the map beside the true one, Σ |value - reference| / Σ |reference|, for automatic steps of
+both tolerances; the reference takes 2187 steps of the midpoint rule.
 """
 
 import argparse
@@ -40,15 +45,21 @@ from core.attribution.integrated_gradients import integrated_gradients
 from core.models import shipped_weights
 
 ROOT = Path(__file__).resolve().parents[1]
-IMAGES = {"vessmap": ROOT / "sample_data" / "vessels" / "images", "fundus": ROOT / "sample_data/fundus/test/images"}
+IMAGES = {
+    "vessmap": ROOT / "sample_data/vessels/images",
+    "fundus": ROOT / "sample_data/fundus/test/images",
+    "scenes": ROOT / "sample_data/scenes/test/images",
+}
 STEPS = 50
 SIDES = {"ours": "ours", "default": "captum, all steps at once", "single": "captum, step by step"}
 ROUNDS = 2
 TOLERANCES = (0.01, 0.001)
 UNIFORM = (8, 16, 32, 64, 128, 256)
 BUDGET = 400
+REFERENCE = 2187
 CUT = 64
 KINDS: tuple[BaselineKind, ...] = ("zero", "blur", "mean")
+MAP_KINDS: tuple[BaselineKind, ...] = ("zero", "blur")
 
 
 def images_of(model: str, number: int) -> list[np.ndarray]:
@@ -133,12 +144,15 @@ def speed(model: str, threads: int) -> None:
 
 
 def targets_of(segmenter: Segmenter, image: np.ndarray) -> dict[str, Target]:
-    """The whole prediction, and the pixel that is most surely a vessel."""
+    """The whole prediction, the largest class beside the background, and the pixel that is most surely that class."""
     prediction = segmenter.predict(image)
-    row, column = np.unravel_index(prediction.probabilities[1].argmax(), prediction.labels.shape)
+    areas = np.bincount(prediction.labels.ravel(), minlength=2)
+    largest = 1 + int(areas[1:].argmax())
+    row, column = np.unravel_index(prediction.probabilities[largest].argmax(), prediction.labels.shape)
     return {
         "prediction": Target.prediction(prediction.labels),
-        "pixel": Target.pixel(int(row), int(column), 1, "logit"),
+        "class": Target.region(prediction.labels == largest, largest),
+        "pixel": Target.pixel(int(row), int(column), largest, "logit"),
     }
 
 
@@ -165,11 +179,46 @@ def automatic_passes(
     return found["steps"], found["scores_looked_at"]
 
 
+def cuts_of(model: str, number: int) -> list[np.ndarray]:
+    """The middles of the first images for a network."""
+    found = []
+    for image in images_of(model, number):
+        rows, columns = (slice(size // 2 - CUT // 2, size // 2 + CUT // 2) for size in image.shape[1:])
+        found.append(np.ascontiguousarray(image[:, rows, columns]))
+    return found
+
+
+def map_errors(model: str, number: int) -> None:
+    """Print one network's table: every image by itself, and the medians."""
+    segmenter = load_segmenter(model, "cpu")
+    print(f"\n{model}, automatic steps, {CUT}×{CUT}: errors in per cent")
+    titles = f"{'gradients':>10}{'looks':>6}{'sum':>8}{'map':>8}{'true map':>10}"
+    print(f"{'target':12}{'baseline':9}{'tolerance':>10}{titles}")
+    rows: dict[float, list[tuple[float, ...]]] = {tolerance: [] for tolerance in TOLERANCES}
+    for image, name, kind in product(cuts_of(model, number), ("prediction", "class", "pixel"), MAP_KINDS):
+        target = targets_of(segmenter, image)[name]
+        exact = integrated_gradients(segmenter, image, target, kind, REFERENCE, "midpoint").values
+        for tolerance in TOLERANCES:
+            found = integrated_gradients(segmenter, image, target, kind, "auto", tolerance=tolerance)
+            true = 100 * float(np.abs(found.values - exact).sum() / np.abs(exact).sum())
+            taken, looks = found.measured["steps"], found.measured["scores_looked_at"]
+            rows[tolerance].append((taken, looks, found.convergence_percent, found.map_error_percent, true))
+            print_errors(name, kind, tolerance, rows[tolerance][-1])
+    for tolerance, table in rows.items():
+        print_errors("median", "", tolerance, [statistics.median(column) for column in zip(*table, strict=True)])
+
+
+def print_errors(name: str, kind: str, tolerance: float, row: Sequence[float]) -> None:
+    """A row of that table."""
+    taken, looks, total, estimated, true = row
+    errors = f"{total:8.3f}{estimated:8.3f}{true:10.3f}"
+    print(f"{name:12}{kind:9}{tolerance:10.1%}{taken:10.0f}{looks:6.0f}{errors}", flush=True)
+
+
 def passes(model: str, number: int) -> None:
     """Print one network's table: medians over some images."""
     segmenter = load_segmenter(model, "cpu")
-    middle = slice(128 - CUT // 2, 128 + CUT // 2)
-    cut = [np.ascontiguousarray(image[:, middle, middle]) for image in images_of(model, number)]
+    cut = cuts_of(model, number)
     print(f"\n{model}, forward passes, median of {number} images {CUT}×{CUT}")
     titles = f"{'ours 1 %':>10}{'GL 1 %':>8}{'tried':>7}{'ours 0.1 %':>12}{'GL 0.1 %':>10}{'tried':>7}"
     print(f"{'target':12}{'baseline':9}{titles}{'captum 50: delta':>18}")
@@ -205,9 +254,9 @@ def print_row(name: str, kind: str, rows: Sequence[tuple[float, ...]]) -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=["speed", "passes", "all"], default="all")
+    parser.add_argument("--part", choices=["speed", "passes", "map", "all"], default="all")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--images", type=int, default=2, help="for the passes")
+    parser.add_argument("--images", type=int, default=2, help="for the passes and the map")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--model", choices=IMAGES, help="only this network")
     parser.add_argument("--values", type=Path, help=argparse.SUPPRESS)
@@ -218,10 +267,12 @@ def main() -> None:
         return
     models = [arguments.model] if arguments.model else [model for model in IMAGES if model in shipped_weights()]
     for model in models:
-        if arguments.part != "passes":
+        if arguments.part in ("speed", "all") and model != "scenes":
             speed(model, arguments.threads)
-        if arguments.part != "speed":
+        if arguments.part in ("passes", "all") and model != "scenes":
             passes(model, arguments.images)
+        if arguments.part in ("map", "all"):
+            map_errors(model, arguments.images)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from widgets.cancellable import cancellable
 from widgets.explained import EXPLAINED, explained_target, settle_explained
 from widgets.header import page_header
 from widgets.ig_panels import (
+    ERROR_HELP,
     baselines_panel,
     channels_panel,
     downloads_panel,
@@ -117,15 +118,16 @@ def tell(segmenter: Segmenter, attribution: Attribution, explained: str, setting
     sentence = (
         f"From {BASELINE_WORDS[settings.kind]} to this image, {what} goes from **{start}** to **{end}**. The map "
         f"shares that difference of **{attribution.score_difference:,.5g}** among the pixels: "
-        f"{traffic_light(attribution.convergence_percent)} "
+        f"{traffic_light(attribution.convergence_percent, attribution.map_error_percent)} "
     )
     steps = f"{measured['steps']} steps in {attribution.seconds:.1f} s"
     reason = {
         "tolerance": f"{steps}, enough for the tolerance.",
-        "budget": f"{steps}, all that is allowed: the tolerance was not reached; read the map with care.",
+        "budget": f"{steps}, all that is allowed: the tolerance was not reached by the {measured['missed']}; read the "
+        "map with care.",
         "fixed": f"{steps}.",
     }
-    st.markdown(sentence + reason[measured["stopped"]])
+    st.markdown(sentence + reason[measured["stopped"]], help=ERROR_HELP)
 
 
 main()

@@ -93,6 +93,7 @@ def test_the_files_of_one_image(command, data, out):
     assert found["predicted_area"] == (image > 1 / 3).sum()
     assert found["truth_area"] == (image > 127 / 255).sum()
     assert found["convergence_percent"] < 1e-3
+    assert found["map_error_percent"] is None  # a single step tells nothing
     assert found["score_difference"] == pytest.approx(expected.sum(), rel=1e-5)
     assert set(found["how_to_read"]) == {"predicted", "truth"}
     # Outside the predicted region the map is 0, so there is no ratio; JSON has no NaN.
@@ -157,9 +158,14 @@ def test_automatic_steps(command, data, out):
     found = json.loads((out / "first" / "statistics.json").read_text())
     assert found["stopped"] == "tolerance"
     assert found["convergence_percent"] < 0.1
+    assert found["map_error_percent"] < 0.1
+    assert found["missed"] == ""
+    manifest = json.loads((out / "first" / "manifest.json").read_text())
+    assert 100 * manifest["map_error"] == pytest.approx(found["map_error_percent"])
     code, printed, _ = command("--image", path, "--steps", "auto", "--tolerance", 1e-6, "--max-steps", 10)
     assert code == 0
-    assert "budget used up" in printed
+    assert "budget used up before the map and sum reached the tolerance" in printed
+    assert "map error about" in printed
 
 
 def test_a_batch_has_a_table_and_averages(command, data, out):

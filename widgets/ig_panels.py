@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution, integrated_gradients
-from core.attribution.integrated_gradients import convergence
+from core.attribution.integrated_gradients import errors_by_steps
 from core.attribution.smoothgrad import Progress
 from core.batch import defined, json_bytes
 from core.charts import correlation_figure, curve_figure
@@ -24,15 +24,33 @@ from widgets.sources import PickedImage
 from widgets.words import percent
 
 GOOD, FAIR = 1.0, 5.0
-"""Per cent of the score's difference: up to where the sum of a map counts as right, and as nearly right."""
+"""Error of a map or of its sum in per cent: up to where it counts as right, and as nearly right."""
+ERROR_HELP = (
+    "Sum: how far the sum of the map is from the difference of the scores. Map: estimated error of its values, "
+    "Σ |error| / Σ |value|, from how much the last refinement of the path changed the map. The colour is that of the "
+    "larger one."
+)
 _STEPS = (2, 4, 8, 16, 32, 64)
 
 
-def traffic_light(percent: float) -> str:
-    """The delta as a coloured badge."""
+def traffic_light(percent: float, map_percent: float = float("nan")) -> str:
+    """The errors of the sum and, where it is defined, of the map as a badge in the colour of the larger one."""
     if math.isnan(percent):
         return ":grey-badge[:material/remove: no difference to share]"
-    text = f"{percent:.2g} % off"
+    if math.isnan(map_percent):
+        return _badge(f"sum {percent:.2g} % off", percent)
+    return _badge(f"sum {percent:.2g} % off, map ≈ {map_percent:.2g} % off", max(percent, map_percent))
+
+
+def narrow_traffic_lights(percent: float, map_percent: float) -> str:
+    """Both errors as badges of their own, which a narrow column breaks between and does not cut off."""
+    lights = [traffic_light(percent)]
+    if not math.isnan(map_percent):
+        lights.append(_badge(f"map ≈ {map_percent:.2g} % off", map_percent))
+    return " ".join(lights)
+
+
+def _badge(text: str, percent: float) -> str:
     if percent <= GOOD:
         return f":green-badge[:material/check_circle: {text}]"
     if percent <= FAIR:
@@ -92,23 +110,25 @@ def steps_panel(
 ) -> None:
     """The error against the number of steps, on demand."""
     st.caption(
-        "How far the sum of the map is from the difference of the scores, after each number of steps of a fixed rule. "
-        f"It takes {sum(_STEPS)} gradients."
+        "How far the sum of the map is from the difference of the scores, and the estimated error of the map itself, "
+        f"after each number of steps of a fixed rule. It takes {sum(_STEPS)} gradients."
     )
     key = "convergence", identity, settings.kind, settings.key, settings.rule
     if not _wanted("Measure", key, ":material/show_chart:"):
         return
     found = cancellable(
         "convergence", key, "Gradients",
-        lambda progress: convergence(
-            segmenter, image.values, target, settings.baseline, settings.rule, _STEPS, sigma=settings.sigma,
+        lambda progress: errors_by_steps(
+            segmenter, image.values, target, settings.baseline, settings.rule, _STEPS, settings.sigma,
             progress=progress,
         ),
     )  # fmt: skip
     if found is not None:
-        figure = curve_figure(
-            {"error": (list(found), list(found.values()))}, ("Steps", "Error in per cent"), logarithmic=True
-        )
+        curves = {
+            name: (list(found), list(errors))
+            for name, errors in zip(("sum", "map, estimated"), zip(*found.values(), strict=True), strict=True)
+        }
+        figure = curve_figure(curves, ("Steps", "Error in per cent"), logarithmic=True)
         st.plotly_chart(figure, height=320, theme=None, config={"displayModeBar": False}, key="ig-convergence")
 
 
@@ -146,7 +166,7 @@ def baselines_panel(
         values = display.shown(attribution)
         slot.markdown(f"**{BASELINE_NAMES[kind]}**")
         slot.image(display.coloured(values, display.limit(values)), width="stretch")
-        slot.markdown(traffic_light(attribution.convergence_percent))
+        slot.markdown(narrow_traffic_lights(attribution.convergence_percent, attribution.map_error_percent))
         ratio = statistics(attribution).predicted.ratio
         slot.caption(f"score difference {attribution.score_difference:.4g}, ratio {_number(ratio)}")
     table = rank_correlations([attribution.magnitude() for attribution in found.values()])

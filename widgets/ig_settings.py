@@ -104,8 +104,8 @@ def _pick_steps(left: DeltaGenerator, right: DeltaGenerator) -> tuple[int | Lite
     automatic = left.segmented_control(
         "Steps", ["auto", "fixed"], default="auto", required=True, key="steps_are", bind="query-params",
         format_func=lambda name: {"auto": "Automatic", "fixed": "Fixed"}[name],
-        help=f"Automatic: more where the score bends, until the sum is right to the tolerance, at most "
-        f"{DEFAULT_BUDGET}. Fixed: a quadrature rule.",
+        help="Automatic: more where the map still changes or the score bends, until the map and its sum are right to "
+        f"the tolerance, at most {DEFAULT_BUDGET}. Fixed: a quadrature rule.",
     ) == "auto"  # fmt: skip
     with right:
         if automatic:

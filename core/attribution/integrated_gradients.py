@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 import torch
 
+from core.attribution.automatic_steps import integrate_adaptively
 from core.attribution.baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, BaselineKind, make_baseline
-from core.attribution.path_integral import integrate, integrate_adaptively
+from core.attribution.path_integral import integrate
 from core.attribution.quadrature import Rule, nodes_and_weights
 from core.attribution.result import Attribution, image_hash, make_attribution
 from core.attribution.smoothgrad import Progress
@@ -42,29 +43,33 @@ def integrated_gradients(
     """(image - baseline) · ∫₀¹ ∂target / ∂image at baseline + α · (image - baseline) dα.
 
     Sundararajan, Taly & Yan, "Axiomatic attribution for deep networks", 2017. The values sum up to score(image) -
-    score(baseline); how far they are from that is the result's `convergence_delta`. With several random baselines,
-    values, delta and difference are the means over them.
+    score(baseline); how far they are from that is the result's `convergence_delta`. Errors of opposite sign cancel in
+    a sum, so each value can be farther off: `map_error` estimates that, from how much the last refinement of the path
+    changed the map (see `integrate` and `integrate_adaptively`). With several random baselines, values, delta,
+    difference and error are the means over them.
 
     Args:
         segmenter: The network.
         image: (C, H, W) in [0, 1].
         target: The scalar explained.
         baseline: "zero", "random", "blur", "mean" or an image (C, H, W); see `make_baseline`.
-        n_steps: Gradients along the path, for each baseline; "auto" takes them where the score bends, until the
-            delta is below `tolerance` or `max_steps` are taken.
+        n_steps: Gradients along the path, for each baseline; "auto" takes them where the map still changes and where
+            the score bends, until both errors are below `tolerance` or `max_steps` are taken.
         method: The quadrature rule of a fixed number of steps; see `nodes_and_weights`.
         internal_batch_size: Steps that run through the network together; None finds what fits into memory. It does
             not change the result.
         seed: Of random baselines.
         sigma: Of a blurred baseline, in pixels.
         draws: Number of random baselines.
-        tolerance: Of "auto": the delta to reach, as a fraction of the difference of the scores.
+        tolerance: Of "auto": the error to reach for each baseline: the delta as a fraction of the difference of the
+            scores, and the estimated error of the map as a fraction of Σ |values|.
         max_steps: Of "auto": the most gradients, for each baseline.
         progress: See `Progress`; counts gradients.
 
     Returns:
         Values (C, H, W) in units of the score. `measured` holds `steps`, `scores_looked_at`, `stopped` ("fixed",
-        "tolerance" or "budget"), the scores of image and baseline, and the size of a batch.
+        "tolerance" or "budget"), `missed` (what the budget was too small for: "", "map", "sum" or "map and sum"), the
+        scores of image and baseline, and the size of a batch.
 
     Raises:
         UserError: Settings that make no sense, or an image, target or baseline that does not fit the network.
@@ -82,7 +87,9 @@ def integrated_gradients(
     total = len(chosen.images) * most
 
     values = torch.zeros_like(batch[0], dtype=torch.float64)
-    steps, looks, reasons = 0, 0, set()
+    errors = torch.zeros_like(values)
+    steps, looks = 0, 0
+    missed: set[str] = set()
     baseline_scores: list[float] = []
     for number, start in enumerate(torch.from_numpy(chosen.images).to(batch.device)):
         path = StraightPath(segmenter, batch, start[None], target, batches)
@@ -97,9 +104,12 @@ def integrated_gradients(
         else:
             integral = integrate(path, method, n_steps, count)
         values += integral.mean_gradient * path.difference / len(chosen.images)
+        if integral.error is not None:
+            errors += integral.error * path.difference / len(chosen.images)
         steps, looks = steps + integral.steps, looks + integral.looks
-        reasons.add(integral.stopped)
+        missed |= set(integral.missed)
     difference = score - float(np.mean(baseline_scores))
+    delta = float(values.sum()) - difference
     parameters = {"baseline": chosen.kind, **chosen.parameters, "n_steps": n_steps}
     parameters |= {"tolerance": tolerance, "max_steps": max_steps} if n_steps == "auto" else {"rule": method}
     if chosen.kind == "image":
@@ -117,17 +127,25 @@ def integrated_gradients(
     )
     return replace(
         attribution,
-        convergence_delta=float(values.sum()) - difference,
+        convergence_delta=delta,
         score_difference=difference,
+        map_error=_map_error(errors, values, delta) if steps > len(chosen.images) else None,
         measured={
             "steps": steps,
             "scores_looked_at": looks,
-            "stopped": "budget" if "budget" in reasons else reasons.pop(),
+            "stopped": "fixed" if n_steps != "auto" else "budget" if missed else "tolerance",
+            "missed": " and ".join(sorted(missed)),
             "score": score,
             "baseline_score": float(np.mean(baseline_scores)),
             "batch_size": batches.size,
         },
     )
+
+
+def _map_error(errors: torch.Tensor, values: torch.Tensor, delta: float) -> float | None:
+    """Σ |error| / Σ |value|; no less than the delta tells, since the values without errors have none."""
+    size = float(values.abs().sum())
+    return max(float(errors.abs().sum()), abs(delta)) / size if size else None
 
 
 def _check_steps(
@@ -162,7 +180,23 @@ def convergence(
 
     Arguments as in `integrated_gradients`; of random baselines one is drawn.
     """
-    found: dict[int, float] = {}
+    found = errors_by_steps(segmenter, image, target, baseline, method, steps, sigma, seed, progress)
+    return {n_steps: sum_error for n_steps, (sum_error, _) in found.items()}
+
+
+def errors_by_steps(
+    segmenter: Segmenter,
+    image: Image,
+    target: Target,
+    baseline: BaselineKind | Image,
+    method: Rule,
+    steps: tuple[int, ...],
+    sigma: float = DEFAULT_SIGMA,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[int, tuple[float, float]]:
+    """`convergence_percent` and `map_error_percent` after each number of steps; arguments as in `convergence`."""
+    found: dict[int, tuple[float, float]] = {}
     done = 0
     for n_steps in steps:
 
@@ -173,6 +207,6 @@ def convergence(
         result = integrated_gradients(
             segmenter, image, target, baseline, n_steps, method, None, seed, sigma=sigma, draws=1, progress=count
         )
-        found[n_steps] = result.convergence_percent
+        found[n_steps] = result.convergence_percent, result.map_error_percent
         done += n_steps
     return found

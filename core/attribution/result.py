@@ -38,6 +38,8 @@ class Attribution:
         image_hash: SHA-256 of the image, `image_hash`.
         convergence_delta: Of path methods: Σ values minus the difference of the scores; None for others.
         score_difference: Of path methods: score(image) - score(baseline); None for others.
+        map_error: Of path methods: estimated Σ |error of the values| / Σ |values|; None for others and where it is
+            undefined, for a map of zeros or a single step.
         measured: What came out beside the values, e.g. how many steps were taken and why no more.
     """
 
@@ -54,6 +56,7 @@ class Attribution:
     score_difference: float | None = None
     measured: dict[str, Any] = field(default_factory=dict)
     model_name: str = field(default="", kw_only=True)
+    map_error: float | None = field(default=None, kw_only=True)
 
     @property
     def convergence_percent(self) -> float:
@@ -61,6 +64,11 @@ class Attribution:
         if self.convergence_delta is None or not self.score_difference:
             return float("nan")
         return 100 * abs(self.convergence_delta / self.score_difference)
+
+    @property
+    def map_error_percent(self) -> float:
+        """`map_error` in per cent; NaN where there is none."""
+        return float("nan") if self.map_error is None else 100 * self.map_error
 
     def magnitude(self) -> np.ndarray:
         """√Σ_c values², float32 (H, W)."""
@@ -103,6 +111,7 @@ class Attribution:
             "image_sha256": self.image_hash,
             "convergence_delta": self.convergence_delta,
             "score_difference": self.score_difference,
+            "map_error": self.map_error,
             "measured": self.measured,
             "seconds": round(self.seconds, 6),
             "libraries": {name: version(name) for name in _LIBRARIES},

@@ -107,6 +107,7 @@ class ImageExplanation:
             "score_difference": attribution.score_difference,
             "convergence_delta": attribution.convergence_delta,
             "convergence_percent": attribution.convergence_percent,
+            "map_error_percent": attribution.map_error_percent,
             "seconds": attribution.seconds,
             **attribution.measured,
         }

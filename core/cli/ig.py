@@ -45,7 +45,7 @@ def ig(
     steps: Annotated[str, typer.Option(help="Gradients along the path, or auto.")] = str(DEFAULT_STEPS),
     rule: Annotated[Rule | None, typer.Option(help="Where a fixed number of steps is taken [gausslegendre].")] = None,
     tolerance: Annotated[
-        float | None, typer.Option(help=f"Of auto: the error to reach, a fraction [{DEFAULT_TOLERANCE}].")
+        float | None, typer.Option(help=f"Of auto: the error of map and sum, a fraction [{DEFAULT_TOLERANCE}].")
     ] = None,
     max_steps: Annotated[
         int | None, typer.Option(help=f"Of auto: the most steps for each baseline [{DEFAULT_BUDGET}].")
@@ -159,7 +159,11 @@ def _steps(
 def _described(numbers: Mapping[str, Any]) -> str:
     percent, ratio = numbers["convergence_percent"], numbers["predicted_ratio"]
     error = "no difference of scores" if np.isnan(percent) else f"delta {percent:.2g} %"
-    steps = f"{numbers['steps']} steps" + (" (budget used up)" if numbers["stopped"] == "budget" else "")
+    if not np.isnan(numbers["map_error_percent"]):
+        error += f", map error about {numbers['map_error_percent']:.2g} %"
+    steps = f"{numbers['steps']} steps"
+    if numbers["stopped"] == "budget":
+        steps += f" (budget used up before the {numbers['missed']} reached the tolerance)"
     return f"{numbers['image']}: {steps}, {error}, attribution ratio {ratio:.3g}"
 
 

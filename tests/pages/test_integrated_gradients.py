@@ -13,7 +13,7 @@ from core.attribution.result import image_hash
 from core.evaluation.attribution_statistics import statistics
 from core.pixel_sets import PixelSet
 from widgets import cancellable
-from widgets.ig_panels import traffic_light
+from widgets.ig_panels import narrow_traffic_lights, traffic_light
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +65,7 @@ def test_the_whole_prediction(segmenter, image):
     sentence = next(text.value for text in page.markdown if text.value.startswith("From a black image"))
     assert f"{attribution.measured['score']:,.5g}" in sentence
     assert f"{attribution.convergence_percent:.2g} % off" in sentence
+    assert f"map ≈ {attribution.map_error_percent:.2g} % off" in sentence
     titles = [text.value for text in page.markdown]
     for view in ("Magnitude", "Prediction", "Ground truth", "Attribution over the image", "Prediction over the image",
                  "Both", "Ground truth over the image"):  # fmt: skip
@@ -105,6 +106,14 @@ def test_automatic_steps_say_so():
     assert "enough for the tolerance" in sentence
 
 
+def test_a_budget_that_is_used_up_says_what_was_not_reached(monkeypatch):
+    monkeypatch.setitem(integrated_gradients.__kwdefaults__, "max_steps", 9)
+    page = open_page(image="formats/not_square", tolerance="0.1 %")
+    sentence = next(text.value for text in page.markdown if text.value.startswith("From a black image"))
+    assert "9 steps" in sentence
+    assert "the tolerance was not reached by the map" in sentence
+
+
 def test_baselines_and_steps_on_demand():
     page = open_page(**FAST, explain="Pixel", row="61", column="99")
     assert "**Agreement**" not in [text.value for text in page.markdown]
@@ -136,3 +145,24 @@ def test_a_cancelled_computation_can_start_again(monkeypatch):
 )
 def test_traffic_light(percent, colour):
     assert traffic_light(percent).startswith(f":{colour}-badge")
+
+
+@pytest.mark.parametrize(
+    ("errors", "colour", "words"),
+    [
+        ((0.02, 3.2), "orange", "sum 0.02 % off, map ≈ 3.2 % off"),
+        ((0.02, 0.9), "green", "sum 0.02 % off, map ≈ 0.9 % off"),
+        ((7.0, 0.9), "red", "sum 7 % off, map ≈ 0.9 % off"),
+        ((0.3, np.nan), "green", "sum 0.3 % off"),
+    ],
+)
+def test_the_traffic_light_is_that_of_the_larger_error(errors, colour, words):
+    assert traffic_light(*errors).startswith(f":{colour}-badge")
+    assert words in traffic_light(*errors)
+
+
+def test_in_a_narrow_column_each_error_has_its_own_light():
+    sum_light, map_light = narrow_traffic_lights(0.02, 3.2).split(" :orange")
+    assert sum_light == traffic_light(0.02)
+    assert "map ≈ 3.2 % off" in map_light
+    assert narrow_traffic_lights(0.02, np.nan) == traffic_light(0.02)
