@@ -1,5 +1,8 @@
 """The one error that users see."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 
@@ -8,6 +11,24 @@ class UserError(ValueError):
 
     The app shows it with `st.error`; the command line prints it and exits with code 2, without a traceback.
     """
+
+
+@contextmanager
+def explained_differentiation() -> Iterator[None]:
+    """Say in a sentence what torch's error about a network that checkpoints its activations means.
+
+    Raises:
+        UserError: Reentrant checkpointing, through which torch differentiates by parameters alone.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "use_reentrant" not in str(error):
+            raise
+        raise UserError(
+            "The network uses reentrant checkpointing, which cannot be differentiated by the image; call "
+            "torch.utils.checkpoint.checkpoint with use_reentrant=False in it, or leave checkpointing out."
+        ) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -32,6 +32,10 @@ Run = Callable[[Tensor], object]
 """The network on images (B, C, H, W) in [0, 1] of just this size: its raw result."""
 
 
+class UnusualSizeError(UserError):
+    """The network takes none of the usual image sizes; it can be examined once there is an image."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What the user said of the network's result; None is found out."""
@@ -48,7 +52,7 @@ class Findings:
     Attributes:
         reading: How its result is read.
         independent: Whether an image's scores do not depend on the other images of a batch.
-        operations: Digest of what it does (see `OperationRecorder`).
+        operations: Digest of what it does (see `OperationRecorder`); empty where no usual size shows it.
         notes: What was concluded, one sentence each, for the user.
         undecided: Whether the scores of noise were too even to tell logits from probabilities.
     """
@@ -96,7 +100,9 @@ class Examination:
             UserError: A result that cannot be read, or not without being told how.
         """
         reason: Exception | None = None
-        for first, second in self._sizes(size):
+        usual = list(self._sizes())
+        last = [] if size is None else [(size, (2 * size[0], size[1]))]
+        for first, second in (*usual, *last):
             images = self._noise(first)
             try:
                 with OperationRecorder() as recorder:
@@ -107,10 +113,11 @@ class Examination:
                 reason = error
                 continue
             runs = _Runs(images, alone, self._tried(images), self._tried(self._noise(second)[:1]), first, second)
-            return self._read(runs, recorder.hexdigest())
+            # What it does at the size of some image would make its identity depend on which image came first.
+            return self._read(runs, recorder.hexdigest() if (first, second) in usual else "")
         assert reason is not None  # noqa: S101 - some sizes are always tried
         if size is None:
-            raise UserError(
+            raise UnusualSizeError(
                 f"The network {self._name} takes none of the usual image sizes ({_first_line(reason)}); run it on an "
                 "image first, or say with `size_multiple` what heights and widths must be multiples of."
             ) from reason
@@ -122,15 +129,12 @@ class Examination:
             f"{_first_line(reason)}"
         ) from reason
 
-    def _sizes(self, size: tuple[int, int] | None) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    def _sizes(self) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
         """Pairs of sizes to try, the second one turned or larger."""
         for height, width in _SIZES:
             first = self._rounded(height), self._rounded(width)
             yield first, (first[1], first[0]) if first[0] != first[1] else (2 * first[0], first[1])
-        squares = [*_stated_sizes(self._module), *_SQUARES]
-        if size is not None:
-            squares.append(size)
-        for stated in squares:
+        for stated in [*_stated_sizes(self._module), *_SQUARES]:
             side = stated if isinstance(stated, tuple) else (stated, stated)
             yield side, (2 * side[0], side[1])
 
@@ -235,8 +239,8 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str) -> Find
     if several and not sum_to_one:
         raise UserError(
             f"All scores of {name} lie in [0, 1] but do not sum to 1, as after a sigmoid per label; if they are "
-            'logits, say activation="none"; if not, wrap it in a module that returns the one channel to explain and say '
-            'activation="sigmoid".'
+            'logits, say activation="none"; if not, wrap it in a module that returns the one channel to explain and '
+            'say activation="sigmoid".'
         )
     activation: Activation = "softmax" if several else "sigmoid"
     note = f"its scores are probabilities (a {activation} inside) and are read as such"

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ Image = np.ndarray | Tensor
 """An image: float32 (C, H, W), values in [0, 1], NumPy or torch."""
 
 _PADDING_MULTIPLES = (2, 4, 8, 14, 16, 28, 32, 48, 64, 96, 128)
+_ADDRESS = re.compile(" at 0x[0-9a-f]+")
 _LARGEST_INTENSITY = 32.0
 """Intensities beyond are taken for those of an 8-bit or 16-bit image that was not scaled."""
 
@@ -253,7 +255,8 @@ class Segmenter:
             try:
                 operations = self.findings().operations
             except UserError:  # it takes none of the usual sizes, or its result cannot be read
-                operations = repr(self.module)
+                operations = ""
+            operations = operations or _ADDRESS.sub("", repr(self.module))
             content = f"{settings}{operations}{weights_digest(self.module)}"
             self._identity = checksum, hashlib.sha256(content.encode()).hexdigest()
         return self._identity[1]

@@ -1,6 +1,7 @@
 """The picker for the model: shipped, from the user's own code, or uploaded."""
 
 import argparse
+import contextlib
 import hashlib
 import json
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import streamlit as st
 
 from core.errors import UserError
+from core.examination import UnusualSizeError
 from core.models import NORMALISATIONS, identify, known_architectures, load_segmenter, shipped_weights
 from core.models.factory import segmenter_from_factory
 from core.models.loading import Identity, assumed_normalisation
@@ -50,6 +52,8 @@ def pick_model(
     else:
         path = shipped_weights()[choice]
         segmenter = _shipped(str(path), path.stat().st_mtime_ns)
+    with contextlib.suppress(UnusualSizeError):  # it is examined on the image, then
+        segmenter.findings()
     for note in segmenter.notes:
         st.caption(f"{note[:1].upper()}{note[1:]}.")
     return segmenter

@@ -81,6 +81,7 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
             f"The ground truth is {truth.shape[0]}×{truth.shape[1]} pixels, the image {values.shape[1]}×"
             f"{values.shape[2]}; they must be of one size."
         )
+    segmenter.findings((values.shape[1], values.shape[2]))
     st.caption(f"{values.shape[1]} × {values.shape[2]} pixels (rows × columns), " + "; ".join(notes))
     return PickedImage(values, truth, loaded.name, notes, image_hash(values))
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from core.attribution.result import Attribution, make_attribution
+from core.errors import explained_differentiation
 from core.segmenter import Image, Segmenter, prediction_of
 from core.target import Target
 
@@ -66,5 +67,6 @@ def input_gradient(score: Tensor, batch: Tensor) -> Tensor:
     """∂score / ∂batch; zero where the score does not depend on the batch. No parameter's `.grad` is touched."""
     if not score.requires_grad:
         return torch.zeros_like(batch)
-    (values,) = torch.autograd.grad(score, batch, allow_unused=True)
+    with explained_differentiation():
+        (values,) = torch.autograd.grad(score, batch, allow_unused=True)
     return torch.zeros_like(batch) if values is None else values

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from core.colours import diverging_rgb, png_bytes, sequential_rgb
 from core.files import write_atomically
-from core.segmenter import Image, Prediction, Segmenter
+from core.segmenter import Image, Prediction, Segmenter, image_tensor
 from core.target import Target
 
 SCHEMA_VERSION = 1
@@ -41,6 +41,8 @@ class Attribution:
         map_error: Of path methods: estimated Σ |error of the values| / Σ |values|; None for others and where it is
             undefined, for a map of zeros or a single step.
         measured: What came out beside the values, e.g. how many steps were taken and why no more.
+        model_name: The network's name.
+        notes: What was assumed or concluded of the network and the image, one sentence each.
     """
 
     values: np.ndarray
@@ -56,6 +58,7 @@ class Attribution:
     score_difference: float | None = None
     measured: dict[str, Any] = field(default_factory=dict)
     model_name: str = field(default="", kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
     map_error: float | None = field(default=None, kw_only=True)
 
     @property
@@ -107,6 +110,7 @@ class Attribution:
             "unit": self.unit,
             "shape": list(self.values.shape),
             "model": self.model_name,
+            "notes": list(self.notes),
             "weights_sha256": self.weights_hash,
             "image_sha256": self.image_hash,
             "convergence_delta": self.convergence_delta,
@@ -160,12 +164,21 @@ def make_attribution(
         segmenter.weights_hash,
         image_hash(image),
         model_name=segmenter.name,
+        notes=(*segmenter.notes, *_notes_on(image)),
     )
+
+
+def _notes_on(image: Image) -> list[str]:
+    tensor = image_tensor(image)
+    lowest, highest = float(tensor.min()), float(tensor.max())
+    if lowest >= 0 and highest <= 1:
+        return []
+    return [f"the image holds intensities from {lowest:g} to {highest:g}, which belong in [0, 1]"]
 
 
 def image_hash(image: Image) -> str:
     """SHA-256 over the shape and the float32 values of an image (C, H, W)."""
-    array = np.ascontiguousarray(torch.as_tensor(image).detach().cpu().numpy(), dtype=np.float32)
+    array = np.ascontiguousarray(image_tensor(image).detach().cpu().numpy(), dtype=np.float32)
     array = array[0] if array.ndim == 4 else array
     return hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
 

@@ -43,6 +43,8 @@ def predict(
         values, loaded = read_for(segmenter, path, scaling, grey=grey)
         shares = _write_prediction(segmenter, values, out, path.stem)
         typer.echo(f"{path.name}: {'; '.join(loaded.notes)}; {shares}")
+    for note in segmenter.notes:
+        typer.echo(f"{segmenter.name}: {note}")
 
 
 def _write_prediction(segmenter: Segmenter, values: np.ndarray, out: Path, stem: str) -> str:

@@ -64,6 +64,7 @@ def effective_receptive_field(
     """
     batch = segmenter.as_batch(image, single=True)[0].detach().cpu().numpy()
     size = batch.shape[1:]
+    segmenter.findings(size)
     Target.pixel(0, 0, class_index, space).check(segmenter.num_classes, size)
     field = structural_support(segmenter, size)
     plan = Plan(field, (), (), np.zeros((0, 2), np.int64), np.ones(size, dtype=bool))

@@ -55,6 +55,7 @@ class Manifest:
         lowest_bin: Of the histograms, see `Histogram`.
         versions: Of the libraries that made it.
         schema: Of this layout.
+        notes: What was assumed or concluded of the network, one sentence each.
     """
 
     model: str
@@ -74,6 +75,7 @@ class Manifest:
     lowest_bin: int
     versions: dict[str, str]
     schema: int = SCHEMA
+    notes: tuple[str, ...] = ()
 
     def difference(self, identity: Mapping[str, object]) -> str:
         """What makes the Jacobian asked for another one than this, in the user's words; empty if nothing does."""

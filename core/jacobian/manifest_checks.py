@@ -18,6 +18,7 @@ _LARGEST = 2**63 - 1
 _MOST_CHANNELS = 2**16
 _LONGEST_TEXT = 10_000
 _MOST_VERSIONS = 100
+_MOST_NOTES = 100
 _HIGHEST_EDGE = 2047
 """The largest float32, NaN included, as the bits that count the edges of histograms."""
 _SHA_256 = re.compile("[0-9a-f]{64}")
@@ -56,6 +57,10 @@ def _are_versions(value: object) -> bool:
     )
 
 
+def _are_sentences(value: object) -> bool:
+    return isinstance(value, list | tuple) and len(value) <= _MOST_NOTES and all(map(is_text, value))
+
+
 CHECKS: Mapping[str, Check] = {
     "model": is_text,
     "weights_hash": is_hash,
@@ -74,6 +79,7 @@ CHECKS: Mapping[str, Check] = {
     "lowest_bin": is_integer(1, _HIGHEST_EDGE + 3 * 8 - NUM_BINS),
     "versions": _are_versions,
     "schema": is_integer(SCHEMA, SCHEMA),
+    "notes": _are_sentences,
 }
 """For each entry of the manifest, whether a value is one that a run can have written."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.errors import is_out_of_memory
+from core.errors import explained_differentiation, is_out_of_memory
 from core.jacobian.batchable import Batchable
 from core.memory import ShrinkingBatches, free_bytes
 from core.segmenter import Segmenter
@@ -141,9 +141,10 @@ def _gradient(scores: Tensor, image: Tensor, outputs: Tensor, *, is_grads_batche
     """Σ outputs · ∂scores / ∂image; the graph is kept."""
     if not scores.requires_grad:  # nothing that the image reaches
         return image.new_zeros((*outputs.shape[:-2], *image.shape))
-    (gradient,) = torch.autograd.grad(
-        scores, image, outputs, retain_graph=True, is_grads_batched=is_grads_batched, materialize_grads=True
-    )
+    with explained_differentiation():
+        (gradient,) = torch.autograd.grad(
+            scores, image, outputs, retain_graph=True, is_grads_batched=is_grads_batched, materialize_grads=True
+        )
     return gradient
 
 

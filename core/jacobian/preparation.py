@@ -79,6 +79,7 @@ class Request:
         """
         array = segmenter.as_batch(image, single=True)[0].detach().cpu().numpy()
         size = array.shape[1:]
+        segmenter.findings(size)
         Target.pixel(0, 0, class_index, space).check(segmenter.num_classes, size)
         if dtype not in STORED_TYPES:
             raise UserError(f'Rows are stored as {", ".join(STORED_TYPES)}; "{dtype}" was given.')
@@ -175,6 +176,7 @@ def prepare(segmenter: Segmenter, request: Request, batch_size: int | None = Non
         batch_size=min(fastest, block),
         passes_per_block=block,
         lowest_bin=Histogram.below(max(float(magnitude(g).max()) for g in gradients)).lowest,
+        notes=segmenter.notes,
         versions={"torch": torch.__version__, "numpy": np.__version__, "zarr": zarr.__version__},
     )
     return Preparation(request, plan, manifest, prediction.labels, seconds, graph)

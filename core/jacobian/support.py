@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.errors import UserError
+from core.errors import UserError, explained_differentiation
 from core.jacobian.probe_mode import StrictProbe, UnseenError
 from core.segmenter import Segmenter
 
@@ -257,7 +257,8 @@ def _gradients_stay_inside(segmenter: Segmenter, field: ReceptiveField) -> bool:
                 outputs[:, :, rows, columns] = torch.linspace(1.0, 2.0, logits.shape[1], device=logits.device).view(
                     1, -1, 1, 1
                 )
-                (gradient,) = torch.autograd.grad(logits, image, outputs, retain_graph=True)
+                with explained_differentiation():
+                    (gradient,) = torch.autograd.grad(logits, image, outputs, retain_graph=True, materialize_grads=True)
                 inside_rows = slice(field.rows.first[rows].min(), field.rows.last[rows].max() + 1)
                 inside_columns = slice(field.columns.first[columns].min(), field.columns.last[columns].max() + 1)
                 gradient[:, :, inside_rows, inside_columns] = 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from core.errors import UserError
+from core.errors import UserError, explained_differentiation
 from core.models.spatial import SpatialForm, spatial_form
 from core.segmenter import Image, Prediction, Segmenter, prediction_of
 from core.target import Target
@@ -91,7 +91,8 @@ def activations_and_gradients(segmenter: Segmenter, image: Image, target: Target
         outputs = [recording.outputs[name] for name in forms]
         found: Sequence[Tensor | None] = [None] * len(outputs)
         if score.requires_grad and outputs:
-            found = torch.autograd.grad(score, outputs, allow_unused=True)
+            with explained_differentiation():
+                found = torch.autograd.grad(score, outputs, allow_unused=True)
     values = {}
     for (name, form), output, gradient in zip(forms.items(), outputs, found, strict=True):
         gradients = torch.zeros_like(output) if gradient is None else gradient
