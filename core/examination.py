@@ -158,7 +158,7 @@ class Examination:
 
     def _read(self, runs: "_Runs", operations: str) -> Findings:
         entry, grid = self._entry(runs)
-        reading = OutputReading(entry, grid.channels_last, "none", grid.align, grid.scale, 0, grid.border)
+        reading = OutputReading(entry, grid.channels_last, "none", grid.align, 0, grid.border)
         independent, note = self._check_runs(runs, reading)
         beyond = reading.scores(runs.both)[1:] if independent else reading.scores(self._run(runs.images[1:]))
         scores = torch.cat((reading.scores(runs.alone), beyond))
@@ -264,7 +264,6 @@ class _Runs:
 class _Grid:
     channels_last: bool
     align: Align
-    scale: tuple[float, float]
     border: tuple[int, int] = (0, 0)
     notes: tuple[str, ...] = ()
 
@@ -278,50 +277,48 @@ def _grid(shapes: list[torch.Size], sizes: list[tuple[int, int]], align: Align |
         )
     options = [(1, False)] if len(shapes[0]) == 3 else [(2, False), (1, True)]
     for first_axis, channels_last in options:
-        axes = [
-            _axis([(shape[first_axis + axis], size[axis]) for shape, size in zip(shapes, sizes, strict=False)])
+        borders = [
+            _border([(shape[first_axis + axis], size[axis]) for shape, size in zip(shapes, sizes, strict=False)])
             for axis in (0, 1)
         ]
-        if any(axis is None for axis in axes):
+        if None in borders:
             continue
-        rows, columns = (axis for axis in axes if axis is not None)
+        rows, columns = (border or 0 for border in borders)
         notes = ["the classes are the last axis of its result"] if channels_last else []
-        found: Align = "centre" if max(rows.border, columns.border) > 0 else "stretch"
+        found: Align = "centre" if max(rows, columns) > 0 else "stretch"
         if (align or found) == "stretch":
-            return _Grid(channels_last, "stretch", (rows.scale, columns.scale), notes=tuple(notes))
-        border = f"{rows.border} rows and {columns.border} columns"
+            return _Grid(channels_last, "stretch", notes=tuple(notes))
+        border = f"{rows} rows and {columns} columns"
         if align is None:
             notes.append(f"its result leaves out a border of {border} in all, taken as even on both sides")
-        return _Grid(channels_last, "centre", (1.0, 1.0), (rows.border, columns.border), tuple(notes))
+        return _Grid(channels_last, "centre", (rows, columns), tuple(notes))
     if align == "stretch" and len(shapes[0]) == 4:
-        return _Grid(channels_last=False, align=align, scale=(1.0, 1.0))
+        return _Grid(channels_last=False, align=align)
     raise UserError(
         f"The scores of {name}, of the shape {tuple(shapes[0])} for an image of {sizes[0][0]}×{sizes[0][1]} pixels, "
         'lie on no grid that follows the image\'s size; say align="stretch" if they cover the whole image all the same.'
     )
 
 
-@dataclass(frozen=True)
-class _Axis:
-    scale: float = 1.0
-    border: int = 0
+def _border(lengths: list[tuple[int, int]]) -> int | None:
+    """By how much an axis of the scores is shorter than the image's, from pairs of both lengths.
 
-
-def _axis(lengths: list[tuple[int, int]]) -> _Axis | None:
-    """How the length of an axis of the scores follows the image's, from pairs of both; None if it does not."""
+    0 where it has the image's length, a fraction or a multiple of it, each perhaps rounded; None where it does not
+    follow the image.
+    """
     if all(found == side for found, side in lengths):
-        return _Axis()
-    for stride in range(2, _LARGEST_STRIDE + 1):
-        if all(found in (side // stride, -(-side // stride)) for found, side in lengths):
-            return _Axis(scale=float(stride))
+        return 0
     missing = {side - found for found, side in lengths}
     if len(missing) == 1 and min(missing) > 0 and len({side for _, side in lengths}) > 1:
-        return _Axis(border=min(missing))
+        return min(missing)
     for factor in range(2, _LARGEST_STRIDE + 1):
-        if all(found == factor * side for found, side in lengths):
-            return _Axis(scale=1 / factor)
-        if all(found in (side // factor * factor, -(-side // factor) * factor) for found, side in lengths):
-            return _Axis()
+        rounded = [(found, side, side // factor, -(-side // factor)) for found, side in lengths]
+        if (
+            all(found in (below, above) for found, _, below, above in rounded)
+            or all(found in (below * factor, above * factor) for found, _, below, above in rounded)
+            or all(found == side * factor for found, side, *_ in rounded)
+        ):
+            return 0
     return None
 
 

@@ -29,7 +29,6 @@ class OutputReading:
         channels_last: Whether the classes are the last axis, (B, H, W, K).
         activation: What the network has applied to its logits already.
         align: Whether the scores cover the whole image ("stretch") or only its centre, without a border ("centre").
-        scale: Image rows per row of the scores, and image columns per column.
         num_channels: Channels of the scores; one stands for two classes.
         border: Image rows and columns, in all, that scores of the centre leave out.
     """
@@ -38,7 +37,6 @@ class OutputReading:
     channels_last: bool
     activation: Activation
     align: Align
-    scale: tuple[float, float]
     num_channels: int
     border: tuple[int, int] = (0, 0)
 

@@ -308,8 +308,7 @@ class Segmenter:
             if reading.align == "centre":
                 if found[0] >= height and found[1] >= width:
                     return _Canvas(canvas.height, canvas.width, missing[0] // 2, missing[1] // 2)
-            # A network that rounds its grid down leaves out a part of the image, which padding brings back.
-            elif found[0] * reading.scale[0] >= canvas.height and found[1] * reading.scale[1] >= canvas.width:
+            else:
                 return canvas
         if first_error is None:
             return _Canvas(height, width)

@@ -1,4 +1,4 @@
-"""Attention by its formula, where the fused kernels have no derivative of the kind that is wanted."""
+"""Attention that is differentiated by its formula, where the fused kernels have no derivative of the kind wanted."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -11,10 +11,11 @@ from torch.overrides import TorchFunctionMode
 
 
 class PlainAttention(TorchFunctionMode):
-    """While it lasts, this thread's scaled dot-product attention is computed by its formula.
+    """While it lasts, this thread's scaled dot-product attention is differentiated by its formula.
 
     Vaswani et al., "Attention is all you need", 2017, section 3.2.1. The fused kernels have neither a forward-mode rule
-    nor a second derivative on a CPU. Choosing torch's own plain kernel instead would choose it for every thread.
+    nor a second derivative on a CPU. Choosing torch's own plain kernel instead would choose it for every thread, and
+    its values are rounded otherwise: a unit on the brink of its ReLU could switch. So the values stay the fused ones.
     """
 
     def __torch_function__(
@@ -22,8 +23,16 @@ class PlainAttention(TorchFunctionMode):
     ) -> Any:
         """Make one call, by the formula where it is attention."""
         if func is F.scaled_dot_product_attention:
-            return _attention(*args, **(kwargs or {}))
+            plain = _attention(*args, **(kwargs or {}))
+            values = {name: _without_derivative(value) for name, value in (kwargs or {}).items()}
+            fused = func(*map(_without_derivative, args), **values)
+            # Of two numbers that are so close, the difference and this sum are exact.
+            return plain + (fused - _without_derivative(plain))
         return func(*args, **(kwargs or {}))
+
+
+def _without_derivative(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _attention(

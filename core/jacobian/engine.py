@@ -16,7 +16,7 @@ from core.jacobian.encoding import StoredType, encode
 from core.jacobian.layout import centred_shape, check_free_disk, disk_bytes, passes_per_block
 from core.jacobian.passes import PassRunner
 from core.jacobian.preparation import UNPROVEN, Request, prepare
-from core.jacobian.proof import FieldTooSmallError, check_field, check_row
+from core.jacobian.proof import FieldTooSmallError, SumProof, check_field, check_row
 from core.jacobian.result import Jacobian
 from core.jacobian.store import BlockResult, JacobianStore
 from core.jacobian.summaries import NUM_BINS, NUM_OCTAVES, STATISTICS, magnitude, summarise
@@ -178,12 +178,16 @@ def compute_blocks(
     """
     runner = store_runner(segmenter, store)
     report = _Reporter(store, segmenter, progress)
+    proof = SumProof(runner, store.plan)
     for block in blocks:
-        result = _compute_block(runner, store, block, report, cancel)
+        result = _compute_block(runner, store, block, proof, report, cancel)
         if result is None:
-            return
+            break
+        if proof.is_due:
+            proof.check()
         write_block(store, block, result)
         report.block_finished()
+    proof.check()
 
 
 def store_runner(segmenter: Segmenter, store: JacobianStore) -> PassRunner:
@@ -204,8 +208,11 @@ def compute_block(runner: PassRunner, store: JacobianStore, block: int) -> Block
     Raises:
         FieldTooSmallError: See `widened`.
     """
-    result = _compute_block(runner, store, block, None, None)
+    proof = SumProof(runner, store.plan) if store.is_sampled(block) else None
+    result = _compute_block(runner, store, block, proof, None, None)
     assert result is not None  # noqa: S101 - only a cancelled block has no result
+    if proof is not None:
+        proof.check()
     return result
 
 
@@ -231,6 +238,7 @@ def _compute_block(
     runner: PassRunner,
     store: JacobianStore,
     block: int,
+    proof: SumProof | None,
     report: "_Reporter | None",
     cancel: Callable[[], bool] | None,
 ) -> BlockResult | None:
@@ -252,6 +260,8 @@ def _compute_block(
         for index, gradient in zip(batch, gradients, strict=True):
             windows = store.windows[index]
             check_field(windows, gradient)
+            if proof is not None:
+                proof.add(index, windows, gradient)
             summary = summarise(windows, gradient, store.bins)
             place = index - passes.start
             if rows is not None:

@@ -10,6 +10,11 @@ ROW_TOLERANCE = 1e-5
 """Of a row's largest entry: how far a row from a shared pass may lie from the same row computed alone."""
 BATCH_TOLERANCE = 1e-4
 """Likewise where passes run several at once, which rounds differently."""
+_PASSES_PER_PROOF = 64
+_SUM_TOLERANCE = 1e-3
+"""Of the sum of magnitudes at an input pixel: how far two sums of many rows may differ by rounding."""
+_SUM_TOLERANCE_OF_LARGEST = 1e-5
+"""Likewise of the largest such sum."""
 
 
 class FieldTooSmallError(Exception):
@@ -53,3 +58,64 @@ def check_row(runner: PassRunner, plan: Plan, index: int, gradient: np.ndarray) 
     tolerance = ROW_TOLERANCE if runner.batch_size == 1 else BATCH_TOLERANCE
     if np.abs(shared - alone).max() > tolerance * np.abs(alone).max():
         raise FieldTooSmallError
+
+
+class SumProof:
+    """Holds the rows of many shared passes together against one pass for all of them.
+
+    What leaks from one window into another's is not seen outside of all windows, and seldom in a single row. But
+    Σ v(p) · row(p) over many pixels p, for weights v of chance, is one backward pass, and it equals the sum of the
+    windows' contents times their weights only if every window holds its own row and nothing else (the check of a matrix
+    product by Freivalds, "Probabilistic machines can use less running time", 1977).
+
+    Args:
+        runner: Of the passes.
+        plan: Of the passes.
+        seed: Of the weights.
+    """
+
+    def __init__(self, runner: PassRunner, plan: Plan, seed: int = 0) -> None:
+        self._runner = runner
+        self._plan = plan
+        generator = np.random.default_rng(seed)
+        self._row_weights, self._column_weights = (
+            generator.uniform(0.5, 1.5, length).astype(np.float32) for length in plan.size
+        )
+        self._passes: list[int] = []
+        self._sum: np.ndarray | None = None
+        self._size: np.ndarray | None = None
+
+    def add(self, index: int, windows: PassWindows, gradient: np.ndarray) -> None:
+        """Take in the gradient image (C, H, W) of a pass."""
+        by_row = self._row_weights[windows.rows.positions][windows.rows.label]
+        by_column = self._column_weights[windows.columns.positions][windows.columns.label]
+        weighted = gradient * by_row[:, None]
+        weighted *= by_column
+        if self._sum is None or self._size is None:
+            self._sum, self._size = np.zeros_like(weighted), np.zeros_like(weighted)
+        self._sum += weighted
+        self._size += np.abs(weighted, out=weighted)
+        self._passes.append(index)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether so many passes were taken in that the one more for the check does not matter."""
+        return len(self._passes) >= _PASSES_PER_PROOF
+
+    def check(self) -> None:
+        """Check what was taken in, and begin anew.
+
+        Raises:
+            FieldTooSmallError: The two sums differ by more than rounding.
+        """
+        if self._sum is None or self._size is None:
+            return
+        outputs = np.zeros(self._plan.size, np.float32)
+        for index in self._passes:
+            outputs += self._plan.outputs(index)
+        outputs *= self._row_weights[:, None] * self._column_weights
+        difference = np.abs(self._runner(outputs[None])[0] - self._sum)
+        allowed = _SUM_TOLERANCE * self._size + _SUM_TOLERANCE_OF_LARGEST * self._size.max()
+        self._passes, self._sum, self._size = [], None, None
+        if (difference > allowed).any():
+            raise FieldTooSmallError

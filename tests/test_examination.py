@@ -1,0 +1,487 @@
+"""How a network's result is read: what is concluded, what is asked for, what is refused."""
+
+import io
+import threading
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core import Segmenter, Target, UserError
+from core.attribution import gradient, integrated_gradients, smoothgrad
+from tests.networks import NeedsMultiple, OneChannel, TinySeg, Wrapped
+
+
+class Small(nn.Module):
+    """Two 3×3 convolutions; the other forms of result are made from its logits."""
+
+    def __init__(self, classes: int = 3, padding: int = 1) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.first = nn.Conv2d(1, 6, 3, padding=padding)
+        self.second = nn.Conv2d(6, classes, 3, padding=padding)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.second(self.first(images).tanh()) * 4
+
+
+class Then(nn.Module):
+    """A network with something done to its result."""
+
+    def __init__(self, network: nn.Module, then) -> None:
+        super().__init__()
+        self.network = network
+        self.then = then
+
+    def forward(self, images: Tensor) -> object:
+        return self.then(self.network(images))
+
+
+IMAGE = torch.rand(1, 21, 26, generator=torch.Generator().manual_seed(5))
+
+
+def row(network: nn.Module, image: Tensor, class_index: int, pixel: tuple[int, int]) -> np.ndarray:
+    """∂ softmax probability / ∂ image, by hand."""
+    batch = image[None].clone().requires_grad_()
+    logits = network(batch)
+    logits = torch.cat((torch.zeros_like(logits), logits), dim=1) if logits.shape[1] == 1 else logits
+    probability = logits.softmax(dim=1)[0, class_index][pixel]
+    return torch.autograd.grad(probability, batch)[0][0].numpy()
+
+
+@pytest.mark.parametrize(
+    ("classes", "activation", "then"),
+    [(1, "sigmoid", torch.sigmoid), (3, "softmax", lambda logits: logits.softmax(dim=1))],
+)
+@pytest.mark.parametrize("told", [False, True])
+def test_probabilities_are_read_as_such(classes, activation, then, told):
+    """Read as logits, they would give every pixel to the foreground and never say more than 0.731."""
+    network = Small(classes)
+    inside = Segmenter(Then(network, then), in_channels=1, activation=activation if told else None)
+    outside = Segmenter(network, in_channels=1)
+    found, expected = inside.predict(IMAGE), outside.predict(IMAGE)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-6)
+    assert (found.labels == expected.labels).all()
+    if not told:
+        assert inside.notes == (f"its scores are probabilities (a {activation} inside) and are read as such",)
+    for space in ("probability", "log_odds"):
+        target = Target.pixel(9, 12, 1, space)
+        values = gradient(outside, IMAGE, target).values
+        np.testing.assert_allclose(gradient(inside, IMAGE, target).values, values, atol=1e-5 * np.abs(values).max())
+    np.testing.assert_allclose(
+        gradient(inside, IMAGE, Target.pixel(9, 12, 1)).values, row(network, IMAGE, 1, (9, 12)), atol=1e-6
+    )
+
+
+def test_what_was_said_counts_more_than_what_is_found():
+    network = Then(Small(3), lambda logits: logits.softmax(dim=1))
+    logits = Segmenter(network, in_channels=1, activation="none").logits(IMAGE)
+    torch.testing.assert_close(logits, network(IMAGE[None]))
+
+
+def test_log_probabilities_are_logits_already():
+    network = Small(3)
+    segmenter = Segmenter(Then(network, lambda logits: logits.log_softmax(dim=1)), in_channels=1)
+    expected = Segmenter(network, in_channels=1).predict(IMAGE).probabilities
+    np.testing.assert_allclose(segmenter.predict(IMAGE).probabilities, expected, atol=1e-6)
+
+
+def test_labels_that_exclude_nothing_are_asked_about():
+    several = Then(Small(3), torch.sigmoid)
+    with pytest.raises(UserError, match=r'lie in .0, 1. but do not sum to 1.*say activation="none"'):
+        Segmenter(several, in_channels=1).logits(IMAGE)
+    torch.testing.assert_close(Segmenter(several, in_channels=1, activation="none").logits(IMAGE), several(IMAGE[None]))
+    with pytest.raises(UserError, match="yes or no for each of 3 labels"):
+        Segmenter(several, in_channels=1, activation="sigmoid").logits(IMAGE)
+    with pytest.raises(UserError, match=r"leave .0, 1., so they are not what a softmax gives"):
+        Segmenter(Small(3), in_channels=1, activation="softmax").logits(IMAGE)
+
+
+def test_an_even_answer_to_noise_leaves_the_decision_to_the_image():
+    """As an untrained head, or a trained one that sees nothing in noise: all scores alike and within [0, 1]."""
+
+    class Wary(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            usual = ((images > 0.2) & (images < 0.8)).float().mean(dim=(1, 2, 3), keepdim=True) > 0.99
+            return torch.where(usual, torch.sigmoid(20 * (images - 0.5)), 1e-4 + 0 * images)
+
+    segmenter = Segmenter(Wary(), in_channels=1)
+    image = 0.25 + 0.5 * IMAGE
+    np.testing.assert_allclose(
+        segmenter.predict(image).probabilities[1], torch.sigmoid(20 * (image - 0.5))[0].numpy(), atol=1e-5
+    )
+    assert any("sigmoid" in note for note in segmenter.notes)
+
+
+def test_channels_last_are_found():
+    network = Small(3)
+    segmenter = Segmenter(Then(network, lambda logits: logits.permute(0, 2, 3, 1)), in_channels=1)
+    torch.testing.assert_close(segmenter.logits(IMAGE), network(IMAGE[None]))
+    assert segmenter.num_classes == 3
+    assert segmenter.notes == ("the classes are the last axis of its result",)
+
+
+def test_one_score_per_pixel_without_an_axis_of_classes():
+    network = Small(1)
+    segmenter = Segmenter(Then(network, lambda logits: logits[:, 0]), in_channels=1)
+    torch.testing.assert_close(segmenter.logits(IMAGE)[:, 1:], network(IMAGE[None]))
+
+
+@pytest.mark.parametrize("order", [("aux", "logits"), ("logits", "aux"), ("aux", "out"), ("aux", "main")])
+def test_auxiliary_heads_are_not_explained(order):
+    network, other = Small(3), Small(3)
+    results = {"aux": lambda logits: 2 - logits}
+    module = Then(network, lambda logits: {name: results.get(name, lambda same: same)(logits) for name in order})
+    del other
+    segmenter = Segmenter(module, in_channels=1)
+    torch.testing.assert_close(segmenter.logits(IMAGE), network(IMAGE[None]))
+    assert bool(segmenter.notes) is ("main" in order)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        lambda logits: [F.avg_pool2d(logits, 4), F.avg_pool2d(logits, 2), logits],
+        lambda logits: (logits, logits.flip(1)),
+        lambda logits: {"first": logits, "second": logits.flip(1)},
+    ],
+)
+def test_several_maps_are_asked_about(then):
+    network = Small(3)
+    with pytest.raises(UserError, match=r"returns several maps \(.*; say which to explain with the argument output"):
+        Segmenter(Then(network, then), in_channels=1).logits(IMAGE)
+    last = next(reversed(then(IMAGE[None]).keys())) if isinstance(then(IMAGE[None]), dict) else -1
+    logits = Segmenter(Then(network, then), in_channels=1, output=last).logits(IMAGE)
+    assert logits.shape == (1, 3, 21, 26)
+
+
+def test_the_only_map_of_a_result_is_taken():
+    network = Small(3)
+    segmenter = Segmenter(Then(network, lambda logits: (logits.mean(dim=(2, 3)), logits)), in_channels=1)
+    torch.testing.assert_close(segmenter.logits(IMAGE), network(IMAGE[None]))
+
+
+class Queries(dict):
+    """As transformers' MaskFormer and Mask2Former answer: attributes and entries."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__(class_queries_logits=logits.mean(dim=3), masks_queries_logits=logits)
+        self.masks_queries_logits = logits
+
+
+def test_queries_with_masks_are_refused():
+    with pytest.raises(UserError, match="answers with queries and their masks"):
+        Segmenter(Then(Small(5), Queries), in_channels=1).logits(IMAGE)
+
+
+def test_labels_are_no_scores():
+    with pytest.raises(UserError, match="gave labels, not scores"):
+        Segmenter(Then(Small(3), lambda logits: logits.argmax(dim=1)), in_channels=1).logits(IMAGE)
+
+
+def test_a_result_on_no_grid_of_the_image_is_asked_about():
+    module = Then(Small(3), lambda logits: F.adaptive_avg_pool2d(logits, (16, 16)))
+    with pytest.raises(UserError, match=r'on no grid that follows the image.s size; say align="stretch"'):
+        Segmenter(module, in_channels=1).logits(IMAGE)
+    expected = F.interpolate(module(IMAGE[None]), size=(21, 26), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(Segmenter(module, in_channels=1, align="stretch").logits(IMAGE), expected)
+
+
+@pytest.mark.parametrize("size", [(40, 40), (33, 47)])
+def test_networks_without_padding_stay_in_place(size):
+    """An object at rows 20 to 30 is labelled there, not where stretching a smaller map would put it."""
+
+    class Copy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.crop = 4
+
+        def forward(self, images: Tensor) -> Tensor:
+            inner = images[..., self.crop : -self.crop, self.crop : -self.crop]
+            return torch.cat((0.5 - inner, inner - 0.5), dim=1)
+
+    image = torch.zeros(1, *size)
+    image[0, 20:30, 5:9] = 1
+    segmenter = Segmenter(Copy(), in_channels=1)
+    assert (segmenter.predict(image).labels == image[0].numpy()).all()
+    assert segmenter.notes == (
+        "its result leaves out a border of 8 rows and 8 columns in all, taken as even on both sides",
+    )
+    stretched = Segmenter(Copy(), in_channels=1, align="stretch").logits(image)
+    expected = F.interpolate(Copy()(image[None]), size=size, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(stretched, expected)
+
+
+def test_rows_of_a_network_without_padding():
+    network = Small(2, padding=0)
+    found = gradient(Segmenter(network, in_channels=1), IMAGE, Target.pixel(10, 12)).values
+    batch = IMAGE[None].clone().requires_grad_()
+    probability = network(batch).softmax(dim=1)[0, 1, 10 - 2, 12 - 2]
+    np.testing.assert_allclose(found, torch.autograd.grad(probability, batch)[0][0].numpy(), atol=1e-7)
+
+
+def test_only_what_a_network_refuses_is_padded():
+    """A grid of a quarter, rounded up, is stretched over the image, as the libraries of such networks do."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2, padding=1), nn.Tanh(), nn.Conv2d(4, 3, 3, stride=2, padding=1))
+    image = torch.rand(1, 61, 53)
+    expected = F.interpolate(network(image[None]), size=(61, 53), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(Segmenter(network, in_channels=1).logits(image), expected)
+
+
+def test_a_grid_that_is_rounded_down_is_stretched_too():
+    class RoundsDown(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            pooled = F.avg_pool2d(images, 8)
+            return torch.cat((pooled, 1 - 2 * pooled), dim=1)
+
+    image = torch.rand(1, 19, 26)
+    expected = F.interpolate(RoundsDown()(image[None]), size=(19, 26), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(Segmenter(RoundsDown(), in_channels=1).logits(image), expected)
+
+
+def test_random_answers_are_refused():
+    class Careless(Small):
+        def forward(self, images: Tensor) -> Tensor:
+            return F.dropout(super().forward(images), 0.3)
+
+    with pytest.raises(UserError, match="gives another answer each time"):
+        Segmenter(Careless(), in_channels=1).logits(IMAGE)
+
+
+class BatchStatistics(nn.Module):
+    """Normalises by the batch, in eval mode too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU(), nn.Conv2d(4, 2, 1)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images)
+
+
+def test_statistics_of_the_batch_do_not_change_an_image():
+    segmenter = Segmenter(BatchStatistics(), in_channels=1)
+    images = torch.stack((IMAGE, 0.1 * IMAGE.flip(1)))
+    alone = torch.cat([segmenter.logits(image) for image in images])
+    torch.testing.assert_close(segmenter.logits(images), alone, rtol=0, atol=0)
+    assert "images in a batch change each other's scores" in segmenter.notes[0]
+    torch.testing.assert_close(alone[1:], BatchStatistics().eval()(images[1:]))
+
+
+@pytest.mark.parametrize("size", [2, 7])
+def test_integrated_gradients_and_smoothgrad_do_not_depend_on_the_batch(size):
+    segmenter, target = Segmenter(BatchStatistics(), in_channels=1), Target.pixel(8, 9)
+    for method in (
+        lambda batch: integrated_gradients(segmenter, IMAGE, target, n_steps=9, internal_batch_size=batch),
+        lambda batch: smoothgrad(segmenter, IMAGE, target, n_samples=9, internal_batch_size=batch),
+    ):
+        expected = method(1).values
+        np.testing.assert_allclose(method(size).values, expected, atol=1e-6 * np.abs(expected).max())
+
+
+def test_a_network_that_takes_one_image_at_a_time():
+    class Single(Small):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images).reshape(1, 3, *images.shape[-2:])
+
+    segmenter = Segmenter(Single(), in_channels=1)
+    assert segmenter.logits(torch.stack((IMAGE, IMAGE))).shape == (2, 3, 21, 26)
+    assert segmenter.notes == ("it takes one image at a time",)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_networks_of_other_number_types_run(dtype):
+    network = Small(3)
+    expected = gradient(Segmenter(network, in_channels=1), IMAGE, Target.pixel(9, 12, 1)).values
+    segmenter = Segmenter(Small(3).to(dtype), in_channels=1)
+    assert segmenter.logits(IMAGE).dtype == torch.float32
+    found = gradient(segmenter, IMAGE, Target.pixel(9, 12, 1)).values
+    tolerance = {torch.float64: 1e-6, torch.float16: 0.02, torch.bfloat16: 0.1}[dtype]
+    np.testing.assert_allclose(found, expected, atol=tolerance * np.abs(expected).max())
+
+
+class OneSize(nn.Module):
+    """Takes 100×80 alone, as a vision transformer with a table of positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.position = nn.Parameter(torch.rand(1, 1, 100, 80))
+        self.layers = Small(3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images + self.position)
+
+
+def test_a_network_of_one_unusual_size():
+    image = torch.rand(1, 100, 80)
+    segmenter = Segmenter(OneSize(), in_channels=1)
+    before = segmenter.weights_hash
+    with pytest.raises(UserError, match="takes none of the usual image sizes"):
+        _ = segmenter.class_names
+    torch.testing.assert_close(segmenter.logits(image), segmenter.module(image[None]))
+    assert segmenter.class_names == ("class 0", "class 1", "class 2")
+    assert segmenter.weights_hash == before
+    with pytest.raises(UserError, match="cannot take an image of 50×60 pixels with 1 channel"):
+        Segmenter(OneSize(), in_channels=1).logits(torch.rand(1, 50, 60))
+
+
+def test_a_network_that_states_its_size():
+    class Stated(OneSize):
+        img_size = (100, 80)
+
+    assert Segmenter(Stated(), in_channels=1).num_classes == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda image: image[:, :, ::-1], lambda image: image.astype(">f4"), lambda image: image.transpose(0, 2, 1)],
+    ids=["mirrored", "big-endian", "transposed"],
+)
+def test_arrays_of_every_layout_are_taken(change):
+    segmenter, image = Segmenter(Small(3), in_channels=1), change(IMAGE.numpy())
+    plain = np.ascontiguousarray(image).astype("=f4")
+    found, expected = (gradient(segmenter, each, Target.pixel(3, 4)) for each in (image, plain))
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert found.image_hash == expected.image_hash
+
+
+def test_intensities_of_an_image_that_was_not_scaled():
+    segmenter = Segmenter(Small(3), in_channels=1)
+    with pytest.raises(UserError, match=r"intensities up to 255, and they belong in \[0, 1\]"):
+        segmenter.predict(torch.linspace(0, 255, 64).reshape(1, 8, 8))
+    assert Segmenter(Small(3), in_channels=1, any_intensity=True).predict(torch.full((1, 8, 8), 255.0)) is not None
+    notes = gradient(segmenter, 3 * IMAGE + 0.5, Target.pixel(3, 4)).manifest()["notes"]
+    assert len(notes) == 1
+    assert notes[0].startswith("the image holds intensities from 0.5")
+
+
+def test_what_was_concluded_stands_in_manifests():
+    segmenter = Segmenter(Then(Small(3), lambda logits: logits.softmax(dim=1)), in_channels=1, notes=["from a friend"])
+    found = gradient(segmenter, IMAGE, Target.pixel(3, 4))
+    assert found.manifest()["notes"] == [
+        "from a friend",
+        "its scores are probabilities (a softmax inside) and are read as such",
+    ]
+
+
+def test_class_names_are_unique():
+    with pytest.raises(UserError, match='Two classes are called "a"'):
+        Segmenter(TinySeg(), in_channels=1, class_names=("a", "a"))
+
+
+class Checkpointed(Small):
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.utils.checkpoint.checkpoint(super().forward, images, use_reentrant=True)
+
+
+def test_reentrant_checkpointing_is_one_sentence():
+    segmenter = Segmenter(Checkpointed(), in_channels=1)
+    segmenter.predict(IMAGE)
+    with pytest.raises(UserError, match=r"uses reentrant checkpointing, .* use_reentrant=False"):
+        gradient(segmenter, IMAGE, Target.pixel(3, 4))
+
+
+def test_threads_examine_a_network_once():
+    runs = []
+
+    class Counting(Small):
+        def forward(self, images: Tensor) -> Tensor:
+            runs.append(tuple(images.shape))
+            return super().forward(images)
+
+    segmenter = Segmenter(Counting(), in_channels=1, size_multiple=1)
+    threads = [threading.Thread(target=segmenter.findings) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(runs) == [(1, 1, 64, 96), (1, 1, 96, 64), (2, 1, 64, 96)]
+
+
+# Identity
+
+
+def test_the_same_network_is_the_same_wherever_it_runs():
+    hashes = set()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            before, after = Segmenter(Small(), in_channels=1), Segmenter(Small(), in_channels=1)
+            after.predict(IMAGE)
+            hashes |= {before.weights_hash, after.weights_hash}
+        finally:
+            torch.set_num_threads(1)
+    buffer = io.BytesIO()
+    torch.save(Small().state_dict(), buffer)
+    buffer.seek(0)
+    loaded = Small()
+    loaded.load_state_dict(torch.load(buffer))
+    assert hashes == {Segmenter(loaded.to(memory_format=torch.channels_last), in_channels=1).weights_hash}
+
+
+class Configured(nn.Module):
+    """One state dict, many networks."""
+
+    def __init__(self, dilation: int = 1, slope: float = 0.1, mode: str = "bilinear", scale: float = 1.0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(1, 4, 3, padding=dilation, dilation=dilation)
+        self.act = nn.LeakyReLU(slope)
+        self.head = nn.Conv2d(4, 2, 1)
+        self.mode, self.scale = mode, scale
+        self.table = torch.ones(1, 4, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = F.avg_pool2d(self.act(self.conv(images)) * self.scale * self.table, 2)
+        corners = None if self.mode == "nearest" else False
+        return F.interpolate(self.head(features), size=images.shape[-2:], mode=self.mode, align_corners=corners)
+
+
+def test_identity_is_behaviour_not_weights_alone():
+    networks = [
+        Configured(),
+        Configured(dilation=2),
+        Configured(slope=0.2),
+        Configured(mode="nearest"),
+        Configured(scale=0.5),
+    ]
+    other_table = Configured()
+    other_table.table = torch.full((1, 4, 1, 1), 2.0)
+    segmenters = [Segmenter(network, in_channels=1) for network in (*networks, other_table)]
+    segmenters += [
+        Segmenter(Configured(), in_channels=1, size_multiple=4),
+        Segmenter(Configured(), in_channels=1, mean=0.1),
+    ]
+    assert len({segmenter.weights_hash for segmenter in segmenters}) == len(segmenters)
+    assert Segmenter(Configured(), in_channels=1).weights_hash == segmenters[0].weights_hash
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda weight: weight.data.mul_(1.5),
+        lambda weight: weight.data[0, 0].add_(1e-3),
+        lambda weight: weight.data.copy_(weight.data.flip(-1)),
+        lambda weight: weight.numpy().__setitem__((0, 0, 0, 0), 7.0),
+        lambda weight: weight.mul_(-1),
+    ],
+    ids=["data", "one value", "mirrored", "NumPy", "in place"],
+)
+def test_changed_weights_have_another_name(edit):
+    segmenter = Segmenter(Configured(), in_channels=1)
+    before = segmenter.weights_hash
+    assert segmenter.weights_hash == before
+    edit(segmenter.module.conv.weight)
+    assert segmenter.weights_hash != before
+
+
+def test_toys_of_other_tests_are_read_as_before():
+    for module in (TinySeg(), OneChannel(), NeedsMultiple(), Wrapped("tensor", 1)):
+        assert Segmenter(module, in_channels=1).findings().reading.activation == "none"
