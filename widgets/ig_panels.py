@@ -27,26 +27,28 @@ GOOD, FAIR = 1.0, 5.0
 """Error of a map or of its sum in per cent: up to where it counts as right, and as nearly right."""
 ERROR_HELP = (
     "Sum: how far the sum of the map is from the difference of the scores. Map: estimated error of its values, "
-    "Σ |error| / Σ |value|, from how much the last refinement of the path changed the map. The colour is that of the "
-    "larger one."
+    "Σ |error| / Σ |value|, from how much the last refinement of the path changed the map. Green: the sum to 1 %, the "
+    "map to 2 %; the colour is that of the worse one."
 )
+_MAP_WEIGHT = 0.5
+"""A map may be off by twice as much as its sum in the same colour: it is looked at, and not added up."""
 _STEPS = (2, 4, 8, 16, 32, 64)
 
 
 def traffic_light(percent: float, map_percent: float = float("nan")) -> str:
-    """The errors of the sum and, where it is defined, of the map as a badge in the colour of the larger one."""
+    """The errors of the sum and, where it is defined, of the map as a badge in the colour of the worse one."""
     if math.isnan(percent):
         return ":grey-badge[:material/remove: no difference to share]"
     if math.isnan(map_percent):
         return _badge(f"sum {percent:.2g} % off", percent)
-    return _badge(f"sum {percent:.2g} % off, map ≈ {map_percent:.2g} % off", max(percent, map_percent))
+    return _badge(f"sum {percent:.2g} % off, map ≈ {map_percent:.2g} % off", max(percent, _MAP_WEIGHT * map_percent))
 
 
 def narrow_traffic_lights(percent: float, map_percent: float) -> str:
     """Both errors as badges of their own, which a narrow column breaks between and does not cut off."""
     lights = [traffic_light(percent)]
     if not math.isnan(map_percent):
-        lights.append(_badge(f"map ≈ {map_percent:.2g} % off", map_percent))
+        lights.append(_badge(f"map ≈ {map_percent:.2g} % off", _MAP_WEIGHT * map_percent))
     return " ".join(lights)
 
 

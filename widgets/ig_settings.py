@@ -110,7 +110,7 @@ def _pick_steps(left: DeltaGenerator, right: DeltaGenerator) -> tuple[int | Lite
     with right:
         if automatic:
             tolerance = st.select_slider(
-                "Tolerance", _TOLERANCES, 0.01, key="tolerance", bind="query-params",
+                "Tolerance", _TOLERANCES, 0.02, key="tolerance", bind="query-params",
                 format_func=lambda value: f"{100 * value:g} %",
             )  # fmt: skip
             return "auto", "gausslegendre", float(tolerance)

@@ -16,6 +16,7 @@ from core.models.ranges import RangeError
 from core.models.zoo import ARCHITECTURES, build_module, size_multiple, without_published_weights
 from core.models.zoo.recognition import UnknownArchitectureError, recognise
 from core.models.zoo.weightless import Weightless, has_weightless
+from core.output_reading import Activation, Align
 from core.segmenter import Segmenter
 
 Normalisation = Literal["none", "imagenet"]
@@ -43,6 +44,9 @@ def load_segmenter(
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     normalisation: Normalisation | None = None,
+    output: str | int | None = None,
+    activation: Activation | None = None,
+    align: Align | None = None,
 ) -> Segmenter:
     """A segmenter from a checkpoint file, the name of a shipped one, a factory, or an architecture without weights.
 
@@ -62,12 +66,15 @@ def load_segmenter(
         mean: Of the normalisation, instead of the file's.
         std: Of the normalisation, instead of the file's (1 where it says none and a mean is given).
         normalisation: "none" or "imagenet", instead of mean and std.
+        output: See `Segmenter`; likewise `activation` and `align`.
+        activation: See there.
+        align: See there.
 
     Raises:
         UserError: A file that cannot be read, an architecture that is not known, or weights that do not fit it;
             arguments that are no plain values of a plausible size, or a class name given twice.
     """
-    given = _Given(architecture, arguments, class_names, mean, std, normalisation)
+    given = _Given(architecture, arguments, class_names, mean, std, normalisation, output, activation, align)
     if (name := str(path_or_name)) not in shipped_weights() and not Path(name).is_file():
         if name in ARCHITECTURES:
             return _untrained(name, device, given)
@@ -131,6 +138,9 @@ class _Given:
     mean: float | Sequence[float] | None = None
     std: float | Sequence[float] | None = None
     normalisation: Normalisation | None = None
+    output: str | int | None = None
+    activation: Activation | None = None
+    align: Align | None = None
 
     def __post_init__(self) -> None:
         if self.normalisation is not None and (self.mean is not None or self.std is not None):
@@ -218,6 +228,9 @@ def _segmenter(
         device=device,
         name=name,
         notes=notes,
+        output=given.output,
+        activation=given.activation,
+        align=given.align,
     )
 
 
