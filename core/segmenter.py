@@ -23,7 +23,9 @@ Image = np.ndarray | Tensor
 _PADDING_MULTIPLES = (2, 4, 8, 14, 16, 28, 32, 48, 64, 96, 128)
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
 _LARGEST_INTENSITY = 32.0
-"""Intensities beyond are taken for those of an 8-bit or 16-bit image that was not scaled."""
+"""Intensities beyond are taken for those of an 8-bit or 16-bit image that was not scaled, and so are whole numbers."""
+_FEWEST_LEVELS = 10
+"""Different whole numbers that are no coincidence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,8 +134,7 @@ class Segmenter:
             UserError: Wrong dimensions or channels, values that are not finite, or logits that are not finite.
         """
         batch = self.as_batch(images)
-        if self.findings((batch.shape[2], batch.shape[3])).undecided:
-            self._decide(batch)
+        self.decide(batch)
         logits = self.unchecked_logits(batch)
         if not bool(torch.isfinite(logits).all()):
             raise UserError(
@@ -185,7 +186,7 @@ class Segmenter:
             )
         if not bool(torch.isfinite(tensor).all()):
             raise UserError("The image has values that are not finite (NaN or infinite); replace them first.")
-        if not self.any_intensity and (largest := float(tensor.detach().abs().max())) > _LARGEST_INTENSITY:
+        if not self.any_intensity and (largest := _unscaled(tensor.detach())) is not None:
             raise UserError(
                 f"The image holds intensities up to {largest:g}, and they belong in [0, 1]; divide it by the largest "
                 "value of its type (255, 65535), or give the segmenter any_intensity=True."
@@ -262,10 +263,12 @@ class Segmenter:
         return self._identity[1]
 
     @torch.no_grad()
-    def _decide(self, batch: Tensor) -> None:
-        """Tell logits from probabilities by an image, where noise did not tell."""
+    def decide(self, batch: Tensor) -> None:
+        """Tell logits from probabilities by images (B, C, H, W), where noise did not tell."""
+        findings = self.findings((batch.shape[2], batch.shape[3]))
+        if not findings.undecided:
+            return
         with self.lock:
-            findings = self.findings()
             canvas = self._canvas(batch.shape[2], batch.shape[3])
             normalised = (batch.detach()[:1] - self._mean) / self._std
             scores = findings.reading.scores(self._result(self._on_canvas(normalised, canvas)))
@@ -384,6 +387,15 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(f"This machine has no device {chosen} that torch can use; use auto or cpu.") from error
     return chosen
+
+
+def _unscaled(images: Tensor) -> float | None:
+    """The largest intensity of images that seem to be those of a file whose values were not scaled to [0, 1]."""
+    largest = float(images.abs().max())
+    if largest <= 1:
+        return None
+    counts = bool((images == images.round()).all()) and images.unique().numel() >= _FEWEST_LEVELS
+    return largest if counts or largest > _LARGEST_INTENSITY else None
 
 
 def _per_channel(value: float | Sequence[float], channels: int, what: str) -> tuple[float, ...]:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from core import Segmenter, Target, UserError
 from core.attribution import gradient, integrated_gradients, smoothgrad
+from core.jacobian import jacobian
+from core.jacobian.passes import PassRunner
 from tests.networks import NeedsMultiple, OneChannel, TinySeg, Wrapped
 
 
@@ -113,6 +115,20 @@ def test_an_even_answer_to_noise_leaves_the_decision_to_the_image():
         segmenter.predict(image).probabilities[1], torch.sigmoid(20 * (image - 0.5))[0].numpy(), atol=1e-5
     )
     assert any("sigmoid" in note for note in segmenter.notes)
+
+
+def test_what_the_image_decides_holds_for_the_jacobian_too():
+    class Even(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            usual = ((images >= 0.25) & (images <= 0.75)).float().mean(dim=(1, 2, 3), keepdim=True) > 0.99
+            return torch.where(usual, torch.sigmoid(20 * (images - 0.5)), 1e-4 + 0 * images)
+
+    image = (0.25 + 0.5 * IMAGE[:, :9, :8]).numpy()
+    runner = PassRunner(Segmenter(Even(), in_channels=1), image, 1, "probability")
+    outputs = np.zeros((1, 9, 8), np.float32)
+    outputs[0, 4, 4] = 1
+    probability = 1 / (1 + np.exp(-20 * (image[0, 4, 4] - 0.5)))
+    assert runner(outputs)[0, 0, 4, 4] == pytest.approx(20 * probability * (1 - probability), rel=1e-4)
 
 
 def test_channels_last_are_found():
@@ -356,6 +372,8 @@ def test_intensities_of_an_image_that_was_not_scaled():
     segmenter = Segmenter(Small(3), in_channels=1)
     with pytest.raises(UserError, match=r"intensities up to 255, and they belong in \[0, 1\]"):
         segmenter.predict(torch.linspace(0, 255, 64).reshape(1, 8, 8))
+    with pytest.raises(UserError, match=r"intensities up to 12, and they belong in \[0, 1\]"):
+        segmenter.predict((12 * IMAGE).ceil())  # a dark 8-bit image
     assert Segmenter(Small(3), in_channels=1, any_intensity=True).predict(torch.full((1, 8, 8), 255.0)) is not None
     notes = gradient(segmenter, 3 * IMAGE + 0.5, Target.pixel(3, 4)).manifest()["notes"]
     assert len(notes) == 1
@@ -461,6 +479,17 @@ def test_identity_is_behaviour_not_weights_alone():
     ]
     assert len({segmenter.weights_hash for segmenter in segmenters}) == len(segmenters)
     assert Segmenter(Configured(), in_channels=1).weights_hash == segmenters[0].weights_hash
+
+
+def test_a_stored_jacobian_does_not_go_on_with_another_network_of_the_same_weights(tmp_path):
+    image, path = IMAGE[:, :9, :8].numpy(), tmp_path / "run.zarr"
+    jacobian(Segmenter(Configured(), in_channels=1), image, out=path)
+    for other in (
+        Segmenter(Configured(dilation=2), in_channels=1),
+        Segmenter(Configured(), in_channels=1, size_multiple=4),
+    ):
+        with pytest.raises(UserError, match=r"another Jacobian .*model"):
+            jacobian(other, image, out=path)
 
 
 @pytest.mark.parametrize(
