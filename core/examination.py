@@ -23,10 +23,11 @@ _SIZES = ((64, 96), (128, 192), (256, 384), (512, 768))
 _SQUARES = (64, 96, 112, 128, 160, 192, 224, 256, 384, 448, 512)
 _SPREAD = 1000.0
 _CENTRE = 0.5
+_DIM = 0.1
 _TOLERANCE = 1e-3
 """Of the largest score: how far two runs of one image may differ by rounding."""
 _SUM_TOLERANCE = 1e-3
-_LARGEST_STRIDE = 64
+_LARGEST_STRIDE = 32
 
 Run = Callable[[Tensor], object]
 """The network on images (B, C, H, W) in [0, 1] of just this size: its raw result."""
@@ -105,16 +106,28 @@ class Examination:
         for first, second in (*usual, *last):
             images = self._noise(first)
             try:
-                with OperationRecorder() as recorder:
-                    alone = self._run(images[:1])
+                alone, recorder = self._recorded(images[:1])
             except REFUSALS as error:
                 if isinstance(error, UserError):
                     raise
                 reason = error
                 continue
-            runs = _Runs(images, alone, self._tried(images), self._tried(self._noise(second)[:1]), first, second)
-            # What it does at the size of some image would make its identity depend on which image came first.
-            return self._read(runs, recorder.hexdigest() if (first, second) in usual else "")
+            if recorder.random:
+                raise UserError(
+                    f"The network {self._name} draws random numbers in eval mode ({recorder.random}), so it has no one "
+                    "answer to explain; turn that off, as F.dropout with training=self.training does."
+                )
+            beyond = self._tried(images[1:2])
+            other = images[1:2] if beyond is not None else images[2:]
+            runs = _Runs(
+                alone,
+                beyond if beyond is not None else self._run(other),
+                self._tried(torch.cat((images[:1], other))),
+                self._tried(self._noise(second)[:1]),
+                first,
+                second,
+            )
+            return self._read(runs, images[:1], recorder.hexdigest())
         assert reason is not None  # noqa: S101 - some sizes are always tried
         if size is None:
             raise UnusualSizeError(
@@ -131,21 +144,27 @@ class Examination:
 
     def _sizes(self) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
         """Pairs of sizes to try, the second one turned or larger."""
-        for height, width in _SIZES:
-            first = self._rounded(height), self._rounded(width)
-            yield first, (first[1], first[0]) if first[0] != first[1] else (2 * first[0], first[1])
-        for stated in [*_stated_sizes(self._module), *_SQUARES]:
-            side = stated if isinstance(stated, tuple) else (stated, stated)
-            yield side, (2 * side[0], side[1])
+        oblong = [(self._rounded(height), self._rounded(width)) for height, width in _SIZES]
+        squares = [(side, side) for side in _SQUARES]
+        for height, width in (oblong[0], *_stated_sizes(self._module), *oblong[1:], *squares):
+            yield (height, width), (width, height) if height != width else (2 * height, width)
 
     def _rounded(self, side: int) -> int:
         return -(-side // self._multiple) * self._multiple
 
     def _noise(self, size: tuple[int, int]) -> Tensor:
-        """Two images of noise (2, C, H, W): one in [0, 1], and one so far beyond that no logits would stay there."""
-        noise = np.random.default_rng(7).random((2, self._in_channels, *size), dtype=np.float32)
+        """Three images of noise (3, C, H, W): the second lies so far beyond [0, 1] that no logits would stay there."""
+        noise = np.random.default_rng(7).random((3, self._in_channels, *size), dtype=np.float32)
         noise[1] = _CENTRE + _SPREAD * (noise[1] - _CENTRE)
+        noise[2] *= _DIM
         return torch.from_numpy(noise)
+
+    @torch.enable_grad()
+    def _recorded(self, image: Tensor) -> tuple[object, OperationRecorder]:
+        """The network's result with the way back to the image, and what it did."""
+        with OperationRecorder(self._module) as recorder:
+            result = self._run(recorder.number(image.clone().requires_grad_()))
+        return result, recorder
 
     def _tried(self, images: Tensor) -> object:
         """The network's result; None where it refuses."""
@@ -156,17 +175,27 @@ class Examination:
                 raise
             return None
 
-    def _read(self, runs: "_Runs", operations: str) -> Findings:
+    def _read(self, runs: "_Runs", image: Tensor, operations: str) -> Findings:
         entry, grid = self._entry(runs)
         reading = OutputReading(entry, grid.channels_last, "none", grid.align, 0, grid.border)
-        independent, note = self._check_runs(runs, reading)
-        beyond = reading.scores(runs.both)[1:] if independent else reading.scores(self._run(runs.images[1:]))
-        scores = torch.cat((reading.scores(runs.alone), beyond))
+        independent, note = _independence(runs, reading)
+        if not independent and not _same(reading.scores(self._run(image)), reading.scores(runs.alone)):
+            raise UserError(f"The network {self._name} gives another answer each time; make it repeatable.")
+        scores = torch.cat([reading.scores(result).detach() for result in (runs.alone, runs.beyond)])
         reading = replace(reading, num_channels=scores.shape[1])
         notes = list(filter(None, (*grid.notes, note)))
         if self._asked.entry is None and entry not in (None, "out", "logits") and _number_of_maps(runs.alone) > 1:
             notes.insert(0, f"the output {entry!r} is explained, the only map of its result that is not auxiliary")
+        self._check_gradient(reading.scores(runs.alone))
         return decided(Findings(reading, independent, operations, tuple(notes)), scores, self._asked, self._name)
+
+    def _check_gradient(self, scores: Tensor) -> None:
+        """Raise a UserError for scores that vary and through which no gradient finds its way back to the image."""
+        if not scores.requires_grad and float(scores.max() - scores.min()) > 0:
+            raise UserError(
+                f"No gradient reaches the image through {self._name}: its result is labels rather than scores, or it "
+                "runs under torch.no_grad; return its logits instead."
+            )
 
     def _entry(self, runs: "_Runs") -> tuple[Entry, "_Grid"]:
         """Which entry of the result holds the scores, and on which grid."""
@@ -192,19 +221,15 @@ class Examination:
             )
         return next(iter(grids.items()))
 
-    def _check_runs(self, runs: "_Runs", reading: OutputReading) -> tuple[bool, str]:
-        """Whether images in a batch are independent; a network whose answers change from run to run is refused."""
-        alone = reading.scores(runs.alone)
-        if runs.both is None:
-            return False, "it takes one image at a time"
-        if _same(reading.scores(runs.both)[:1], alone):
-            return True, ""
-        if not _same(reading.scores(self._run(runs.images[:1])), alone):
-            raise UserError(
-                f"The network {self._name} gives another answer each time for one image, so none can be explained; "
-                "something in it draws random numbers in eval mode, such as F.dropout without training=self.training."
-            )
-        return False, "images in a batch change each other's scores (statistics of the batch), so each is run alone"
+
+def _independence(runs: "_Runs", reading: OutputReading) -> tuple[bool, str]:
+    """Whether an image's scores are the same in a batch as alone, and the sentence that says so where they are not."""
+    if runs.both is None:
+        return False, "it takes one image at a time"
+    together = reading.scores(runs.both)
+    if all(_same(together[i : i + 1], reading.scores(alone)) for i, alone in enumerate((runs.alone, runs.beyond))):
+        return True, ""
+    return False, "images in a batch change each other's scores (statistics of the batch), so each is run alone"
 
 
 def decided(findings: Findings, scores: Tensor, asked: Asked, name: str) -> Findings:
@@ -220,7 +245,7 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str) -> Find
     Raises:
         UserError: What the user said cannot be, or the scores do not tell and the user did not say.
     """
-    inside, constant, sum_to_one = _are_probabilities(scores)
+    inside, constant, sum_to_one, saturated = _are_probabilities(scores)
     several = scores.shape[1] > 1
     if asked.activation is not None:
         if asked.activation != "none" and not inside:
@@ -234,7 +259,7 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str) -> Find
                 "one channel to explain, which then becomes two classes."
             )
         return replace(findings, reading=replace(findings.reading, activation=asked.activation))
-    if not inside or constant:
+    if not inside or (constant and not saturated and not (several and sum_to_one)):
         return replace(findings, undecided=inside)
     if several and not sum_to_one:
         raise UserError(
@@ -250,10 +275,10 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str) -> Find
 
 @dataclass(frozen=True, eq=False)
 class _Runs:
-    """Raw results: of one image, of two at once, and of one of another size; None where the network refused."""
+    """Raw results: of two images alone and at once, and of one of another size; None where the network refused."""
 
-    images: Tensor
     alone: object
+    beyond: object
     both: object
     turned: object
     size: tuple[int, int]
@@ -275,7 +300,14 @@ def _grid(shapes: list[torch.Size], sizes: list[tuple[int, int]], align: Align |
             f"The network {name} gave a result of the shape {tuple(shapes[0])}; a segmentation network gives one score "
             "a class and pixel: (batch, classes, height, width)."
         )
+    if shapes[0][0] != 1:
+        raise UserError(
+            f"The network {name} gave a result of the shape {tuple(shapes[0])} for one image; return it with its axis "
+            "of the batch: (1, classes, height, width)."
+        )
     options = [(1, False)] if len(shapes[0]) == 3 else [(2, False), (1, True)]
+    if len(shapes) == 1:  # with one size alone, only axes that follow it alike are the image's
+        options.sort(key=lambda option: not _are_alike(shapes[0][option[0] : option[0] + 2], sizes[0]))
     for first_axis, channels_last in options:
         borders = [
             _border([(shape[first_axis + axis], size[axis]) for shape, size in zip(shapes, sizes, strict=False)])
@@ -298,6 +330,10 @@ def _grid(shapes: list[torch.Size], sizes: list[tuple[int, int]], align: Align |
         f"The scores of {name}, of the shape {tuple(shapes[0])} for an image of {sizes[0][0]}×{sizes[0][1]} pixels, "
         'lie on no grid that follows the image\'s size; say align="stretch" if they cover the whole image all the same.'
     )
+
+
+def _are_alike(lengths: torch.Size, size: tuple[int, int]) -> bool:
+    return lengths[0] * size[1] == lengths[1] * size[0]
 
 
 def _border(lengths: list[tuple[int, int]]) -> int | None:
@@ -336,13 +372,17 @@ def _same(first: Tensor, second: Tensor) -> bool:
     return bool(difference <= _TOLERANCE * largest) or not bool(largest.isfinite())
 
 
-def _are_probabilities(scores: Tensor) -> tuple[bool, bool, bool]:
-    """Whether all scores lie in [0, 1], whether those of each channel are all alike, and whether they sum to 1."""
+def _are_probabilities(scores: Tensor) -> tuple[bool, bool, bool, bool]:
+    """Whether all scores lie in [0, 1], those of each channel are alike, sum to 1, and are nearly 0 or 1.
+
+    Exactly 0 everywhere is what a last layer gives that starts from zero; a sigmoid does not.
+    """
     known = scores.float()
     inside = bool((known >= 0).all() and (known <= 1 + _SUM_TOLERANCE).all())  # NaN is not
     by_channel = known.transpose(0, 1).flatten(1)
     constant = bool((by_channel.amax(dim=1) - by_channel.amin(dim=1) < _SUM_TOLERANCE).all())
-    return inside, constant, bool(((known.sum(dim=1) - 1).abs() < _SUM_TOLERANCE).all())
+    saturated = bool(((known < _SUM_TOLERANCE) | (known > 1 - _SUM_TOLERANCE)).all() and known.any())
+    return inside, constant, bool(((known.sum(dim=1) - 1).abs() < _SUM_TOLERANCE).all()), saturated
 
 
 def _number_of_maps(result: object) -> int:
@@ -352,14 +392,14 @@ def _number_of_maps(result: object) -> int:
     return sum(isinstance(value, Tensor) and value.ndim in (3, 4) for value in values)
 
 
-def _stated_sizes(module: nn.Module) -> list[int | tuple[int, int]]:
+def _stated_sizes(module: nn.Module) -> list[tuple[int, int]]:
     """The image sizes that a network or one of its parts states."""
-    found: list[int | tuple[int, int]] = []
+    found: list[tuple[int, int]] = []
     for part in (getattr(module, "config", None), *module.modules()):
         for name in ("image_size", "img_size"):
             value = getattr(part, name, None)
             if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _SIZES[-1][1]:
-                found.append(value)
+                found.append((value, value))
             elif isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(v, int) for v in value):
                 found.append((value[0], value[1]))
     return list(dict.fromkeys(found))

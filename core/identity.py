@@ -1,68 +1,128 @@
 """What makes two networks the same: their weights, and what they do with them."""
 
 import hashlib
-import numbers
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 _INTERLEAVED = 61
-_NO_ARITHMETIC = {"__get__", "_set_grad_enabled", "is_contiguous", "_assert"}
+_NO_ARITHMETIC = {
+    *("__get__", "_set_grad_enabled", "is_contiguous", "_assert", "dim", "size", "numel", "is_floating_point"),
+}
+_RANDOM = {
+    *("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "bernoulli", "bernoulli_"),
+    *("normal", "normal_", "uniform_", "random_", "exponential_", "multinomial", "poisson", "cauchy_", "log_normal_"),
+}
+_DROPOUTS = {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "dropout_"}
+_PLAIN = (bool, int, str, bytes, complex, slice, type(...), torch.dtype, np.integer)
+_NUMBER = "_number_of_result"
 
 
 class OperationRecorder(TorchFunctionMode):
-    """While it lasts, digests the operations that this thread calls, with their settings.
+    """While it lasts, digests the operations that this thread calls: with their settings, and on whose results.
 
-    Names, shapes and plain arguments count (stride, padding, dilation, slopes, modes), values of tensors do not: so the
-    digest of a forward pass is the same on every device, with any number of threads, and differs where two networks
-    with the same weights do different things. Values of an output would differ from device to device by rounding.
+    Names, plain arguments (stride, padding, dilation, slopes, modes) and the order of operands count, values of tensors
+    count only where they are constants that the state dict does not hold. So the digest of a forward pass is the same
+    on every device, with any number of threads, and differs where two networks with the same weights do different
+    things. Values of an output would differ from device to device by rounding.
+
+    Args:
+        module: The network that runs, whose weights are known by their names.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self._digest = hashlib.sha256()
+        self._names = {id(value): key for key, value in module.state_dict(keep_vars=True).items()}
+        self._results = 0
+        self.random = ""
+        """The operation that drew random numbers, if one did."""
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Digest one call and make it."""
+        kwargs = dict(kwargs or {})
         name = getattr(func, "__qualname__", type(func).__name__).rpartition(".")[2]
-        if name not in _NO_ARITHMETIC:
-            self._digest.update(f"{name}{_plain(args)}{_plain(dict(kwargs or {}))}".encode())
-        return func(*args, **(kwargs or {}))
+        counts = name not in _NO_ARITHMETIC
+        if counts:
+            self._digest.update(f"{name}{self._plain(args)}{self._plain(kwargs)}".encode())
+        if name in _RANDOM and kwargs.get("generator") is None:
+            self.random = name
+        if name in _DROPOUTS and _draws(args, kwargs):
+            self.random = name
+        result = func(*args, **kwargs)
+        if counts:
+            self._number(result)
+        return result
 
     def hexdigest(self) -> str:
         """SHA-256 over all calls so far."""
         return self._digest.hexdigest()
 
+    def number(self, image: Tensor) -> Tensor:
+        """Take the network's input for the result of a call, so that its values do not count; gives it back."""
+        self._number(image)
+        return image
 
-def _plain(value: object) -> str:
-    if isinstance(value, Tensor):
-        return f"<{tuple(value.shape)} {value.dtype}>"
-    if isinstance(value, bool | int | str | torch.dtype | torch.Size | None):
-        return repr(value)
-    if isinstance(value, numbers.Real):
-        return f"{float(value):.6g}"  # a number that was computed differs from device to device in its last digits
-    if isinstance(value, tuple | list):
-        return f"[{','.join(map(_plain, value))}]"
-    if isinstance(value, Mapping):
-        return f"{{{','.join(f'{key}:{_plain(entry)}' for key, entry in value.items())}}}"
-    return type(value).__name__
+    def _number(self, result: object) -> None:
+        if isinstance(result, Tensor):
+            self._results += 1
+            setattr(result, _NUMBER, self._results)
+        elif isinstance(result, tuple | list):
+            for entry in result:
+                self._number(entry)
+
+    def _plain(self, value: object) -> str:
+        if isinstance(value, Tensor):
+            return self._plain_tensor(value)
+        if isinstance(value, tuple | list):
+            return f"[{','.join(map(self._plain, value))}]"
+        if isinstance(value, Mapping):
+            return f"{{{','.join(f'{key}:{self._plain(entry)}' for key, entry in value.items())}}}"
+        if isinstance(value, float | np.floating):
+            return f"{float(value):.6g}"  # a number that was computed differs from device to device in its last digits
+        if isinstance(value, np.ndarray):
+            return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        return repr(value) if value is None or isinstance(value, _PLAIN) else type(value).__name__
+
+    def _plain_tensor(self, tensor: Tensor) -> str:
+        if id(tensor) in self._names:
+            return self._names[id(tensor)]
+        known = getattr(tensor, _NUMBER, None)
+        if known is None and not tensor.requires_grad:
+            return f"<{_content(tensor)}>"
+        return f"<{known} {tensor.dtype}>"  # None: computed from the image by a function that is not torch's
+
+
+def _draws(args: tuple, kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call of a dropout draws random numbers."""
+    probability = args[1] if len(args) > 1 else kwargs.get("p", 0.5)
+    training = args[2] if len(args) > 2 else kwargs.get("training", True)
+    return bool(training) and isinstance(probability, int | float) and probability > 0
+
+
+def _content(tensor: Tensor) -> str:
+    """SHA-256 of a constant."""
+    plain = tensor.detach().cpu()
+    if not _is_plain(plain):
+        return repr(plain)
+    octets = plain.contiguous().flatten().view(torch.uint8).numpy().tobytes() if plain.numel() else b""
+    return hashlib.sha256(f"{plain.dtype}{tuple(plain.shape)}".encode() + octets).hexdigest()
 
 
 def weights_digest(module: nn.Module) -> str:
-    """SHA-256 over the names and values of a module's state dict, its other buffers and its plain tensors."""
+    """SHA-256 over the names and values of a module's state dict, and the code of its compiled parts."""
     digest = hashlib.sha256()
-    for key, value in sorted(_tensors(module).items()):
-        digest.update(f"{key}{value.dtype}{tuple(value.shape)}".encode())
-        if _is_plain(value):
-            plain = value.detach().cpu().contiguous().flatten()
-            digest.update(plain.view(torch.uint8).numpy().tobytes() if plain.numel() else b"")
-        else:
-            digest.update(repr(value).encode())
+    for key, value in sorted(module.state_dict().items()):
+        digest.update(f"{key}{_content(value) if isinstance(value, Tensor) else value!r}".encode())
+    for name, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            digest.update(f"{name}{part.inlined_graph}".encode())
     return digest.hexdigest()
 
 
@@ -98,12 +158,4 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
-    for prefix, part in module.named_modules():
-        plain = ((name, value) for name, value in vars(part).items() if isinstance(value, Tensor))
-        own = (*part.named_parameters(recurse=False), *part.named_buffers(recurse=False), *plain)
-        found |= {f"{prefix}.{name}": value for name, value in own}
-    found |= {
-        key: value for key, value in module.state_dict().items() if isinstance(value, Tensor) and key not in found
-    }
-    return found
+    return {key: value for key, value in module.state_dict().items() if isinstance(value, Tensor)}

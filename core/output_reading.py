@@ -69,14 +69,12 @@ def entry_of(result: object, entry: Entry) -> Tensor:
     selected: object = None
     if entry is not None:
         try:
-            found = isinstance(entry, str) and not isinstance(result, Mapping | Sequence)
-            selected = getattr(result, str(entry)) if found else result[entry]  # type: ignore[index]
+            named = isinstance(entry, str) and not isinstance(result, Mapping)
+            selected = getattr(result, str(entry)) if named else result[entry]  # type: ignore[index]
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise UserError(f"The network's result has no output {entry!r}; it offers {_offered(result)}.") from error
     if not isinstance(selected, Tensor):
-        raise UserError(
-            f"The network returned a {type(result).__name__} without a tensor of logits; choose one with `output`."
-        )
+        raise UserError(f"The output {entry!r} of the network's result is no tensor; it offers {_offered(result)}.")
     return selected
 
 
@@ -99,7 +97,8 @@ def candidate_entries(result: object) -> list[Entry]:
         )
     if not tensors:
         raise UserError(
-            f"The network returned a {type(result).__name__} without a tensor of logits; choose one with `output`."
+            f"The network returned a {type(result).__name__} without a tensor of logits; choose one with `output`, or "
+            "wrap the network in a module that returns it."
         )
     for name in ("out", "logits"):
         if name in tensors:
@@ -113,14 +112,18 @@ def _tensors_in(result: object) -> dict[str | int, Tensor]:
     """The tensors of a result by their entries."""
     if isinstance(result, Mapping):
         entries = dict(result)
+    elif hasattr(result, "_asdict"):
+        entries = result._asdict()
     elif isinstance(result, Sequence) and not isinstance(result, str):
         entries = dict(enumerate(result))
     else:
-        entries = {name: getattr(result, name, None) for name in ("logits", "masks_queries_logits")}
+        entries = dict(getattr(result, "__dict__", {}))
     return {name: value for name, value in entries.items() if isinstance(name, str | int) and isinstance(value, Tensor)}
 
 
 def _offered(result: object) -> str:
     if isinstance(result, Mapping):
         return ", ".join(repr(key) for key in result)
-    return f"0 to {len(result) - 1}" if isinstance(result, Sequence) else f"a {type(result).__name__}"
+    if isinstance(result, Sequence) and not hasattr(result, "_asdict"):
+        return f"0 to {len(result) - 1}"
+    return ", ".join(map(repr, _tensors_in(result))) or f"a {type(result).__name__}"

@@ -195,6 +195,77 @@ def test_queries_with_masks_are_refused():
 def test_labels_are_no_scores():
     with pytest.raises(UserError, match="gave labels, not scores"):
         Segmenter(Then(Small(3), lambda logits: logits.argmax(dim=1)), in_channels=1).logits(IMAGE)
+    for then in (
+        lambda logits: logits.argmax(dim=1, keepdim=True).float(),
+        lambda logits: F.one_hot(logits.argmax(dim=1), 3).movedim(-1, 1).float(),
+        lambda logits: logits.detach(),
+    ):
+        with pytest.raises(UserError, match="No gradient reaches the image"):
+            Segmenter(Then(Small(3), then), in_channels=1).logits(IMAGE)
+
+
+def test_a_result_without_the_axis_of_the_batch_is_refused():
+    with pytest.raises(UserError, match=r"shape \(3, 64, 96\) for one image; return it with its axis of the batch"):
+        Segmenter(Then(Small(3), torch.squeeze), in_channels=1).logits(IMAGE)
+
+
+def test_a_classifier_gives_no_map():
+    with pytest.raises(UserError, match="on no grid that follows the image"):
+        Segmenter(Then(Small(3), lambda logits: logits.mean(dim=(2, 3), keepdim=True)), in_channels=1).logits(IMAGE)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (96, 96), (224, 224)])
+@pytest.mark.parametrize("classes", [2, 3, 16, 21, 32])
+def test_channels_last_of_a_network_of_one_size(size, classes):
+    class Fixed(Small):
+        def forward(self, images: Tensor) -> Tensor:
+            if tuple(images.shape[-2:]) != size:
+                raise ValueError(f"need {size}")
+            return super().forward(images).permute(0, 2, 3, 1)
+
+    image = torch.rand(1, *size)
+    segmenter = Segmenter(Fixed(classes), in_channels=1)
+    torch.testing.assert_close(segmenter.logits(image), segmenter.module(image[None]).permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize(("squash", "certain"), [(torch.sigmoid, 1), (lambda z: z.softmax(dim=1), 2)])
+def test_saturated_probabilities_are_recognised_whatever_image_comes_first(squash, certain):
+    """Trained networks are certain that noise is background: everything is nearly 0."""
+
+    class Certain(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            found = F.avg_pool2d(images.amin(dim=1, keepdim=True), 9, stride=1, padding=4) - 0.7
+            score = torch.tanh(20 * found - 5) * 15 + 0 * images
+            return squash(score if certain == 1 else torch.cat((-score, score), dim=1))
+
+    empty, full = torch.rand(1, 32, 32) * 0.3, torch.full((1, 32, 32), 0.98)
+    for first in (empty, full):
+        segmenter = Segmenter(Certain(), in_channels=1)
+        segmenter.predict(first)
+        assert (segmenter.predict(empty).labels == 0).all()
+        assert (segmenter.predict(full).labels[8:-8, 8:-8] == 1).all()
+        assert segmenter.findings().reading.activation != "none"
+
+
+def test_a_network_that_checks_its_input_is_run_within_it():
+    class Strict(Small):
+        def forward(self, images: Tensor) -> Tensor:
+            if images.min() < 0 or images.max() > 1:
+                raise ValueError("intensities lie in [0, 1]")
+            return super().forward(images)
+
+    torch.testing.assert_close(Segmenter(Strict(), in_channels=1).logits(IMAGE), Small()(IMAGE[None]))
+
+
+def test_every_image_of_a_batch_counts():
+    class Leading(Small):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images * images[:1].mean())
+
+    segmenter = Segmenter(Leading(), in_channels=1)
+    images = torch.stack((IMAGE, 0.2 * IMAGE))
+    alone = torch.cat([segmenter.logits(image) for image in images])
+    torch.testing.assert_close(segmenter.logits(images), alone, rtol=0, atol=0)
 
 
 def test_a_result_on_no_grid_of_the_image_is_asked_about():
@@ -263,8 +334,28 @@ def test_random_answers_are_refused():
         def forward(self, images: Tensor) -> Tensor:
             return F.dropout(super().forward(images), 0.3)
 
-    with pytest.raises(UserError, match="gives another answer each time"):
+    with pytest.raises(UserError, match=r"draws random numbers in eval mode \(dropout\)"):
         Segmenter(Careless(), in_channels=1).logits(IMAGE)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda logits: logits * (torch.rand(len(logits), 1, 1, 1) > 0.02),
+        lambda logits: logits * logits.new_empty(len(logits), 1, 1, 1).bernoulli_(0.98),
+        lambda logits: logits + 1e-4 * torch.randn_like(logits),
+    ],
+    ids=["stochastic depth", "timm's way", "slight noise"],
+)
+def test_random_numbers_are_noticed_however_seldom_they_show(draw):
+    with pytest.raises(UserError, match="draws random numbers in eval mode"):
+        Segmenter(Then(Small(3), draw), in_channels=1).logits(IMAGE)
+
+
+def test_chance_that_is_not_torchs_is_noticed_where_it_shows():
+    module = Then(Small(3), lambda logits: logits * float(np.random.default_rng().random()))
+    with pytest.raises(UserError, match="gives another answer each time"):
+        Segmenter(module, in_channels=1).logits(IMAGE)
 
 
 class BatchStatistics(nn.Module):
@@ -420,7 +511,7 @@ def test_threads_examine_a_network_once():
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(runs) == [(1, 1, 64, 96), (1, 1, 96, 64), (2, 1, 64, 96)]
+    assert sorted(runs) == [(1, 1, 64, 96), (1, 1, 64, 96), (1, 1, 96, 64), (2, 1, 64, 96)]
 
 
 # Identity
