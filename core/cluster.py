@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.errors import UserError
 from core.jacobian.encoding import StoredType
 from core.jacobian.engine import (
     Progress,
@@ -19,7 +20,6 @@ from core.jacobian.engine import (
     missing_blocks,
     open_or_create,
     store_runner,
-    widened,
     write_block,
 )
 from core.jacobian.passes import PassRunner
@@ -89,8 +89,7 @@ def jacobians(
             compute_missing(segmenter, store, progress=report, cancel=cancel)
     else:
         with connected(scheduler) as client:
-            while wrong := _distribute(client, segmenter, stores, progress, cancel):
-                stores[stores.index(wrong)] = widened(wrong)
+            _distribute(client, segmenter, stores, progress, cancel)
     return [Jacobian(store.path, segmenter) for store in stores]
 
 
@@ -104,8 +103,7 @@ def _distribute(
     stores: Sequence[JacobianStore],
     progress: ImageProgress | None,
     cancel: Callable[[], bool] | None,
-) -> JacobianStore | None:
-    """A store whose receptive field was found to be too small; None where all is well."""
+) -> None:
     from distributed import as_completed  # noqa: PLC0415 - it takes a second, and only runs on many machines need it
 
     started = time.perf_counter()
@@ -114,9 +112,7 @@ def _distribute(
     with shipped(client, segmenter) as network:
         tasks = {
             client.submit(
-                *(_compute_on_worker, str(store.path.absolute()), len(store.plan), block, network),
-                retries=_RETRIES,
-                pure=False,
+                _compute_on_worker, str(store.path.absolute()), block, network, retries=_RETRIES, pure=False
             ): (store, block)
             for store in stores
             for block in missing_blocks(store)
@@ -126,8 +122,13 @@ def _distribute(
                 store, block = tasks[task]
                 try:
                     task.result()
-                except FieldTooSmallError:
-                    return store
+                except FieldTooSmallError as error:
+                    # Other workers may still be writing to it, so it can neither go on nor be begun anew right now.
+                    (store.path / "zarr.json").unlink(missing_ok=True)
+                    raise UserError(
+                        f"Gradients leave the receptive field that was found for {store.path}, so what is there is "
+                        "wrong; delete it and compute it again without a scheduler, which then takes the dense path."
+                    ) from error
                 done[store.path] += len(store.passes_of(block))
                 if progress is not None:
                     progress(store.path, _progress_of(results[store.path], done[store.path], started))
@@ -135,7 +136,6 @@ def _distribute(
                     break
         finally:
             client.cancel(list(tasks))
-    return None
 
 
 def _progress_of(jacobian: Jacobian, done: int, started: float) -> Progress:
@@ -144,16 +144,16 @@ def _progress_of(jacobian: Jacobian, done: int, started: float) -> Progress:
     return Progress(passes, jacobian.num_passes, seconds, seconds / done * (jacobian.num_passes - passes), jacobian)
 
 
-def _compute_on_worker(path: str, num_passes: int, block: int, network_name: str) -> None:
+def _compute_on_worker(path: str, block: int, network_name: str) -> None:
     network = network_on_worker(network_name)
     with network.segmenter.lock:
-        store, runner = _runner_for(path, num_passes, network)
+        store, runner = _runner_for(path, network)
         write_block(store, block, compute_block(runner, store, block))
 
 
-def _runner_for(path: str, num_passes: int, network: Any) -> tuple[JacobianStore, PassRunner]:
-    """The runner of a store, kept until a block of another store or plan comes: it holds the forward graph."""
-    if network.kept is None or network.kept[0] != (path, num_passes):
+def _runner_for(path: str, network: Any) -> tuple[JacobianStore, PassRunner]:
+    """The runner of a store, kept until a block of another store comes: it holds the forward graph."""
+    if network.kept is None or network.kept[0] != path:
         store = JacobianStore(path)
-        network.kept = ((path, num_passes), store, store_runner(network.segmenter, store))
+        network.kept = (path, store, store_runner(network.segmenter, store))
     return network.kept[1], network.kept[2]

@@ -53,7 +53,7 @@ class Findings:
     Attributes:
         reading: How its result is read.
         independent: Whether an image's scores do not depend on the other images of a batch.
-        operations: Digest of what it does (see `OperationRecorder`); empty where no usual size shows it.
+        operations: Digest of what it does (see `OperationRecorder`).
         notes: What was concluded, one sentence each, for the user.
         undecided: Whether the scores of noise were too even to tell logits from probabilities.
     """
@@ -131,15 +131,15 @@ class Examination:
         assert reason is not None  # noqa: S101 - some sizes are always tried
         if size is None:
             raise UnusualSizeError(
-                f"The network {self._name} takes none of the usual image sizes ({_first_line(reason)}); run it on an "
+                f"The network {self._name} takes none of the usual image sizes ({first_line(reason)}); run it on an "
                 "image first, or say with `size_multiple` what heights and widths must be multiples of."
             ) from reason
         if self._size_is_stated:
             raise reason
         channels = f"{self._in_channels} channel{'s' * (self._in_channels != 1)}"
         raise UserError(
-            f"The network {self._name} cannot take an image of {size[0]}×{size[1]} pixels with {channels}: "
-            f"{_first_line(reason)}"
+            f"The network {self._name} cannot take an image of {size[0]}×{size[1]} pixels with {channels} "
+            f"({first_line(reason)}); if its sides must be multiples of some number, give that as size_multiple."
         ) from reason
 
     def _sizes(self) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
@@ -191,7 +191,8 @@ class Examination:
 
     def _check_gradient(self, scores: Tensor) -> None:
         """Raise a UserError for scores that vary and through which no gradient finds its way back to the image."""
-        if not scores.requires_grad and float(scores.max() - scores.min()) > 0:
+        by_channel = scores.transpose(0, 1).flatten(1)
+        if not scores.requires_grad and bool((by_channel.amax(dim=1) > by_channel.amin(dim=1)).any()):
             raise UserError(
                 f"No gradient reaches the image through {self._name}: its result is labels rather than scores, or it "
                 "runs under torch.no_grad; return its logits instead."
@@ -358,7 +359,8 @@ def _border(lengths: list[tuple[int, int]]) -> int | None:
     return None
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

@@ -1,6 +1,7 @@
 """What makes two networks the same: their weights, and what they do with them."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ _RANDOM = {
     *("normal", "normal_", "uniform_", "random_", "exponential_", "multinomial", "poisson", "cauchy_", "log_normal_"),
 }
 _DROPOUTS = {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "dropout_"}
+_NAMES_IN_GRAPH = re.compile(r"#.*|__torch__[\w.]*")
 _PLAIN = (bool, int, str, bytes, complex, slice, type(...), torch.dtype, np.integer)
 _NUMBER = "_number_of_result"
 
@@ -122,7 +124,7 @@ def weights_digest(module: nn.Module) -> str:
         digest.update(f"{key}{_content(value) if isinstance(value, Tensor) else value!r}".encode())
     for name, part in module.named_modules():
         if isinstance(part, torch.jit.ScriptModule):
-            digest.update(f"{name}{part.inlined_graph}".encode())
+            digest.update(f"{name}{_NAMES_IN_GRAPH.sub('', str(part.inlined_graph))}".encode())
     return digest.hexdigest()
 
 

@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.examination import REFUSALS, Asked, Examination, Findings, decided
+from core.examination import REFUSALS, Asked, Examination, Findings, decided, first_line
 from core.identity import weights_checksum, weights_digest
 from core.output_reading import Activation, Align
 
 Image = np.ndarray | Tensor
 """An image: float32 (C, H, W), values in [0, 1], NumPy or torch."""
 
-_PADDING_MULTIPLES = (2, 4, 8, 14, 16, 28, 32, 48, 64, 96, 128)
+_PADDING_MULTIPLES = (2, 4, 8, 10, 14, 16, 20, 28, 32, 40, 48, 64, 80, 96, 128)
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
 _LARGEST_INTENSITY = 32.0
 """Intensities beyond are taken for those of an 8-bit or 16-bit image that was not scaled, and so are whole numbers."""
@@ -99,7 +99,9 @@ class Segmenter:
         any_intensity: bool = False,
     ) -> None:
         self.device = choose_device(device)
-        self.module = module.to(self.device).eval().requires_grad_(requires_grad=False)
+        self.module = module.to(self.device).eval()
+        for parameter in self.module.parameters():  # all at once is what compiled modules refuse
+            parameter.requires_grad = False
         self.in_channels = in_channels
         self.mean = _per_channel(mean, in_channels, "mean")
         self.std = _per_channel(std, in_channels, "std")
@@ -167,7 +169,13 @@ class Segmenter:
         Raises:
             UserError: With the reason, if this network cannot take them.
         """
-        tensor = image_tensor(images)
+        try:
+            tensor = image_tensor(images)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"An image is an array or a tensor (channels, height, width); this is a {type(images).__name__} that "
+                "cannot be read as one."
+            ) from error
         if not tensor.is_floating_point():
             raise UserError(
                 f"The image holds {str(tensor.dtype).removeprefix('torch.')} values; scale it to [0, 1] first, "
@@ -243,22 +251,15 @@ class Segmenter:
         It covers the weights, what the network does with them (a digest of the operations of a run and their settings),
         the normalisation, and how images and results are treated. Weights that were changed give another one.
         """
-        checksum = weights_checksum(self.module)
+        checksum = (*weights_checksum(self.module), self._findings is None)
         if self._identity is None or self._identity[0] != checksum:
-            settings = (
-                self.mean,
-                self.std,
-                self.size_multiple,
-                self.asked.entry,
-                self.asked.activation,
-                self.asked.align,
-            )
             try:
                 operations = self.findings().operations
             except UserError:  # it takes none of the usual sizes, or its result cannot be read
-                operations = ""
-            operations = operations or _ADDRESS.sub("", repr(self.module))
+                operations = _ADDRESS.sub("", repr(self.module))
+            settings = self.mean, self.std, self.size_multiple, self.asked
             content = f"{settings}{operations}{weights_digest(self.module)}"
+            checksum = (*checksum[:-1], self._findings is None)
             self._identity = checksum, hashlib.sha256(content.encode()).hexdigest()
         return self._identity[1]
 
@@ -295,11 +296,12 @@ class Segmenter:
         reading = self.findings((height, width)).reading
         if self.size_multiple is not None and reading.align == "stretch":
             return _Canvas(_round_up(height, self.size_multiple), _round_up(width, self.size_multiple))
-        black = torch.zeros(1, self.in_channels, height, width, device=self.device)
+        noise = np.random.default_rng(3).random((1, self.in_channels, height, width), dtype=np.float32)
+        image = (torch.from_numpy(noise).to(self.device) - self._mean) / self._std
         first_error: Exception | None = None
         for canvas in self._canvases_to_try(height, width, reading.border):
             try:
-                found = reading.scores(self._result(self._on_canvas(black, canvas))).shape[-2:]
+                found = reading.scores(self._result(self._on_canvas(image, canvas))).shape[-2:]
             except torch.OutOfMemoryError:
                 raise
             except REFUSALS as error:
@@ -317,7 +319,8 @@ class Segmenter:
             return _Canvas(height, width)
         raise UserError(
             f"The network {self.name} cannot take an image of {height}×{width} pixels with "
-            f"{_count(self.in_channels, 'channel')}: {str(first_error).splitlines()[0]}"
+            f"{_count(self.in_channels, 'channel')} ({first_line(first_error)}); if its sides must be multiples of "
+            "some number, give that as size_multiple."
         ) from first_error
 
     def _canvases_to_try(self, height: int, width: int, border: tuple[int, int]) -> "list[_Canvas]":
@@ -343,8 +346,8 @@ class Segmenter:
         return F.pad(normalised, (canvas.left, after[0], canvas.top, after[1]), mode="replicate")
 
     def _result(self, normalised: Tensor) -> object:
-        own = next((value for value in self.module.parameters() if value.is_floating_point()), normalised)
-        return self.module(normalised if own.dtype == normalised.dtype else normalised.to(own.dtype))
+        dtype = _number_type(self.module)
+        return self.module(normalised if dtype in (None, normalised.dtype) else normalised.to(dtype))
 
 
 @dataclass(frozen=True)
@@ -387,6 +390,13 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(f"This machine has no device {chosen} that torch can use; use auto or cpu.") from error
     return chosen
+
+
+def _number_type(module: nn.Module) -> torch.dtype | None:
+    """The floating-point type of most of a module's weights; None where it has none."""
+    values: list[Tensor] = [value for value in module.parameters() if value.is_floating_point()]
+    values = values or [value for value in module.buffers() if value.is_floating_point()]
+    return max(values, key=Tensor.numel).dtype if values else None
 
 
 def _unscaled(images: Tensor) -> float | None:

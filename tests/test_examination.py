@@ -2,6 +2,7 @@
 
 import io
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -429,12 +430,14 @@ class OneSize(nn.Module):
 def test_a_network_of_one_unusual_size():
     image = torch.rand(1, 100, 80)
     segmenter = Segmenter(OneSize(), in_channels=1)
-    before = segmenter.weights_hash
+    assert len(segmenter.weights_hash) == 64
     with pytest.raises(UserError, match="takes none of the usual image sizes"):
         _ = segmenter.class_names
     torch.testing.assert_close(segmenter.logits(image), segmenter.module(image[None]))
     assert segmenter.class_names == ("class 0", "class 1", "class 2")
-    assert segmenter.weights_hash == before
+    other = Segmenter(OneSize(), in_channels=1)
+    other.predict(torch.rand(1, 100, 80))
+    assert segmenter.weights_hash == other.weights_hash
     with pytest.raises(UserError, match="cannot take an image of 50×60 pixels with 1 channel"):
         Segmenter(OneSize(), in_channels=1).logits(torch.rand(1, 50, 60))
 
@@ -570,6 +573,65 @@ def test_identity_is_behaviour_not_weights_alone():
     ]
     assert len({segmenter.weights_hash for segmenter in segmenters}) == len(segmenters)
     assert Segmenter(Configured(), in_channels=1).weights_hash == segmenters[0].weights_hash
+
+
+def of_one_state(forward) -> Segmenter:
+    """Networks with one state dict and different wiring."""
+
+    class Wired(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.a, self.b = nn.Conv2d(1, 2, 3, padding=1), nn.Conv2d(2, 2, 3, padding=1)
+            self.c = nn.Conv2d(2, 2, 3, padding=1)
+            self.kernels = [torch.full((1, 1, 1, 1), 2.0)]
+
+        def forward(self, images: Tensor) -> Tensor:
+            return forward(self, images)
+
+    return Segmenter(Wired(), in_channels=1)
+
+
+def test_identity_is_wiring_too():
+    kernel, other = np.full((1, 2, 1, 1), 1.0, np.float32), np.full((1, 2, 1, 1), 3.0, np.float32)
+    networks = [
+        lambda m, x: m.c(m.b(m.a(x))),
+        lambda m, x: m.b(m.c(m.a(x))),
+        lambda m, x: m.c(m.b(m.a(x)) + m.a(x)),
+        lambda m, x: m.c(m.b(m.a(x))) + m.a(x),
+        lambda m, x: m.c(m.b(m.a(x)) - m.a(x)),
+        lambda m, x: m.c(m.a(x) - m.b(m.a(x))),
+        lambda m, x: F.pad(m.a(x)[..., 2:, :], (0, 0, 0, 2)),
+        lambda m, x: F.pad(m.a(x)[..., :-2, :], (0, 0, 0, 2)),
+        lambda m, x: m.a(x) * m.kernels[0],
+        lambda m, x: m.a(x) * (2 * m.kernels[0]),
+        lambda m, x: m.a(x) * torch.from_numpy(kernel),
+        lambda m, x: m.a(x) * torch.from_numpy(other),
+    ]
+    assert len({of_one_state(forward).weights_hash for forward in networks}) == len(networks)
+
+
+def test_identity_of_traced_networks():
+    images = torch.rand(1, 1, 64, 96)
+    with warnings.catch_warnings(action="ignore"):
+        traced = [torch.jit.trace(Configured(dilation=dilation).eval(), images) for dilation in (1, 2, 1)]
+    hashes = [Segmenter(network, in_channels=1).weights_hash for network in traced]
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
+def test_what_a_network_keeps_of_its_last_image_is_not_its_identity():
+    class Keeping(Small):
+        def forward(self, images: Tensor) -> Tensor:
+            logits = super().forward(images)
+            self.last = logits.softmax(dim=1).detach()
+            rows = torch.arange(images.shape[-2], dtype=torch.float32)
+            self.register_buffer("rows", rows, persistent=False)
+            return logits + self.rows[:, None] / 100
+
+    segmenter = Segmenter(Keeping(), in_channels=1)
+    before = segmenter.weights_hash
+    segmenter.predict(IMAGE)
+    assert segmenter.weights_hash == before == Segmenter(Keeping(), in_channels=1).weights_hash
 
 
 def test_a_stored_jacobian_does_not_go_on_with_another_network_of_the_same_weights(tmp_path):

@@ -2,15 +2,28 @@
 
 import time
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from core.attribution.gradient import input_gradient
 from core.attribution.plain_attention import PlainAttention
 from core.attribution.result import Attribution, make_attribution
 from core.errors import UserError, is_out_of_memory
 from core.segmenter import Image, Segmenter, prediction_of
 from core.target import Space, Target, class_scores
+
+_TOLERANCE = 2e-3
+"""Relative: how far forward mode and reverse mode may differ in a sum over the whole image."""
+
+Scores = Callable[[Tensor], Tensor]
+"""Scores (B, H, W) of images (B, C, H, W)."""
+Way = Callable[[Scores, Tensor, Tensor], Tensor]
+"""A way to compute J·t from the scores, the image and t."""
+
+_proven_ways: WeakKeyDictionary[Segmenter, set[Way]] = WeakKeyDictionary()
 
 
 def influence(
@@ -53,9 +66,10 @@ def influence(
     tangent = torch.zeros_like(batch)
     tangent[:, slice(None) if channel is None else channel, row, column] = 1.0
 
-    column_values = _jacobian_vector_product(
-        lambda x: class_scores(segmenter.unchecked_logits(x), class_index, space), batch, tangent
-    )
+    def scores(images: Tensor) -> Tensor:
+        return class_scores(segmenter.unchecked_logits(images), class_index, space)
+
+    column_values = _jacobian_vector_product(segmenter, scores, batch, tangent)
     seconds = time.perf_counter() - started
     return make_attribution(
         column_values,
@@ -69,27 +83,62 @@ def influence(
     )
 
 
-def _jacobian_vector_product(function: Callable[[Tensor], Tensor], point: Tensor, tangent: Tensor) -> Tensor:
-    try:
-        return torch.func.jvp(function, (point,), (tangent,))[1]
-    except (NotImplementedError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise
-    with PlainAttention():
+def _jacobian_vector_product(
+    segmenter: Segmenter, function: Callable[[Tensor], Tensor], point: Tensor, tangent: Tensor
+) -> Tensor:
+    """J·t by the first way that the network's operations allow, and that has been seen to be right for this network.
+
+    Raises:
+        UserError: None of them is.
+    """
+    for way in (_forward_mode, _forward_mode_by_the_formula, _by_two_reverse_passes):
+        proven = _proven_ways.setdefault(segmenter, set())
         try:
-            return torch.func.jvp(function, (point,), (tangent,))[1]
+            product = way(function, point, tangent)
+            if way in proven or _agrees_with_reverse_mode(way, function, point):
+                proven.add(way)
+                return product
         except (NotImplementedError, RuntimeError) as error:
             if is_out_of_memory(error):
                 raise
-            return _by_two_reverse_passes(function, point, tangent)
+    raise UserError(
+        f"An operation of {segmenter.name} has no forward-mode derivative, so what a pixel drives cannot be computed; "
+        "gradients of output pixels can."
+    )
 
 
-def _by_two_reverse_passes(function: Callable[[Tensor], Tensor], point: Tensor, tangent: Tensor) -> Tensor:
+def _agrees_with_reverse_mode(way: Way, function: Scores, point: Tensor) -> bool:
+    """Whether v·(J·g) = (Jᵀ·v)·g for weights v of chance and g = Jᵀ·v, which is ‖g‖².
+
+    Operations from outside torch may let a tangent vanish without a word.
+    """
+    with torch.enable_grad():
+        image = point.detach().requires_grad_()
+        scores = function(image)
+        weights = torch.from_numpy(np.random.default_rng(0).uniform(0.5, 1.5, scores.shape).astype(np.float32))
+        weights = weights.to(scores.device)
+        gradient = input_gradient((scores * weights).sum(), image)
+    squared = float(gradient.double().square().sum())
+    found = float((way(function, point, gradient).double() * weights).sum())
+    return abs(found - squared) <= _TOLERANCE * squared
+
+
+def _forward_mode(function: Scores, point: Tensor, tangent: Tensor) -> Tensor:
+    return torch.func.jvp(function, (point,), (tangent,))[1]
+
+
+def _forward_mode_by_the_formula(function: Scores, point: Tensor, tangent: Tensor) -> Tensor:
+    with PlainAttention():
+        return _forward_mode(function, point, tangent)
+
+
+def _by_two_reverse_passes(function: Scores, point: Tensor, tangent: Tensor) -> Tensor:
     """J·t = ∂(v·Jᵀ·t)/∂v, for networks with an operation that has no forward-mode rule."""
-    point = point.detach().requires_grad_()
-    output = function(point)
-    cotangent = torch.zeros_like(output, requires_grad=True)
-    if not output.requires_grad:
-        return torch.zeros_like(output)
-    (pulled_back,) = torch.autograd.grad(output, point, cotangent, create_graph=True)
-    return torch.autograd.grad(pulled_back, cotangent, tangent)[0]
+    with PlainAttention(), torch.enable_grad():
+        point = point.detach().requires_grad_()
+        output = function(point)
+        cotangent = torch.zeros_like(output, requires_grad=True)
+        if not output.requires_grad:
+            return torch.zeros_like(output)
+        (pulled_back,) = torch.autograd.grad(output, point, cotangent, create_graph=True)
+        return torch.autograd.grad(pulled_back, cotangent, tangent)[0]

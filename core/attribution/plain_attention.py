@@ -22,6 +22,9 @@ class PlainAttention(TorchFunctionMode):
         self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Make one call, by the formula where it is attention."""
+        if func is F.multi_head_attention_forward:  # it calls the fused kernel only where no weights are wanted
+            output, _ = func(*args, **{**(kwargs or {}), "need_weights": True})
+            return output, None
         if func is F.scaled_dot_product_attention:
             plain = _attention(*args, **(kwargs or {}))
             values = {name: _without_derivative(value) for name, value in (kwargs or {}).items()}

@@ -7,11 +7,14 @@ found is the union of what the network could look at for any image. Others read 
 there is no field that holds for every image, and some crash on a NaN. Before one of them runs, the probing ends.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -23,6 +26,8 @@ _REORDERS = {
     *("unique_consecutive", "nonzero", "masked_select", "nansum", "nanmean", "searchsorted", "bucketize", "histc"),
 }
 """Where a value of the image decides the place of another, or a NaN is left out."""
+_BRANCH = "a branch of its code depends on the image's values"
+_LEAVES_TORCH = {Tensor.tolist, Tensor.numpy, Tensor.__array__}
 _GRIDS = {"grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "_grid_sampler_2d_cpu_fallback", "cudnn_grid_sampler"}
 _HARMLESS = {
     *("_to_copy", "to", "copy", "copy_", "clone", "detach", "alias", "view", "_unsafe_view", "reshape", "expand"),
@@ -45,12 +50,34 @@ class UnseenError(Exception):
 
 
 class StrictProbe(TorchDispatchMode):
-    """While it lasts, this thread's runs on `followed` images hand every NaN on, or end with `UnseenError`."""
+    """While it lasts, this thread's runs on an image that it follows hand every NaN on, or end with `UnseenError`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: dict[int, torch.UntypedStorage] = {}
+        self._escapes = _Escapes(self.follows)
+
+    def __enter__(self) -> Self:
+        """Begin to look at what this thread's operations do."""
+        self._escapes.__enter__()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End it."""
+        super().__exit__(*error)
+        self._escapes.__exit__(*error)
 
     def follow(self, image: Tensor) -> Tensor:
         """Take an image for one whose values no operation may act on; gives it back."""
         setattr(image, _MARK, True)
         return image
+
+    def follows(self, tensor: Tensor) -> bool:
+        """Whether a tensor was computed from the image, or something was that was written into it."""
+        if hasattr(tensor, _MARK):
+            return True
+        return bool(self._written) and tensor.untyped_storage().data_ptr() in self._written
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
@@ -58,33 +85,71 @@ class StrictProbe(TorchDispatchMode):
         """Run one operation."""
         kwargs = dict(kwargs or {})
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        followed = [tensor for tensor in tensors if hasattr(tensor, _MARK)]
+        followed = [tensor for tensor in tensors if self.follows(tensor)]
         if not followed:
             return func(*args, **kwargs)
-        namespace, name = func.namespace, func.overloadpacket.__name__
-        pointwise = torch.Tag.pointwise in func.tags or name in ("where", "masked_fill", "masked_fill_")
-        self._refuse(namespace, name, args, followed, pointwise=pointwise)
-        lost = _nan_of(tensors) if pointwise and name not in _KEEPS_NAN else None
+        kind = _kind(func)
+        self._refuse(kind, args, followed)
+        lost = _nan_of(tensors) if kind.may_lose_nan else None
         result = func(*args, **kwargs)
-        for leaf in tree_leaves(result):
+        for leaf in [result] if isinstance(result, Tensor) else tree_leaves(result):
             if isinstance(leaf, Tensor):
                 if lost is not None and leaf.is_floating_point() and leaf.shape == lost.shape:
                     leaf.masked_fill_(lost, torch.nan)
+                if kind.writes and not self.follows(leaf):  # the buffer that it is a view of now holds the image, too
+                    self._written[leaf.untyped_storage().data_ptr()] = leaf.untyped_storage()
                 setattr(leaf, _MARK, True)
         return result
 
-    def _refuse(self, namespace: str, name: str, args: tuple, followed: list[Tensor], *, pointwise: bool) -> None:
-        if namespace not in _OWN:
-            raise UnseenError(f"{namespace}::{name} is an operation that cannot be looked into")
-        if name in _BRANCHES:
-            raise UnseenError("a branch of its code depends on the image's values")
-        if name in _REORDERS:
-            raise UnseenError(f"{name} orders or leaves out values by their size")
-        if name in _GRIDS and len(args) > 1 and hasattr(args[1], _MARK):
-            raise UnseenError(f"{name} reads where the image's values say")
-        index = any(not tensor.is_floating_point() and not tensor.is_complex() for tensor in followed)
-        if index and not pointwise and name not in _HARMLESS:
-            raise UnseenError(f"{name} reads where the image's values say")
+    def _refuse(self, kind: "_Kind", args: tuple, followed: list[Tensor]) -> None:
+        if kind.reason:
+            raise UnseenError(kind.reason)
+        if kind.name in _GRIDS and len(args) > 1 and self.follows(args[1]):
+            raise UnseenError(f"{kind.name} reads where the image's values say")
+        if kind.indexes and any(not (each.is_floating_point() or each.is_complex()) for each in followed):
+            raise UnseenError(f"{kind.name} reads where the image's values say")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What an operation does to a NaN, and to a number or a mask that was computed from the image."""
+
+    name: str
+    reason: str
+    may_lose_nan: bool
+    indexes: bool
+    writes: bool
+
+
+@lru_cache(maxsize=4096)
+def _kind(func: Any) -> _Kind:
+    name = func.overloadpacket.__name__
+    pointwise = torch.Tag.pointwise in func.tags or name in ("where", "masked_fill", "masked_fill_")
+    reason = ""
+    if func.namespace not in _OWN:
+        reason = f"{func.namespace}::{name} is an operation that cannot be looked into"
+    elif name in _BRANCHES:
+        reason = _BRANCH
+    elif name in _REORDERS:
+        reason = f"{name} orders or leaves out values by their size"
+    writes = any(argument.is_write for argument in func._schema.arguments)  # noqa: SLF001 - torch offers no other
+    return _Kind(name, reason, pointwise and name not in _KEEPS_NAN, not pointwise and name not in _HARMLESS, writes)
+
+
+class _Escapes(TorchFunctionMode):
+    """Ends the probing where values of the image leave torch: what is done with them there cannot be seen."""
+
+    def __init__(self, follows: Callable[[Tensor], bool]) -> None:
+        super().__init__()
+        self._follows = follows
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Make one call."""
+        if func in _LEAVES_TORCH and args and isinstance(args[0], Tensor) and self._follows(args[0]):
+            raise UnseenError(_BRANCH)
+        return func(*args, **(kwargs or {}))
 
 
 def _nan_of(tensors: list[Tensor]) -> Tensor | None:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.errors import UserError, explained_differentiation
+from core.errors import UserError, explained_differentiation, is_out_of_memory
 from core.jacobian.probe_mode import StrictProbe, UnseenError
 from core.segmenter import Segmenter
 
@@ -146,6 +146,10 @@ def structural_support(segmenter: Segmenter, size: tuple[int, int]) -> Receptive
                     field = _probe(segmenter, size)
             except UnseenError as error:
                 field = ReceptiveField.whole(size, reason=str(error))
+            except _REFUSALS as error:
+                if is_out_of_memory(error):
+                    raise
+                field = ReceptiveField.whole(size, reason="it fails on the NaN that probes it")
             if not field.dense and not _gradients_stay_inside(segmenter, field):
                 field = ReceptiveField.whole(size, reason="gradients leave the field that probing finds")
         known[size] = field

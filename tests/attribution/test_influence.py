@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from core import Segmenter, Target, UserError
@@ -72,6 +73,7 @@ def test_two_reverse_passes_give_the_same_as_forward_mode():
 
     torch.manual_seed(0)
     segmenter = Segmenter(Wrapped("tensor"))
+    segmenter.findings()
     batch, tangent = torch.rand(1, 3, 8, 8), torch.randn(1, 3, 8, 8)
     forward = torch.func.jvp(segmenter.unchecked_logits, (batch,), (tangent,))[1]
     torch.testing.assert_close(_by_two_reverse_passes(segmenter.unchecked_logits, batch, tangent), forward)
@@ -88,3 +90,74 @@ def test_score_that_does_not_depend_on_the_image_has_a_zero_column():
 def test_wrong_arguments(arguments, message):
     with pytest.raises(UserError, match=message):
         influence(Segmenter(TinySeg(), in_channels=1), torch.rand(1, 8, 8), *arguments)
+
+
+class MultiHead(torch.nn.Module):
+    """Attention as torch's own layers call it: without weights, it is fused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = torch.nn.Conv2d(1, 8, 1)
+        self.attend = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+        self.classify = torch.nn.Conv2d(8, 2, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.project(images)
+        tokens = features.flatten(2).transpose(1, 2)
+        attended, _ = self.attend(tokens, tokens, tokens, need_weights=False)
+        return self.classify(attended.transpose(1, 2).reshape(features.shape))
+
+
+class Vanishing(torch.autograd.Function):
+    """Its rule for forward mode gives zero, as that of an operation from outside torch may."""
+
+    @staticmethod
+    def forward(values):
+        return 3 * values
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 3 * gradient
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return torch.zeros_like(tangent)
+
+
+class Lossy(torch.nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat((images, Vanishing.apply(images.flip(3))), dim=1)
+
+
+@pytest.mark.parametrize("network", [MultiHead, Lossy])
+def test_columns_are_those_of_all_rows_whatever_the_operations_know(network):
+    torch.manual_seed(0)
+    segmenter, image = Segmenter(network(), in_channels=1), torch.rand(1, 6, 5)
+    rows = np.array(
+        [
+            [gradient(segmenter, image, Target.pixel(r, c, 1, "logit")).values[0, 2, 3] for c in range(5)]
+            for r in range(6)
+        ]
+    )
+    for _ in range(2):  # found out, and known
+        column = influence(segmenter, image, 2, 3, 1, "logit").values[0]
+        np.testing.assert_allclose(column, rows, atol=1e-5 * np.abs(rows).max())
+
+
+def test_a_deformable_convolution_gives_no_column_of_zeros():
+    class Deformable(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.offsets = torch.nn.Conv2d(1, 18, 3, padding=1)
+            self.deform = torchvision.ops.DeformConv2d(1, 2, 3, padding=1)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.deform(images, self.offsets(images))
+
+    with pytest.raises(UserError, match="has no forward-mode derivative"):
+        influence(Segmenter(Deformable(), in_channels=1), torch.rand(1, 9, 8), 4, 4, 1, "logit")

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core import Segmenter, Target
+from core import Segmenter, Target, UserError
 from core.attribution import gradient
 from core.cluster import jacobians
-from core.jacobian import jacobian, receptive_field
+from core.jacobian import Jacobian, engine, jacobian, receptive_field
 from core.jacobian.batchable import Batchable
 from core.jacobian.colouring import plan_passes
 from core.jacobian.passes import PassRunner
@@ -282,6 +282,66 @@ def test_what_is_not_chosen_for_one_image_is_for_another(choose):
 
     field = receptive_field(Segmenter(Choosing(), in_channels=1), (24, 20))
     assert (field.up, field.down, field.left, field.right) == (3, 3, 3, 3)
+
+
+class Buffered(nn.Module):
+    """Writes what it has computed into buffers of its own before it looks at it."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        near, mask = torch.zeros_like(images).detach(), torch.zeros(len(images), 1, *images.shape[-2:])
+        near[..., :5] = 2 * images[..., :5]
+        near[..., 5:] = 2 * images[..., 5:]
+        mask[..., :5, :] = images[..., :5, :]
+        mask[..., 5:, :] = images[..., 5:, :]
+        far = F.avg_pool2d(near, 7, stride=1, padding=3)
+        return torch.cat((images, torch.where(mask > 0.97, far, near)), dim=1)
+
+
+def test_buffers_that_the_image_is_written_into_are_followed(tmp_path):
+    segmenter, image = Segmenter(Buffered(), in_channels=1), random_image(1, *SIZE)
+    field = receptive_field(segmenter, SIZE)
+    assert (field.up, field.down, field.left, field.right) == (3, 3, 3, 3)
+    computed = jacobian(segmenter, image, 1, "logit", tmp_path / "run.zarr", batch_size=4)
+    rows = np.stack([[computed.row(row, column) for column in range(SIZE[1])] for row in range(SIZE[0])])
+    assert largest_relative_error(rows, dense_jacobian(segmenter, image, 1, "logit")) <= 1e-5
+
+
+@pytest.mark.parametrize("escape", [lambda values: values.tolist()[0], lambda values: float(values.numpy()[0])])
+def test_values_that_leave_torch_are_branches(escape):
+    class Escaping(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            far = F.avg_pool2d(images, 7, stride=1, padding=3)
+            bright = escape(images.detach().mean(dim=(1, 2, 3))) > 0.9
+            return torch.cat((images, far if bright else 2 * images), dim=1)
+
+    field = structural_support(Segmenter(Escaping(), in_channels=1), SIZE)
+    assert (field.dense, field.reason) == (True, "a branch of its code depends on the image's values")
+
+
+def test_an_operation_that_fails_on_the_probe_is_dense():
+    class Decomposing(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.cat((images, 2 * images + torch.linalg.svdvals(images).mean()), dim=1)
+
+    assert receptive_field(Segmenter(Decomposing(), in_channels=1), (12, 10)) == "dense"
+
+
+def test_on_workers_a_field_that_is_too_small_ends_the_run(tmp_path, monkeypatch):
+    from distributed import Client
+
+    def leave(*_):
+        raise FieldTooSmallError
+
+    monkeypatch.setattr(engine, "check_field", leave)
+    segmenter = Segmenter(lively(Normalised(nn.BatchNorm2d(4))), in_channels=1)
+    path = tmp_path / "run.zarr"
+    with (
+        Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as client,
+        pytest.raises(UserError, match=r"leave the receptive field .* delete it and compute it again"),
+    ):
+        jacobians(segmenter, {path: random_image(1, *SIZE)}, scheduler=client)
+    with pytest.raises(UserError, match="not a whole Jacobian store"):
+        Jacobian(path)
 
 
 def test_a_constant_grid_is_no_reason():

@@ -99,6 +99,7 @@ def seen_images(curve, context_only: bool) -> torch.Tensor:
     mask = np.zeros((3, 4), bool)
     mask[0, :2] = True
     segmenter = segmenter_of(PixelIsLogit())
+    segmenter.findings()
     seen: list[torch.Tensor] = []
     segmenter.module.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].clone()))
     ways = RemovalSettings(fill="zero", context_only=context_only)
