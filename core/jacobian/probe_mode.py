@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -40,6 +41,7 @@ _HARMLESS = {
 _KEEPS_NAN = {
     *("add", "add_", "sub", "sub_", "mul", "mul_", "div", "div_", "neg", "exp", "log", "sqrt", "rsqrt", "tanh"),
     *("sigmoid", "sigmoid_", "silu", "silu_", "gelu", "relu", "relu_", "leaky_relu", "leaky_relu_", "pow"),
+    *("hardtanh", "hardtanh_", "clamp", "clamp_", "clamp_min", "clamp_max", "hardswish", "hardswish_", "elu", "mish"),
     *("addcmul", "addcdiv", "erf", "reciprocal", "softplus", "isnan", "eq", "ne", "gt", "ge", "lt", "le"),
 }
 """Operations value by value that are known to hand a NaN on, or whose result is no number."""
@@ -56,6 +58,11 @@ class StrictProbe(TorchDispatchMode):
         super().__init__()
         self._written: dict[int, torch.UntypedStorage] = {}
         self._escapes = _Escapes(self.follows)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Whether torch wraps this for its compiler, which it would import for that; nothing is compiled here."""
+        return False
 
     def __enter__(self) -> Self:
         """Begin to look at what this thread's operations do."""
@@ -161,5 +168,5 @@ def _nan_of(tensors: list[Tensor]) -> Tensor | None:
             found = nan if found is None else found | nan
     if found is None:
         return None
-    shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))
+    shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))  # torch's own imports a compiler for it
     return found.expand(shape) if bool(found.any()) else None

@@ -10,7 +10,7 @@ ROW_TOLERANCE = 1e-5
 """Of a row's largest entry: how far a row from a shared pass may lie from the same row computed alone."""
 BATCH_TOLERANCE = 1e-3
 """Likewise where passes run several at once, which rounds differently, and a saturated probability multiplies that."""
-_PASSES_PER_PROOF = 64
+_PASSES_PER_PROOF = 128
 _SUM_TOLERANCE = 1e-3
 """Of the sum of magnitudes at an input pixel: how far two sums of many rows may differ by rounding."""
 _SUM_TOLERANCE_OF_LARGEST = 1e-3

@@ -16,6 +16,7 @@ from core.jacobian.batchable import Batchable
 from core.jacobian.colouring import plan_passes
 from core.jacobian.passes import PassRunner
 from core.jacobian.preparation import UNPROVEN, UNSEEN
+from core.jacobian.probe_mode import _KEEPS_NAN
 from core.jacobian.proof import FieldTooSmallError, SumProof, check_field
 from core.jacobian.summaries import PlannedWindows
 from core.jacobian.support import AxisSupport, ReceptiveField, structural_support
@@ -355,3 +356,32 @@ def test_a_constant_grid_is_no_reason():
     field = receptive_field(Segmenter(Warped(), in_channels=1), (20, 20))
     assert field != "dense"
     assert max(field.up, field.down, field.left, field.right) <= 1
+
+
+@pytest.mark.parametrize("size", [3, 64, 1000])
+def test_operations_that_are_trusted_with_a_nan_hand_it_on(size):
+    """For those that are taken at their word, as looking at each would take as long as the network itself."""
+    values = torch.linspace(-1, 1, size)
+    values[size // 2] = torch.nan
+    trusted = {
+        "hardtanh": lambda x: F.hardtanh(x, 0, 6),
+        "hardtanh_": lambda x: F.hardtanh(x.clone(), 0, 6, inplace=True),
+        "clamp": lambda x: x.clamp(0, 0.5),
+        "clamp_min": lambda x: x.clamp_min(0.5),
+        "clamp_max": lambda x: x.clamp_max(-0.5),
+        "hardswish": F.hardswish,
+        "elu": F.elu,
+        "mish": F.mish,
+        "relu": F.relu,
+        "relu_": lambda x: x.clone().relu_(),
+        "leaky_relu": F.leaky_relu,
+        "silu": F.silu,
+        "gelu": F.gelu,
+        "softplus": F.softplus,
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+        "pow": lambda x: x**2,
+    }
+    assert trusted.keys() <= _KEEPS_NAN
+    for name, function in trusted.items():
+        assert torch.equal(function(values).isnan(), values.isnan()), name
