@@ -207,7 +207,8 @@ class Examination:
             shapes = [entry_of(result, entry).shape for result in (runs.alone, runs.turned) if result is not None]
             try:
                 if not entry_of(runs.alone, entry).is_floating_point():
-                    raise UserError(f"The network {self._name} gave labels, not scores; return its logits instead.")
+                    kind = "complex numbers" if entry_of(runs.alone, entry).is_complex() else "labels"
+                    raise UserError(f"The network {self._name} gave {kind}, not scores; return its logits instead.")
                 grids[entry] = _grid(shapes, [runs.size, runs.turned_size], self._asked.align, self._name)
             except UserError as error:
                 reasons.append(str(error))

@@ -363,7 +363,8 @@ class _Canvas:
 def image_tensor(image: Image) -> Tensor:
     """An image as a tensor; NumPy arrays may be views with steps of any sign and of any byte order."""
     if isinstance(image, np.ndarray) and image.dtype.kind in "fiub":
-        image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+        wide = image.dtype.kind == "f" and image.dtype.itemsize > 8  # a long double, which torch does not have
+        image = np.ascontiguousarray(image, np.float64 if wide else image.dtype.newbyteorder("="))
     return torch.as_tensor(image)
 
 
