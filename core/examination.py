@@ -37,6 +37,10 @@ class UnusualSizeError(UserError):
     """The network takes none of the usual image sizes; it can be examined once there is an image."""
 
 
+class _OffGridError(UnusualSizeError):
+    """The scores of the usual sizes lie on no grid that follows the image's size; those of an image of its own may."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What the user said of the network's result; None is found out."""
@@ -101,33 +105,18 @@ class Examination:
             UserError: A result that cannot be read, or not without being told how.
         """
         reason: Exception | None = None
-        usual = list(self._sizes())
         last = [] if size is None else [(size, (2 * size[0], size[1]))]
-        for first, second in (*usual, *last):
-            images = self._noise(first)
+        for first, second in (*self._sizes(), *last):
             try:
-                alone, recorder = self._recorded(images[:1])
+                return self._findings_at(first, second)
+            except _OffGridError:
+                if size is None:
+                    raise
+                return self._findings_at(size, None)  # a network for images of just the size of its result
             except REFUSALS as error:
                 if isinstance(error, UserError):
                     raise
                 reason = error
-                continue
-            if recorder.random:
-                raise UserError(
-                    f"The network {self._name} draws random numbers in eval mode ({recorder.random}), so it has no one "
-                    "answer to explain; turn that off, as F.dropout with training=self.training does."
-                )
-            beyond = self._tried(images[1:2])
-            other = images[1:2] if beyond is not None else images[2:]
-            runs = _Runs(
-                alone,
-                beyond if beyond is not None else self._run(other),
-                self._tried(torch.cat((images[:1], other))),
-                self._tried(self._noise(second)[:1]),
-                first,
-                second,
-            )
-            return self._read(runs, images[:1], recorder.hexdigest())
         assert reason is not None  # noqa: S101 - some sizes are always tried
         if size is None:
             raise UnusualSizeError(
@@ -141,6 +130,23 @@ class Examination:
             f"The network {self._name} cannot take an image of {size[0]}×{size[1]} pixels with {channels} "
             f"({first_line(reason)}); if its sides must be multiples of some number, give that as size_multiple."
         ) from reason
+
+    def _findings_at(self, size: tuple[int, int], second: tuple[int, int] | None) -> Findings:
+        """What runs on images of one size show, and of a second one; without that, the result must be of this size."""
+        images = self._noise(size)
+        alone, recorder = self._recorded(images[:1])
+        if recorder.random:
+            raise UserError(
+                f"The network {self._name} draws random numbers in eval mode ({recorder.random}), so it has no one "
+                "answer to explain; turn that off, as F.dropout with training=self.training does."
+            )
+        beyond = self._tried(images[1:2])
+        other = images[1:2] if beyond is not None else images[2:]
+        beyond = beyond if beyond is not None else self._run(other)
+        both = self._tried(torch.cat((images[:1], other)))
+        turned = self._tried(self._noise(second)[:1]) if second is not None else None
+        runs = _Runs(alone, beyond, both, turned, size, second)
+        return self._read(runs, images[:1], recorder.hexdigest())
 
     def _sizes(self) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
         """Pairs of sizes to try, the second one turned or larger."""
@@ -202,18 +208,21 @@ class Examination:
         """Which entry of the result holds the scores, and on which grid."""
         entries = [self._asked.entry] if self._asked.entry is not None else candidate_entries(runs.alone)
         grids: dict[Entry, _Grid] = {}
-        reasons: list[str] = []
+        reasons: list[UserError] = []
         for entry in entries:
             shapes = [entry_of(result, entry).shape for result in (runs.alone, runs.turned) if result is not None]
             try:
                 if not entry_of(runs.alone, entry).is_floating_point():
                     kind = "complex numbers" if entry_of(runs.alone, entry).is_complex() else "labels"
                     raise UserError(f"The network {self._name} gave {kind}, not scores; return its logits instead.")
+                if runs.turned_size is None:
+                    grids[entry] = _own_grid(shapes[0], runs.size, self._name)
+                    continue
                 grids[entry] = _grid(shapes, [runs.size, runs.turned_size], self._asked.align, self._name)
             except UserError as error:
-                reasons.append(str(error))
+                reasons.append(error)
         if not grids:
-            raise UserError(reasons[0])
+            raise reasons[0]
         if len(grids) > 1:
             shapes_of = {entry: tuple(entry_of(runs.alone, entry).shape[1:]) for entry in grids}
             maps = ", ".join(f"{entry!r}: {'×'.join(map(str, shape))}" for entry, shape in shapes_of.items())
@@ -234,7 +243,7 @@ def _independence(runs: "_Runs", reading: OutputReading) -> tuple[bool, str]:
     return False, "images in a batch change each other's scores (statistics of the batch), so each is run alone"
 
 
-def decided(findings: Findings, scores: Tensor, asked: Asked, name: str) -> Findings:
+def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_noise: bool = True) -> Findings:
     """The findings with what has been applied to the logits, as far as these scores tell.
 
     Args:
@@ -243,6 +252,7 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str) -> Find
             within it, they must have been squashed.
         asked: What the user said.
         name: For messages.
+        of_noise: Whether the images were noise, of which a trained network may be certain everywhere.
 
     Raises:
         UserError: What the user said cannot be, or the scores do not tell and the user did not say.
@@ -261,7 +271,8 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str) -> Find
                 "one channel to explain, which then becomes two classes."
             )
         return replace(findings, reading=replace(findings.reading, activation=asked.activation))
-    if not inside or (constant and not saturated and not (several and sum_to_one)):
+    tells = not constant or (of_noise and (saturated or (several and sum_to_one)))
+    if not inside or not tells:
         return replace(findings, undecided=inside)
     if several and not sum_to_one:
         raise UserError(
@@ -284,7 +295,7 @@ class _Runs:
     both: object
     turned: object
     size: tuple[int, int]
-    turned_size: tuple[int, int]
+    turned_size: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -302,11 +313,7 @@ def _grid(shapes: list[torch.Size], sizes: list[tuple[int, int]], align: Align |
             f"The network {name} gave a result of the shape {tuple(shapes[0])}; a segmentation network gives one score "
             "a class and pixel: (batch, classes, height, width)."
         )
-    if shapes[0][0] != 1:
-        raise UserError(
-            f"The network {name} gave a result of the shape {tuple(shapes[0])} for one image; return it with its axis "
-            "of the batch: (1, classes, height, width)."
-        )
+    _check_batch_axis(shapes[0], name)
     options = [(1, False)] if len(shapes[0]) == 3 else [(2, False), (1, True)]
     if len(shapes) == 1:  # with one size alone, only axes that follow it alike are the image's
         options.sort(key=lambda option: not _are_alike(shapes[0][option[0] : option[0] + 2], sizes[0]))
@@ -328,9 +335,34 @@ def _grid(shapes: list[torch.Size], sizes: list[tuple[int, int]], align: Align |
         return _Grid(channels_last, "centre", (rows, columns), tuple(notes))
     if align == "stretch" and len(shapes[0]) == 4:
         return _Grid(channels_last=False, align=align)
-    raise UserError(
-        f"The scores of {name}, of the shape {tuple(shapes[0])} for an image of {sizes[0][0]}×{sizes[0][1]} pixels, "
-        'lie on no grid that follows the image\'s size; say align="stretch" if they cover the whole image all the same.'
+    raise _OffGridError(_off_grid(name, shapes[0], sizes[0]))
+
+
+def _check_batch_axis(shape: torch.Size, name: str) -> None:
+    if shape[0] != 1:
+        raise _OffGridError(
+            f"The network {name} gave a result of the shape {tuple(shape)} for one image; return it with its axis of "
+            "the batch: (1, classes, height, width)."
+        )
+
+
+def _own_grid(shape: torch.Size, size: tuple[int, int], name: str) -> _Grid:
+    """The grid of scores that do not follow the image's size: they must have it, or be one for the whole image."""
+    _check_batch_axis(shape, name)
+    if len(shape) == 4:
+        if tuple(shape[2:]) == (1, 1):
+            return _Grid(channels_last=False, align="stretch", notes=("it gives one score per image, not per pixel",))
+        for channels_last in (False, True):
+            first_axis = 1 if channels_last else 2
+            if tuple(shape[first_axis : first_axis + 2]) == size:
+                return _Grid(channels_last, "stretch")
+    raise _OffGridError(_off_grid(name, shape, size))
+
+
+def _off_grid(name: str, shape: torch.Size, size: tuple[int, int]) -> str:
+    return (
+        f"The scores of {name}, of the shape {tuple(shape)} for an image of {size[0]}×{size[1]} pixels, lie on no grid "
+        'that follows the image\'s size; say align="stretch" if they cover the whole image all the same.'
     )
 
 

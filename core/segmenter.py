@@ -24,8 +24,8 @@ _PADDING_MULTIPLES = (2, 4, 8, 10, 14, 16, 20, 28, 32, 40, 48, 64, 80, 96, 128)
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
 _LARGEST_INTENSITY = 32.0
 """Intensities beyond are taken for those of an 8-bit or 16-bit image that was not scaled, and so are whole numbers."""
-_FEWEST_LEVELS = 10
-"""Different whole numbers that are no coincidence."""
+_FEWEST_PIXELS, _FEWEST_LEVELS = 64, 10
+"""Of an image whose whole numbers are no coincidence: its size, and how many of them differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,7 +273,7 @@ class Segmenter:
             canvas = self._canvas(batch.shape[2], batch.shape[3])
             normalised = (batch.detach()[:1] - self._mean) / self._std
             scores = findings.reading.scores(self._result(self._on_canvas(normalised, canvas)))
-            self._findings = decided(findings, scores, self.asked, self.name)
+            self._findings = decided(findings, scores, self.asked, self.name, of_noise=False)
 
     def _examined(self, size: tuple[int, int] | None) -> Findings:
         def run(images: Tensor) -> object:
@@ -405,7 +405,8 @@ def _unscaled(images: Tensor) -> float | None:
     largest = float(images.abs().max())
     if largest <= 1:
         return None
-    counts = bool((images == images.round()).all()) and images.unique().numel() >= _FEWEST_LEVELS
+    counts = images[0, 0].numel() >= _FEWEST_PIXELS and bool((images == images.round()).all())
+    counts = counts and images.unique().numel() >= _FEWEST_LEVELS
     return largest if counts or largest > _LARGEST_INTENSITY else None
 
 

@@ -206,13 +206,20 @@ def test_labels_are_no_scores():
 
 
 def test_a_result_without_the_axis_of_the_batch_is_refused():
-    with pytest.raises(UserError, match=r"shape \(3, 64, 96\) for one image; return it with its axis of the batch"):
+    with pytest.raises(UserError, match=r"shape \(3, 21, 26\) for one image; return it with its axis of the batch"):
         Segmenter(Then(Small(3), torch.squeeze), in_channels=1).logits(IMAGE)
 
 
-def test_a_classifier_gives_no_map():
-    with pytest.raises(UserError, match="on no grid that follows the image"):
-        Segmenter(Then(Small(3), lambda logits: logits.mean(dim=(2, 3), keepdim=True)), in_channels=1).logits(IMAGE)
+def test_a_classifier_gives_one_score_per_image_and_says_so():
+    segmenter = Segmenter(Then(Small(3), lambda logits: logits.mean(dim=(2, 3), keepdim=True)), in_channels=1)
+    expected = segmenter.module(IMAGE[None])
+    torch.testing.assert_close(segmenter.logits(IMAGE), expected.expand(1, 3, 21, 26))
+    assert segmenter.notes == ("it gives one score per image, not per pixel",)
+
+
+def test_a_network_for_images_of_the_size_of_its_result():
+    module = Then(Small(3), lambda logits: F.adaptive_avg_pool2d(logits, (21, 26)))
+    torch.testing.assert_close(Segmenter(module, in_channels=1).logits(IMAGE), module(IMAGE[None]))
 
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 96), (224, 224)])
