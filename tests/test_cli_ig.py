@@ -251,7 +251,7 @@ def test_an_error_inside_the_network_and_memory_that_runs_out(command, data, mon
     calls = []
 
     def forward(_self, images):
-        if images.requires_grad:
+        if images.requires_grad and images.shape[-2:] != (64, 96):  # the size that a network is examined with
             calls.append(images)
             if len(calls) == 1:
                 raise ZeroDivisionError("what a user's network may do")

@@ -19,6 +19,9 @@ _TOLERANCE = 1e-5
 """Relative to the largest entry of a row."""
 _COLUMN_TOLERANCE = 3e-5
 """Forward mode adds up in another order than backward mode; 1.6e-5 was the most that was seen."""
+_ROUNDED_COLUMNS = {"transformers-mobilenet-v2": 5e-4}
+"""Where float32 itself is the limit: at 67×67 float64 gives -0.0271321 in both modes, float32 -0.0271226 in forward mode
+and -0.0271296 in reverse mode, of a row whose largest entry is 0.0298."""
 _NEIGHBOURS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
@@ -37,7 +40,7 @@ class Case:
     """One network and one image, and the true rows of some pixels: two corners, a border and the middle."""
 
     def __init__(self, name: str, size: tuple[int, int]) -> None:
-        self.network = NETWORKS[name]
+        self.name, self.network = name, NETWORKS[name]
         for library in self.network.libraries:
             pytest.importorskip(library)
         module = self.network.make()
@@ -89,6 +92,7 @@ def test_rows_of_a_batched_jacobian(case, tmp_path, record_property):
 
 def test_influence_is_a_column_of_these_rows(case):
     """At the input pixel that matters most to the middle one, and at one that matters to the corner."""
+    tolerance = _ROUNDED_COLUMNS.get(case.name, _COLUMN_TOLERANCE)
     for output_pixel in (case.pixels[-1], case.pixels[0]):
         row = np.abs(case.rows[output_pixel].sum(axis=0))
         input_pixel = [int(index) for index in np.unravel_index(row.argmax(), row.shape)]
@@ -96,4 +100,4 @@ def test_influence_is_a_column_of_these_rows(case):
         for pixel in case.neighbours:
             true_row = case.rows[pixel]
             error = abs(column.values[(0, *pixel)] - true_row[(slice(None), *input_pixel)].sum())
-            assert error <= _COLUMN_TOLERANCE * np.abs(true_row).max(), (input_pixel, pixel)
+            assert error <= tolerance * np.abs(true_row).max(), (input_pixel, pixel)
