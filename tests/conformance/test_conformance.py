@@ -20,8 +20,8 @@ _TOLERANCE = 1e-5
 _COLUMN_TOLERANCE = 3e-5
 """Forward mode adds up in another order than backward mode; 1.6e-5 was the most that was seen."""
 _ROUNDED_COLUMNS = {"transformers-mobilenet-v2": 5e-4}
-"""Where float32 itself is the limit: at 67×67 float64 gives -0.0271321 in both modes, float32 -0.0271226 in forward mode
-and -0.0271296 in reverse mode, of a row whose largest entry is 0.0298."""
+"""Where float32 itself is the limit: at 67×67 float64 gives -0.0271321 in both modes, float32 -0.0271226 forward and
+-0.0271296 in reverse, of a row whose largest entry is 0.0298."""
 _NEIGHBOURS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
