@@ -154,7 +154,7 @@ def widened(store: JacobianStore) -> JacobianStore:
         UserError: The rows will not fit on the disk.
     """
     old = store.manifest
-    plan = plan_passes(ReceptiveField.whole(store.plan.size, reason=UNPROVEN), region=store.plan.selected)
+    plan = plan_passes(ReceptiveField.whole(store.plan.size), region=store.plan.selected)
     block = passes_per_block(plan, old.channels, old.batch_size)
     manifest = replace(old, dense=True, note=UNPROVEN, batch_size=min(old.batch_size, block), passes_per_block=block)
     check_free_disk(store.path, disk_bytes(plan, old.channels, old.dtype, keep_rows=old.keep_rows))
