@@ -20,10 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from core import Segmenter, load_segmenter, read_image
-from core.evaluation.faithfulness import PerturbedRuns, RemovalSettings, road, sample_removals
-from core.evaluation.faithfulness.curves import deletion_of, insertion_of
 from core.pixel_sets import PixelSet
 from core.target import Target
+from core.trust.faithfulness import PerturbedRuns, RemovalSettings, road, sample_removals
+from core.trust.faithfulness.curves import deletion_of, insertion_of
 
 SAMPLES = {"vessmap": "vessels", "fundus": "fundus/test", "scenes": "scenes/test"}
 STEPS = 16

@@ -27,9 +27,9 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from core.cluster import jacobians
 from core.jacobian import Jacobian
 from core.jacobian.engine import compute_block, missing_blocks, open_or_create, store_runner, write_block
+from core.jacobian.many_images import jacobians
 from core.jacobian.preparation import Request
 from core.models import CustomResNet, UNet
 from core.segmenter import Segmenter

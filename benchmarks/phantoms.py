@@ -18,7 +18,7 @@ from scipy import ndimage, stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from core.data.phantoms import vessel_phantom
+from phantoms import vessel_phantom
 
 Field = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -8,10 +8,10 @@ import numpy as np
 from scipy import ndimage
 from skimage.draw import polygon2mask
 
-from core.data.index_masks import IGNORED
-from core.errors import UserError
-from core.segmenter import Prediction
-from core.target import Reduction, Space, Target
+from .data.index_masks import IGNORED
+from .errors import UserError
+from .segmenter import Prediction
+from .target import Reduction, Space, Target
 
 PixelSetName = Literal[
     "class",

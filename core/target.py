@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.errors import UserError
+from .errors import UserError
 
 Space = Literal["logit", "probability", "log_odds"]
 Reduction = Literal["sum", "mean"]

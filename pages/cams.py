@@ -8,14 +8,14 @@ import streamlit as st
 
 from core.attribution import Attribution
 from core.attribution.cam import METHODS, POOLINGS, TITLES, Method, Pooling, cam_warnings
-from core.figures import FRAME_HEIGHT
+from core.display.figures import FRAME_HEIGHT
 from core.models.layers import Layer
 from core.pixel_sets import TITLES as PIXEL_SET_TITLES
 from core.segmenter import Prediction, Segmenter
 from core.target import Reduction, Space
-from widgets.cam_atlas import Atlas, Question, ask, atlas_of, draw_atlas
-from widgets.cam_layers import LayerAdvice, layer_choices, pick_atlas_layers, pick_layer, size_and_stride
-from widgets.cam_maps import (
+from widgets.cams.atlas import Atlas, Question, ask, atlas_of, draw_atlas
+from widgets.cams.layers import LayerAdvice, layer_choices, pick_atlas_layers, pick_layer, size_and_stride
+from widgets.cams.maps import (
     SCALES,
     MapView,
     colour_limit,
@@ -24,17 +24,17 @@ from widgets.cam_maps import (
     share_inside,
     title,
 )
-from widgets.cam_perturbation import perturbation_map
-from widgets.downloads import attribution_downloads
-from widgets.header import page_header
-from widgets.large_images import agree_to_size
-from widgets.links import link, settle_choice
-from widgets.navigation import through_the_app
-from widgets.pixel_set_picker import draw_pixel_set, pick_pixel_set
-from widgets.plots import NO_BAR
-from widgets.score import SPACE_NAMES, pick_class_and_space
-from widgets.sources import PickedImage, pick_image, pick_model, predicted
-from widgets.user_errors import told_plainly
+from widgets.cams.perturbation import perturbation_map
+from widgets.shared.downloads import attribution_downloads
+from widgets.shared.header import page_header
+from widgets.shared.large_images import agree_to_size
+from widgets.shared.links import link, settle_choice
+from widgets.shared.navigation import through_the_app
+from widgets.shared.pixel_set_picker import draw_pixel_set, pick_pixel_set
+from widgets.shared.plots import NO_BAR
+from widgets.shared.score import SPACE_NAMES, pick_class_and_space
+from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
+from widgets.shared.user_errors import told_plainly
 
 PANEL_WIDTH = 350
 DEFAULT_METHOD: Method = "seg_hires_grad_cam"

@@ -8,10 +8,7 @@ import streamlit as st
 from core.attribution import Attribution, integrated_gradients
 from core.segmenter import Prediction, Segmenter
 from core.target import Space, Target
-from widgets.cancellable import cancellable
-from widgets.explained import EXPLAINED, explained_target, settle_explained
-from widgets.header import page_header
-from widgets.ig_panels import (
+from widgets.integrated_gradients.panels import (
     ERROR_HELP,
     baselines_panel,
     channels_panel,
@@ -20,13 +17,16 @@ from widgets.ig_panels import (
     steps_panel,
     traffic_light,
 )
-from widgets.ig_settings import BASELINE_WORDS, Settings, pick_settings
-from widgets.ig_views import channel_names, pick_display, show_heat_map, show_labels, show_overlays
-from widgets.large_images import agree_to_size
-from widgets.navigation import through_the_app
-from widgets.score import SPACE_NAMES, pick_class_and_space
-from widgets.sources import PickedImage, pick_image, pick_model, predicted
-from widgets.user_errors import told_plainly
+from widgets.integrated_gradients.settings import BASELINE_WORDS, Settings, pick_settings
+from widgets.integrated_gradients.views import channel_names, pick_display, show_heat_map, show_labels, show_overlays
+from widgets.shared.cancellable import cancellable
+from widgets.shared.explained import EXPLAINED, explained_target, settle_explained
+from widgets.shared.header import page_header
+from widgets.shared.large_images import agree_to_size
+from widgets.shared.navigation import through_the_app
+from widgets.shared.score import SPACE_NAMES, pick_class_and_space
+from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
+from widgets.shared.user_errors import told_plainly
 
 PANEL_WIDTH = 262
 TABS = ["Statistics", "Channels", "Compare baselines", "Error against steps", "Download"]

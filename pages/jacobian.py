@@ -6,23 +6,23 @@ import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
-from core.colours import intensity_rgb
-from core.evaluation.footprint import footprint
+from core.display.colours import intensity_rgb
+from core.display.footprint import footprint
 from core.jacobian import Jacobian
 from core.segmenter import Prediction, Segmenter
-from widgets.downloads import attribution_downloads
-from widgets.header import page_header
-from widgets.jacobian_maps import PICTURES, UNITS, View, map_bar, map_picture, pick_view
-from widgets.jacobian_open import open_card, pick_folder
-from widgets.jacobian_panels import boxes_panel, receptive_field_panel, store_panel, vessels_panel
-from widgets.jacobian_row import draw_row, is_stored, row_numbers, row_of, tell_row
-from widgets.jacobian_run import run_card
-from widgets.navigation import through_the_app
-from widgets.pixel_picker import pixel_picker, take_click
-from widgets.pixel_state import set_pixel, settle_pixel
-from widgets.score import pick_class_and_space
-from widgets.sources import PickedImage, pick_image, pick_model, predicted
-from widgets.user_errors import told_plainly
+from widgets.jacobian.maps import PICTURES, UNITS, View, map_bar, map_picture, pick_view
+from widgets.jacobian.open import open_card, pick_folder
+from widgets.jacobian.panels import boxes_panel, receptive_field_panel, store_panel, vessels_panel
+from widgets.jacobian.row import draw_row, is_stored, row_numbers, row_of, tell_row
+from widgets.jacobian.run import run_card
+from widgets.shared.downloads import attribution_downloads
+from widgets.shared.header import page_header
+from widgets.shared.navigation import through_the_app
+from widgets.shared.pixel_picker import pixel_picker, take_click
+from widgets.shared.pixel_state import set_pixel, settle_pixel
+from widgets.shared.score import pick_class_and_space
+from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
+from widgets.shared.user_errors import told_plainly
 
 PANEL_WIDTH = 350
 SECONDS_BETWEEN_PICTURES = 2.0

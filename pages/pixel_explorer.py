@@ -5,23 +5,31 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.attribution import Attribution, gradient, influence, smoothgrad
-from core.colours import blend, intensity_rgb, labels_over, sequential_rgb, signed_over
-from core.evaluation.footprint import BoundingBox, Footprint, footprint
-from core.figures import COLOUR_BAR_HEIGHT, FRAME_HEIGHT, add_box, add_crosshair, map_figure, picture_figure, zoom_to
+from core.display.colours import blend, intensity_rgb, labels_over, sequential_rgb, signed_over
+from core.display.figures import (
+    COLOUR_BAR_HEIGHT,
+    FRAME_HEIGHT,
+    add_box,
+    add_crosshair,
+    map_figure,
+    picture_figure,
+    zoom_to,
+)
+from core.display.footprint import BoundingBox, Footprint, footprint
 from core.segmenter import Prediction, Segmenter
 from core.target import Space, Target
-from widgets.downloads import attribution_downloads
-from widgets.header import page_header
-from widgets.large_images import agree_to_size
-from widgets.navigation import through_the_app
-from widgets.pixel_numbers import show_numbers
-from widgets.pixel_picker import pixel_picker, take_click
-from widgets.pixel_state import pixel_inputs, set_pixel, settle_pixel
-from widgets.plots import NO_BAR
-from widgets.results import results
-from widgets.score import SPACE_NAMES, pick_class_and_space
-from widgets.sources import PickedImage, pick_image, pick_model, predicted
-from widgets.user_errors import told_plainly
+from widgets.shared.downloads import attribution_downloads
+from widgets.shared.header import page_header
+from widgets.shared.large_images import agree_to_size
+from widgets.shared.navigation import through_the_app
+from widgets.shared.pixel_numbers import show_numbers
+from widgets.shared.pixel_picker import pixel_picker, take_click
+from widgets.shared.pixel_state import pixel_inputs, set_pixel, settle_pixel
+from widgets.shared.plots import NO_BAR
+from widgets.shared.results import results
+from widgets.shared.score import SPACE_NAMES, pick_class_and_space
+from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
+from widgets.shared.user_errors import told_plainly
 
 PROPORTIONS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41)]
 THRESHOLDS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-6, 2, 81)]

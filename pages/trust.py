@@ -8,22 +8,22 @@ from core.attribution.catalogue import DEFAULT_METHODS, METHODS, TITLES, Explain
 from core.pixel_sets import TITLES as PIXEL_SET_TITLES
 from core.segmenter import Prediction, Segmenter
 from core.target import Reduction, Space
-from widgets.cam_atlas import Question, ask
-from widgets.cam_layers import LayerAdvice, layer_choices, pick_layer
-from widgets.cancellable import cancel_unless
-from widgets.header import page_header
-from widgets.large_images import agree_to_size
-from widgets.navigation import through_the_app
-from widgets.pixel_set_picker import draw_pixel_set, pick_pixel_set
-from widgets.score import SPACE_NAMES, pick_class_and_space
-from widgets.sources import PickedImage, pick_image, pick_model, predicted
-from widgets.trust_agreement import agreement_panel
-from widgets.trust_maps import maps_panel
-from widgets.trust_sanity import sanity_panel
-from widgets.trust_tests import tests_panel
-from widgets.trust_trial import Trial, compute_maps
-from widgets.two_networks import two_networks_panel
-from widgets.user_errors import told_plainly
+from widgets.cams.atlas import Question, ask
+from widgets.cams.layers import LayerAdvice, layer_choices, pick_layer
+from widgets.shared.cancellable import cancel_unless
+from widgets.shared.header import page_header
+from widgets.shared.large_images import agree_to_size
+from widgets.shared.navigation import through_the_app
+from widgets.shared.pixel_set_picker import draw_pixel_set, pick_pixel_set
+from widgets.shared.score import SPACE_NAMES, pick_class_and_space
+from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
+from widgets.shared.user_errors import told_plainly
+from widgets.trust.agreement import agreement_panel
+from widgets.trust.maps import maps_panel
+from widgets.trust.sanity import sanity_panel
+from widgets.trust.tests import tests_panel
+from widgets.trust.trial import Trial, compute_maps
+from widgets.trust.two_networks import two_networks_panel
 
 PANEL_WIDTH = 280
 OCCLUDED = 16

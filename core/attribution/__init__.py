@@ -1,12 +1,12 @@
 """Attribution methods, one file a method, and the result they share."""
 
-from core.attribution.cam import cam
-from core.attribution.gradient import gradient, gradient_x_input
-from core.attribution.influence import influence
-from core.attribution.integrated_gradients import integrated_gradients
-from core.attribution.occlusion import occlusion
-from core.attribution.result import Attribution
-from core.attribution.smoothgrad import smoothgrad
+from .attribution import Attribution
+from .cam import cam
+from .gradient import gradient, gradient_x_input
+from .influence import influence
+from .integrated_gradients import integrated_gradients
+from .occlusion import occlusion
+from .smoothgrad import smoothgrad
 
 __all__ = [
     "Attribution",

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.attribution.path_integral import PathIntegral, Tolerated
-from core.attribution.straight_path import StraightPath
+from .path_integral import PathIntegral, Tolerated
+from .straight_path import StraightPath
 
 _FEWEST_STEPS = 9
 """The path in three parts, each in three: before that, estimates of the error mean little."""

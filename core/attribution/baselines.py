@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from core.errors import UserError
-from core.segmenter import Image
+from ..errors import UserError
+from ..segmenter import Image
 
 BaselineKind = Literal["zero", "random", "blur", "mean", "image"]
 

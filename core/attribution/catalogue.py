@@ -7,8 +7,13 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from core.attribution.baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, BaselineKind
-from core.attribution.cam import (
+from ..errors import UserError
+from ..models.layers import layers as layers_of
+from ..segmenter import Image, Segmenter
+from ..target import Target
+from .attribution import Attribution
+from .baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, BaselineKind
+from .cam import (
     GRADIENT_METHODS,
     PERTURBATION_METHODS,
     Window,
@@ -16,18 +21,13 @@ from core.attribution.cam import (
     cam_atlas,
     suggested_layer,
 )
-from core.attribution.cam import METHODS as CAM_METHODS
-from core.attribution.cam import TITLES as CAM_TITLES
-from core.attribution.cam import Method as CamMethod
-from core.attribution.gradient import gradient, gradient_x_input
-from core.attribution.integrated_gradients import integrated_gradients
-from core.attribution.occlusion import number_of_patches, occlusion
-from core.attribution.result import Attribution
-from core.attribution.smoothgrad import Progress, smoothgrad
-from core.errors import UserError
-from core.models.layers import layers as layers_of
-from core.segmenter import Image, Segmenter
-from core.target import Target
+from .cam import METHODS as CAM_METHODS
+from .cam import TITLES as CAM_TITLES
+from .cam import Method as CamMethod
+from .gradient import gradient, gradient_x_input
+from .integrated_gradients import integrated_gradients
+from .occlusion import number_of_patches, occlusion
+from .smoothgrad import Progress, smoothgrad
 
 ImageMethod = Literal["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients", "occlusion"]
 MethodName = Literal[ImageMethod, CamMethod]

@@ -6,10 +6,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from core.attribution.result import Attribution, make_attribution
-from core.errors import explained_differentiation
-from core.segmenter import Image, Segmenter, prediction_of
-from core.target import Target
+from ..errors import explained_differentiation
+from ..segmenter import Image, Segmenter, prediction_of
+from ..target import Target
+from .attribution import Attribution, make_attribution
 
 
 def gradient(segmenter: Segmenter, image: Image, target: Target) -> Attribution:

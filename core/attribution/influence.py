@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.attribution.gradient import input_gradient
-from core.attribution.plain_attention import PlainAttention
-from core.attribution.result import Attribution, make_attribution
-from core.errors import UserError, is_out_of_memory
-from core.segmenter import Image, Segmenter, prediction_of
-from core.target import Space, Target, class_scores
+from ..errors import UserError, is_out_of_memory
+from ..segmenter import Image, Segmenter, prediction_of
+from ..target import Space, Target, class_scores
+from .attribution import Attribution, make_attribution
+from .gradient import input_gradient
+from .plain_attention import PlainAttention
 
 _TOLERANCE = 2e-3
 """Relative: how far forward mode and reverse mode may differ in a sum over the whole image."""

@@ -7,17 +7,17 @@ from typing import Literal
 import numpy as np
 import torch
 
-from core.attribution.automatic_steps import integrate_adaptively
-from core.attribution.baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, BaselineKind, make_baseline
-from core.attribution.path_integral import integrate
-from core.attribution.quadrature import Rule, nodes_and_weights
-from core.attribution.result import Attribution, image_hash, make_attribution
-from core.attribution.smoothgrad import Progress
-from core.attribution.straight_path import StraightPath
-from core.errors import UserError
-from core.memory import ShrinkingBatches, fitting_batch_size
-from core.segmenter import Image, Segmenter, prediction_of
-from core.target import Target
+from ..compute.memory import ShrinkingBatches, fitting_batch_size
+from ..errors import UserError
+from ..segmenter import Image, Segmenter, prediction_of
+from ..target import Target
+from .attribution import Attribution, image_hash, make_attribution
+from .automatic_steps import integrate_adaptively
+from .baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, BaselineKind, make_baseline
+from .path_integral import integrate
+from .quadrature import Rule, nodes_and_weights
+from .smoothgrad import Progress
+from .straight_path import StraightPath
 
 DEFAULT_STEPS = 50
 DEFAULT_TOLERANCE = 0.01

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.attribution.baselines import DEFAULT_SIGMA, BaselineKind, make_baseline
-from core.attribution.result import Attribution, image_hash, make_attribution
-from core.attribution.smoothgrad import Progress
-from core.errors import UserError
-from core.memory import ShrinkingBatches, fitting_batch_size
-from core.segmenter import Image, Segmenter, prediction_of
-from core.target import Target
+from ..compute.memory import ShrinkingBatches, fitting_batch_size
+from ..errors import UserError
+from ..segmenter import Image, Segmenter, prediction_of
+from ..target import Target
+from .attribution import Attribution, image_hash, make_attribution
+from .baselines import DEFAULT_SIGMA, BaselineKind, make_baseline
+from .smoothgrad import Progress
 
 DEFAULT_PATCH = 16
 

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from core.attribution.quadrature import Rule, nodes_and_weights
-from core.attribution.straight_path import StraightPath
+from .quadrature import Rule, nodes_and_weights
+from .straight_path import StraightPath
 
 Tolerated = Literal["sum", "map"]
 """What has an error: the sum of the map, and the map itself."""

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from core.errors import UserError
+from ..errors import UserError
 
 Rule = Literal["gausslegendre", "midpoint", "left", "right", "trapezoid"]
 

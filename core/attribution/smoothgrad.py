@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import torch
 
-from core.attribution.gradient import input_gradient
-from core.attribution.result import Attribution, make_attribution
-from core.errors import UserError
-from core.segmenter import Image, Segmenter, prediction_of
-from core.target import Target
+from ..errors import UserError
+from ..segmenter import Image, Segmenter, prediction_of
+from ..target import Target
+from .attribution import Attribution, make_attribution
+from .gradient import input_gradient
 
 Progress = Callable[[int, int], object]
 """Called with what is done and the total. What it raises stops the computation and reaches the caller."""

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.attribution.gradient import input_gradient
-from core.memory import ShrinkingBatches
-from core.segmenter import Segmenter
-from core.target import Target
+from ..compute.memory import ShrinkingBatches
+from ..segmenter import Segmenter
+from ..target import Target
+from .gradient import input_gradient
 
 
 class StraightPath:

@@ -4,15 +4,15 @@ import sys
 
 import typer
 
-from core.cli.cam import cam
-from core.cli.evaluate import evaluate
-from core.cli.ig import ig
-from core.cli.info import info
-from core.cli.jacobian import jacobian, threshold
-from core.cli.predict import predict
-from core.cli.samples import samples
-from core.cli.train import train
-from core.errors import UserError, is_out_of_memory
+from ..errors import UserError, is_out_of_memory
+from .cam import cam
+from .evaluate import evaluate
+from .ig import ig
+from .info import info
+from .jacobian import jacobian, threshold
+from .predict import predict
+from .samples import samples
+from .train import train
 
 app = typer.Typer(
     name="python -m core",

@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
-from core.attribution import Attribution
-from core.attribution.cam import (
+from ..attribution import Attribution
+from ..attribution.attribution import SCHEMA_VERSION, npy_bytes
+from ..attribution.cam import (
     PERTURBATION_METHODS,
     LayerAdvice,
     Method,
@@ -23,20 +24,19 @@ from core.attribution.cam import (
     layer_advice,
     map_layers,
 )
-from core.attribution.cam import cam as class_activation_map
-from core.attribution.result import SCHEMA_VERSION, npy_bytes
-from core.batch import Advance, each_image, json_bytes
-from core.cli.choices import Scheduler, chosen_class
-from core.cli.options import Device, Grey, Stretch, Weights, chosen_images, read_for
-from core.colours import blend, intensity_rgb, png_bytes, sequential_rgb
-from core.data.images import Scaling
-from core.data.layout import ImagePair, find_pairs, read_pair
-from core.errors import UserError
-from core.files import write_atomically
-from core.models import load_segmenter
-from core.pixel_sets import NEEDS_TRUTH, PixelSet, PixelSetName
-from core.segmenter import Segmenter
-from core.target import Reduction, Space
+from ..attribution.cam import cam as class_activation_map
+from ..compute.batches import Advance, each_image, json_bytes
+from ..data.images import Scaling
+from ..data.layout import ImagePair, find_pairs, read_pair
+from ..display.colours import blend, intensity_rgb, png_bytes, sequential_rgb
+from ..errors import UserError
+from ..io.files import write_atomically
+from ..models import load_segmenter
+from ..pixel_sets import NEEDS_TRUTH, PixelSet, PixelSetName
+from ..segmenter import Segmenter
+from ..target import Reduction, Space
+from .choices import Scheduler, chosen_class
+from .options import Device, Grey, Stretch, Weights, chosen_images, read_for
 
 _SPLITS = ("train", "training", "val", "validation", "test")
 _OPACITY = 0.75

@@ -7,10 +7,10 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from core.data.images import image_files
-from core.data.layout import ImagePair, find_pairs
-from core.errors import UserError
-from core.segmenter import Segmenter
+from ..data.images import image_files
+from ..data.layout import ImagePair, find_pairs
+from ..errors import UserError
+from ..segmenter import Segmenter
 
 Scheduler = Annotated[str | None, typer.Option(help="A Dask scheduler to spread the images over, tcp://host:8786.")]
 

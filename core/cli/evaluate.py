@@ -12,16 +12,18 @@ import typer
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
-from core.attribution.catalogue import DEFAULT_METHODS, METHODS, ExplainSettings
-from core.attribution.result import SCHEMA_VERSION
-from core.batch import Advance, csv_bytes, defined, each_image, json_bytes
-from core.charts import Estimate, interval_figure
-from core.cli.choices import Scheduler, chosen_class, drawn_images, masks_of
-from core.cli.options import Device, Grey, Out, Stretch, Weights, chosen_images, read_for
-from core.data.images import Scaling
-from core.data.layout import ImagePair, read_pair
-from core.errors import UserError
-from core.evaluation.benchmark import (
+from ..attribution.attribution import SCHEMA_VERSION
+from ..attribution.catalogue import DEFAULT_METHODS, METHODS, ExplainSettings
+from ..compute.batches import Advance, csv_bytes, defined, each_image, json_bytes
+from ..data.images import Scaling
+from ..data.layout import ImagePair, read_pair
+from ..display.charts import Estimate, interval_figure
+from ..errors import UserError
+from ..io.files import write_atomically
+from ..models import load_segmenter
+from ..segmenter import Segmenter
+from ..target import Space
+from ..trust.benchmark import (
     BenchmarkSettings,
     Measurement,
     SummaryRow,
@@ -32,9 +34,9 @@ from core.evaluation.benchmark import (
     summarise,
     text_table,
 )
-from core.evaluation.benchmark.bootstrap import CONFIDENCE, DEFAULT_RESAMPLES
-from core.evaluation.benchmark.summary import ENOUGH_IMAGES
-from core.evaluation.faithfulness import (
+from ..trust.benchmark.bootstrap import CONFIDENCE, DEFAULT_RESAMPLES
+from ..trust.benchmark.summary import ENOUGH_IMAGES
+from ..trust.faithfulness import (
     DEFAULT_METRICS,
     LOCALISATION_METRICS,
     METRICS,
@@ -42,12 +44,10 @@ from core.evaluation.faithfulness import (
     RemovalSettings,
     ScoreKind,
 )
-from core.evaluation.faithfulness.curves import DEFAULT_STEPS
-from core.evaluation.faithfulness.removal import DEFAULT_SUBSETS
-from core.files import write_atomically
-from core.models import load_segmenter
-from core.segmenter import Segmenter
-from core.target import Space
+from ..trust.faithfulness.curves import DEFAULT_STEPS
+from ..trust.faithfulness.removal import DEFAULT_SUBSETS
+from .choices import Scheduler, chosen_class, drawn_images, masks_of
+from .options import Device, Grey, Out, Stretch, Weights, chosen_images, read_for
 
 Fill = Literal["zero", "mean", "blur"]
 

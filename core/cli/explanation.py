@@ -7,21 +7,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-from core.attribution import Attribution
-from core.attribution.baselines import BaselineKind
-from core.attribution.integrated_gradients import integrated_gradients
-from core.attribution.quadrature import Rule
-from core.batch import Advance, defined, json_bytes
-from core.cli.options import read_for
-from core.colours import blend, intensity_rgb, png_bytes, sequential_rgb
-from core.data.images import Scaling
-from core.data.layout import ImagePair, read_pair
-from core.errors import UserError
-from core.evaluation.attribution_statistics import statistics
-from core.files import write_atomically
-from core.pixel_sets import predicted_class
-from core.segmenter import Segmenter
-from core.target import Space, Target
+from ..attribution import Attribution
+from ..attribution.baselines import BaselineKind
+from ..attribution.integrated_gradients import integrated_gradients
+from ..attribution.quadrature import Rule
+from ..attribution.statistics import statistics
+from ..compute.batches import Advance, defined, json_bytes
+from ..data.images import Scaling
+from ..data.layout import ImagePair, read_pair
+from ..display.colours import blend, intensity_rgb, png_bytes, sequential_rgb
+from ..errors import UserError
+from ..io.files import write_atomically
+from ..pixel_sets import predicted_class
+from ..segmenter import Segmenter
+from ..target import Space, Target
+from .options import read_for
 
 Region = Literal["image", "class"]
 

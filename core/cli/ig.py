@@ -10,14 +10,18 @@ import typer
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
-from core.attribution.baselines import BASELINES, DEFAULT_DRAWS, DEFAULT_SIGMA, BaselineKind
-from core.attribution.integrated_gradients import DEFAULT_BUDGET, DEFAULT_STEPS, DEFAULT_TOLERANCE
-from core.attribution.quadrature import Rule, nodes_and_weights
-from core.attribution.result import SCHEMA_VERSION
-from core.batch import averages, csv_bytes, each_image, json_bytes
-from core.cli.choices import Scheduler, chosen_class, drawn_images, masks_of
-from core.cli.explanation import ImageExplanation, Region, TargetChoice
-from core.cli.options import (
+from ..attribution.attribution import SCHEMA_VERSION
+from ..attribution.baselines import BASELINES, DEFAULT_DRAWS, DEFAULT_SIGMA, BaselineKind
+from ..attribution.integrated_gradients import DEFAULT_BUDGET, DEFAULT_STEPS, DEFAULT_TOLERANCE
+from ..attribution.quadrature import Rule, nodes_and_weights
+from ..compute.batches import averages, csv_bytes, each_image, json_bytes
+from ..errors import UserError
+from ..io.files import write_atomically
+from ..models import load_segmenter
+from ..target import Space
+from .choices import Scheduler, chosen_class, drawn_images, masks_of
+from .explanation import ImageExplanation, Region, TargetChoice
+from .options import (
     Device,
     Grey,
     ManyImages,
@@ -27,10 +31,6 @@ from core.cli.options import (
     Weights,
     chosen_images,
 )
-from core.errors import UserError
-from core.files import write_atomically
-from core.models import load_segmenter
-from core.target import Space
 
 
 def ig(

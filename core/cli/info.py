@@ -7,11 +7,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from core.cli.options import Weights
-from core.jacobian import receptive_field
-from core.models import Layer, identify, layers, load_segmenter, read_training_record
-from core.models.checkpoint import find_checkpoint
-from core.segmenter import Segmenter
+from ..jacobian import receptive_field
+from ..models import Layer, identify, layers, load_segmenter, read_training_record
+from ..models.checkpoint import find_checkpoint
+from ..segmenter import Segmenter
+from .options import Weights
 
 _SIZE = 256
 

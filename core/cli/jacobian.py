@@ -9,7 +9,15 @@ from rich.console import Console
 from rich.progress import Progress as ProgressBars
 from rich.progress import TaskID
 
-from core.cli.options import (
+from ..errors import UserError
+from ..jacobian import Estimate, Jacobian, Progress, estimate
+from ..jacobian.encoding import StoredType
+from ..jacobian.many_images import jacobians
+from ..jacobian.threshold import Definition
+from ..models import load_segmenter
+from ..segmenter import Image
+from ..target import Space
+from .options import (
     Device,
     Grey,
     ManyImages,
@@ -21,14 +29,6 @@ from core.cli.options import (
     read_for,
     with_progress,
 )
-from core.cluster import jacobians
-from core.errors import UserError
-from core.jacobian import Estimate, Jacobian, Progress, estimate
-from core.jacobian.encoding import StoredType
-from core.jacobian.threshold import Definition
-from core.models import load_segmenter
-from core.segmenter import Image
-from core.target import Space
 
 
 def jacobian(

@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn
 
-from core.data.conversion import with_channels
-from core.data.images import LoadedImage, Scaling, image_files, load_image
-from core.errors import UserError
-from core.segmenter import Segmenter
+from ..data.conversion import with_channels
+from ..data.images import LoadedImage, Scaling, image_files, load_image
+from ..errors import UserError
+from ..segmenter import Segmenter
 
 Item = TypeVar("Item")
 

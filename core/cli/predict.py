@@ -5,8 +5,12 @@ from pathlib import Path
 import numpy as np
 import typer
 
-from core.attribution.result import npy_bytes
-from core.cli.options import (
+from ..attribution.attribution import npy_bytes
+from ..display.colours import intensity_rgb, labels_over, png_bytes
+from ..io.files import write_atomically
+from ..models import load_segmenter
+from ..segmenter import Segmenter
+from .options import (
     Device,
     Grey,
     ManyImages,
@@ -18,10 +22,6 @@ from core.cli.options import (
     read_for,
     with_progress,
 )
-from core.colours import intensity_rgb, labels_over, png_bytes
-from core.files import write_atomically
-from core.models import load_segmenter
-from core.segmenter import Segmenter
 
 
 def predict(

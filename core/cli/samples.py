@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from core.data.samples import write_samples
+from phantoms.sample_data import write_samples
 
 
 def samples(

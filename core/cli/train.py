@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from core.cli.options import Device, Out
-from core.data.phantoms.kinds import PhantomKind, phantom_classes
-from core.errors import UserError
-from core.training import TrainingSettings
-from core.training.settings import Normalisation
+from phantoms.kinds import PhantomKind, phantom_classes
+
+from ..errors import UserError
+from ..training import TrainingSettings
+from ..training.settings import Normalisation
+from .options import Device, Out
 
 _DEFAULT = TrainingSettings(phantoms=1)
 
@@ -50,7 +51,7 @@ def train(
 
     Example: python -m core train --images DATA --phantoms 100 --name vessels --out runs/vessels
     """
-    from core.training import train as run_training  # noqa: PLC0415 - Lightning takes seconds to import
+    from ..training import train as run_training  # noqa: PLC0415 - Lightning takes seconds to import
 
     settings = TrainingSettings(
         images=images,

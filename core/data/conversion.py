@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from core.errors import UserError
+from ..errors import UserError
 
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 

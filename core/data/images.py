@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image as PillowImage
 from PIL import ImageOps, UnidentifiedImageError
 
-from core.errors import UserError
+from ..errors import UserError
 
 Scaling = Literal["dtype", "percentile"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.images import stored_values
-from core.errors import UserError
+from ..errors import UserError
+from .images import stored_values
 
 IGNORED = 255
 """The index of pixels that belong to no class: training and scores pass over them."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.images import SUFFIXES, read_image, read_mask
-from core.data.index_masks import CITYSCAPES_CLASSES, CITYSCAPES_LABEL_IDS, MaskEncoding, read_index_mask, read_palette
-from core.errors import UserError
+from ..errors import UserError
+from .images import SUFFIXES, read_image, read_mask
+from .index_masks import CITYSCAPES_CLASSES, CITYSCAPES_LABEL_IDS, MaskEncoding, read_index_mask, read_palette
 
 _MASK_FOLDERS = ("labels", "masks")
 _SPLIT_FOLDERS = {

@@ -1,13 +1,13 @@
 """The Jacobian of a whole score map: receptive field, colouring, computing, storing, summing up."""
 
-from core.jacobian.effective import EffectiveReceptiveField, effective_receptive_field
-from core.jacobian.encoding import STORED_TYPES
-from core.jacobian.engine import Progress, jacobian
-from core.jacobian.preparation import Estimate, estimate
-from core.jacobian.result import Jacobian
-from core.jacobian.summaries import STATISTICS
-from core.jacobian.support import ReceptiveField, receptive_field
-from core.jacobian.threshold import DEFINITIONS, normalised, save_map
+from .effective import EffectiveReceptiveField, effective_receptive_field
+from .encoding import STORED_TYPES
+from .engine import Progress, jacobian
+from .preparation import Estimate, estimate
+from .stored_jacobian import Jacobian
+from .summaries import STATISTICS
+from .support import ReceptiveField, receptive_field
+from .threshold import DEFINITIONS, normalised, save_map
 
 __all__ = [
     "DEFINITIONS",

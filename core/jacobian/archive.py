@@ -8,9 +8,9 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from core.errors import UserError
-from core.jacobian.layout import check_free_disk, in_words
-from core.jacobian.store import JacobianStore
+from ..errors import UserError
+from .store import JacobianStore
+from .store_layout import check_free_disk, in_words
 
 LARGEST_ARCHIVE = 20_000_000_000
 """Bytes that an archive may unpack to."""

@@ -14,10 +14,10 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import LocalStore, StorePath
 
-from core.jacobian.colouring import Plan
-from core.jacobian.encoding import ZERO
-from core.jacobian.layout import Manifest, centred_shape, histogram_type, power_of_two
-from core.jacobian.summaries import NUM_BINS, NUM_OCTAVES, STATISTICS
+from .colouring import Plan
+from .encoding import ZERO
+from .store_layout import Manifest, centred_shape, histogram_type, power_of_two
+from .summaries import NUM_BINS, NUM_OCTAVES, STATISTICS
 
 METADATA = "zarr.json"
 CONSTANTS = ("image", "labels", "row_support", "column_support", "row_colour", "column_colour", "passes", "selected")

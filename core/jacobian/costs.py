@@ -3,12 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-from core.jacobian.colouring import Plan, plan_passes
-from core.jacobian.encoding import StoredType
-from core.jacobian.layout import passes_per_block
-from core.jacobian.preparation import Estimate, Request, estimate_of, prepare
-from core.segmenter import Image, Segmenter
-from core.target import Space
+from ..segmenter import Image, Segmenter
+from ..target import Space
+from .colouring import Plan, plan_passes
+from .encoding import StoredType
+from .preparation import Estimate, Request, estimate_of, prepare
+from .store_layout import passes_per_block
 
 _COARSE = 8
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.jacobian.colouring import Plan
-from core.jacobian.layout import centred_shape
-from core.jacobian.passes import PassRunner
-from core.jacobian.summaries import PassWindows, magnitude
-from core.jacobian.support import structural_support
-from core.segmenter import Image, Segmenter
-from core.target import Space, Target
+from ..segmenter import Image, Segmenter
+from ..target import Space, Target
+from .colouring import Plan
+from .passes import PassRunner
+from .store_layout import centred_shape
+from .summaries import PassWindows, magnitude
+from .support import structural_support
 
 FRACTIONS = (0.5, 0.9, 0.99)
 

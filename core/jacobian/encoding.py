@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from core.jacobian.summaries import STATISTICS, PassWindows
+from .summaries import STATISTICS, PassWindows
 
 StoredType = Literal["float32", "float16", "uint8"]
 

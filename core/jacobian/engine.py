@@ -9,20 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from core.errors import UserError
-from core.jacobian.colouring import plan_passes
-from core.jacobian.effective import add_centred
-from core.jacobian.encoding import StoredType, encode
-from core.jacobian.layout import centred_shape, check_free_disk, disk_bytes, passes_per_block
-from core.jacobian.passes import PassRunner
-from core.jacobian.preparation import UNPROVEN, Request, prepare
-from core.jacobian.proof import FieldTooSmallError, SumProof, check_field, check_row
-from core.jacobian.result import Jacobian
-from core.jacobian.store import BlockResult, JacobianStore
-from core.jacobian.summaries import NUM_BINS, NUM_OCTAVES, STATISTICS, magnitude, summarise
-from core.jacobian.support import ReceptiveField
-from core.segmenter import Image, Segmenter
-from core.target import Space
+from ..errors import UserError
+from ..segmenter import Image, Segmenter
+from ..target import Space
+from .colouring import plan_passes
+from .effective import add_centred
+from .encoding import StoredType, encode
+from .passes import PassRunner
+from .preparation import UNPROVEN, Request, prepare
+from .proof import FieldTooSmallError, SumProof, check_field, check_row
+from .store import BlockResult, JacobianStore
+from .store_layout import centred_shape, check_free_disk, disk_bytes, passes_per_block
+from .stored_jacobian import Jacobian
+from .summaries import NUM_BINS, NUM_OCTAVES, STATISTICS, magnitude, summarise
+from .support import ReceptiveField
 
 _SECONDS_BETWEEN_REPORTS = 0.5
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.jacobian.layout import check_free_disk
-from core.jacobian.store import JacobianStore
-from core.jacobian.threshold import stored_passes
+from .store import JacobianStore
+from .store_layout import check_free_disk
+from .threshold import stored_passes
 
 
 def write_dense(store: JacobianStore, path: Path) -> Path:

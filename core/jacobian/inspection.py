@@ -13,10 +13,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
-from core.jacobian.arrays import METADATA, ArrayLayout
-from core.jacobian.layout import SCHEMA
-from core.jacobian.manifest_checks import is_integer
+from ..errors import UserError
+from .arrays import METADATA, ArrayLayout
+from .manifest_checks import is_integer
+from .store_layout import SCHEMA
 
 MOST_IMAGE_VALUES = 2**27
 """Channels times pixels of the largest image that a store takes: 512 MiB."""

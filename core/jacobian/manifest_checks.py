@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from core.jacobian.encoding import STORED_TYPES
-from core.jacobian.layout import SCHEMA, Manifest
-from core.jacobian.summaries import NUM_BINS
-from core.target import SPACES
+from ..target import SPACES
+from .encoding import STORED_TYPES
+from .store_layout import SCHEMA, Manifest
+from .summaries import NUM_BINS
 
 Check = Callable[[object], bool]
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
-from core.errors import UserError
+from ..errors import UserError
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,12 @@ import numpy as np
 import zarr
 from zarr.storage import LocalStore
 
-from core.jacobian.arrays import CONSTANTS, METADATA, SUMMARIES, ArrayLayout, constant_layouts, result_layouts
-from core.jacobian.colouring import Plan
-from core.jacobian.inspection import attributes_of, check_files, check_layout, check_schema, shapes_of_constants
-from core.jacobian.layout import Manifest, hash_of
-from core.jacobian.manifest_checks import checked_manifest, hash_of_entries
-from core.jacobian.plan_arrays import plan_of
+from .arrays import CONSTANTS, METADATA, SUMMARIES, ArrayLayout, constant_layouts, result_layouts
+from .colouring import Plan
+from .inspection import attributes_of, check_files, check_layout, check_schema, shapes_of_constants
+from .manifest_checks import checked_manifest, hash_of_entries
+from .plan_arrays import plan_of
+from .store_layout import Manifest, hash_of
 
 _KEY = "whypixel_jacobian"
 _HASHES = "whypixel_hashes"

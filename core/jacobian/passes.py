@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.errors import explained_differentiation, is_out_of_memory
-from core.jacobian.batchable import Batchable
-from core.memory import ShrinkingBatches, free_bytes
-from core.segmenter import Segmenter
-from core.target import Space, class_scores
+from ..compute.memory import ShrinkingBatches, free_bytes
+from ..errors import explained_differentiation, is_out_of_memory
+from ..segmenter import Segmenter
+from ..target import Space, class_scores
+from .batchable import Batchable
 
 _MOST_PIXELS_AT_ONCE_ON_CPU = 2**18
 """Above, a single pass on a CPU runs near its arithmetic peak already."""

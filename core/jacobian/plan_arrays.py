@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from core.jacobian.colouring import Plan
-from core.jacobian.layout import Manifest
-from core.jacobian.support import AxisSupport, ReceptiveField
+from .colouring import Plan
+from .store_layout import Manifest
+from .support import AxisSupport, ReceptiveField
 
 _MOST_SUMMARIES = 2**26
 """Passes times slots: above, the histograms alone would take 17 GB of memory."""

@@ -8,17 +8,17 @@ import numpy as np
 import torch
 import zarr
 
-from core.errors import UserError
-from core.jacobian.colouring import Plan, plan_passes
-from core.jacobian.encoding import STORED_TYPES, StoredType
-from core.jacobian.layout import Manifest, disk_bytes, free_disk_bytes, hash_of, passes_per_block
-from core.jacobian.passes import PassRunner, fastest_batch_size
-from core.jacobian.proof import FieldTooSmallError, check_field, check_row
-from core.jacobian.summaries import Histogram, PlannedWindows, magnitude
-from core.jacobian.support import ReceptiveField, structural_support
-from core.memory import graph_bytes
-from core.segmenter import Image, Segmenter, prediction_of
-from core.target import Space, Target
+from ..compute.memory import graph_bytes
+from ..errors import UserError
+from ..segmenter import Image, Segmenter, prediction_of
+from ..target import Space, Target
+from .colouring import Plan, plan_passes
+from .encoding import STORED_TYPES, StoredType
+from .passes import PassRunner, fastest_batch_size
+from .proof import FieldTooSmallError, check_field, check_row
+from .store_layout import Manifest, disk_bytes, free_disk_bytes, hash_of, passes_per_block
+from .summaries import Histogram, PlannedWindows, magnitude
+from .support import ReceptiveField, structural_support
 
 DENSE = (
     "Every pixel reaches every other in this network, so no two pixels can share a backward pass: it takes the dense "

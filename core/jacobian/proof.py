@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from core.jacobian.colouring import Plan
-from core.jacobian.passes import PassRunner
-from core.jacobian.summaries import PassWindows
+from .colouring import Plan
+from .passes import PassRunner
+from .summaries import PassWindows
 
 ROW_TOLERANCE = 1e-5
 """Of a row's largest entry: how far a row from a shared pass may lie from the same row computed alone."""

@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 import zarr
 
-from core.errors import UserError
-from core.jacobian.arrays import ArrayLayout, create_results
-from core.jacobian.colouring import Plan
-from core.jacobian.inspection import check_image_shape
-from core.jacobian.layout import Manifest, sampled_blocks
-from core.jacobian.opening import open_checked, write_constants
-from core.jacobian.plan_arrays import arrays_of
-from core.jacobian.summaries import Histogram, PlannedWindows
+from ..errors import UserError
+from .arrays import ArrayLayout, create_results
+from .colouring import Plan
+from .inspection import check_image_shape
+from .opening import open_checked, write_constants
+from .plan_arrays import arrays_of
+from .store_layout import Manifest, sampled_blocks
+from .summaries import Histogram, PlannedWindows
 
 _STATISTICS_CHUNK = re.compile(r"c\.(\d{1,10})\.0\.0")
 _MOST_NAMED = 3

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.errors import UserError, explained_differentiation, is_out_of_memory
-from core.jacobian.probe_mode import StrictProbe, UnseenError
-from core.segmenter import Segmenter
+from ..errors import UserError, explained_differentiation, is_out_of_memory
+from ..segmenter import Segmenter
+from .probe_mode import StrictProbe, UnseenError
 
 _STRIP = 16
 """Width of the canvas on which the lines of the other axis are probed; what is found is checked at full size."""

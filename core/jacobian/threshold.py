@@ -7,14 +7,14 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from core.attribution.result import npy_bytes
-from core.colours import png_bytes, sequential_rgb
-from core.errors import UserError
-from core.files import write_atomically
-from core.jacobian.encoding import decode
-from core.jacobian.store import JacobianStore
-from core.jacobian.summaries import STATISTICS, magnitude
-from core.jacobian.summary_maps import SummaryMaps
+from ..attribution.attribution import npy_bytes
+from ..display.colours import png_bytes, sequential_rgb
+from ..errors import UserError
+from ..io.files import write_atomically
+from .encoding import decode
+from .store import JacobianStore
+from .summaries import STATISTICS, magnitude
+from .summary_maps import SummaryMaps
 
 Definition = Literal["absolute", "original"]
 Source = Literal["rows", "histogram"]

@@ -1,18 +1,18 @@
 """Architectures, the model zoo, reading and writing checkpoints."""
 
-from core.models.checkpoint import (
+from .checkpoint import (
     CheckpointInfo,
     read_checkpoint,
     read_training_record,
     save_checkpoint,
     shipped_weights,
 )
-from core.models.custom_resnet import CustomResNet
-from core.models.factory import segmenter_from_factory
-from core.models.layers import Layer, layers
-from core.models.loading import NORMALISATIONS, identify, load_segmenter
-from core.models.unet import UNet
-from core.models.zoo import ARCHITECTURES, build_module, known_architectures, size_multiple
+from .custom_resnet import CustomResNet
+from .factory import segmenter_from_factory
+from .layers import Layer, layers
+from .loading import NORMALISATIONS, identify, load_segmenter
+from .unet import UNet
+from .zoo import ARCHITECTURES, build_module, known_architectures, size_multiple
 
 __all__ = [
     "ARCHITECTURES",

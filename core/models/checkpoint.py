@@ -16,11 +16,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
-from core.errors import UserError
-from core.files import write_atomically
-from core.models.metadata import CheckpointInfo, MetadataError, parse_metadata
-from core.models.pytorch_files import read_pytorch, without_prefix
-from core.models.ranges import RangeError, shortened
+from ..errors import UserError
+from ..io.files import write_atomically
+from .metadata import CheckpointInfo, MetadataError, parse_metadata
+from .pytorch_files import read_pytorch, without_prefix
+from .ranges import RangeError, shortened
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "weights"
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from core.models.ranges import MOST_WIDTH, check_channels_and_classes, check_whole_number
+from .ranges import MOST_WIDTH, check_channels_and_classes, check_whole_number
 
 
 class ResidualBlock(nn.Module):

@@ -13,9 +13,9 @@ from types import FunctionType, MethodType, ModuleType
 import torch
 from torch import nn
 
-from core.errors import UserError
-from core.models.time_limit import TimeLimitError, run_with_time_limit
-from core.segmenter import Segmenter
+from ..errors import UserError
+from ..segmenter import Segmenter
+from .time_limit import TimeLimitError, run_with_time_limit
 
 TIME_LIMIT = 300.0
 """Seconds that importing the user's module and calling the function may take together."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.errors import UserError
-from core.segmenter import Segmenter
+from ..errors import UserError
+from ..segmenter import Segmenter
 
 _PASSING_THROUGH = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 _PASSING_THROUGH_NAMES = {"DropPath", "StochasticDepth"}

@@ -8,16 +8,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from core.errors import UserError
-from core.models.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint, shipped_weights
-from core.models.factory import is_factory, segmenter_from_factory
-from core.models.metadata import MetadataError, check_arguments, check_class_names
-from core.models.ranges import RangeError
-from core.models.zoo import ARCHITECTURES, build_module, size_multiple, without_published_weights
-from core.models.zoo.recognition import UnknownArchitectureError, recognise
-from core.models.zoo.weightless import Weightless, has_weightless
-from core.output_reading import Activation, Align
-from core.segmenter import Segmenter
+from ..errors import UserError
+from ..segmenter import Segmenter
+from ..segmenter.output_reading import Activation, Align
+from .checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint, shipped_weights
+from .factory import is_factory, segmenter_from_factory
+from .metadata import MetadataError, check_arguments, check_class_names
+from .ranges import RangeError
+from .zoo import ARCHITECTURES, build_module, size_multiple, without_published_weights
+from .zoo.recognition import UnknownArchitectureError, recognise
+from .zoo.weightless import Weightless, has_weightless
 
 Normalisation = Literal["none", "imagenet"]
 NORMALISATIONS: dict[Normalisation, tuple[tuple[float, ...], tuple[float, ...]]] = {

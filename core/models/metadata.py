@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core.models.ranges import MOST_CHANNELS, MOST_CLASSES, check_whole_number, shortened
+from .ranges import MOST_CHANNELS, MOST_CLASSES, check_whole_number, shortened
 
 _MOST_CHARACTERS = 2**24
 """Of the metadata. Training writes the names of all its images there: 100,000 of them are 4 MB."""

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.errors import UserError
-from core.models.metadata import is_plain_record
+from ..errors import UserError
+from .metadata import is_plain_record
 
 _STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model_state", "model", "net", "network", "weights")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")

@@ -2,7 +2,7 @@
 
 import numbers
 
-from core.errors import UserError
+from ..errors import UserError
 
 MOST_CHANNELS = 1000
 """Of an image; hyperspectral cameras have a few hundred."""

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.ranges import MOST_WIDTH, check_channels_and_classes, check_whole_number
+from .ranges import MOST_WIDTH, check_channels_and_classes, check_whole_number
 
 MOST_DEPTH = 8
 """Poolings. The paper has four; an image needs 2^depth rows and columns, 256 for eight."""

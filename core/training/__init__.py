@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from core.training.record import EpochRecord, learning_curves
-from core.training.settings import PENALTIES, TrainingSettings
+from .record import EpochRecord, learning_curves
+from .settings import PENALTIES, TrainingSettings
 
 if TYPE_CHECKING:
-    from core.training.run import TrainingResult, train
+    from .run import TrainingResult, train
 
 __all__ = ["PENALTIES", "EpochRecord", "TrainingResult", "TrainingSettings", "learning_curves", "train"]
 
@@ -15,6 +15,6 @@ def __getattr__(name: str) -> object:
     """`train` and its result when they are asked for: Lightning takes seconds to import."""
     if name not in {"TrainingResult", "train"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from core.training import run  # noqa: PLC0415
+    from . import run  # noqa: PLC0415
 
     return getattr(run, name)

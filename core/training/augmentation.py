@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.training.settings import Augmentation
+from .settings import Augmentation
 
 
 def augment(image: Tensor, mask: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.models.checkpoint import CheckpointInfo
+from ..models.checkpoint import CheckpointInfo
 
 _PARTS = ("training", "validation", "test")
 _PHANTOMS = {
-    "vessels": "core.data.phantoms.vessel_phantom",
-    "fundus": "core.data.phantoms.fundus_phantom",
-    "scenes": "core.data.phantoms.scene_phantom",
+    "vessels": "phantoms.vessel_phantom",
+    "fundus": "phantoms.fundus_phantom",
+    "scenes": "phantoms.scene_phantom",
 }
 
 

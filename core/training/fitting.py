@@ -14,13 +14,13 @@ from lightning.pytorch.callbacks import EarlyStopping, TQDMProgressBar
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader
 
-from core.errors import UserError
-from core.models.checkpoint import CheckpointInfo, save_checkpoint
-from core.segmenter import Segmenter
-from core.training.learner import Learner
-from core.training.record import EpochRecord, OnEpoch, append_row
-from core.training.samples import Crops, TrainingData, WholeImages
-from core.training.settings import TrainingSettings
+from ..errors import UserError
+from ..models.checkpoint import CheckpointInfo, save_checkpoint
+from ..segmenter import Segmenter
+from .learner import Learner
+from .record import EpochRecord, OnEpoch, append_row
+from .settings import TrainingSettings
+from .training_data import Crops, TrainingData, WholeImages
 
 
 class EpochLog(lightning.Callback):

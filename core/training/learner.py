@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from core.data.index_masks import IGNORED
-from core.evaluation.scores import Scores, score_labels
-from core.segmenter import Segmenter
-from core.training.settings import Penalty, TrainingSettings
+from ..data.index_masks import IGNORED
+from ..scoring.overlap import Scores, score_labels
+from ..segmenter import Segmenter
+from .settings import Penalty, TrainingSettings
 
 Batch = tuple[Tensor, Tensor]
 

@@ -18,7 +18,7 @@ class EpochRecord:
         train_loss: Cross-entropy over the epoch's crops, in nats a pixel, dropout on, without the penalty.
         penalty: What the L1 or L2 penalty added to the loss.
         validation_loss: Cross-entropy over the validation images, in nats a pixel.
-        validation_iou: Mean over the validation images of the foreground's IoU (see `core.evaluation.scores`).
+        validation_iou: Mean over the validation images of the foreground's IoU (see `core.scoring.overlap`).
         validation_dice: Likewise, Dice.
         learning_rate: Of the epoch's last step.
         seconds: That the epoch took, validation included.

@@ -10,18 +10,18 @@ from typing import Any
 
 import torch
 
-from core.data.layout import ImagePair, Sample, read_pair
-from core.errors import UserError
-from core.evaluation.scores import Evaluation, ImageScores
-from core.files import write_atomically
-from core.models.checkpoint import CheckpointInfo, save_checkpoint
-from core.models.loading import load_segmenter
-from core.models.zoo import build_module
-from core.segmenter import Segmenter, choose_device
-from core.training.card import model_card
-from core.training.record import EpochRecord, OnEpoch, learning_curves
-from core.training.samples import TEST_PHANTOMS, TRAINING_PHANTOMS, VALIDATION_PHANTOMS, TrainingData, gather
-from core.training.settings import TrainingSettings
+from ..data.layout import ImagePair, Sample, read_pair
+from ..errors import UserError
+from ..io.files import write_atomically
+from ..models.checkpoint import CheckpointInfo, save_checkpoint
+from ..models.loading import load_segmenter
+from ..models.zoo import build_module
+from ..scoring.overlap import Evaluation, ImageScores
+from ..segmenter import Segmenter, choose_device
+from .card import model_card
+from .record import EpochRecord, OnEpoch, learning_curves
+from .settings import TrainingSettings
+from .training_data import TEST_PHANTOMS, TRAINING_PHANTOMS, VALIDATION_PHANTOMS, TrainingData, gather
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def train(
             is too small.
     """
     # Lightning takes seconds to import, which every command of `python -m core` would wait for.
-    from core.training import fitting  # noqa: PLC0415
+    from . import fitting  # noqa: PLC0415
 
     start = time.perf_counter()
     if not name or Path(name).name != name:
@@ -172,7 +172,7 @@ def _test_scores(segmenter: Segmenter, data: TrainingData) -> dict[str, dict[str
 
 def _evaluate(segmenter: Segmenter, images: Sequence[ImagePair | Sample]) -> Evaluation:
     """The scores over the pixels that have a class."""
-    from core.training.learner import score_known  # noqa: PLC0415 - imports Lightning
+    from .learner import score_known  # noqa: PLC0415 - imports Lightning
 
     scored = []
     for image in images:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from core.data.phantoms.kinds import PHANTOM_KINDS, PhantomKind, phantom_classes
-from core.errors import UserError
-from core.models.zoo import ARCHITECTURES, unknown_architecture
+from phantoms.kinds import PHANTOM_KINDS, PhantomKind, phantom_classes
+
+from ..errors import UserError
+from ..models.zoo import ARCHITECTURES, unknown_architecture
 
 Penalty = Literal["none", "l1", "l2"]
 Normalisation = Literal["measured", "imagenet"]
@@ -43,7 +44,7 @@ class TrainingSettings:
         masks: The folder of the masks, where `images` is the folder of the images themselves.
         phantoms: Number of synthetic images that are added to the training images. Held-out phantoms are drawn beside
             these, with other seeds, in the proportion of the validation and test fractions.
-        phantom_kind: What they show; one of `core.data.phantoms.kinds.PHANTOM_KINDS`.
+        phantom_kind: What they show; one of `phantoms.kinds.PHANTOM_KINDS`.
         architecture: A key of `core.models.ARCHITECTURES`.
         arguments: Its arguments beside `in_channels` and `num_classes`, which come from the data and the class names.
             "num_classes": 1 asks for a network of two classes with one output, the logit of the second (a sigmoid).

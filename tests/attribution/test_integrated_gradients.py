@@ -10,7 +10,7 @@ from core import Segmenter, Target, UserError, load_segmenter, read_image
 from core.attribution import integrated_gradients
 from core.attribution.integrated_gradients import convergence
 from core.attribution.quadrature import RULES
-from core.memory import ShrinkingBatches
+from core.compute.memory import ShrinkingBatches
 from tests.networks import IMAGE_1_TO_9, TinySeg, Wrapped
 
 VESSELS = read_image("sample_data/vessels/images/phantom_00.tiff")[:, 96:160, 96:160]

@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 
 from core import Target, load_segmenter, read_image
 from core.attribution.catalogue import ExplainSettings, explain, importance
-from core.evaluation.controls import controls
+from core.trust.controls import controls
 from tests.browser.app import ROOT
 
 pytestmark = pytest.mark.browser

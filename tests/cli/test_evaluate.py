@@ -14,8 +14,8 @@ from PIL import Image
 import core.cli
 from core import load_segmenter
 from core.attribution.cam import suggested_layer
-from core.evaluation.controls import CONTROLS
-from core.evaluation.faithfulness import DEFAULT_METRICS, LOCALISATION_METRICS
+from core.trust.controls import CONTROLS
+from core.trust.faithfulness import DEFAULT_METRICS, LOCALISATION_METRICS
 from tests.networks import OneChannel
 
 STEMS = ("first", "second")

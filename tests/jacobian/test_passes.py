@@ -6,9 +6,9 @@ from torch import nn
 from core.errors import UserError
 from core.jacobian import estimate, jacobian
 from core.jacobian.colouring import plan_passes
-from core.jacobian.layout import passes_per_block
 from core.jacobian.passes import PassRunner
 from core.jacobian.preparation import DENSE, UNSEEN, WIDE
+from core.jacobian.store_layout import passes_per_block
 from core.jacobian.support import ReceptiveField
 from core.models import CustomResNet, UNet
 from core.segmenter import Segmenter

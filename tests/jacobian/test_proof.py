@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from core import Segmenter, Target, UserError
 from core.attribution import gradient
-from core.cluster import jacobians
 from core.jacobian import Jacobian, engine, jacobian, receptive_field
 from core.jacobian.batchable import Batchable
 from core.jacobian.colouring import plan_passes
+from core.jacobian.many_images import jacobians
 from core.jacobian.passes import PassRunner
 from core.jacobian.preparation import UNPROVEN, UNSEEN
 from core.jacobian.probe_mode import _KEEPS_NAN

@@ -249,8 +249,8 @@ def test_on_the_command_line_it_is_one_sentence_and_code_2(monkeypatch, capsys, 
 def _page():
     import streamlit as st
 
-    from widgets.model_picker import pick_model
-    from widgets.user_errors import told_plainly
+    from widgets.shared.model_picker import pick_model
+    from widgets.shared.user_errors import told_plainly
 
     with told_plainly():
         st.write(pick_model().name)

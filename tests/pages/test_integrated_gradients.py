@@ -9,11 +9,11 @@ from streamlit.testing.v1 import AppTest
 
 from core import Target, load_segmenter, read_image
 from core.attribution import integrated_gradients
-from core.attribution.result import image_hash
-from core.evaluation.attribution_statistics import statistics
+from core.attribution.attribution import image_hash
+from core.attribution.statistics import statistics
 from core.pixel_sets import PixelSet
 from widgets import cancellable
-from widgets.ig_panels import narrow_traffic_lights, traffic_light
+from widgets.integrated_gradients.panels import narrow_traffic_lights, traffic_light
 
 
 @pytest.fixture(autouse=True)

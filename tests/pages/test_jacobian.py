@@ -16,12 +16,12 @@ from streamlit.testing.v1 import AppTest
 
 from core import Segmenter, Target, load_segmenter, read_image
 from core.attribution import gradient
-from core.attribution.result import image_hash
-from core.evaluation.footprint import footprint
+from core.attribution.attribution import image_hash
+from core.display.footprint import footprint
 from core.jacobian import Jacobian, estimate, jacobian
 from core.jacobian.archive import write_archive
-from widgets.jacobian_job import Jobs, Run, State
-from widgets.sources import PickedImage
+from widgets.jacobian.job import Jobs, Run, State
+from widgets.shared.sources import PickedImage
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_SQUARE = ROOT / "sample_data" / "formats" / "images" / "not_square.tiff"

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import Target, load_segmenter, read_image
 from core.attribution import gradient, influence, smoothgrad
-from core.evaluation.footprint import footprint, share_within
+from core.display.footprint import footprint, share_within
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_SQUARE = ROOT / "sample_data" / "formats" / "images" / "not_square.tiff"

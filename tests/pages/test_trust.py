@@ -16,15 +16,15 @@ from streamlit.testing.v1 import AppTest
 from core import load_segmenter, read_image
 from core.attribution.catalogue import ExplainSettings, explain, importance
 from core.data.images import read_mask
-from core.evaluation.controls import controls
-from core.evaluation.faithfulness import Candidate, Comparison, Curve, RemovalSettings, deletion
-from core.evaluation.localisation import localisation
-from core.evaluation.similarity import top_overlap
 from core.pixel_sets import PixelSet
+from core.trust.controls import controls
+from core.trust.faithfulness import Candidate, Comparison, Curve, RemovalSettings, deletion
+from core.trust.localisation import localisation
+from core.trust.similarity import top_overlap
 from widgets import cancellable
-from widgets.trust_comparison import curves_csv, summary, table_csv, table_html
-from widgets.trust_maps import colour_limits, coloured
-from widgets.trust_trial import TrustMap
+from widgets.trust.comparison import curves_csv, summary, table_csv, table_html
+from widgets.trust.maps import colour_limits, coloured
+from widgets.trust.trial import TrustMap
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENES = ROOT / "sample_data" / "scenes" / "test"

@@ -1,9 +1,9 @@
 """Class activation maps for segmentation: every layer and every gradient-based method from one pass."""
 
-from core.attribution.cam.activations import LayerPass, LayerValues, activations_and_gradients
-from core.attribution.cam.advice import LayerAdvice, cam_warnings, layer_advice, pointwise_layers, suggested_layer
-from core.attribution.cam.maps import cam, cam_atlas, map_layers
-from core.attribution.cam.methods import (
+from .activations import LayerPass, LayerValues, activations_and_gradients
+from .advice import LayerAdvice, cam_warnings, layer_advice, pointwise_layers, suggested_layer
+from .maps import cam, cam_atlas, map_layers
+from .methods import (
     GRADIENT_METHODS,
     LINEAR_METHODS,
     METHODS,

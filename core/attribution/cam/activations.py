@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from core.errors import UserError, explained_differentiation
-from core.models.spatial import SpatialForm, spatial_form
-from core.segmenter import Image, Prediction, Segmenter, prediction_of
-from core.target import Target
+from ...errors import UserError, explained_differentiation
+from ...models.spatial import SpatialForm, spatial_form
+from ...segmenter import Image, Prediction, Segmenter, prediction_of
+from ...target import Target
 
 _NAMES_SHOWN = 3
 

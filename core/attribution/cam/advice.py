@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from core.attribution.cam.activations import LayerPass, activations_and_gradients
-from core.attribution.result import Attribution
-from core.errors import UserError
-from core.models.layers import Layer
-from core.models.layers import layers as layers_of
-from core.segmenter import Segmenter
-from core.target import Target
+from ...errors import UserError
+from ...models.layers import Layer
+from ...models.layers import layers as layers_of
+from ...segmenter import Segmenter
+from ...target import Target
+from ..attribution import Attribution
+from .activations import LayerPass, activations_and_gradients
 
 _FEWEST_ROWS = 4
 """A coarser map shows no place worth the name."""

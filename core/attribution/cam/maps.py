@@ -7,8 +7,14 @@ from typing import Any
 
 import torch
 
-from core.attribution.cam.activations import LayerValues, activations_and_gradients
-from core.attribution.cam.methods import (
+from ...errors import UserError
+from ...models.layers import layers as layers_of
+from ...segmenter import Image, Segmenter
+from ...target import Target
+from ..attribution import Attribution, make_attribution
+from ..smoothgrad import Progress
+from .activations import LayerValues, activations_and_gradients
+from .methods import (
     DEFAULT_WINDOW,
     GRADIENT_METHODS,
     METHODS,
@@ -20,13 +26,7 @@ from core.attribution.cam.methods import (
     gradient_map,
     window_size,
 )
-from core.attribution.cam.perturbation import ablation_cam, score_cam
-from core.attribution.result import Attribution, make_attribution
-from core.attribution.smoothgrad import Progress
-from core.errors import UserError
-from core.models.layers import layers as layers_of
-from core.segmenter import Image, Segmenter
-from core.target import Target
+from .perturbation import ablation_cam, score_cam
 
 
 def cam(

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.errors import UserError
+from ...errors import UserError
 
 GradientMethod = Literal[
     "seg_grad_cam", "seg_hires_grad_cam", "seg_xres_cam", "layer_cam", "grad_cam_plus_plus", "xgrad_cam"

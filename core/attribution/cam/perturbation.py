@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.attribution.cam.activations import form_of, passed_on_safely, recorded
-from core.attribution.smoothgrad import Progress
-from core.models.spatial import SpatialForm
-from core.segmenter import Prediction, Segmenter, prediction_of
-from core.target import Target
+from ...models.spatial import SpatialForm
+from ...segmenter import Prediction, Segmenter, prediction_of
+from ...target import Target
+from ..smoothgrad import Progress
+from .activations import form_of, passed_on_safely, recorded
 
 
 @dataclass(frozen=True, eq=False)

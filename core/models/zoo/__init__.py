@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import nn
 
-from core.errors import UserError
-from core.models.custom_resnet import CustomResNet
-from core.models.ranges import RangeError, shortened
-from core.models.unet import UNet
-from core.models.zoo import smp_networks, torchvision_networks
-from core.models.zoo.argument_ranges import check_argument_ranges
+from ...errors import UserError
+from ..custom_resnet import CustomResNet
+from ..ranges import RangeError, shortened
+from ..unet import UNet
+from . import smp_networks, torchvision_networks
+from .argument_ranges import check_argument_ranges
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "custom_resnet": CustomResNet,

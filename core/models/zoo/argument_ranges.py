@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from core.models.ranges import MOST_CHANNELS, MOST_CLASSES, RangeError, check_whole_number, shortened
+from ..ranges import MOST_CHANNELS, MOST_CLASSES, RangeError, check_whole_number, shortened
 
 _RANGES = {
     "in_channels": (1, MOST_CHANNELS),

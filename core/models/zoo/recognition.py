@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from core.errors import UserError
-from core.models.ranges import shortened
-from core.models.zoo import known_architectures
-from core.models.zoo.shapes import Shapes, shapes_of
-from core.models.zoo.smp_recognition import matching_smp_networks, stated_by_smp_keys
-from core.models.zoo.torchvision_recognition import matching_torchvision_networks
+from ...errors import UserError
+from ..ranges import shortened
+from . import known_architectures
+from .shapes import Shapes, shapes_of
+from .smp_recognition import matching_smp_networks, stated_by_smp_keys
+from .torchvision_recognition import matching_torchvision_networks
 
 _USUAL_ENCODER = "resnet34"
 Recognised = tuple[str, dict[str, Any]]

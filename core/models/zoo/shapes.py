@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from core.errors import UserError
-from core.models.zoo import build_module
-from core.models.zoo.weightless import Weightless
+from ...errors import UserError
+from . import build_module
+from .weightless import Weightless
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Keys of a state dict and the shapes of their tensors."""

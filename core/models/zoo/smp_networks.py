@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from core.errors import UserError
+from ...errors import UserError
 
 NAMES = (
     "unet",

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from core.models.zoo.shapes import Shapes, shapes_of
-from core.models.zoo.smp_networks import DEPTHS, NAMES
-from core.models.zoo.weightless import Weightless
+from .shapes import Shapes, shapes_of
+from .smp_networks import DEPTHS, NAMES
+from .weightless import Weightless
 
 _ENCODER = "encoder."
 _HEAD = "segmentation_head.0.weight"

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from core.errors import UserError
+from ...errors import UserError
 
 NAMES = (
     "deeplabv3_resnet50",

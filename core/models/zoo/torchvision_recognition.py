@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from core.models.zoo.shapes import Shapes, shapes_of
-from core.models.zoo.torchvision_networks import NAMES
+from .shapes import Shapes, shapes_of
+from .torchvision_networks import NAMES
 
 _FIRST_CONVOLUTIONS = ("backbone.conv1.weight", "backbone.0.0.weight")
 _CLASSIFIERS = ("classifier.4.weight", "classifier.low_classifier.weight")

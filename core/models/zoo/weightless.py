@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from core.models.ranges import RangeError
+from ..ranges import RangeError
 
 _MOST_TENSORS = 10_000
 """The largest networks of the libraries have some thousands."""

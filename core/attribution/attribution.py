@@ -1,0 +1,190 @@
+"""`Attribution`: the raw result of every method."""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..display.colours import diverging_rgb, png_bytes, sequential_rgb
+from ..io.files import write_atomically
+from ..segmenter import Image, Prediction, Segmenter, image_tensor
+from ..target import Target
+
+SCHEMA_VERSION = 1
+
+_LIBRARIES = ("torch", "numpy")
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """Raw signed values that explain one target, and what they were made from.
+
+    Attributes:
+        values: float32 (C, H, W), signed, in the unit `unit`; never normalised.
+        target: What is explained.
+        method: Its name, e.g. "gradient".
+        parameters: Of the method, plain values, the seed among them where there is one.
+        prediction: Of the network for the unchanged image.
+        seconds: Wall time of the computation.
+        unit: Of the values, e.g. "probability per unit intensity".
+        weights_hash: SHA-256 of the model, `Segmenter.weights_hash`.
+        image_hash: SHA-256 of the image, `image_hash`.
+        convergence_delta: Of path methods: Σ values minus the difference of the scores; None for others.
+        score_difference: Of path methods: score(image) - score(baseline); None for others.
+        map_error: Of path methods: estimated Σ |error of the values| / Σ |values|; None for others and where it is
+            undefined, for a map of zeros or a single step.
+        measured: What came out beside the values, e.g. how many steps were taken and why no more.
+        model_name: The network's name.
+        notes: What was assumed or concluded of the network and the image, one sentence each.
+    """
+
+    values: np.ndarray
+    target: Target
+    method: str
+    parameters: dict[str, Any]
+    prediction: Prediction
+    seconds: float
+    unit: str
+    weights_hash: str
+    image_hash: str
+    convergence_delta: float | None = None
+    score_difference: float | None = None
+    measured: dict[str, Any] = field(default_factory=dict)
+    model_name: str = field(default="", kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+    map_error: float | None = field(default=None, kw_only=True)
+
+    @property
+    def convergence_percent(self) -> float:
+        """|convergence_delta| in per cent of |score_difference|; NaN where there is no delta or no difference."""
+        if self.convergence_delta is None or not self.score_difference:
+            return float("nan")
+        return 100 * abs(self.convergence_delta / self.score_difference)
+
+    @property
+    def map_error_percent(self) -> float:
+        """`map_error` in per cent; NaN where there is none."""
+        return float("nan") if self.map_error is None else 100 * self.map_error
+
+    def magnitude(self) -> np.ndarray:
+        """√Σ_c values², float32 (H, W)."""
+        return np.sqrt(np.square(self.values).sum(axis=0)) if len(self.values) > 1 else np.abs(self.values[0])
+
+    def signed_map(self) -> np.ndarray:
+        """Σ_c values, float32 (H, W): what moving all channels of a pixel together does."""
+        return self.values.sum(axis=0)
+
+    def at_image_size(self, *, positive: bool = True) -> np.ndarray:
+        """The map of a layer, Σ_c values, resized bilinearly to the image, float32 (H, W).
+
+        Where the segmenter pads the image, the layer covers the padded area: the map is resized to that and cropped.
+
+        Args:
+            positive: ReLU first, as the papers on class activation maps show them; else the signed map.
+        """
+        values = self.signed_map()
+        if positive:
+            values = np.maximum(values, 0)
+        height, width = self.prediction.labels.shape
+        padded_height, padded_width = self.parameters.get("padded_size", (height, width))
+        if values.shape != (padded_height, padded_width):
+            small = torch.from_numpy(np.ascontiguousarray(values))[None, None]
+            large = F.interpolate(small, (padded_height, padded_width), mode="bilinear", align_corners=False)
+            values = large[0, 0].numpy()
+        return np.ascontiguousarray(values[:height, :width])
+
+    def manifest(self) -> dict[str, Any]:
+        """All that is needed to make the values again, as plain values for JSON."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "method": self.method,
+            "parameters": self.parameters,
+            "target": self.target.describe(),
+            "unit": self.unit,
+            "shape": list(self.values.shape),
+            "model": self.model_name,
+            "notes": list(self.notes),
+            "weights_sha256": self.weights_hash,
+            "image_sha256": self.image_hash,
+            "convergence_delta": self.convergence_delta,
+            "score_difference": self.score_difference,
+            "map_error": self.map_error,
+            "measured": self.measured,
+            "seconds": round(self.seconds, 6),
+            "libraries": {name: version(name) for name in _LIBRARIES},
+        }
+
+    def files(self) -> dict[str, bytes]:
+        """What `save` writes, by file name: `values.npy`, `signed.png`, `magnitude.png` and `manifest.json`."""
+        return {
+            "values.npy": npy_bytes(self.values),
+            "signed.png": png_bytes(diverging_rgb(self.signed_map())),
+            "magnitude.png": png_bytes(sequential_rgb(self.magnitude())),
+            "manifest.json": (json.dumps(self.manifest(), indent=2) + "\n").encode(),
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the raw values, two pictures and the manifest into `folder`, each file whole or not at all.
+
+        The manifest comes last, so where it stands the other files are there.
+        """
+        folder = Path(folder)
+        for name, content in self.files().items():
+            write_atomically(folder / name, content)
+        return folder
+
+
+def make_attribution(
+    values: torch.Tensor,
+    segmenter: Segmenter,
+    image: Image,
+    target: Target,
+    method: str,
+    parameters: dict[str, Any],
+    prediction: Prediction,
+    seconds: float,
+    unit: str | None = None,
+) -> Attribution:
+    """An `Attribution` of values (C, H, W), with the hashes of the model and the image filled in."""
+    return Attribution(
+        values.detach().cpu().numpy().astype(np.float32, copy=False),
+        target,
+        method,
+        parameters,
+        prediction,
+        seconds,
+        unit or target.unit,
+        segmenter.weights_hash,
+        image_hash(image),
+        model_name=segmenter.name,
+        notes=(*segmenter.notes, *_notes_on(image)),
+    )
+
+
+def _notes_on(image: Image) -> list[str]:
+    tensor = image_tensor(image)
+    lowest, highest = float(tensor.min()), float(tensor.max())
+    if lowest >= 0 and highest <= 1:
+        return []
+    return [f"the image holds intensities from {lowest:g} to {highest:g}, which belong in [0, 1]"]
+
+
+def image_hash(image: Image) -> str:
+    """SHA-256 over the shape and the float32 values of an image (C, H, W)."""
+    array = np.ascontiguousarray(image_tensor(image).detach().cpu().numpy(), dtype=np.float32)
+    array = array[0] if array.ndim == 4 else array
+    return hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    """An array as the bytes of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()

@@ -1,0 +1,139 @@
+"""Numbers of one attribution map: how large it is, and whether it lies on the predicted region."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ..data.index_masks import IGNORED
+from ..errors import UserError
+from ..target import PREDICTED
+from .attribution import Attribution
+
+
+@dataclass(frozen=True)
+class RegionShare:
+    """A map inside a region against outside it.
+
+    Attributes:
+        area: Pixels in the region.
+        area_ratio: As a fraction of the image, of its known pixels.
+        inside: Mean magnitude inside; NaN where the region is empty.
+        outside: Mean magnitude outside; NaN where the region is the whole image.
+        ratio: inside / outside, the attribution ratio; NaN where one of them is, or where outside is 0.
+        mass: Fraction of the sum of magnitudes that lies inside; NaN where the sum is 0.
+    """
+
+    area: int
+    area_ratio: float
+    inside: float
+    outside: float
+    ratio: float
+    mass: float
+
+    def in_words(self) -> str:
+        """How to read the ratio, in one sentence."""
+        if self.area == 0:
+            return "The region is empty, so there is no inside to compare."
+        if self.area_ratio == 1:
+            return "The region is the whole image, so there is no outside to compare."
+        if np.isnan(self.ratio):
+            return "Nothing lies outside the region: the map is 0 there."
+        if self.ratio >= 2:
+            return f"A pixel inside weighs {self.ratio:.1f} times one outside: the network looks at the region itself."
+        if self.ratio >= 1:
+            return f"A pixel inside weighs {self.ratio:.1f} times one outside: the surroundings count nearly as much."
+        return f"A pixel inside weighs {self.ratio:.2g} of one outside: the network looks around the region, not at it."
+
+
+@dataclass(frozen=True)
+class AttributionStatistics:
+    """Statistics of the magnitude √Σ_c a² of an attribution, in its unit.
+
+    Attributes:
+        mean: Over all pixels.
+        std: Population standard deviation over all pixels.
+        minimum: Over all pixels.
+        maximum: Over all pixels.
+        predicted: Against the predicted region.
+        truth: Against the ground truth; None where there is none.
+        channel_sums: Σ over the pixels of each channel's signed values; they add up to the sum of the map.
+        channel_shares: Each channel's part of Σ|a|; they add up to 1. NaN where the map is 0.
+    """
+
+    mean: float
+    std: float
+    minimum: float
+    maximum: float
+    predicted: RegionShare
+    truth: RegionShare | None
+    channel_sums: tuple[float, ...]
+    channel_shares: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, float]:
+        """All numbers by name, regions and channels spelt out: "predicted_ratio", "channel_0_sum"."""
+        numbers = {name: getattr(self, name) for name in ("mean", "std", "minimum", "maximum")}
+        for name in ("predicted", "truth"):
+            share = getattr(self, name)
+            if share is not None:
+                numbers |= {f"{name}_{key}": value for key, value in asdict(share).items()}
+        for index, (total, part) in enumerate(zip(self.channel_sums, self.channel_shares, strict=True)):
+            numbers |= {f"channel_{index}_sum": total, f"channel_{index}_share": part}
+        return numbers
+
+
+def statistics(attribution: Attribution, truth: np.ndarray | None = None) -> AttributionStatistics:
+    """Statistics of an attribution at the size of the image.
+
+    Args:
+        attribution: Values (C, H, W).
+        truth: (H, W), the class of each pixel by the ground truth; 255 where nobody says, which counts nowhere.
+
+    Raises:
+        UserError: The map or the truth is not of the prediction's size.
+    """
+    labels = attribution.prediction.labels
+    magnitude = attribution.magnitude().astype(np.float64)
+    if magnitude.shape != labels.shape:
+        raise UserError("Statistics need a map of the image's size; resize the layer's map first.")
+    if truth is not None and truth.shape != labels.shape:
+        raise UserError(f"The ground truth is {truth.shape}, the image {labels.shape}; they must be of one size.")
+    class_index = attribution.target.class_index
+    values = attribution.values.astype(np.float64)
+    absolute = np.abs(values).sum(axis=(1, 2))
+    with np.errstate(invalid="ignore"):
+        shares = absolute / absolute.sum()
+    return AttributionStatistics(
+        mean=float(magnitude.mean()),
+        std=float(magnitude.std()),
+        minimum=float(magnitude.min()),
+        maximum=float(magnitude.max()),
+        predicted=region_share(magnitude, region_of(labels, class_index)),
+        truth=None if truth is None else region_share(magnitude, region_of(truth, class_index), truth != IGNORED),
+        channel_sums=tuple(map(float, values.sum(axis=(1, 2)))),
+        channel_shares=tuple(map(float, shares)),
+    )
+
+
+def region_of(labels: np.ndarray, class_index: int) -> np.ndarray:
+    """Bool (H, W): the pixels of a class; for `PREDICTED`, the foreground: every class but the first."""
+    return (labels > 0) & (labels != IGNORED) if class_index == PREDICTED else labels == class_index
+
+
+def region_share(magnitude: np.ndarray, region: np.ndarray, known: np.ndarray | None = None) -> RegionShare:
+    """A map of magnitudes (H, W) inside a region, bool (H, W), against outside it, among the `known` pixels."""
+    if known is not None:
+        magnitude, region = magnitude[known], region[known]
+    if not region.size:
+        return RegionShare(0, 0.0, *[float("nan")] * 4)
+    inside, outside = magnitude[region], magnitude[~region]
+    mean_inside = float(inside.mean()) if inside.size else float("nan")
+    mean_outside = float(outside.mean()) if outside.size else float("nan")
+    total = float(magnitude.sum())
+    return RegionShare(
+        area=int(region.sum()),
+        area_ratio=float(region.mean()),
+        inside=mean_inside,
+        outside=mean_outside,
+        ratio=mean_inside / mean_outside if mean_outside else float("nan"),
+        mass=float(inside.sum()) / total if total else float("nan"),
+    )

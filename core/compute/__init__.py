@@ -1,0 +1,1 @@
+"""Memory, Dask, and work on many images."""

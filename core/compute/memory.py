@@ -1,0 +1,96 @@
+"""How much memory there is, how much a network takes, and what to do when it runs out."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]  # it ships no types
+import torch
+from torch import Tensor
+
+from ..errors import UserError, is_out_of_memory
+from ..segmenter import Segmenter
+
+Result = TypeVar("Result")
+
+_SHARE_OF_FREE = 0.4
+"""Of the free memory, what a batch may take by estimate: allocators keep some, and others want some."""
+_TRANSIENT = 1.5
+"""Memory at the peak of a backward pass, in graphs."""
+_MOST_PIXELS_ON_CPU = 2**16
+"""Pixels in a batch above which a CPU gains nothing from more."""
+_LARGEST_BATCH = 256
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free on a device; for the CPU, the main memory."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
+
+
+def graph_bytes(segmenter: Segmenter, image: np.ndarray) -> int:
+    """Memory that one forward graph of the image keeps for its backward passes, the weights left out."""
+    weights = {tensor.untyped_storage().data_ptr() for tensor in segmenter.module.state_dict().values()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor.detach()  # the tensor itself may hold the node that holds it: a cycle nobody collects
+
+    with torch.enable_grad(), segmenter.lock, torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
+        images = torch.from_numpy(np.ascontiguousarray(image[None])).to(segmenter.device).requires_grad_()
+        logits = segmenter.unchecked_logits(images)
+    return sum(kept.values()) + 4 * logits.numel()
+
+
+def fitting_batch_size(segmenter: Segmenter, image: np.ndarray, most: int) -> int:
+    """Images of one size whose forward and backward pass together fit well into the free memory, at most `most`.
+
+    Args:
+        segmenter: The network.
+        image: Float32 (C, H, W), one of them.
+        most: More are not needed.
+    """
+    limit = min(most, _LARGEST_BATCH)
+    if segmenter.device.type == "cpu":
+        limit = min(limit, _MOST_PIXELS_ON_CPU // image[0].size)
+    if limit <= 1:
+        return 1
+    one = _TRANSIENT * graph_bytes(segmenter, image)
+    return max(1, min(limit, int(_SHARE_OF_FREE * free_bytes(segmenter.device) / one)))
+
+
+class ShrinkingBatches:
+    """Runs work in batches whose size is halved, for good, whenever memory runs out.
+
+    Args:
+        size: Of the first batch.
+        what: What a batch of one is, for the error: "a single pass".
+    """
+
+    def __init__(self, size: int, what: str = "a single pass") -> None:
+        self.size = size
+        self._what = what
+
+    def run(self, work: Callable[[int], Result]) -> tuple[Result, int]:
+        """Result of `work(size)` with the largest size that fits, and that size.
+
+        Raises:
+            UserError: Not even a batch of one fits.
+        """
+        while True:
+            try:
+                return work(self.size), self.size
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.size == 1:
+                    raise UserError(
+                        f"Memory ran out in {self._what}; crop the image, free some memory or take a smaller network."
+                    ) from error
+            self.size //= 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()

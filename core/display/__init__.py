@@ -1,0 +1,1 @@
+"""Colours, scales, figures and words on screen."""

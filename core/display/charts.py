@@ -1,0 +1,172 @@
+"""Plotly charts of numbers, beside the pictures and maps of `core.display.figures`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from .colours import CLASS_COLOURS, DIVERGING, SELECTION
+from .figures import NEUTRAL, TRANSPARENT
+
+_AXIS = {"zeroline": False, "gridcolor": "rgba(125,135,148,0.25)", "color": NEUTRAL, "automargin": True}
+_MANY_COLOURS = (
+    "#e4572e", "#19a898", "#5aa9e6", "#c678dd", "#f2a541", "#7cb518", "#ff7eb6", "#3f6fd8", "#a9785a", "#d6246e",
+    "#8f7ff0", "#c2a800", "#00b3c4",
+)  # fmt: skip
+"""For more curves than there are colours of classes."""
+_DASHES = ("dash", "dot", "dashdot", "longdash")
+_LAYOUT = {
+    "template": {},  # a named one is copied into every figure, which costs more than all the rest of it
+    "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+    "paper_bgcolor": TRANSPARENT,
+    "plot_bgcolor": TRANSPARENT,
+}
+
+
+def curve_figure(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], titles: tuple[str, str], *, logarithmic: bool = False
+) -> go.Figure:
+    """Curves (x, y) by name over common axes; with `logarithmic`, both axes are."""
+    figure = go.Figure(layout=_LAYOUT)
+    for index, (name, (x, y)) in enumerate(curves.items()):
+        colour = CLASS_COLOURS[1 + index % (len(CLASS_COLOURS) - 1)]
+        figure.add_scatter(x=list(x), y=list(y), name=name, mode="lines+markers", line={"color": colour, "width": 2})
+    kind = {"type": "log", "dtick": 1} if logarithmic else {}
+    return figure.update_layout(
+        showlegend=len(curves) > 1,
+        legend={"font": {"color": NEUTRAL}},
+        xaxis={**_AXIS, "title": {"text": titles[0]}} | ({"type": "log"} if logarithmic else {}),
+        yaxis={**_AXIS, "title": {"text": titles[1]}} | kind,
+    )
+
+
+def correlation_figure(table: np.ndarray, names: Sequence[str]) -> go.Figure:
+    """A table of correlations or shares (n, n) between -1 and 1, with its numbers written in."""
+    heat = go.Heatmap(
+        z=table,
+        x=list(names),
+        y=list(names),
+        zmin=-1,
+        zmax=1,
+        colorscale=DIVERGING,
+        showscale=False,
+        texttemplate="%{z:.2f}",
+        hovertemplate="%{y} and %{x}: %{z:.3f}<extra></extra>",
+        xgap=2,
+        ygap=2,
+    )
+    axis = {**_AXIS, "showgrid": False, "ticks": ""}
+    return go.Figure(heat, {**_LAYOUT, "xaxis": axis, "yaxis": {**axis, "autorange": "reversed"}})
+
+
+def scatter_figure(
+    points: tuple[np.ndarray, np.ndarray], line: tuple[np.ndarray, np.ndarray], titles: tuple[str, str]
+) -> go.Figure:
+    """Points (x, y) with a line (x, y) through them and the titles of the two axes."""
+    dots = go.Scatter(x=points[0], y=points[1], mode="markers", hoverinfo="skip",
+                      marker={"size": 4, "color": CLASS_COLOURS[1], "opacity": 0.3})  # fmt: skip
+    through = go.Scatter(x=line[0], y=line[1], mode="lines+markers", line={"color": SELECTION, "width": 2},
+                         marker={"size": 5}, hovertemplate="%{x:.3~g}: %{y:.4~g}<extra>median</extra>")  # fmt: skip
+    return go.Figure([dots, through], _LAYOUT).update_layout(
+        showlegend=False,
+        xaxis={**_AXIS, "title": {"text": titles[0]}},
+        yaxis={**_AXIS, "title": {"text": titles[1]}, "rangemode": "tozero"},
+    )
+
+
+def tested_curves_figure(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    controls: Collection[str],
+    titles: Mapping[str, tuple[str, str]],
+) -> go.Figure:
+    """Curves (x, y) by panel and name, two panels a row, one colour a name; the legend hides a name everywhere.
+
+    Args:
+        panels: By the panel's title. All names come in the same order in each.
+        controls: Names that are drawn thin and grey.
+        titles: Of the axes of each panel.
+    """
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = make_subplots(
+        rows, columns, subplot_titles=list(panels), horizontal_spacing=0.1, vertical_spacing=0.36 / rows
+    )
+    figure.update_layout(_LAYOUT, template={}, margin={"l": 8, "r": 8, "t": 30, "b": 8}, hovermode="closest")
+    named: set[str] = set()
+    for place, (panel, curves) in enumerate(panels.items()):
+        where = {"row": 1 + place // columns, "col": 1 + place % columns}
+        ours = [name for name in curves if name not in controls]
+        for name, (x, y) in curves.items():
+            if name in controls:
+                dash = _DASHES[[other for other in curves if other in controls].index(name) % len(_DASHES)]
+                style = {"line": {"color": NEUTRAL, "width": 1.6, "dash": dash}}
+            else:
+                style = {"line": {"color": _MANY_COLOURS[ours.index(name) % len(_MANY_COLOURS)], "width": 2}}
+            figure.add_scatter(
+                x=list(x), y=list(y), name=name, mode="lines", legendgroup=name, showlegend=name not in named, **style,
+                **where, hovertemplate="%{x:.0%} of the pixels: %{y:.4~g}<extra>" + name + "</extra>",
+            )  # fmt: skip
+            named.add(name)
+        figure.update_xaxes({**_AXIS, "title": {"text": titles[panel][0], "standoff": 6}, "tickformat": ".0%"}, **where)
+        figure.update_yaxes({**_AXIS, "title": {"text": titles[panel][1], "standoff": 4}}, **where)
+    figure.update_annotations(font={"size": 14, "color": NEUTRAL})
+    return figure.update_layout(legend={"font": {"color": NEUTRAL, "size": 12}, "tracegroupgap": 0})
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval, for `interval_figure`.
+
+    Attributes:
+        title: What it is of.
+        mean: NaN is left out.
+        low: Lower end; NaN for none.
+        high: Upper end; NaN for none.
+        is_control: Shown in grey.
+        is_filled: Shown as a full point, else as a ring.
+        note: Said when hovering.
+    """
+
+    title: str
+    mean: float
+    low: float
+    high: float
+    is_control: bool = False
+    is_filled: bool = True
+    note: str = ""
+
+
+def interval_figure(panels: Mapping[str, Sequence[Estimate]], heading: str = "", columns: int = 2) -> go.Figure:
+    """Panels by title, each with one line an estimate, the first on top: a point and its interval; `heading` above."""
+    shown = {title: [each for each in estimates if np.isfinite(each.mean)] for title, estimates in panels.items()}
+    lines = max(map(len, shown.values()), default=0)
+    rows = max(1, -(-len(shown) // columns))
+    height = 100 + rows * (60 + 24 * lines)
+    figure = make_subplots(rows, columns, subplot_titles=list(shown), horizontal_spacing=0.24,
+                           vertical_spacing=min(60 / height, 1 / rows))  # fmt: skip
+    for index, estimates in enumerate(shown.values()):
+        colours = [NEUTRAL if each.is_control else CLASS_COLOURS[1] for each in estimates]
+        place = {"row": 1 + index // columns, "col": 1 + index % columns}
+        for each, colour in zip(estimates, colours, strict=True):
+            figure.add_scatter(
+                x=[each.mean],
+                y=[each.title],
+                mode="markers",
+                marker={"size": 9, "color": colour, "symbol": "circle" if each.is_filled else "circle-open"},
+                error_x={"type": "data", "symmetric": False, "array": [each.high - each.mean],
+                         "arrayminus": [each.mean - each.low], "color": colour, "thickness": 1.5, "width": 3},
+                hovertemplate=f"%{{y}}: %{{x:.4g}} [{each.low:.4g}, {each.high:.4g}]<br>{each.note}<extra></extra>",
+                **place,
+            )  # fmt: skip
+        figure.update_xaxes(**_AXIS, **place)
+        figure.update_yaxes(**{**_AXIS, "autorange": "reversed", "type": "category", "showgrid": False}, **place)
+    figure.update_annotations(font={"size": 13, "color": NEUTRAL})
+    return figure.update_layout(
+        {**_LAYOUT, "margin": {"l": 8, "r": 8, "t": 80, "b": 8}},
+        title={"text": heading, "font": {"size": 14, "color": NEUTRAL}, "x": 0.01, "yref": "container", "y": 0.99,
+               "yanchor": "top"},
+        height=height,
+        showlegend=False,
+    )  # fmt: skip

@@ -1,0 +1,170 @@
+"""Plotly figures. Pictures are sent as PNG, maps as values so that hovering tells them."""
+
+import base64
+
+import numpy as np
+import plotly.graph_objects as go
+
+from .colours import DIVERGING, SELECTION, SEQUENTIAL, png_bytes
+from .footprint import BoundingBox
+
+TRANSPARENT = "rgba(0,0,0,0)"
+COLOUR_BAR_HEIGHT = 56
+"""CSS pixels that `map_figure` needs below the map."""
+MODE_BAR_HEIGHT = 26
+"""CSS pixels above every picture for Plotly's buttons, which would otherwise take the clicks on its first rows."""
+
+NEUTRAL = "#7d8794"
+_MARGIN = 8
+"""Around every picture, as streamlit-plotly-events leaves around its frame."""
+
+FRAME_HEIGHT = MODE_BAR_HEIGHT + COLOUR_BAR_HEIGHT + 2 * _MARGIN
+"""CSS pixels that a figure with a colour bar, or with as much space below, needs beside its picture."""
+
+
+def picture_figure(picture: np.ndarray, revision: str, margin: int = _MARGIN, below: int = 0) -> go.Figure:
+    """A picture (H, W, 3) uint8 that fills its frame, rows downwards, one unit a pixel.
+
+    Args:
+        picture: What is shown.
+        revision: The zoom is kept as long as this stays the same.
+        margin: Around the picture, in CSS pixels.
+        below: Empty space below it, as high as a colour bar beside it, say.
+    """
+    source = "data:image/png;base64," + base64.b64encode(png_bytes(picture)).decode()
+    image = go.Image(source=source, hovertemplate="row %{y}, column %{x}<extra></extra>")
+    return _framed(go.Figure(image), picture.shape[:2], revision, margin, below)
+
+
+def map_figure(values: np.ndarray, unit: str, limit: float, revision: str, colour_scale: str = DIVERGING) -> go.Figure:
+    """A signed map (H, W) with symmetric limits ±`limit` and a colour bar in `unit`; hovering tells the value.
+
+    Only the box around the values that are not 0 is sent: the rest is 0, the colour of the ground.
+    """
+    shape = values.shape
+    top, bottom = _extent(np.abs(values).max(axis=1) > 0)
+    left, right = _extent(np.abs(values).max(axis=0) > 0)
+    heat = go.Heatmap(
+        z=values[top:bottom, left:right],
+        x0=left,
+        dx=1,
+        y0=top,
+        dy=1,
+        zmin=-limit,
+        zmax=limit,
+        colorscale=colour_scale,
+        hovertemplate="row %{y}, column %{x}<br>%{z:.4g}<extra></extra>",
+        colorbar={**_colour_bar(unit), "tickformat": ".1e" if limit < 1e-2 or limit >= 1e3 else ".3~g"},
+    )
+    figure = _framed(go.Figure(heat), shape, revision, _MARGIN, COLOUR_BAR_HEIGHT)
+    figure.add_shape(type="rect", x0=-0.5, x1=shape[1] - 0.5, y0=-0.5, y1=shape[0] - 0.5, layer="below",
+                     fillcolor="#f7f7f7", line={"width": 0})  # fmt: skip
+    return figure
+
+
+def magnitude_figure(
+    values: np.ndarray, unit: str, limits: tuple[float, float], revision: str, colour_scale: str = SEQUENTIAL
+) -> go.Figure:
+    """A map (H, W) on one perceptual scale between `limits`, with a colour bar; NaN is left empty, hovering tells."""
+    heat = go.Heatmap(
+        z=values,
+        zmin=limits[0],
+        zmax=limits[1],
+        colorscale=colour_scale,
+        hovertemplate="row %{y}, column %{x}<br>%{z:.4g}<extra></extra>",
+        colorbar={**_colour_bar(unit), "tickformat": ".3~g" if limits[1] < 1e3 else ",.0f"},
+    )
+    return _framed(go.Figure(heat), values.shape, revision, _MARGIN, COLOUR_BAR_HEIGHT)
+
+
+def add_crosshair(figure: go.Figure, row: int, column: int, shape: tuple[int, ...]) -> go.Figure:
+    """Mark a pixel of a picture of `shape` by lines through it and a frame around it."""
+    line = {"color": SELECTION, "width": 1}
+    gap = max(shape[0], shape[1]) / 40
+    marks = []
+    for x0, x1, y0, y1 in (
+        (-0.5, column - gap, row, row),
+        (column + gap, shape[1] - 0.5, row, row),
+        (column, column, -0.5, row - gap),
+        (column, column, row + gap, shape[0] - 0.5),
+    ):
+        if x0 <= x1 and y0 <= y1:
+            marks.append({"type": "line", "x0": x0, "x1": x1, "y0": y0, "y1": y1, "line": line, "opacity": 0.75})
+    around = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+    marks.append({"type": "rect", **around, "line": {**line, "width": 2}})
+    figure.layout.shapes = (*figure.layout.shapes, *marks)
+    return figure
+
+
+def add_box(figure: go.Figure, box: BoundingBox | None) -> go.Figure:
+    """Draw a bounding box, its pixels inside the line."""
+    if box is not None:
+        figure.add_shape(
+            type="rect",
+            x0=box.left - 0.5,
+            x1=box.right + 0.5,
+            y0=box.top - 0.5,
+            y1=box.bottom + 0.5,
+            line={"color": SELECTION, "width": 1.5, "dash": "dot"},
+        )
+    return figure
+
+
+def add_circle(figure: go.Figure, row: int, column: int, radius: float, label: str) -> go.Figure:
+    """Draw a circle around a pixel with a label at its top."""
+    figure.add_shape(
+        type="circle",
+        x0=column - radius,
+        x1=column + radius,
+        y0=row - radius,
+        y1=row + radius,
+        line={"color": "#ffd23f", "width": 1.5},
+    )
+    return figure.add_annotation(
+        x=column, y=row - radius, text=label, showarrow=False, yshift=8, font={"size": 11, "color": "#ffd23f"},
+        bgcolor="rgba(20,23,28,0.65)",
+    )  # fmt: skip
+
+
+def zoom_to(figure: go.Figure, box: BoundingBox | None, margin: int = 4) -> go.Figure:
+    """Show only a bounding box and `margin` pixels around it."""
+    if box is not None:
+        figure.update_xaxes(range=[box.left - margin - 0.5, box.right + margin + 0.5])
+        figure.update_yaxes(range=[box.bottom + margin + 0.5, box.top - margin - 0.5])
+    return figure
+
+
+def _colour_bar(unit: str) -> dict:
+    return {
+        "orientation": "h",
+        "y": 0,
+        "yanchor": "top",
+        "thickness": 10,
+        "len": 0.9,
+        "outlinewidth": 0,
+        "tickfont": {"color": NEUTRAL},
+        "title": {"text": unit, "side": "bottom", "font": {"size": 12, "color": NEUTRAL}},
+        "nticks": 5,
+    }
+
+
+def _framed(figure: go.Figure, shape: tuple[int, ...], revision: str, margin: int, below: int) -> go.Figure:
+    axis = {"visible": False, "showgrid": False, "zeroline": False, "constrain": "domain"}
+    figure.update_layout(
+        template={},  # a named one is copied into every figure, which costs more than all the rest of it
+        margin={"l": margin, "r": margin, "t": margin + MODE_BAR_HEIGHT, "b": margin + below, "autoexpand": False},
+        paper_bgcolor=TRANSPARENT,
+        plot_bgcolor=TRANSPARENT,
+        uirevision=revision,
+        hovermode="closest",
+        dragmode="zoom",
+        showlegend=False,
+        xaxis={**axis, "range": [-0.5, shape[1] - 0.5]},
+        yaxis={**axis, "range": [shape[0] - 0.5, -0.5], "scaleanchor": "x", "constraintoward": "top"},
+    )
+    return figure
+
+
+def _extent(used: np.ndarray) -> tuple[int, int]:
+    indices = np.flatnonzero(used)
+    return (int(indices[0]), int(indices[-1]) + 1) if len(indices) else (0, 1)

@@ -1,1 +1,0 @@
-"""Segmentation scores, attribution statistics, faithfulness, sanity checks."""

@@ -1,0 +1,53 @@
+"""Maps of a Jacobian made ready to look at. What is counted and stored is not changed."""
+
+import numpy as np
+from scipy import ndimage
+
+from ..display.colours import blend, sequential_rgb
+
+_DIMMED = 0.65
+"""How dark the image is drawn where a map says nothing."""
+
+
+def filled(values: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    """A map (H, W) whose unknown pixels take the value of the nearest known one.
+
+    That is how a coarse grid looks like a coarse picture of the whole image. Where nothing is known all stays as it is.
+
+    Args:
+        values: The map.
+        known: Bool (H, W); None for all that is not NaN. A known NaN is a value like any other.
+    """
+    known = ~np.isnan(values) if known is None else known
+    if known.all() or not known.any():
+        return values
+    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    return values[tuple(nearest)]
+
+
+def map_over(base: np.ndarray, values: np.ndarray, limit: float) -> np.ndarray:
+    """A map (H, W) from 0 to `limit` as a picture, and where it is NaN the picture `base` (H, W, 3), dimmed."""
+    picture = sequential_rgb(np.nan_to_num(values), limit)
+    unknown = np.isnan(values)
+    picture[unknown] = blend(base, (0, 0, 0), _DIMMED)[unknown]
+    return picture
+
+
+def largest(values: np.ndarray) -> float:
+    """The largest value that is not NaN, the limit of a colour scale; 1 where there is none above 0."""
+    return max(float(np.nanmax(values, initial=0.0)), 0.0) or 1.0
+
+
+def colour_limit(values: np.ndarray, share: float = 0.99) -> float:
+    """The value that this share of a map's pixels do not exceed, so that a few bright ones do not darken the rest.
+
+    Where that is 0 it is the largest value.
+    """
+    known = values[~np.isnan(values)]
+    return float(np.quantile(known, share)) or largest(known) if known.size else 1.0
+
+
+def decades(values: np.ndarray, num_decades: int = 4) -> np.ndarray:
+    """log10 of a map over its maximum, cut off at -`num_decades`; all at the cut for a map of zeros."""
+    share = np.maximum(values / largest(values), 10.0**-num_decades)
+    return np.log10(share).astype(np.float32)

@@ -1,0 +1,129 @@
+"""How a network's result is read: which of its tensors, along which axes, and whether its values are logits."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+
+Activation = Literal["none", "softmax", "sigmoid"]
+Align = Literal["stretch", "centre"]
+Entry = str | int | None
+"""Key, index or attribute of a network's result; None for a result that is the tensor itself."""
+
+_AUXILIARY = re.compile(r"aux|deep|side|(^|[^a-z])ds\d*$", re.IGNORECASE)
+_LEAST_PROBABILITY = torch.finfo(torch.float32).tiny
+_SURE = 1 - 2**-24
+
+
+@dataclass(frozen=True)
+class OutputReading:
+    """How logits are read from what a network returns.
+
+    Attributes:
+        entry: Where the scores are in the result; None if the result is a tensor.
+        channels_last: Whether the classes are the last axis, (B, H, W, K).
+        activation: What the network has applied to its logits already.
+        align: Whether the scores cover the whole image ("stretch") or only its centre, without a border ("centre").
+        num_channels: Channels of the scores; one stands for two classes.
+        border: Image rows and columns, in all, that scores of the centre leave out.
+    """
+
+    entry: Entry
+    channels_last: bool
+    activation: Activation
+    align: Align
+    num_channels: int
+    border: tuple[int, int] = (0, 0)
+
+    def logits(self, result: object) -> Tensor:
+        """The logits (B, num_channels, h, w) in a network's result."""
+        scores = self.scores(result)
+        if self.activation == "softmax":
+            return scores.clamp_min(_LEAST_PROBABILITY).log()
+        if self.activation == "sigmoid":
+            probabilities = scores.clamp(_LEAST_PROBABILITY, _SURE)
+            return probabilities.log() - torch.log1p(-probabilities)
+        return scores
+
+    def scores(self, result: object) -> Tensor:
+        """The scores (B, num_channels, h, w) as the network gives them."""
+        scores = entry_of(result, self.entry)
+        if scores.ndim == 3:
+            return scores.unsqueeze(1)
+        return scores.movedim(-1, 1) if self.channels_last else scores
+
+
+def entry_of(result: object, entry: Entry) -> Tensor:
+    """The tensor at an entry of a network's result.
+
+    Raises:
+        UserError: There is no such entry, or it is no tensor.
+    """
+    if isinstance(result, Tensor):
+        return result
+    selected: object = None
+    if entry is not None:
+        try:
+            named = isinstance(entry, str) and not isinstance(result, Mapping)
+            selected = getattr(result, str(entry)) if named else result[entry]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise UserError(f"The network's result has no output {entry!r}; it offers {_offered(result)}.") from error
+    if not isinstance(selected, Tensor):
+        raise UserError(f"The output {entry!r} of the network's result is no tensor; it offers {_offered(result)}.")
+    return selected
+
+
+def candidate_entries(result: object) -> list[Entry]:
+    """The entries of a result that may hold the scores; a single one where its name says that it does.
+
+    The names are those of torchvision ("out") and transformers ("logits"). What is called auxiliary is left out where
+    something else remains.
+
+    Raises:
+        UserError: A result of queries and their masks, or one without any tensor.
+    """
+    if isinstance(result, Tensor):
+        return [None]
+    tensors = _tensors_in(result)
+    if "masks_queries_logits" in tensors:
+        raise UserError(
+            "The network answers with queries and their masks rather than with one score per class and pixel; wrap it "
+            "in a module that combines them into a tensor (batch, classes, height, width)."
+        )
+    if not tensors:
+        raise UserError(
+            f"The network returned a {type(result).__name__} without a tensor of logits; choose one with `output`, or "
+            "wrap the network in a module that returns it."
+        )
+    for name in ("out", "logits"):
+        if name in tensors:
+            return [name]
+    maps = [name for name, tensor in tensors.items() if tensor.ndim in (3, 4)]
+    main = [name for name in maps if not (isinstance(name, str) and _AUXILIARY.search(name))]
+    return [*(main or maps or tensors)]
+
+
+def _tensors_in(result: object) -> dict[str | int, Tensor]:
+    """The tensors of a result by their entries."""
+    if isinstance(result, Mapping):
+        entries = dict(result)
+    elif hasattr(result, "_asdict"):
+        entries = result._asdict()
+    elif isinstance(result, Sequence) and not isinstance(result, str):
+        entries = dict(enumerate(result))
+    else:
+        entries = dict(getattr(result, "__dict__", {}))
+    return {name: value for name, value in entries.items() if isinstance(name, str | int) and isinstance(value, Tensor)}
+
+
+def _offered(result: object) -> str:
+    if isinstance(result, Mapping):
+        return ", ".join(repr(key) for key in result)
+    if isinstance(result, Sequence) and not hasattr(result, "_asdict"):
+        return f"0 to {len(result) - 1}"
+    return ", ".join(map(repr, _tensors_in(result))) or f"a {type(result).__name__}"

@@ -1,0 +1,427 @@
+"""`Segmenter`: any torch segmentation network behind one face."""
+
+import hashlib
+import math
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import UserError
+from .examination import REFUSALS, Asked, Examination, Findings, decided, first_line
+from .identity import weights_checksum, weights_digest
+from .output_reading import Activation, Align
+
+Image = np.ndarray | Tensor
+"""An image: float32 (C, H, W), values in [0, 1], NumPy or torch."""
+
+_PADDING_MULTIPLES = (2, 4, 8, 10, 14, 16, 20, 28, 32, 40, 48, 64, 80, 96, 128)
+_ADDRESS = re.compile(" at 0x[0-9a-f]+")
+_LARGEST_INTENSITY = 32.0
+"""Intensities beyond are taken for those of an 8-bit or 16-bit image that was not scaled, and so are whole numbers."""
+_FEWEST_PIXELS, _FEWEST_LEVELS = 64, 10
+"""Of an image whose whole numbers are no coincidence: its size, and how many of them differ."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the network says of one image.
+
+    Attributes:
+        probabilities: float32 (K, H, W), softmax over the classes.
+        labels: int64 (H, W), the class with the highest probability.
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+
+
+class Segmenter:
+    """A frozen segmentation network: images (B, C, H, W) in [0, 1] -> logits (B, K, H, W), K ≥ 2.
+
+    The module is kept as it is (`segmenter.module`, layer names unchanged), put into eval mode, its parameters frozen.
+    Around it:
+
+    - normalisation `(image - mean) / std` happens inside, so every gradient is per unit of image intensity;
+    - the module runs in the number type of its own weights;
+    - the output may be a tensor, a mapping, an object with `.logits`, a tuple or a list, its classes the second or the
+      last axis. How it is to be read is found out by running the network on noise before its first answer (see
+      `core.segmenter.examination`); what was concluded stands in `notes`, and what cannot be proved is asked for;
+    - one output channel is read as a sigmoid network's logit z and becomes the two classes (0, z), whose softmax is
+      (σ(-z), σ(z));
+    - probabilities become logits again: the log of a softmax, the log-odds of a sigmoid;
+    - logits of a lower resolution are upsampled bilinearly; the image of a network without padding, whose output leaves
+      out a border, is extended by repeating its border, so that every pixel has its logits;
+    - a size that the network cannot take is padded at the bottom and the right by repeating the border, so that no
+      false edge appears there, and cropped back; a border pixel's gradient counts its copies;
+    - where images of a batch change each other's scores, each is run alone.
+
+    Args:
+        module: The network.
+        class_names: One name per class; names like "class 0" by default. For a one-channel network: two names.
+        in_channels: Channels of the image.
+        mean: Subtracted from the image, one number or one per channel.
+        std: Divides the image, one number or one per channel.
+        output: Key or index of the output to explain where the network returns several.
+        size_multiple: Height and width are padded to a multiple of this. By default it is found by trying.
+        device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
+        name: What to call it on screen and in files.
+        notes: What was assumed of it, one sentence each, to be shown beside its name.
+        activation: What the network applies to its logits: "none", "softmax" or "sigmoid". By default it is found out.
+        align: How an output of another size lies over the image: "stretch" over all of it, or "centre", without a
+            border. By default it is found out.
+        any_intensity: Whether images may hold intensities far beyond [0, 1], which are otherwise taken for a mistake.
+
+    Raises:
+        UserError: A device that is not there, a zero std, a mean or std of the wrong length, or a class name twice.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        class_names: Sequence[str] | None = None,
+        in_channels: int = 3,
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 1.0,
+        output: str | int | None = None,
+        size_multiple: int | None = None,
+        device: str | torch.device = "cpu",
+        name: str = "",
+        notes: Sequence[str] = (),
+        activation: Activation | None = None,
+        align: Align | None = None,
+        any_intensity: bool = False,
+    ) -> None:
+        self.device = choose_device(device)
+        self.module = module.to(self.device).eval()
+        for parameter in self.module.parameters():  # all at once is what compiled modules refuse
+            parameter.requires_grad = False
+        self.in_channels = in_channels
+        self.mean = _per_channel(mean, in_channels, "mean")
+        self.std = _per_channel(std, in_channels, "std")
+        if not all(0 < value < math.inf for value in self.std) or not all(map(math.isfinite, self.mean)):
+            raise UserError("The normalisation needs a finite mean and a positive std for every channel.")
+        self.size_multiple = size_multiple
+        self.name = name or type(module).__name__
+        self.lock = threading.RLock()
+        """Held by whatever hooks the module or reads its activations: a cached segmenter is shared by threads."""
+        self.asked = Asked(output, activation, align)
+        """What was said of the network's result."""
+        self.any_intensity = any_intensity
+        self.given_notes = tuple(notes)
+        """Notes that were given, without what was concluded."""
+        self._mean = torch.tensor(self.mean, device=self.device).view(1, -1, 1, 1)
+        self._std = torch.tensor(self.std, device=self.device).view(1, -1, 1, 1)
+        self._canvases: dict[tuple[int, int], _Canvas] = {}
+        self._findings: Findings | None = None
+        self._identity: tuple[tuple[object, ...], str] | None = None
+        self._class_names = tuple(class_names) if class_names is not None else None
+        if self._class_names is not None and len(set(self._class_names)) < len(self._class_names):
+            twice = next(name for name in self._class_names if self._class_names.count(name) > 1)
+            raise UserError(f'Two classes are called "{twice}"; give every class a name of its own.')
+
+    def __repr__(self) -> str:
+        return f"Segmenter({self.name}, in_channels={self.in_channels}, device={self.device})"
+
+    def logits(self, images: Image) -> Tensor:
+        """Logits (B, K, H, W) of images (B, C, H, W) or one image (C, H, W); differentiable.
+
+        Raises:
+            UserError: Wrong dimensions or channels, values that are not finite, or logits that are not finite.
+        """
+        batch = self.as_batch(images)
+        self.decide(batch)
+        logits = self.unchecked_logits(batch)
+        if not bool(torch.isfinite(logits).all()):
+            raise UserError(
+                f"The network {self.name} gave values that are not finite; check its weights and its normalisation."
+            )
+        return logits
+
+    def unchecked_logits(self, batch: Tensor) -> Tensor:
+        """The same as `logits` for a float tensor (B, C, H, W) on this device, without any check of its values."""
+        height, width = batch.shape[-2:]
+        findings = self.findings((height, width))
+        canvas = self._canvas(height, width)
+        if len(batch) > 1 and not findings.independent:
+            return torch.cat([self._run(image[None], findings, canvas) for image in batch])
+        return self._run(batch, findings, canvas)
+
+    @torch.no_grad()
+    def predict(self, image: Image) -> Prediction:
+        """Probabilities (K, H, W) and labels (H, W) of one image (C, H, W)."""
+        logits = self.logits(self.as_batch(image, single=True))[0]
+        return prediction_of(logits)
+
+    def as_batch(self, images: Image, *, single: bool = False) -> Tensor:
+        """Images as a checked float32 tensor (B, C, H, W) on this device; a tensor stays in its autograd graph.
+
+        Args:
+            images: (B, C, H, W) or (C, H, W).
+            single: Whether only one image is allowed.
+
+        Raises:
+            UserError: With the reason, if this network cannot take them.
+        """
+        try:
+            tensor = image_tensor(images)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"An image is an array or a tensor (channels, height, width); this is a {type(images).__name__} that "
+                "cannot be read as one."
+            ) from error
+        if not tensor.is_floating_point():
+            raise UserError(
+                f"The image holds {str(tensor.dtype).removeprefix('torch.')} values; scale it to [0, 1] first, "
+                "as read_image does."
+            )
+        if tensor.ndim == 3:
+            tensor = tensor.unsqueeze(0)
+        if tensor.ndim != 4 or 0 in tensor.shape:
+            raise UserError(f"An image has the shape (channels, height, width); this one is {tuple(tensor.shape)}.")
+        if single and tensor.shape[0] != 1:
+            raise UserError(f"One image is explained at a time; {tensor.shape[0]} were given.")
+        if tensor.shape[1] != self.in_channels:
+            raise UserError(
+                f"The network {self.name} takes {_count(self.in_channels, 'channel')}, the image has "
+                f"{tensor.shape[1]}; convert the image or choose another network."
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise UserError("The image has values that are not finite (NaN or infinite); replace them first.")
+        if not self.any_intensity and (largest := _unscaled(tensor.detach())) is not None:
+            raise UserError(
+                f"The image holds intensities up to {largest:g}, and they belong in [0, 1]; divide it by the largest "
+                "value of its type (255, 65535), or give the segmenter any_intensity=True."
+            )
+        return tensor.to(self.device, torch.float32)
+
+    def findings(self, size: tuple[int, int] | None = None) -> Findings:
+        """How the network's result is read, found out at the first call by running it on noise.
+
+        Args:
+            size: Height and width of the image at hand, which is tried where the usual sizes are refused.
+
+        Raises:
+            UserError: A result that cannot be read, or not without being told how.
+        """
+        if self._findings is None:
+            with self.lock, torch.no_grad():
+                if self._findings is None:
+                    self._findings = self._examined(size)
+        return self._findings
+
+    @property
+    def output(self) -> str | int | None:
+        """Key or index of the output that was asked for."""
+        return self.asked.entry
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed of the network and, once it has run, what was concluded, one sentence each."""
+        return self.given_notes + (self._findings.notes if self._findings is not None else ())
+
+    @property
+    def num_classes(self) -> int:
+        """K, the number of classes."""
+        return max(2, self.findings().reading.num_channels)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name per class.
+
+        Raises:
+            UserError: The number of names given is not the number of classes.
+        """
+        if self._class_names is None:
+            return tuple(f"class {index}" for index in range(self.num_classes))
+        if len(self._class_names) != self.num_classes:
+            raise UserError(f"{len(self._class_names)} class names were given for {self.num_classes} classes.")
+        return self._class_names
+
+    @property
+    def weights_hash(self) -> str:
+        """SHA-256 of all that decides the answers: the identity of the model.
+
+        It covers the weights, what the network does with them (a digest of the operations of a run and their settings),
+        the normalisation, and how images and results are treated. Weights that were changed give another one.
+        """
+        checksum = (*weights_checksum(self.module), self._findings is None)
+        if self._identity is None or self._identity[0] != checksum:
+            try:
+                operations = self.findings().operations
+            except UserError:  # it takes none of the usual sizes, or its result cannot be read
+                operations = _ADDRESS.sub("", repr(self.module))
+            settings = self.mean, self.std, self.size_multiple, self.asked
+            content = f"{settings}{operations}{weights_digest(self.module)}"
+            checksum = (*checksum[:-1], self._findings is None)
+            self._identity = checksum, hashlib.sha256(content.encode()).hexdigest()
+        return self._identity[1]
+
+    @torch.no_grad()
+    def decide(self, batch: Tensor) -> None:
+        """Tell logits from probabilities by images (B, C, H, W), where noise did not tell."""
+        findings = self.findings((batch.shape[2], batch.shape[3]))
+        if not findings.undecided:
+            return
+        with self.lock:
+            canvas = self._canvas(batch.shape[2], batch.shape[3])
+            normalised = (batch.detach()[:1] - self._mean) / self._std
+            scores = findings.reading.scores(self._result(self._on_canvas(normalised, canvas)))
+            self._findings = decided(findings, scores, self.asked, self.name, of_noise=False)
+
+    def _examined(self, size: tuple[int, int] | None) -> Findings:
+        def run(images: Tensor) -> object:
+            return self._result((images.to(self.device) - self._mean) / self._std)
+
+        examination = Examination(self.module, run, self.in_channels, self.asked, self.name, self.size_multiple)
+        if size is not None:
+            canvas_size = tuple(_round_up(side, self.size_multiple or 1) for side in size)
+            size = canvas_size[0], canvas_size[1]
+        return examination.findings(size)
+
+    def _canvas(self, height: int, width: int) -> "_Canvas":
+        """The smallest area around an image (height, width) that the network takes with logits that fit it."""
+        if (height, width) not in self._canvases:
+            self._canvases[height, width] = self._find_canvas(height, width)
+        return self._canvases[height, width]
+
+    @torch.no_grad()
+    def _find_canvas(self, height: int, width: int) -> "_Canvas":
+        reading = self.findings((height, width)).reading
+        if self.size_multiple is not None and reading.align == "stretch":
+            return _Canvas(_round_up(height, self.size_multiple), _round_up(width, self.size_multiple))
+        noise = np.random.default_rng(3).random((1, self.in_channels, height, width), dtype=np.float32)
+        image = (torch.from_numpy(noise).to(self.device) - self._mean) / self._std
+        first_error: Exception | None = None
+        for canvas in self._canvases_to_try(height, width, reading.border):
+            try:
+                found = reading.scores(self._result(self._on_canvas(image, canvas))).shape[-2:]
+            except torch.OutOfMemoryError:
+                raise
+            except REFUSALS as error:
+                if isinstance(error, UserError):
+                    raise
+                first_error = first_error or error
+                continue
+            missing = canvas.height - found[0], canvas.width - found[1]
+            if reading.align == "centre":
+                if found[0] >= height and found[1] >= width:
+                    return _Canvas(canvas.height, canvas.width, missing[0] // 2, missing[1] // 2)
+            else:
+                return canvas
+        if first_error is None:
+            return _Canvas(height, width)
+        raise UserError(
+            f"The network {self.name} cannot take an image of {height}×{width} pixels with "
+            f"{_count(self.in_channels, 'channel')} ({first_line(first_error)}); if its sides must be multiples of "
+            "some number, give that as size_multiple."
+        ) from first_error
+
+    def _canvases_to_try(self, height: int, width: int, border: tuple[int, int]) -> "list[_Canvas]":
+        multiples = (1, *_PADDING_MULTIPLES) if self.size_multiple is None else (self.size_multiple,)
+        rows, columns = height + border[0], width + border[1]
+        return list(dict.fromkeys(_Canvas(_round_up(rows, each), _round_up(columns, each)) for each in multiples))
+
+    def _run(self, batch: Tensor, findings: Findings, canvas: "_Canvas") -> Tensor:
+        height, width = batch.shape[-2:]
+        logits = findings.reading.logits(self._result(self._on_canvas((batch - self._mean) / self._std, canvas)))
+        logits = logits.to(batch.dtype)
+        if findings.reading.align == "stretch" and logits.shape[-2:] != (canvas.height, canvas.width):
+            logits = F.interpolate(logits, size=(canvas.height, canvas.width), mode="bilinear", align_corners=False)
+        if logits.shape[1] == 1:
+            logits = torch.cat((torch.zeros_like(logits), logits), dim=1)
+        return logits[..., :height, :width]
+
+    def _on_canvas(self, normalised: Tensor, canvas: "_Canvas") -> Tensor:
+        height, width = normalised.shape[-2:]
+        if (height, width) == (canvas.height, canvas.width):
+            return normalised
+        after = canvas.width - width - canvas.left, canvas.height - height - canvas.top
+        return F.pad(normalised, (canvas.left, after[0], canvas.top, after[1]), mode="replicate")
+
+    def _result(self, normalised: Tensor) -> object:
+        dtype = _number_type(self.module)
+        return self.module(normalised if dtype in (None, normalised.dtype) else normalised.to(dtype))
+
+
+@dataclass(frozen=True)
+class _Canvas:
+    """The area that the network is run on: its height and width, and where the image lies on it."""
+
+    height: int
+    width: int
+    top: int = 0
+    left: int = 0
+
+
+def image_tensor(image: Image) -> Tensor:
+    """An image as a tensor; NumPy arrays may be views with steps of any sign and of any byte order."""
+    if isinstance(image, np.ndarray) and image.dtype.kind in "fiub":
+        wide = image.dtype.kind == "f" and image.dtype.itemsize > 8  # a long double, which torch does not have
+        image = np.ascontiguousarray(image, np.float64 if wide else image.dtype.newbyteorder("="))
+    return torch.as_tensor(image)
+
+
+def prediction_of(logits: Tensor) -> Prediction:
+    """The prediction from one image's logits (K, H, W)."""
+    probabilities = logits.detach().softmax(dim=0)
+    return Prediction(probabilities.cpu().numpy(), logits.detach().argmax(dim=0).cpu().numpy())
+
+
+def choose_device(device: str | torch.device = "auto") -> torch.device:
+    """The torch device for "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1" or "mps".
+
+    Raises:
+        UserError: A device that this machine does not have.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise UserError(f'There is no device "{device}"; use auto, cpu or cuda.') from error
+    try:
+        torch.zeros(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"This machine has no device {chosen} that torch can use; use auto or cpu.") from error
+    return chosen
+
+
+def _number_type(module: nn.Module) -> torch.dtype | None:
+    """The floating-point type of most of a module's weights; None where it has none."""
+    values: list[Tensor] = [value for value in module.parameters() if value.is_floating_point()]
+    values = values or [value for value in module.buffers() if value.is_floating_point()]
+    return max(values, key=Tensor.numel).dtype if values else None
+
+
+def _unscaled(images: Tensor) -> float | None:
+    """The largest intensity of images that seem to be those of a file whose values were not scaled to [0, 1]."""
+    largest = float(images.abs().max())
+    if largest <= 1:
+        return None
+    counts = images[0, 0].numel() >= _FEWEST_PIXELS and bool((images == images.round()).all())
+    counts = counts and images.unique().numel() >= _FEWEST_LEVELS
+    return largest if counts or largest > _LARGEST_INTENSITY else None
+
+
+def _per_channel(value: float | Sequence[float], channels: int, what: str) -> tuple[float, ...]:
+    values = (float(value),) * channels if isinstance(value, int | float) else tuple(float(v) for v in value)
+    if len(values) == 1:
+        values *= channels
+    if len(values) != channels:
+        raise UserError(f"The normalisation's {what} has {len(values)} values for {_count(channels, 'channel')}.")
+    return values
+
+
+def _round_up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

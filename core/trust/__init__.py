@@ -1,0 +1,1 @@
+"""Is the explanation true: controls, faithfulness, sanity checks, localisation, the benchmark."""

@@ -1,0 +1,272 @@
+"""One image of a benchmark: its targets, their maps, and every metric of each."""
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...attribution.catalogue import DEFAULT_METHODS, TITLES, ExplainSettings, MethodName, explain, explain_each
+from ...attribution.smoothgrad import Progress
+from ...data.index_masks import IGNORED
+from ...errors import UserError
+from ...pixel_sets import check_truth
+from ...segmenter import Segmenter
+from ...target import Space
+from ..controls import TITLES as CONTROL_TITLES
+from ..faithfulness import (
+    DEFAULT_METRICS,
+    METRIC_NAMES,
+    Candidate,
+    EvaluationSettings,
+    MetricName,
+    candidate_of,
+    compare,
+    control_candidates,
+)
+from .targets import DEFAULT_WINDOW, DrawnTarget, TargetKind, draw_targets
+
+_TITLES: dict[str, str] = dict([*TITLES.items(), *CONTROL_TITLES.items()])
+_YES_OR_NO = {"True": True, "False": False}
+_PARTS = 1000
+"""Units of progress of one target's maps, and as many of its metrics."""
+
+
+@dataclass(frozen=True)
+class BenchmarkSettings:
+    """What is compared, on which targets, and how thoroughly.
+
+    Attributes:
+        methods: Names of `core.attribution.catalogue.METHODS`; the controls always come with them.
+        metrics: Names of `core.trust.faithfulness.METRICS`.
+        kind: Of the targets, see `draw_targets`.
+        n_targets: The most targets of an image.
+        class_index: Of the targets; None draws it.
+        space: Score space of the targets.
+        window: Of a patch, in pixels.
+        explain: Of the methods; its seed is replaced by one of each target.
+        evaluation: Of the metrics; its seed is replaced too.
+        seed: Of all that is drawn, together with the image's name: neither the order of the images matters nor where
+            they are worked on.
+    """
+
+    methods: tuple[MethodName, ...] = DEFAULT_METHODS
+    metrics: tuple[MetricName, ...] = DEFAULT_METRICS
+    kind: TargetKind = "patch"
+    n_targets: int = 1
+    class_index: int | None = None
+    space: Space = "probability"
+    window: int = DEFAULT_WINDOW
+    explain: ExplainSettings = field(default_factory=ExplainSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_targets < 1:
+            raise UserError(f"At least one target an image is drawn; {self.n_targets} were asked for.")
+        if self.seed < 0:
+            raise UserError(f"A seed is a whole number from 0 on; {self.seed} was given.")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Of one target and one candidate.
+
+    Attributes:
+        image: Its name.
+        target: Its number in the image, from 0 on.
+        description: Of the target, in words.
+        class_index: Of the target.
+        pixels: Of the target.
+        seed: Of whatever was drawn for this target.
+        candidate: Its name.
+        title: On screen.
+        is_control: Whether it knows nothing of the network.
+        layer: Of a class activation map; empty for others.
+        seconds: What the map took; NaN for a control.
+        values: By metric; NaN where it is not defined.
+    """
+
+    image: str
+    target: int
+    description: str
+    class_index: int
+    pixels: int
+    seed: int
+    candidate: str
+    title: str
+    is_control: bool
+    layer: str
+    seconds: float
+    values: Mapping[MetricName, float]
+
+    def as_row(self) -> dict[str, Any]:
+        """A line of a table."""
+        return {
+            "image": self.image,
+            "target": self.target,
+            "description": self.description,
+            "class_index": self.class_index,
+            "pixels": self.pixels,
+            "seed": self.seed,
+            "candidate": self.candidate,
+            "is_control": self.is_control,
+            "layer": self.layer,
+            "seconds": self.seconds,
+            **{str(metric): value for metric, value in self.values.items()},
+        }
+
+
+def measurements_from(rows: Sequence[Mapping[str, str]]) -> list[Measurement]:
+    """Measurements out of the rows of a targets.csv, so that tables can be made again without running the network.
+
+    Runs are joined by joining their rows. Images are told apart by their names alone.
+
+    Args:
+        rows: As `csv.DictReader` gives them, the columns those of `Measurement.as_row`; an empty number is NaN, and
+            columns that are no metric are left out.
+
+    Raises:
+        UserError: A row that lacks a column or has something else where a number belongs, or the same candidate twice
+            for one target.
+    """
+    found = [_measurement(row, number) for number, row in enumerate(rows, start=1)]
+    seen: set[tuple[str, int, int, str]] = set()
+    for each in found:
+        key = each.image, each.target, each.seed, each.candidate
+        if key in seen:
+            raise UserError(
+                f"{each.title} is there twice for target {each.target} of {each.image}, which would count it twice; "
+                "leave out the rows of one run."
+            )
+        seen.add(key)
+    return found
+
+
+def evaluate_image(
+    segmenter: Segmenter,
+    image: np.ndarray,
+    name: str,
+    settings: BenchmarkSettings = BenchmarkSettings(),
+    truth: np.ndarray | None = None,
+    progress: Progress | None = None,
+) -> list[Measurement]:
+    """Every metric of every method and control, for targets drawn in one image.
+
+    Args:
+        segmenter: The network.
+        image: (C, H, W) in [0, 1].
+        name: Of the image; targets are drawn by it and the seed.
+        settings: What is compared.
+        truth: The true class of each pixel, integers (H, W), 255 where it is not known; without it, metrics of
+            localisation are NaN. They look for `DrawnTarget.object_in`.
+        progress: See `Progress`; in parts of the whole, half for the maps and half for the metrics.
+
+    Raises:
+        UserError: There is nothing to explain, or what does not fit; see `draw_targets`, `explain_each` and `compare`.
+    """
+    prediction = segmenter.predict(image)
+    size = prediction.labels.shape
+    if truth is not None:
+        check_truth(truth, size, segmenter.num_classes)
+    generator = np.random.default_rng([settings.seed, zlib.crc32(name.encode())])
+    drawn = draw_targets(
+        prediction,
+        segmenter.class_names,
+        settings.kind,
+        settings.n_targets,
+        settings.class_index,
+        settings.space,
+        settings.window,
+        generator,
+    )
+    measured: list[Measurement] = []
+    for number, chosen in enumerate(drawn):
+        seed = int(generator.integers(2**31))
+        advance = _phases(progress, number, len(drawn))
+        candidates, layers = _candidates(segmenter, image, chosen, settings, seed, advance(0))
+        evaluation = replace(settings.evaluation, removal=replace(settings.evaluation.removal, seed=seed))
+        comparison = compare(
+            segmenter,
+            image,
+            chosen.target,
+            candidates,
+            settings.metrics,
+            evaluation,
+            None if truth is None else chosen.object_in(truth),
+            None if truth is None else truth != IGNORED,
+            advance(1),
+        )
+        measured += [
+            Measurement(
+                name,
+                number,
+                chosen.in_words(segmenter.class_names),
+                chosen.class_index,
+                int(chosen.target.pixels(size).sum()),
+                seed,
+                key,
+                candidate.title,
+                candidate.is_control,
+                layers.get(key, ""),
+                float("nan") if candidate.is_control else candidate.seconds,
+                comparison.values[key],
+            )
+            for key, candidate in candidates.items()
+        ]
+    return measured
+
+
+def _measurement(row: Mapping[str, str], number: int) -> Measurement:
+    try:
+        return Measurement(
+            row["image"],
+            int(row["target"]),
+            row["description"],
+            int(row["class_index"]),
+            int(row["pixels"]),
+            int(row["seed"]),
+            row["candidate"],
+            _TITLES.get(row["candidate"], row["candidate"]),
+            _YES_OR_NO[row["is_control"]],
+            row["layer"],
+            float(row["seconds"] or "nan"),
+            {metric: float(row[metric] or "nan") for metric in METRIC_NAMES if metric in row},
+        )
+    except (KeyError, ValueError) as error:
+        raise UserError(f"Row {number} is not one of a targets.csv ({error}); give a file as it was written.") from None
+
+
+def _candidates(
+    segmenter: Segmenter,
+    image: np.ndarray,
+    drawn: DrawnTarget,
+    settings: BenchmarkSettings,
+    seed: int,
+    progress: Progress | None,
+) -> tuple[dict[str, Candidate], dict[str, str]]:
+    """All maps of one target, and the layers of those that have one."""
+    fill = replace(settings.evaluation.removal, seed=seed).fill_of(image)
+    explaining = replace(settings.explain, seed=seed)
+    candidates: dict[str, Candidate] = {}
+    layers: dict[str, str] = {}
+    for method, attribution in explain_each(segmenter, image, drawn.target, settings.methods, explaining, progress):
+        again = partial(explain, segmenter, target=drawn.target, method=method, settings=explaining)
+        candidates[method] = candidate_of(attribution, TITLES[method], image, fill, again)
+        layers[method] = attribution.parameters.get("layer", "")
+    return candidates | control_candidates(image, drawn.target, seed), layers
+
+
+def _phases(progress: Progress | None, target: int, targets: int) -> Callable[[int], Progress | None]:
+    """Of one target, the progress of its maps (0) and that of its metrics (1), as parts of the whole image's."""
+
+    def of_phase(phase: int) -> Progress | None:
+        if progress is None:
+            return None
+        return lambda done, total: progress(
+            (2 * target + phase) * _PARTS + _PARTS * done // max(total, 1), 2 * _PARTS * targets
+        )
+
+    return of_phase

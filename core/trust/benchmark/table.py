@@ -1,0 +1,76 @@
+"""A benchmark as a table to read, plain or as Markdown."""
+
+import math
+from collections.abc import Sequence
+
+from ..faithfulness import METRICS, MetricName
+from .summary import SummaryRow, Verdict
+
+_MARKS: dict[Verdict, str] = {
+    "better": " +",
+    "worse": " -",
+    "not told apart": " =",
+    "control": "",
+    "not defined": "",
+    "no verdict": "",
+}
+_LEGEND = (
+    "Against the best control: + better, - worse, = not told apart, each at 95 %; nothing is corrected for many "
+    "comparisons."
+)
+
+
+def text_table(rows: Sequence[SummaryRow], *, markdown: bool = False) -> str:
+    """A line a candidate, the best average rank first, a column a metric, and a legend below.
+
+    Args:
+        rows: Of `summarise`.
+        markdown: With bars between the columns, for a README, and with the intervals too; they would make lines too
+            long for a terminal.
+    """
+    metrics = list(dict.fromkeys(row.metric for row in rows))
+    cells = {(row.candidate, row.metric): row for row in rows}
+    header = ["Method", *(_heading(metric) for metric in metrics), "Seconds a map"]
+    body = []
+    for name in _by_average_rank(rows):
+        found = [cells[name, metric] for metric in metrics]
+        title = f"{found[0].title} (control)" if found[0].is_control else found[0].title
+        body.append([title, *(_cell(row, interval=markdown) for row in found), _number(found[0].seconds)])
+    lines = _markdown(header, body) if markdown else _aligned(header, body)
+    values = "Mean [95 % interval over images]" if markdown else "Means over all targets"
+    return "\n".join([*lines, "", f"{values}. {_LEGEND}"])
+
+
+def _by_average_rank(rows: Sequence[SummaryRow]) -> list[str]:
+    ranks: dict[str, list[int]] = {}
+    for row in rows:
+        ranks.setdefault(row.candidate, []).extend([row.rank] if row.rank else [])
+    return sorted(ranks, key=lambda name: sum(ranks[name]) / len(ranks[name]) if ranks[name] else math.inf)
+
+
+def _heading(metric: MetricName) -> str:
+    return f"{METRICS[metric].title} {'↓' if METRICS[metric].direction == 'lower' else '↑'}"
+
+
+def _cell(row: SummaryRow, *, interval: bool) -> str:
+    if not row.targets:
+        return "-"
+    ends = f" [{_number(row.low)}, {_number(row.high)}]" if interval and not math.isnan(row.low) else ""
+    return f"{_number(row.mean)}{ends}{_MARKS[row.verdict]}"
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3g}"
+
+
+def _markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    rule = ["---", *["--:"] * (len(header) - 1)]
+    return [f"| {' | '.join(line)} |" for line in (header, rule, *body)]
+
+
+def _aligned(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in (header, *body)
+    ]

@@ -1,0 +1,176 @@
+"""What is explained in an image that nobody clicked at: targets drawn by a seed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from scipy import ndimage
+
+from ...errors import UserError
+from ...pixel_sets import box, connected_component, point, predicted_class
+from ...segmenter import Prediction
+from ...target import Space, Target
+
+TargetKind = Literal["patch", "point", "component", "class"]
+
+TARGET_KINDS: tuple[TargetKind, ...] = get_args(TargetKind)
+DEFAULT_WINDOW = 33
+_SMALLEST_SHARE = 0.01
+"""Of the image, what a class needs before one of its pixels is drawn: a few stray pixels are no object."""
+_EVERY_NEIGHBOUR = np.ones((3, 3), dtype=bool)
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnTarget:
+    """A target and how it was drawn.
+
+    Attributes:
+        target: The scalar explained; a mean over its pixels.
+        kind: See `draw_targets`.
+        class_index: Its class.
+        row: Of the pixel that was drawn.
+        column: Of that pixel.
+        within: Bool (H, W): of a patch, its window; else the whole image.
+    """
+
+    target: Target
+    kind: TargetKind
+    class_index: int
+    row: int
+    column: int
+    within: np.ndarray
+
+    def object_in(self, truth: np.ndarray) -> np.ndarray:
+        """The object that a map should find, bool (H, W); nothing where the mask has none.
+
+        Of a patch, the pixels of its class inside its window; of a point or a component, the connected parts of its
+        class that it touches; of a class, the whole class.
+
+        Args:
+            truth: The true class of each pixel, integers (H, W).
+        """
+        true = truth == self.class_index
+        if self.kind in ("point", "component"):
+            parts, _ = ndimage.label(true, structure=_EVERY_NEIGHBOUR)
+            touched = np.unique(parts[self.target.pixels(truth.shape) & true])
+            return np.isin(parts, touched) & true
+        return true & self.within
+
+    def in_words(self, class_names: Sequence[str]) -> str:
+        """Such as "patch of vessel at (12, 40), 118 pixels"."""
+        count = int(self.target.pixels(self.within.shape).sum())
+        place = "" if self.kind == "class" else f" at ({self.row}, {self.column})"
+        name = class_names[self.class_index]
+        return f"{self.kind} of {name}{place}, {count} pixel{'s' * (count > 1)}"
+
+
+def draw_targets(
+    prediction: Prediction,
+    class_names: Sequence[str],
+    kind: TargetKind = "patch",
+    count: int = 1,
+    class_index: int | None = None,
+    space: Space = "probability",
+    window: int = DEFAULT_WINDOW,
+    generator: np.random.Generator | None = None,
+) -> list[DrawnTarget]:
+    """Targets inside the prediction, no two of them the same.
+
+    For each one, first a class is drawn among those that have 1 % of the image (or, where none has, among all that are
+    there), so that small classes are not lost among large ones; the background is left out. Then one of the pixels
+    predicted as that class is drawn, and around it
+
+    - patch: the pixels of the class in a window around it, cut at the image's edges;
+    - point: that pixel alone;
+    - component: the pixels of the class connected to it, over corners too;
+    - class: all pixels of the class.
+
+    Args:
+        prediction: Of the network.
+        class_names: One a class; see `foreground_classes`.
+        kind: One of `TARGET_KINDS`.
+        count: How many; there are fewer where the image does not have so many different ones.
+        class_index: Draws this class only.
+        space: Score space of the targets.
+        window: Rows and columns of a patch's window, an odd number.
+        generator: Of the draws; by default one with the seed 0.
+
+    Raises:
+        UserError: An unknown kind, no target asked for, an even window, or nothing but background.
+    """
+    if kind not in TARGET_KINDS:
+        raise UserError(f'The targets are one of {", ".join(TARGET_KINDS)}; "{kind}" was given.')
+    if count < 1:
+        raise UserError(f"At least one target an image is drawn; {count} were asked for.")
+    if window < 1 or window % 2 == 0:
+        raise UserError(f"The window of a patch has an odd number of rows and columns; {window} was given.")
+    generator = generator or np.random.default_rng(0)
+    pool = {
+        index: _different(prediction.labels, index, kind, space, window, generator)
+        for index in _classes(prediction.labels, class_names, class_index)
+    }
+    drawn: list[DrawnTarget] = []
+    while pool and len(drawn) < count:
+        chosen = int(generator.choice(list(pool)))
+        found = next(pool[chosen], None)
+        if found is None:
+            del pool[chosen]
+        else:
+            drawn.append(found)
+    return drawn
+
+
+def foreground_classes(class_names: Sequence[str]) -> list[int]:
+    """All classes but the background: that of this name, or of two classes the first where none has it."""
+    named = [index for index, name in enumerate(class_names) if name.strip().lower() == "background"]
+    background = named or ([0] if len(class_names) == 2 else [])
+    return [index for index in range(len(class_names)) if index not in background]
+
+
+def _classes(labels: np.ndarray, class_names: Sequence[str], class_index: int | None) -> list[int]:
+    if class_index is not None:
+        name = class_names[class_index] if 0 <= class_index < len(class_names) else ""
+        predicted_class(labels, class_index, f"class {class_index} ({name})")
+        return [class_index]
+    sizes = {index: int((labels == index).sum()) for index in foreground_classes(class_names)}
+    there = [index for index, size in sizes.items() if size]
+    if not there:
+        raise UserError(
+            "Nothing but background is predicted, so there is nothing to explain; name another class, or leave the "
+            "image out."
+        )
+    return [index for index in there if sizes[index] >= _SMALLEST_SHARE * labels.size] or there
+
+
+def _different(
+    labels: np.ndarray, class_index: int, kind: TargetKind, space: Space, window: int, generator: np.random.Generator
+) -> Iterator[DrawnTarget]:
+    """Targets of one class in a drawn order, each set of pixels once."""
+    size = labels.shape
+    everywhere = np.ones(size, dtype=bool)
+    left = labels == class_index
+    seen: set[bytes] = set()
+    for place in generator.permutation(np.flatnonzero(left)):
+        row, column = divmod(int(place), size[1])
+        if not left[row, column]:
+            continue
+        within = everywhere
+        if kind == "point":
+            pixels = point(labels, row, column)
+        elif kind == "patch":
+            half = window // 2
+            within = box(size, row - half, column - half, row + half, column + half)
+            pixels = within & (labels == class_index)
+        else:
+            pixels = connected_component(labels, row, column) if kind == "component" else labels == class_index
+            left &= ~pixels
+        key = np.packbits(pixels).tobytes()
+        if key in seen:
+            continue
+        seen.add(key)
+        if kind == "point":
+            target = Target.pixel(row, column, class_index, space)
+        else:
+            target = Target.region(pixels, class_index, space, "mean")
+        yield DrawnTarget(target, kind, class_index, row, column, within)

@@ -1,0 +1,91 @@
+"""Whether a map's importance lies inside a mask: the object that the network was asked for, say."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from ..errors import UserError
+from .similarity import top_places
+
+_NOTHING = (float("nan"),) * 4
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """Four ways to say how far a map points into a mask; higher is more inside, each 0 to 1.
+
+    A network may rightly look beside the mask, so a low number is no fault of the map. Of a map that has nothing to do
+    with the mask, the first three are `area_ratio` on average and `auc` is 0.5. All are NaN where the mask is empty, or
+    the map has values that are not finite.
+
+    Attributes:
+        mass_inside: Σ of the positive importance inside / Σ of it everywhere; NaN where there is none.
+        top_k: The share of the k most important pixels that lie inside; k is the mask's area unless said otherwise.
+            Ties share the last places in equal parts.
+        pointing_game: 1 where the most important pixel lies inside, without any tolerance, else 0; of tied maxima the
+            share that does (Zhang et al., "Top-down neural attention by excitation backprop", 2016, allow 15 pixels).
+        auc: The area under the ROC curve: the probability that a pixel inside is more important than one outside, ties
+            counting half; NaN where the mask is full.
+        area_ratio: The mask's share of the pixels.
+    """
+
+    mass_inside: float
+    top_k: float
+    pointing_game: float
+    auc: float
+    area_ratio: float
+
+
+def localisation(
+    importance: np.ndarray, mask: np.ndarray, known: np.ndarray | None = None, fraction: float | None = None
+) -> Localisation:
+    """How far the importance lies inside a mask.
+
+    Args:
+        importance: (H, W), the higher the more important; signed maps are allowed.
+        mask: Bool (H, W).
+        known: Bool (H, W), the pixels that count; None takes all. Leave out those that nobody has labelled.
+        fraction: Of `top_k`: k as a fraction of the pixels, in (0, 1]; None takes the mask's area.
+
+    Raises:
+        UserError: Arrays of different sizes, a mask that is not boolean, or a fraction out of range.
+    """
+    _check(importance, mask, known, fraction)
+    values = (importance if known is None else importance[known]).ravel().astype(np.float64)
+    inside = (mask if known is None else mask[known]).ravel()
+    area = int(inside.sum())
+    area_ratio = area / inside.size if inside.size else float("nan")
+    if not area or not np.isfinite(values).all():
+        return Localisation(*_NOTHING, area_ratio=area_ratio)
+    positive = np.maximum(values, 0)
+    total = float(positive.sum())
+    count = area if fraction is None else max(1, round(fraction * values.size))
+    return Localisation(
+        mass_inside=float(positive[inside].sum()) / total if total else float("nan"),
+        top_k=float(top_places(values, count)[inside].sum()) / count,
+        pointing_game=float(inside[values == values.max()].mean()),
+        auc=_area_under_roc(values, inside),
+        area_ratio=area_ratio,
+    )
+
+
+def _area_under_roc(values: np.ndarray, inside: np.ndarray) -> float:
+    positives = int(inside.sum())
+    negatives = inside.size - positives
+    if not negatives:
+        return float("nan")
+    ranks = stats.rankdata(values)[inside]
+    return float((ranks.sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def _check(importance: np.ndarray, mask: np.ndarray, known: np.ndarray | None, fraction: float | None) -> None:
+    for name, array in (("mask", mask), ("known pixels", known)):
+        if array is None:
+            continue
+        if array.dtype != bool:
+            raise UserError(f"The {name} are given as booleans; compare the labels with a class first.")
+        if array.shape != importance.shape:
+            raise UserError(f"The map is {importance.shape}, the {name} {array.shape}; they must be of one size.")
+    if fraction is not None and not 0 < fraction <= 1:
+        raise UserError(f"The fraction of the top pixels lies above 0 and at most at 1; {fraction} was given.")

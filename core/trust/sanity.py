@@ -1,0 +1,306 @@
+"""Sanity checks: a map that explains a network must change when the network forgets what it has learnt.
+
+Adebayo et al., "Sanity checks for saliency maps", 2018: weights drawn anew layer by layer (`sanity_check`), and a
+network trained on the wrong masks (`data_check`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+
+from ..attribution.smoothgrad import Progress
+from ..errors import UserError
+from ..segmenter import Image, Segmenter
+from ..target import Target
+from .agreement import rank_correlation
+from .randomisation import layers_from_the_top, randomised
+from .similarity import FEWEST_PIXELS, detail_correlation, structural_similarity
+
+__all__ = [
+    "MODES",
+    "DataCheck",
+    "Likeness",
+    "Mode",
+    "SanityCheck",
+    "Stage",
+    "data_check",
+    "layers_from_the_top",
+    "likeness",
+    "randomised",
+    "sanity_check",
+]
+
+Mode = Literal["cascading", "independent"]
+Verdict = Literal["passed", "failed", "undecided"]
+Explainer = Callable[[Segmenter, Image, Target], np.ndarray]
+"""Gives the importance (H, W) of each pixel, as `core.attribution.catalogue.importance` does."""
+
+MODES: tuple[Mode, ...] = get_args(Mode)
+THRESHOLD = 0.25
+"""|Correlation| of the details above which two maps count as the same picture."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike the magnitudes |importance| of two maps are; magnitudes, as a new network may turn the sign round.
+
+    Attributes:
+        ssim: `structural_similarity`.
+        rank_correlation: Spearman's ρ. High for any two maps of one small region, as they fade with the distance.
+        details: `detail_correlation`, which does not see that: the verdict goes by it. 0 where the original varies
+            and the other map is the same everywhere, as all 0: that map has plainly changed.
+    """
+
+    ssim: float
+    rank_correlation: float
+    details: float
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One randomised copy of the network and its map.
+
+    Attributes:
+        layers: Those drawn anew in it.
+        importance: (H, W); NaN where the copy gave no finite values.
+        labels: Int64 (H, W), what it predicts; -1 where it gave no finite values.
+        likeness: Of its map to the original.
+    """
+
+    layers: tuple[str, ...]
+    importance: np.ndarray
+    labels: np.ndarray
+    likeness: Likeness
+
+    @property
+    def ssim(self) -> float:
+        """As `Likeness`."""
+        return self.likeness.ssim
+
+    @property
+    def rank_correlation(self) -> float:
+        """As `Likeness`."""
+        return self.likeness.rank_correlation
+
+
+@dataclass(frozen=True, eq=False)
+class SanityCheck:
+    """What randomising the weights does to a method's map.
+
+    Attributes:
+        method: Its name, for the sentence.
+        mode: "cascading": each stage randomises what the one before did and more, from the output down; "independent":
+            each randomises its own layers only. Each cascading stage draws all its layers afresh, where Adebayo et al.
+            keep the draws of the stage before: a lucky draw of one layer would decide all stages after it.
+        original: (H, W), the importance for the network as it is.
+        stages: In the order of `layers_from_the_top`.
+    """
+
+    method: str
+    mode: Mode
+    original: np.ndarray
+    stages: tuple[Stage, ...]
+
+    @property
+    def details(self) -> float:
+        """What the verdict goes by: the median |correlation| of details, with at least half of the layers drawn anew.
+
+        Not only with all of them: a method that rebuilds the image from the features of the first layers, as guided
+        backpropagation does, betrays itself by staying while all above is random. NaN where no such stage has a
+        correlation, and for independent stages, none of which randomises so much.
+        """
+        most = max(len(stage.layers) for stage in self.stages)
+        counted = [stage for stage in self.stages if self.mode == "cascading" and 2 * len(stage.layers) >= most]
+        return _median([abs(stage.likeness.details) for stage in counted])
+
+    @property
+    def verdict(self) -> Verdict:
+        """By `details` against `THRESHOLD`; "undecided" where that is NaN."""
+        return _verdict(self.details)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the map changes with the weights, as it must; independent stages never say so."""
+        return self.verdict == "passed"
+
+    def in_words(self) -> str:
+        """The verdict in one sentence; of independent stages, what the map depends on."""
+        name = self.method or "The method"
+        if self.mode == "independent":
+            return f"{name}: {self._most_and_least()}."
+        number = f"{self.details:.2f} of 1 in the median of these stages; up to {THRESHOLD} counts as changed"
+        return {
+            "passed": f"{name} passes: with half or more of the layers drawn anew, its map changes even in its details "
+            f"({number}).",
+            "failed": f"{name} fails: with half or more of the layers drawn anew, its map keeps its details ({number}),"
+            " so they show the image or the target's place more than what the network has learnt.",
+            "undecided": f"{name} cannot be judged here: its map is the same everywhere or other than 0 at fewer than "
+            f"{FEWEST_PIXELS} pixels, or the randomised networks gave no finite values.",
+        }[self.verdict]
+
+    def _most_and_least(self) -> str:
+        known = [stage for stage in self.stages if not np.isnan(stage.likeness.details)]
+        if not known:
+            return "no randomised network gave a map that can be compared"
+        known.sort(key=lambda stage: abs(stage.likeness.details))
+        most, least = (
+            f"{' to '.join(dict.fromkeys(f'“{layer}”' for layer in (stage.layers[0], stage.layers[-1])))} "
+            f"({abs(stage.likeness.details):.2f} of 1 stays)"
+            for stage in (known[0], known[-1])
+        )
+        return f"drawn anew one part at a time, the map changes most with {most} and least with {least}"
+
+
+@dataclass(frozen=True, eq=False)
+class DataCheck:
+    """A method's maps of two networks, one trained on true masks, one on wrong ones.
+
+    Attributes:
+        method: Its name, for the sentence.
+        original: (H, W), the importance for the network that was trained on true masks.
+        mistaught: (H, W), for the other.
+        likeness: Of the two.
+    """
+
+    method: str
+    original: np.ndarray
+    mistaught: np.ndarray
+    likeness: Likeness
+
+    @property
+    def verdict(self) -> Verdict:
+        """By the details against `THRESHOLD`."""
+        return _verdict(abs(self.likeness.details))
+
+    @property
+    def passed(self) -> bool:
+        """Whether the map tells the two networks apart."""
+        return self.verdict == "passed"
+
+    def in_words(self) -> str:
+        """The verdict in one sentence."""
+        name = self.method or "The method"
+        number = f"{abs(self.likeness.details):.2f} of 1; up to {THRESHOLD} counts as different"
+        return {
+            "passed": f"{name} passes: a network trained on wrong masks gets another map ({number}).",
+            "failed": f"{name} fails: a network trained on wrong masks gets the same map in its details ({number}).",
+            "undecided": f"{name} cannot be judged here: the map of the network trained on true masks is the same "
+            f"everywhere, or the two maps are not finite or other than 0 at fewer than {FEWEST_PIXELS} pixels.",
+        }[self.verdict]
+
+
+def sanity_check(
+    segmenter: Segmenter,
+    image: Image,
+    target: Target,
+    explain: Explainer,
+    mode: Mode = "cascading",
+    n_stages: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    name: str = "",
+) -> SanityCheck:
+    """A method's maps of copies of the network whose weights are drawn anew; see `randomised`.
+
+    The segmenter itself is left as it is. A large region is the better target: the map of one pixel shows above all
+    where that pixel is, with any weights.
+
+    Args:
+        segmenter: The network.
+        image: (C, H, W) in [0, 1].
+        target: The scalar explained, the same for all copies.
+        explain: The method; it is called with the network and with each copy.
+        mode: See `SanityCheck`.
+        n_stages: Into how many groups the layers are put; None takes each layer by itself.
+        seed: Of the weights, drawn for each stage by itself.
+        progress: See `Progress`; counts stages.
+        name: Of the method, for the sentence.
+
+    Raises:
+        UserError: An unknown mode, fewer than one stage, a network that cannot be randomised, or as the method.
+    """
+    if mode not in MODES:
+        raise UserError(f'The mode is one of {", ".join(MODES)}; "{mode}" was given.')
+    if n_stages is not None and n_stages < 1:
+        raise UserError(f"A sanity check has at least one stage; {n_stages} was given.")
+    batch = segmenter.as_batch(image, single=True)
+    original = explain(segmenter, image, target)
+    layers = layers_from_the_top(segmenter, (batch.shape[2], batch.shape[3]))
+    groups = _groups(layers, len(layers) if n_stages is None else min(n_stages, len(layers)), mode)
+    stages = []
+    for number, group in enumerate(groups):
+        copy = randomised(segmenter, group, seed * len(groups) + number)  # or one lucky draw would decide all stages
+        importance, labels = _explained(copy, image, target, explain, original.shape)
+        stages.append(Stage(tuple(group), importance, labels, likeness(original, importance)))
+        if progress is not None:
+            progress(len(stages), len(groups))
+    return SanityCheck(name, mode, original, tuple(stages))
+
+
+def data_check(
+    trained: Segmenter, mistaught: Segmenter, image: Image, target: Target, explain: Explainer, name: str = ""
+) -> DataCheck:
+    """A method's maps of a network trained on true masks and of its like trained on wrong ones, e.g. other images'.
+
+    Args:
+        trained: On true masks.
+        mistaught: Of the same kind, trained on masks that do not belong to their images.
+        image: (C, H, W) in [0, 1].
+        target: The scalar explained, the same for both.
+        explain: The method.
+        name: Of the method, for the sentence.
+
+    Raises:
+        UserError: As the method.
+    """
+    original, other = (explain(segmenter, image, target) for segmenter in (trained, mistaught))
+    return DataCheck(name, original, other, likeness(original, other))
+
+
+def likeness(original: np.ndarray, changed: np.ndarray) -> Likeness:
+    """How alike two maps of importance (H, W) are; see `Likeness`.
+
+    Numbers are NaN where a map is not finite or the original is the same everywhere, those of details also where
+    fewer than 50 pixels are compared.
+
+    Raises:
+        UserError: Maps of different sizes.
+    """
+    one, other = np.abs(original), np.abs(changed)
+    details = detail_correlation(one, other)
+    if np.isfinite(one).all() and np.ptp(one) > 0 and np.ptp(other) == 0:
+        details = 0.0
+    return Likeness(structural_similarity(one, other), rank_correlation(one, other)[0], details)
+
+
+def _groups(layers: list[str], count: int, mode: Mode) -> list[Sequence[str]]:
+    ends = [round(len(layers) * (number + 1) / count) for number in range(count)]
+    starts = [0] * count if mode == "cascading" else [0, *ends[:-1]]
+    return [layers[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def _explained(
+    copy: Segmenter, image: Image, target: Target, explain: Explainer, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The map and the labels; weights drawn at random may well give values that are not finite."""
+    try:
+        return explain(copy, image, target), copy.predict(image).labels
+    except UserError:
+        with torch.no_grad():
+            if bool(torch.isfinite(copy.unchecked_logits(copy.as_batch(image))).all()):
+                raise
+        return np.full(shape, np.nan, np.float32), np.full(shape, -1)
+
+
+def _median(values: list[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.median(known)) if known else float("nan")
+
+
+def _verdict(details: float) -> Verdict:
+    if np.isnan(details):
+        return "undecided"
+    return "passed" if details <= THRESHOLD else "failed"

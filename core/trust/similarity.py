@@ -1,0 +1,149 @@
+"""How alike two maps are as pictures, and in their most important pixels; by ranks see `agreement`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage, stats
+
+from ..errors import UserError
+
+_WINDOW = 7
+_SMALLEST_WINDOW = 3
+DETAIL_SIGMA = 3.0
+"""Of the Gaussian, in pixels, that takes away what is coarser than a detail."""
+FEWEST_PIXELS = 50
+"""That a correlation of details rests on: of n unrelated pixels it is about ±1/√n, so of fewer it tells nothing."""
+
+
+def structural_similarity(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean SSIM of two maps (H, W), each divided by its largest magnitude first; in [-1, 1], 1 for equal maps.
+
+    Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004, in uniform windows
+    of 7×7 (fewer in a smaller image). Dividing keeps zero and the signs, and lets maps of different units, or of
+    networks whose gradients differ in size, be compared. The data range is max - min over the two divided maps.
+
+    Where both maps are near 0 they count as alike, so two maps that are 0 nearly everywhere have a high SSIM whatever
+    their few large values do: read it beside the rank correlation.
+
+    Returns:
+        The mean over all windows; NaN where a map has values that are not finite, or fewer than 3 rows or columns.
+
+    Raises:
+        UserError: Maps of different sizes.
+    """
+    from skimage.metrics import structural_similarity as mean_ssim  # noqa: PLC0415 - slow to import
+
+    _check_sizes(first, second)
+    window = min(_WINDOW, *(length - 1 + length % 2 for length in first.shape))
+    if window < _SMALLEST_WINDOW or not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return float("nan")
+    maps = _divided_by_magnitude(first), _divided_by_magnitude(second)
+    data_range = float(np.max(maps) - np.min(maps))
+    if data_range == 0:
+        return 1.0
+    return float(mean_ssim(*maps, win_size=window, data_range=data_range))
+
+
+def detail_correlation(first: np.ndarray, second: np.ndarray, sigma: float = DETAIL_SIGMA) -> float:
+    """The correlation of two maps' details: of r - G_σ * r, with r the ranks of a map's values and G_σ a Gaussian.
+
+    Maps of one target are alike in the large whatever the network does: they fade with the distance from its pixels,
+    so their rank correlation is high for any two networks. What is left after the coarse part is taken away is not.
+    Pixels at which both maps are 0 are left out: which ones a target can reach at all is the network's shape, not what
+    it has learnt.
+
+    Args:
+        first: (H, W).
+        second: (H, W).
+        sigma: Of the Gaussian, in pixels.
+
+    Returns:
+        Pearson's correlation, in [-1, 1]; NaN where a map is the same everywhere or has values that are not finite, or
+        where fewer than 50 pixels are compared.
+
+    Raises:
+        UserError: Maps of different sizes.
+    """
+    _check_sizes(first, second)
+    said = (first != 0) | (second != 0)
+    if not (np.isfinite(first).all() and np.isfinite(second).all() and said.sum() >= FEWEST_PIXELS):
+        return float("nan")
+    one, other = (_details(values, said, sigma) for values in (first, second))
+    size = float(np.sqrt(np.square(one).sum() * np.square(other).sum()))
+    return float((one * other).sum()) / size if size else float("nan")
+
+
+def top_overlap(first: np.ndarray, second: np.ndarray, fraction: float = 0.1) -> float:
+    """The share of the most important pixels that two maps have in common: |top(first) ∩ top(second)| / |top|.
+
+    By chance it is `fraction`. Pixels that tie at the edge of the top share the places left there in equal parts, so
+    the order of storage decides nothing.
+
+    Args:
+        first: (H, W), the higher the more important.
+        second: (H, W).
+        fraction: Of all pixels, in (0, 1], how many are the top; at least one pixel.
+
+    Returns:
+        In [0, 1], 1 for equal maps; NaN where a map has values that are not finite.
+
+    Raises:
+        UserError: Maps of different sizes, or a fraction out of range.
+    """
+    _check_sizes(first, second)
+    return _overlap(_top(first, fraction), _top(second, fraction))
+
+
+def top_overlaps(maps: Sequence[np.ndarray], fraction: float = 0.1) -> np.ndarray:
+    """`top_overlap` of every pair of maps of one size, float64 (n, n), 1 on the diagonal."""
+    for one in maps[1:]:
+        _check_sizes(maps[0], one)
+    tops = [_top(one, fraction) for one in maps]
+    found = np.eye(len(maps))
+    for row in range(len(maps)):
+        for column in range(row):
+            found[row, column] = found[column, row] = _overlap(tops[row], tops[column])
+    return found
+
+
+def top_places(values: np.ndarray, count: int) -> np.ndarray:
+    """Of each entry the part of a place it has among the `count` highest, float64 of the same shape, sum `count`.
+
+    1 above the lowest value among them, 0 below; entries that tie there share the places left in equal parts.
+    """
+    lowest = np.partition(values.ravel(), values.size - count)[values.size - count]
+    above, tied = values > lowest, values == lowest
+    return above + tied * ((count - above.sum()) / tied.sum())
+
+
+def _details(values: np.ndarray, said: np.ndarray, sigma: float) -> np.ndarray:
+    """Of the pixels where something is said, in one row."""
+    if values[said].min() == values[said].max():
+        return np.zeros(int(said.sum()))
+    ranks = np.zeros(values.shape)
+    ranks[said] = stats.rankdata(values[said])
+    coarse, weight = (ndimage.gaussian_filter(one, sigma, mode="constant") for one in (ranks, said.astype(np.float64)))
+    details = ranks[said] - coarse[said] / weight[said]
+    return details - details.mean()
+
+
+def _top(values: np.ndarray, fraction: float) -> np.ndarray:
+    if not 0 < fraction <= 1:
+        raise UserError(f"The fraction of the top pixels lies above 0 and at most at 1; {fraction} was given.")
+    if not np.isfinite(values).all():
+        return np.full(values.shape, np.nan)
+    return top_places(values, max(1, round(fraction * values.size)))
+
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.minimum(first, second).sum() / first.sum())
+
+
+def _divided_by_magnitude(values: np.ndarray) -> np.ndarray:
+    largest = float(np.abs(values).max())
+    return values.astype(np.float64) / (largest or 1.0)
+
+
+def _check_sizes(first: np.ndarray, second: np.ndarray) -> None:
+    if first.shape != second.shape or first.ndim != 2 or not first.size:
+        raise UserError(f"Two maps (height, width) of one size are compared; {first.shape} and {second.shape} are not.")

@@ -1,0 +1,23 @@
+from torch import nn
+
+from core.compute.cluster import ShippedSegmenter
+from core.segmenter import Segmenter
+
+
+def test_what_is_shipped_is_all_of_the_segmenter():
+    segmenter = Segmenter(
+        nn.Conv2d(2, 3, 3, padding=1),
+        class_names=("a", "b", "c"),
+        in_channels=2,
+        mean=(0.1, 0.2),
+        std=(0.5, 0.25),
+        output=0,
+        size_multiple=4,
+        name="mine",
+        notes=["normalisation not stated"],
+    )
+    unpacked = ShippedSegmenter.of(segmenter).unpack()
+    for attribute in (
+        "class_names", "in_channels", "mean", "std", "output", "size_multiple", "name", "notes", "weights_hash"
+    ):  # fmt: skip
+        assert getattr(unpacked, attribute) == getattr(segmenter, attribute)

@@ -1,0 +1,183 @@
+import io
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+from torch import nn
+
+from core import UserError
+from core.models import CheckpointInfo, CustomResNet, build_module, save_checkpoint
+from widgets.shared.model_picker import UPLOAD, factories_of, numbers_in
+
+ROOT = Path(__file__).resolve().parents[2]
+FACTORY = "streamlit_networks:vessels"
+SOURCE = """
+from core import Segmenter
+from core.models import CustomResNet
+
+def vessels():
+    return Segmenter(CustomResNet(width=2), in_channels=1, name="my vessels")
+
+def colour():
+    return CustomResNet(in_channels=3, width=2)
+"""
+
+
+def _page():
+    import streamlit as st
+
+    from widgets.shared.model_picker import pick_model
+    from widgets.shared.user_errors import told_plainly
+
+    with told_plainly():
+        segmenter = pick_model()
+        st.write(f"{segmenter.name}: {type(segmenter.module).__name__}")
+        st.write(f"channels {segmenter.in_channels}, classes {segmenter.num_classes}")
+        st.write(f"mean {segmenter.mean}, std {segmenter.std}")
+
+
+@pytest.fixture
+def own_code(tmp_path, monkeypatch):
+    (tmp_path / "streamlit_networks.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("streamlit_networks", None)
+
+
+def _uploaded(content: bytes, name: str = "mine.pth") -> AppTest:
+    page = AppTest.from_function(_page, default_timeout=120).run()
+    page.selectbox(key="model").set_value(UPLOAD).run()
+    assert "--model package.module:function" in page.info[0].value
+    return page.file_uploader(key="checkpoint").upload(name, content).run()
+
+
+def _written(page: AppTest) -> list[str]:
+    assert not page.exception
+    assert not page.error
+    return [entry.value for entry in page.markdown]
+
+
+def _saved(module: nn.Module) -> bytes:
+    file = io.BytesIO()
+    torch.save(module.state_dict(), file)
+    return file.getvalue()
+
+
+def test_factories_on_the_command_line():
+    assert factories_of([]) == []
+    assert factories_of(["--model", "a:b", "--other", "--model=c.d:e", "rest", "--model", "a:b"]) == ["a:b", "c.d:e"]
+    with pytest.raises(UserError, match="Name a function after --model"):
+        factories_of(["--model"])
+
+
+def test_numbers():
+    assert numbers_in("0.485, 0.456 0.406", "mean") == (0.485, 0.456, 0.406)
+    with pytest.raises(UserError, match="The mean is one number, or one a channel"):
+        numbers_in("a half", "mean")
+
+
+@pytest.mark.usefixtures("own_code")
+def test_the_users_own_networks_come_first_in_the_app(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["app.py", "--model", FACTORY, "--model", "streamlit_networks:colour"])
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    page.query_params["image"] = "formats/not_square"
+    page.run()
+    assert not page.exception
+    assert not page.error
+    choice = page.selectbox(key="model")
+    assert choice.options[:2] == [FACTORY, "streamlit_networks:colour"]
+    assert choice.options[-1] == UPLOAD
+    assert choice.value == FACTORY
+    assert page.metric
+    choice.set_value("vessmap").run()
+    assert not page.error
+
+
+@pytest.mark.usefixtures("own_code")
+def test_a_factory_that_is_not_there_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["app.py", "--model", "streamlit_networks:arteries"])
+    page = AppTest.from_function(_page, default_timeout=120).run()
+    assert not page.exception
+    assert page.error[0].value.startswith("The module streamlit_networks has no function arteries")
+
+
+def test_a_recognised_upload_offers_its_normalisation():
+    content = _saved(build_module("smp_unet", {"encoder_name": "resnet18", "num_classes": 1}))
+    page = _uploaded(content)
+    assert _written(page) == ["mine: Unet", "channels 3, classes 2",
+                              "mean (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225)"]  # fmt: skip
+    assert any("Architecture smp_unet recognised" in caption.value for caption in page.caption)
+    page.selectbox(key="normalisation").set_value("none").run()
+    assert _written(page)[-1] == "mean (0.0, 0.0, 0.0), std (1.0, 1.0, 1.0)"
+    page.selectbox(key="normalisation").set_value("numbers").run()
+    page.text_input(key="mean").set_value("0.1, 0.2, 0.3").run()
+    page.text_input(key="std").set_value("0.25").run()
+    assert _written(page)[-1] == "mean (0.1, 0.2, 0.3), std (0.25, 0.25, 0.25)"
+    page.text_input(key="std").set_value("a quarter").run()
+    assert page.error[0].value.startswith("The std is one number")
+
+
+def test_an_upload_that_is_not_recognised_is_asked_about():
+    """Without normalisation in its decoder, which is read from no shape; the encoder and the classes are."""
+    arguments = {"encoder_name": "resnet34", "num_classes": 4, "in_channels": 2, "decoder_use_norm": False}
+    page = _uploaded(_saved(build_module("smp_unet", arguments)))
+    assert not page.exception
+    assert not page.error
+    assert "name the architecture" in page.info[0].value
+    page.selectbox(key="architecture").set_value("smp_unet").run()
+    assert page.selectbox(key="encoder").value == "resnet34"
+    assert (page.number_input(key="channels").value, page.number_input(key="classes").value) == (2, 4)
+    assert "do not fit the architecture smp_unet" in page.error[0].value
+    page.text_input(key="arguments").set_value("[4]").run()
+    assert page.error[0].value.startswith("Further arguments are a JSON object")
+    page.text_input(key="arguments").set_value("[" * 100_000).run()
+    assert page.error[0].value.startswith("Further arguments are a JSON object")
+    for text, problem in (
+        ('{"encoder_depth": 1000000}', "encoder_depth is a number beyond"),
+        ('{"in_channels": "x"}', "in_channels is 'x'"),
+        ('{"in_channels": NaN}', "the argument in_channels is not a finite number"),
+    ):
+        page.text_input(key="arguments").set_value(text).run()
+        assert not page.exception
+        assert page.error[0].value.startswith("Further arguments cannot be used: ")
+        assert problem in page.error[0].value
+    page.text_input(key="arguments").set_value('{"decoder_use_norm": false}').run()
+    assert _written(page) == ["mine: Unet", "channels 2, classes 4", "mean (0.0, 0.0), std (1.0, 1.0)"]
+    assert page.selectbox(key="normalisation").options == ["None", "Numbers…"], "ImageNet's is for three channels"
+
+
+def test_an_upload_that_several_networks_fit_offers_these_first():
+    page = _uploaded(_saved(build_module("smp_pspnet", {"encoder_name": "vgg11", "num_classes": 2})))
+    assert "alike" in page.info[0].value
+    assert page.selectbox(key="architecture").options[0] == "smp_pspnet"
+    page.selectbox(key="architecture").set_value("smp_pspnet").run()
+    assert _written(page)[:2] == ["mine: PSPNet", "channels 3, classes 2"]
+
+
+def test_a_timm_encoder_is_asked_for():
+    page = _uploaded(_saved(build_module("smp_unet", {"encoder_name": "tu-resnet18", "num_classes": 4})))
+    page.selectbox(key="architecture").set_value("smp_unet").run()
+    assert page.info[0].value == "Choose the network's encoder."
+
+
+def test_an_upload_with_more_channels_than_any_image_is_still_asked_about():
+    """The keys of the encoder tell 1001 channels, one more than can be chosen."""
+    shapes = {"encoder_name": "resnet18", "num_classes": 4}
+    state_dict = build_module("smp_unet", shapes | {"decoder_use_norm": False}).state_dict()
+    state_dict["encoder.conv1.weight"] = torch.zeros(64, 1001, 7, 7)
+    file = io.BytesIO()
+    torch.save(state_dict, file)
+    page = _uploaded(file.getvalue())
+    page.selectbox(key="architecture").set_value("smp_unet").run()
+    assert not page.exception
+    assert page.number_input(key="channels").value == 1000
+
+
+def test_an_upload_that_says_all_is_not_asked_about(tmp_path):
+    info = CheckpointInfo("custom_resnet", {"in_channels": 1, "num_classes": 2, "width": 2}, mean=(0.5,))
+    path = save_checkpoint(tmp_path / "w.safetensors", CustomResNet(width=2), info)
+    page = _uploaded(path.read_bytes(), "w.safetensors")
+    assert _written(page) == ["w: CustomResNet", "channels 1, classes 2", "mean (0.5,), std (1.0,)"]
+    assert [box.key for box in page.selectbox] == ["model"]

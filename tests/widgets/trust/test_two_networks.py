@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+from torch import nn
+
+from core.attribution.attribution import image_hash
+from core.segmenter import Segmenter
+from core.target import Target
+from widgets import cancellable
+from widgets.shared.sources import PickedImage
+from widgets.trust.two_networks import UNTRAINED, asked_of, common_limit, same_class, scaled
+
+
+class Line(nn.Module):
+    """Logits (0, slope · pixel, 0, …)."""
+
+    def __init__(self, slope: float, classes: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, classes, 1, bias=False)
+        with torch.no_grad():
+            self.convolution.weight.zero_()
+            self.convolution.weight[1] = slope
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.convolution(images)
+
+
+def network(slope: float, names: tuple[str, ...]) -> Segmenter:
+    return Segmenter(Line(slope, len(names)), in_channels=1, class_names=names, name=f"line {slope:g}")
+
+
+def test_shares_add_up_to_one_and_a_map_of_zeros_stays_one():
+    values = np.array([[3.0, -1.0]])
+    np.testing.assert_array_equal(scaled(values, as_shares=False), values)
+    np.testing.assert_array_equal(scaled(values, as_shares=True), [[0.75, -0.25]])
+    np.testing.assert_array_equal(scaled(np.zeros((2, 2)), as_shares=True), 0)
+
+
+def test_one_scale_holds_the_largest_map():
+    assert common_limit([np.full((4, 4), 2.0), np.full((4, 4), -3.0)]) == 3
+    assert common_limit([np.zeros((2, 2))]) == 1
+    alone = np.zeros((100, 100))
+    alone[5, 5] = 7
+    assert common_limit([alone]) == 7
+
+
+def test_a_class_is_found_by_its_name():
+    first, second = network(1, ("ground", "vessel")), network(1, ("sky", "road", "vessel"))
+    assert same_class(first, second, 1) == 2
+    assert same_class(first, second, 0) == 0
+    assert same_class(second, first, 0) == 0
+    assert same_class(network(1, ("a", "b", "c")), first, 2) == 1
+
+
+def test_the_second_network_is_asked_about_the_same_pixels():
+    labels = np.zeros((2, 2), np.int64)
+    mask = np.array([[1, 0], [0, 2.0]])
+    pixel = asked_of(Target.pixel(1, 0, 1, "logit"), 2, "logit", labels)
+    assert (pixel.row, pixel.column, pixel.class_index, pixel.space) == (1, 0, 2, "logit")
+    region = asked_of(Target.region(mask, 1, "log_odds", "mean"), 0, "log_odds", labels)
+    np.testing.assert_array_equal(region.mask, mask)
+    assert (region.class_index, region.reduction) == (0, "mean")
+    whole = asked_of(Target.prediction(labels + 1), 0, "probability", labels)
+    np.testing.assert_array_equal(whole.labels, labels)
+
+
+def _page():
+    import streamlit as st
+
+    from tests.widgets.trust.test_two_networks import network, picked
+    from widgets.trust.two_networks import two_networks_panel
+
+    first, image = network(2, ("ground", "vessel")), picked()
+    two_networks_panel(first, image, first.predict(image.values), st.session_state["target"], 1, "logit")
+
+
+def picked() -> PickedImage:
+    values = np.random.default_rng(0).random((1, 64, 64), np.float32)
+    return PickedImage(values, None, "noise", (), image_hash(values))
+
+
+@pytest.fixture
+def page(monkeypatch):
+    monkeypatch.setattr(cancellable, "PATIENCE", 120)
+    page = AppTest.from_function(_page, default_timeout=120)
+    page.session_state["target"] = Target.pixel(10, 12, 1, "logit")
+    return page
+
+
+def test_both_scores_are_those_of_the_library(page):
+    page.run()
+    assert not page.exception
+    assert page.selectbox(key="second_model").value == UNTRAINED
+    score = 2 * picked().values[0, 10, 12]
+    assert page.metric[0].label == "Score, line 2"
+    assert float(page.metric[0].value) == pytest.approx(score, rel=1e-3)
+    assert page.metric[1].label == "Score, line 2, untrained"
+    assert float(page.metric[1].value) != pytest.approx(score, rel=1e-3)
+
+
+def test_a_network_of_other_classes_and_channels_is_told_apart(page):
+    page.run()
+    page.selectbox(key="second_model").set_value("scenes").run()
+    assert not page.exception
+    assert any("turned into 3 channels for scenes" in caption.value for caption in page.caption)
+    assert [metric.value for metric in page.metric][3] == "–"
+    assert any("know different classes" in info.value for info in page.info)

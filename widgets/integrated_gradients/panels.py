@@ -1,0 +1,212 @@
+"""Panels below an attribution: its numbers, its channels, how exact it is, other baselines."""
+
+import math
+from collections.abc import Callable, Hashable
+
+import numpy as np
+import streamlit as st
+
+from core.attribution import Attribution, integrated_gradients
+from core.attribution.integrated_gradients import errors_by_steps
+from core.attribution.smoothgrad import Progress
+from core.attribution.statistics import AttributionStatistics, RegionShare, statistics
+from core.compute.batches import defined, json_bytes
+from core.display.charts import correlation_figure, curve_figure
+from core.display.colours import intensity_rgb, png_bytes
+from core.display.words import percent
+from core.segmenter import Segmenter
+from core.target import Target
+from core.trust.agreement import rank_correlations
+from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings
+from widgets.integrated_gradients.views import Display, channel_names, show_channels
+from widgets.shared.cancellable import cancellable
+from widgets.shared.downloads import attribution_downloads
+from widgets.shared.sources import PickedImage
+
+GOOD, FAIR = 1.0, 5.0
+"""Error of a map or of its sum in per cent: up to where it counts as right, and as nearly right."""
+ERROR_HELP = (
+    "Sum: how far the sum of the map is from the difference of the scores. Map: estimated error of its values, "
+    "Σ |error| / Σ |value|, from how much the last refinement of the path changed the map. Green: the sum to 1 %, the "
+    "map to 2 %; the colour is that of the worse one."
+)
+_MAP_WEIGHT = 0.5
+"""A map may be off by twice as much as its sum in the same colour: it is looked at, and not added up."""
+_STEPS = (2, 4, 8, 16, 32, 64)
+
+
+def traffic_light(percent: float, map_percent: float = float("nan")) -> str:
+    """The errors of the sum and, where it is defined, of the map as a badge in the colour of the worse one."""
+    if math.isnan(percent):
+        return ":grey-badge[:material/remove: no difference to share]"
+    if math.isnan(map_percent):
+        return _badge(f"sum {percent:.2g} % off", percent)
+    return _badge(f"sum {percent:.2g} % off, map ≈ {map_percent:.2g} % off", max(percent, _MAP_WEIGHT * map_percent))
+
+
+def narrow_traffic_lights(percent: float, map_percent: float) -> str:
+    """Both errors as badges of their own, which a narrow column breaks between and does not cut off."""
+    lights = [traffic_light(percent)]
+    if not math.isnan(map_percent):
+        lights.append(_badge(f"map ≈ {map_percent:.2g} % off", _MAP_WEIGHT * map_percent))
+    return " ".join(lights)
+
+
+def _badge(text: str, percent: float) -> str:
+    if percent <= GOOD:
+        return f":green-badge[:material/check_circle: {text}]"
+    if percent <= FAIR:
+        return f":orange-badge[:material/error: {text}]"
+    return f":red-badge[:material/cancel: {text}]"
+
+
+def statistics_panel(attribution: Attribution, truth: np.ndarray | None, names: tuple[str, ...]) -> None:
+    """The numbers, each group with a line on how to read it."""
+    numbers = statistics(attribution, truth)
+    st.markdown(f"**The map**: magnitude a pixel, in {attribution.unit}")
+    for slot, name in zip(st.columns(6), ("mean", "std", "minimum", "maximum"), strict=False):
+        slot.metric(name.capitalize(), f"{getattr(numbers, name):.4g}", border=True)
+    _share("The predicted region", numbers.predicted)
+    if numbers.truth is not None:
+        _share("The ground truth", numbers.truth)
+    _channel_shares(numbers, names)
+
+
+def _share(title: str, share: RegionShare) -> None:
+    st.markdown(f"**{title}**: {share.in_words()}")
+    values = {
+        "Area": f"{share.area:,} px",
+        "Of the image": percent(share.area_ratio),
+        "Mean inside": _number(share.inside),
+        "Mean outside": _number(share.outside),
+        "Ratio": _number(share.ratio),
+        "Mass inside": percent(share.mass),
+    }
+    helps = {
+        "Ratio": "Mean magnitude inside divided by outside. High: the network looks at the region itself. Near 1: the "
+        "map does not tell the region from its surroundings. Low: it looks around the region.",
+        "Mass inside": "Share of the sum of magnitudes that lies inside.",
+    }
+    for slot, (name, value) in zip(st.columns(6), values.items(), strict=True):
+        slot.metric(name, value, border=True, help=helps.get(name))
+
+
+def _channel_shares(numbers: AttributionStatistics, names: tuple[str, ...]) -> None:
+    if len(names) < 2:
+        return
+    total = sum(numbers.channel_sums)
+    st.markdown(f"**The channels**: their sums add up to that of the map, {total:.4g}")
+    for slot, name, part, share in zip(
+        st.columns(max(6, len(names))), names, numbers.channel_sums, numbers.channel_shares, strict=False
+    ):
+        slot.metric(name, f"{part:.4g}", f"{percent(share)} of Σ|a|", border=True, delta_color="off", delta_arrow="off")
+
+
+def channels_panel(attribution: Attribution, display: Display) -> None:
+    """Maps of each channel."""
+    show_channels(attribution, display, channel_names(len(attribution.values)))
+
+
+def steps_panel(
+    segmenter: Segmenter, image: PickedImage, target: Target, settings: Settings, identity: Hashable
+) -> None:
+    """The error against the number of steps, on demand."""
+    st.caption(
+        "How far the sum of the map is from the difference of the scores, and the estimated error of the map itself, "
+        f"after each number of steps of a fixed rule. It takes {sum(_STEPS)} gradients."
+    )
+    key = "convergence", identity, settings.kind, settings.key, settings.rule
+    if not _wanted("Measure", key, ":material/show_chart:"):
+        return
+    found = cancellable(
+        "convergence", key, "Gradients",
+        lambda progress: errors_by_steps(
+            segmenter, image.values, target, settings.baseline, settings.rule, _STEPS, settings.sigma,
+            progress=progress,
+        ),
+    )  # fmt: skip
+    if found is not None:
+        curves = {
+            name: (list(found), list(errors))
+            for name, errors in zip(("sum", "map, estimated"), zip(*found.values(), strict=True), strict=True)
+        }
+        figure = curve_figure(curves, ("Steps", "Error in per cent"), logarithmic=True)
+        st.plotly_chart(figure, height=320, theme=None, config={"displayModeBar": False}, key="ig-convergence")
+
+
+def baselines_panel(
+    segmenter: Segmenter, image: PickedImage, target: Target, settings: Settings, display: Display, identity: Hashable
+) -> None:
+    """All baselines side by side, and how far they agree, on demand."""
+    st.caption(
+        "A map answers “why, rather than for the baseline?”, so another baseline is another question. Where maps of "
+        "different baselines agree, the answer does not hang on that choice."
+    )
+    kinds = ["zero", "random", "blur", "mean"] + (["image"] if settings.kind == "image" else [])
+    key = "baselines", identity, settings.key
+    if not _wanted("Compare", key, ":material/compare:"):
+        return
+
+    def compute(progress: Progress) -> dict[str, Attribution]:
+        def part(index: int) -> Callable[[int, int], object]:
+            return lambda done, total: progress(index * total + done, len(kinds) * total)
+
+        return {
+            kind: integrated_gradients(
+                segmenter, image.values, target, settings.baseline if kind == "image" else kind,  # type: ignore[arg-type]
+                settings.n_steps, settings.rule, sigma=settings.sigma, draws=settings.draws,
+                tolerance=settings.tolerance, progress=part(index),
+            )
+            for index, kind in enumerate(kinds)
+        }  # fmt: skip
+
+    found = cancellable("baselines", key, "Gradients, at most", compute)
+    if found is None:
+        return
+    slots = st.columns(len(kinds) + 1, gap="small")
+    for slot, (kind, attribution) in zip(slots, found.items(), strict=False):
+        values = display.shown(attribution)
+        slot.markdown(f"**{BASELINE_NAMES[kind]}**")
+        slot.image(display.coloured(values, display.limit(values)), width="stretch")
+        slot.markdown(narrow_traffic_lights(attribution.convergence_percent, attribution.map_error_percent))
+        ratio = statistics(attribution).predicted.ratio
+        slot.caption(f"score difference {attribution.score_difference:.4g}, ratio {_number(ratio)}")
+    table = rank_correlations([attribution.magnitude() for attribution in found.values()])
+    with slots[-1]:
+        st.markdown("**Agreement**", help="Spearman's rank correlation of the magnitudes, pixel by pixel.")
+        figure = correlation_figure(table, [BASELINE_NAMES[kind] for kind in kinds])
+        st.plotly_chart(figure, height=300, theme=None, config={"displayModeBar": False}, key="ig-agreement")
+
+
+def downloads_panel(attribution: Attribution, image: PickedImage, display: Display, stem: str) -> None:
+    """The files of the attribution, its statistics and the overlay."""
+
+    def numbers() -> bytes:
+        found = statistics(attribution, image.truth).as_dict()
+        return json_bytes({name: defined(value) for name, value in found.items()})
+
+    def overlay() -> bytes:
+        values = display.shown(attribution)
+        return png_bytes(display.over(intensity_rgb(image.values), values, display.limit(values)))
+
+    attribution_downloads(
+        attribution,
+        stem,
+        {
+            ("statistics.json", "Statistics (.json)", "application/json"): numbers,
+            ("overlay.png", "Overlay (.png)", "image/png"): overlay,
+        },
+    )
+
+
+def _wanted(label: str, key: Hashable, icon: str) -> bool:
+    """Whether the button was pressed for this very question."""
+    state = f"_wanted_{label}"
+    if st.session_state.get(state) == key:
+        return True
+    st.button(label, icon=icon, on_click=lambda: st.session_state.update({state: key}))
+    return False
+
+
+def _number(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value:.4g}"

@@ -1,0 +1,144 @@
+"""The views of an attribution beside the image, the prediction and the ground truth."""
+
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import streamlit as st
+
+from core.attribution import Attribution
+from core.data.index_masks import IGNORED
+from core.display.colours import blend, class_colour, diverging_rgb, intensity_rgb, labels_over, sequential_rgb
+from core.display.figures import FRAME_HEIGHT, magnitude_figure, map_figure
+from core.segmenter import Segmenter
+from widgets.shared.plots import NO_BAR, level_with_maps
+from widgets.shared.sources import PickedImage
+
+PERCENTILES = [100.0, 99.9, 99.5, 99.0, 98.0, 95.0]
+_LABEL_OPACITY = 0.45
+
+
+@dataclass(frozen=True)
+class Display:
+    """How maps are shown.
+
+    Attributes:
+        signed: The signed sum over the channels rather than the magnitude.
+        percentile: Of the magnitude, where the colours end.
+        opacity: Of overlays, in [0, 1].
+        threshold: Magnitudes below this share of the limit are not laid over the image.
+    """
+
+    signed: bool
+    percentile: float
+    opacity: float
+    threshold: float
+
+    def shown(self, attribution: Attribution) -> np.ndarray:
+        """The map (H, W) that is shown."""
+        return attribution.signed_map() if self.signed else attribution.magnitude()
+
+    def limit(self, values: np.ndarray) -> float:
+        """Where the colours end."""
+        return float(np.percentile(np.abs(values), self.percentile)) or float(np.abs(values).max()) or 1.0
+
+    def coloured(self, values: np.ndarray, limit: float) -> np.ndarray:
+        """The map as a picture (H, W, 3)."""
+        return diverging_rgb(values, limit) if self.signed else sequential_rgb(values, limit)
+
+    def over(self, base: np.ndarray, values: np.ndarray, limit: float) -> np.ndarray:
+        """The map laid over a picture, the stronger the less transparent."""
+        strength = np.clip(np.abs(values) / limit, 0, 1)
+        strength = np.where(strength >= self.threshold, 0.35 + 0.65 * strength, 0)
+        return blend(base, self.coloured(values, limit), self.opacity * strength.astype(np.float32))
+
+
+def pick_display() -> Display:
+    """The settings of the display, kept in the URL."""
+    slots = st.columns([2.2, 3, 2.4, 3], vertical_alignment="bottom")
+    signed = slots[0].segmented_control(
+        "Map", ["magnitude", "signed"], default="magnitude", required=True, key="map", bind="query-params",
+        format_func=str.capitalize,
+        help="Magnitude: the root of the channels' sum of squares. Signed: the channels' sum, red where a pixel raises "
+        "the score against the baseline, blue where it lowers it.",
+    ) == "signed"  # fmt: skip
+    percentile = slots[1].select_slider(
+        "Colours end at the percentile", PERCENTILES, 99.5, key="percentile", bind="query-params",
+        format_func=lambda value: f"{value:g}", help="A few extreme pixels would hide all others at 100.",
+    )  # fmt: skip
+    opacity = slots[2].slider("Overlay", 0, 100, 80, 5, format="%d%%", key="overlay_opacity", bind="query-params")
+    threshold = slots[3].slider(
+        "Overlay from", 0, 100, 10, 5, format="%d%%", key="overlay_from", bind="query-params",
+        help="Of the end of the colours: what is weaker is left out of the overlays.",
+    )  # fmt: skip
+    return Display(bool(signed), float(percentile), opacity / 100, threshold / 100)
+
+
+def show_heat_map(attribution: Attribution, display: Display, height: int) -> None:
+    """The map with its colour bar; hovering tells values."""
+    values = display.shown(attribution)
+    limit = display.limit(values)
+    st.markdown(f"**{'Signed attribution' if display.signed else 'Magnitude'}**")
+    view = f"ig-{values.shape}"
+    if display.signed:
+        figure = map_figure(values, attribution.unit, limit, view)
+    else:
+        figure = magnitude_figure(values, attribution.unit, (0.0, limit), view)
+    st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="ig-map")
+
+
+def show_labels(segmenter: Segmenter, labels: np.ndarray | None, title: str) -> None:
+    """Classes as colours, with a legend."""
+    st.markdown(f"**{title}**")
+    if labels is None:
+        st.info("This image has no ground truth.", icon=":material/help:")
+        return
+    level_with_maps()
+    st.image(labels_over(np.zeros((*labels.shape, 3), np.uint8) + np.uint8(27), labels, 1.0), width="stretch")
+    there = [index for index in np.unique(labels) if 0 < index < len(segmenter.class_names)]
+    marks = "".join(
+        f'<span style="white-space:nowrap; margin-right:10px">'
+        f'<span style="color:rgb{class_colour(int(index))}">■</span> {escape(segmenter.class_names[int(index)])}</span>'
+        for index in there
+    )
+    st.html(f'<div style="font-size:12px;color:#7d8794">{marks or "background only"}</div>')
+
+
+def show_overlays(attribution: Attribution, image: PickedImage, display: Display) -> None:
+    """Attribution, prediction, both, and the ground truth, over the image."""
+    base = intensity_rgb(image.values)
+    values = display.shown(attribution)
+    limit = display.limit(values)
+    prediction = labels_over(base, attribution.prediction.labels, _LABEL_OPACITY)
+    pictures = {
+        "Attribution over the image": display.over(base, values, limit),
+        "Prediction over the image": prediction,
+        "Both": display.over(prediction, values, limit),
+    }
+    if image.truth is not None:
+        truth = np.where(image.truth != IGNORED, image.truth, 0)
+        pictures["Ground truth over the image"] = labels_over(base, truth, _LABEL_OPACITY)
+    for slot, (title, picture) in zip(st.columns(4, gap="small"), pictures.items(), strict=False):
+        slot.markdown(f"**{title}**")
+        slot.image(picture, width="stretch")
+
+
+def show_channels(attribution: Attribution, display: Display, names: tuple[str, ...]) -> None:
+    """Signed map and magnitude of each channel, all on one scale."""
+    limit = display.limit(attribution.values)
+    st.caption(f"All on one scale, ± {limit:.3g} {attribution.unit}: red raises the score, blue lowers it.")
+    slots = st.columns(max(4, min(6, 2 * len(attribution.values))), gap="small")
+    for index, values in enumerate(attribution.values):
+        for offset, (word, picture) in enumerate(
+            (("signed", diverging_rgb(values, limit)), ("magnitude", sequential_rgb(np.abs(values), limit)))
+        ):
+            slot = slots[(2 * index + offset) % len(slots)]
+            slot.markdown(f"**{names[index]}**, {word}")
+            slot.image(picture, width="stretch")
+
+
+def channel_names(channels: int) -> tuple[str, ...]:
+    """What the channels are called."""
+    if channels == 3:
+        return "Red", "Green", "Blue"
+    return ("Grey",) if channels == 1 else tuple(f"Channel {index}" for index in range(channels))

@@ -1,0 +1,212 @@
+"""Running a Jacobian in the background: it survives reruns, page changes and closed tabs, and can be cancelled."""
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import streamlit as st
+
+from core.errors import UserError
+from core.jacobian import Jacobian, Progress, jacobian
+from core.jacobian.encoding import StoredType
+from core.segmenter import Segmenter
+from core.target import Space
+from widgets.shared.background import Background
+from widgets.shared.results import ResultStore
+from widgets.shared.sources import PickedImage
+
+State = Literal["waiting", "preparing", "running", "cancelling", "cancelled", "finished", "failed"]
+
+ACTIVE: tuple[State, ...] = ("waiting", "preparing", "running", "cancelling")
+SUMMARIES = "summaries"
+_MOST_JOBS = 16
+_MOST_OPENED = 8
+_WORKING = threading.Lock()
+"""One run at a time: two would each take twice as long, and the first picture with them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Which Jacobian is asked for, and where it is kept.
+
+    Attributes:
+        segmenter: The network.
+        image: The image.
+        class_index: The class explained.
+        space: The score space.
+        stride: Every how many output rows and columns one is computed.
+        storage: "float32", "float16", "uint8", or "summaries" for no rows.
+        folder: Of the stores.
+    """
+
+    segmenter: Segmenter
+    image: PickedImage
+    class_index: int
+    space: Space
+    stride: int
+    storage: str
+    folder: Path
+
+    @property
+    def keep_rows(self) -> bool:
+        """Whether rows are stored."""
+        return self.storage != SUMMARIES
+
+    @property
+    def dtype(self) -> StoredType:
+        """How they are stored."""
+        return self.storage if self.keep_rows else "float32"  # type: ignore[return-value]
+
+    @property
+    def path(self) -> Path:
+        """The store: a name to read, and enough of the hashes to tell models and images apart."""
+        names = self.segmenter.name, Path(self.image.name).stem, self.segmenter.class_names[self.class_index]
+        words = "_".join(re.sub(r"[^\w.-]+", "-", name)[:40] for name in names)
+        hashes = f"{self.segmenter.weights_hash[:8]}{self.image.hash[:8]}"
+        return self.folder / f"{words}_{self.space}_stride{self.stride}_{self.storage}_{hashes}.zarr"
+
+    def compute(self, progress: Callable[[Progress], None], cancel: Callable[[], bool]) -> Jacobian:
+        """Run it, or go on with it."""
+        try:
+            return jacobian(
+                self.segmenter, self.image.values, self.class_index, self.space, self.path, self.stride,
+                dtype=self.dtype, keep_rows=self.keep_rows, progress=progress, cancel=cancel,
+            )  # fmt: skip
+        except OSError as error:
+            raise UserError(
+                f"{self.path} could not be written ({error.strerror or error}); choose another folder for the stores."
+            ) from error
+
+
+class Job:
+    """A run in the background.
+
+    Attributes:
+        run: What is computed.
+        progress: The last report; None before the first.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.progress: Progress | None = None
+        self._started = False
+        self._cancelled = threading.Event()
+        self._background = Background(self._work)
+
+    def cancel(self) -> None:
+        """Stop soon; what is computed by then is kept."""
+        self._cancelled.set()
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        if self._background.done:
+            return self._end()
+        if self._cancelled.is_set():
+            return "cancelling"
+        if not self._started:
+            return "waiting"
+        return "preparing" if self.progress is None else "running"
+
+    @property
+    def seconds(self) -> float:
+        """Since it was asked for."""
+        return self._background.seconds
+
+    @property
+    def jacobian(self) -> Jacobian | None:
+        """The Jacobian so far; None before anything of it is known."""
+        if self.state == "finished":
+            return self._background.result()
+        return self.progress.jacobian if self.progress is not None else None
+
+    @property
+    def shows_something(self) -> bool:
+        """Whether any row is finished, so that there is a map to look at."""
+        found = self.jacobian
+        return found is not None and found.fraction > 0
+
+    @property
+    def error(self) -> UserError | None:
+        """Why it failed; None if it did not."""
+        try:
+            if self._background.done:
+                self._background.result()
+        except UserError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - a thread has nobody else to tell
+            return UserError(f"The run stopped: {type(error).__name__}: {error}. What is done is kept; start it again.")
+        return None
+
+    def _end(self) -> State:
+        if self.error is not None:
+            return "failed"
+        result = self._background.result()
+        return "finished" if result is not None and result.complete else "cancelled"
+
+    def _work(self) -> Jacobian | None:
+        while not _WORKING.acquire(timeout=0.2):
+            if self._cancelled.is_set():
+                return None
+        try:
+            self._started = True
+            return self.run.compute(self._note, self._cancelled.is_set)
+        finally:
+            _WORKING.release()
+
+    def _note(self, progress: Progress) -> None:
+        self.progress = progress
+
+
+class Jobs:
+    """All jobs of this server by their store. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[Path, Job] = {}
+        self._lock = threading.Lock()
+
+    def start(self, run: Run) -> None:
+        """Start a run, or go on with it; one that is under way is left alone."""
+        with self._lock:
+            job = self._jobs.get(run.path)
+            if job is None or job.state not in ACTIVE:
+                ended = [path for path, other in self._jobs.items() if other.state not in ACTIVE]
+                for path in ended[: max(0, len(self._jobs) - _MOST_JOBS + 1)]:
+                    del self._jobs[path]
+                self._jobs[run.path] = Job(run)
+
+    def find(self, path: Path) -> Job | None:
+        """The job that is or was writing this store."""
+        with self._lock:
+            return self._jobs.get(path)
+
+    def active(self) -> list[Job]:
+        """Jobs under way."""
+        with self._lock:
+            return [job for job in self._jobs.values() if job.state in ACTIVE]
+
+
+@st.cache_resource
+def jobs() -> Jobs:
+    """The jobs of this server."""
+    return Jobs()
+
+
+def open_store(path: Path, segmenter: Segmenter) -> Jacobian:
+    """The Jacobian at `path`, opened once for all sessions.
+
+    Raises:
+        UserError: No whole store there, or one of another model.
+    """
+    marker = path / "zarr.json"
+    changed = marker.stat().st_mtime_ns if marker.is_file() else 0
+    key = str(path), changed, segmenter.weights_hash, str(segmenter.device)
+    return _opened().get_or_compute(key, lambda: Jacobian(path, segmenter))
+
+
+@st.cache_resource
+def _opened() -> ResultStore:
+    return ResultStore(_MOST_OPENED)

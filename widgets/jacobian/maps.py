@@ -1,0 +1,179 @@
+"""The maps of a Jacobian: which one, at which threshold, and as a picture to click into."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from core.display.colours import intensity_rgb, labels_over
+from core.jacobian import Jacobian, normalised
+from core.jacobian.map_pictures import colour_limit, filled, largest, map_over
+from core.jacobian.threshold import Definition, Source
+from widgets.shared.colour_bar import colour_bar
+from widgets.shared.pixel_state import pixel_inputs
+from widgets.shared.results import results
+
+PROPORTIONS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41)]
+PICTURES = {
+    "threshold": "Threshold map",
+    "area": "Box area",
+    "fulfilment": "Fulfilment",
+    "prediction": "Prediction",
+    "image": "Image",
+    "truth": "Truth",
+}
+COLOUR_LIMITS = [1.0, 0.3, 0.1, 0.03, 0.01]
+UNITS = {
+    "threshold": "input pixels above the threshold",
+    "area": "input pixels in their bounding box",
+    "fulfilment": "share of the box that is above the threshold",
+}
+_OPACITY = 0.4
+
+
+@dataclass(frozen=True)
+class View:
+    """What is asked of the maps.
+
+    Attributes:
+        picture: One of `PICTURES`.
+        proportion: Of the largest gradient of all rows.
+        definition: Of the threshold.
+        source: Histograms, or the rows themselves.
+        scaled: Whether the threshold map is shown between 0 and 1.
+        within: Whether to leave out what is not predicted as the class.
+        colour_limit: Of the row's map, as a share of its maximum.
+        zoomed: Whether the row's maps show its extent only.
+    """
+
+    picture: str
+    proportion: float
+    definition: Definition
+    source: Source
+    scaled: bool
+    within: bool
+    colour_limit: float
+    zoomed: bool
+
+
+def pick_view(jacobian: Jacobian, *, live: bool, has_truth: bool) -> tuple[View, tuple[int, int]]:
+    """The controls of the maps and the pixel, all kept in the URL."""
+    slots = st.columns([6.4, 3.4, 2.2], vertical_alignment="bottom")
+    names = [name for name in PICTURES if name != "truth" or has_truth]
+    picture = slots[0].segmented_control(
+        "Picture to click", names, default="threshold", required=True, key="picture", bind="query-params",
+        format_func=lambda name: PICTURES[name], wrap=True,
+    )  # fmt: skip
+    definition = slots[1].segmented_control(
+        "Threshold", ["absolute", "original"], default="absolute", required=True, key="definition", bind="query-params",
+        format_func=lambda name: {"absolute": "Of max |J|", "original": "Of max J"}[name], wrap=True,
+        help="Of the largest magnitude of all rows, counted. Or of the largest signed value, the map between its "
+        "minimum and maximum: the definition of the first thresholded gradients.",
+    )  # fmt: skip
+    with slots[2]:
+        pixel = pixel_inputs(*jacobian.size)
+    slots = st.columns([3.1, 1.35, 1.75, 1.75, 2.4, 1.45], vertical_alignment="bottom")
+    proportion = slots[0].select_slider(
+        "Proportion of the maximum", PROPORTIONS, 0.01, key="threshold", bind="query-params",
+        format_func=lambda value: f"{100 * value:.2g} %",
+    )  # fmt: skip
+    scaled = slots[1].toggle("0 to 1", key="scaled", bind="query-params", disabled=definition == "original",
+                             help="Show the threshold map between its minimum and maximum, not as counts.")  # fmt: skip
+    within = slots[2].toggle("In prediction", key="within", bind="query-params",
+                             help="Leave out the pixels that are not predicted as this class.")  # fmt: skip
+    kept = jacobian.manifest.keep_rows and not live
+    exact = slots[3].toggle(
+        "Exact counts", key="exact", bind="query-params", disabled=not kept,
+        help="Read every row from the store, which takes seconds for gigabytes. Without, histograms answer at once, at "
+        "the edge of a bin next to the threshold (at most 7 % away; for boxes, an octave has one).",
+    )  # fmt: skip
+    limit = slots[4].select_slider(
+        "Colour limit of the row", COLOUR_LIMITS, 0.1, key="limit", bind="query-params",
+        format_func=lambda value: f"±{100 * value:.0f} % of max",
+        help="Lower it to see faint gradients; what lies beyond is drawn in the end colour.",
+    )  # fmt: skip
+    zoomed = slots[5].toggle(
+        "Zoom in", value=True, key="zoom", bind="query-params",
+        help="Show the row where it exceeds 1 % of its own maximum.",
+    )  # fmt: skip
+    view = View(
+        str(picture), proportion, "original" if definition == "original" else "absolute",
+        "rows" if exact and kept else "histogram", scaled and definition == "absolute", within, limit, zoomed,
+    )  # fmt: skip
+    return view, pixel
+
+
+def shown_map(jacobian: Jacobian, name: str, view: View) -> np.ndarray:
+    """One of the maps "threshold", "area" and "fulfilment" for looking at, (H, W).
+
+    Pixels whose row is not computed take the value of the nearest that is; NaN where the map says nothing.
+    """
+    values = filled(_raw_map(jacobian, name, view), jacobian.computed)
+    if view.within:
+        values = np.where(jacobian.labels == jacobian.manifest.class_index, values, np.float32(np.nan))
+    return normalised(values) if view.scaled and name == "threshold" else values
+
+
+def map_picture(jacobian: Jacobian, view: View, image: np.ndarray, truth: np.ndarray | None) -> np.ndarray:
+    """What is clicked into, (H, W, 3) uint8."""
+    base = intensity_rgb(image)
+    if view.picture == "prediction":
+        return labels_over(base, jacobian.labels, _OPACITY)
+    if view.picture == "truth" and truth is not None:
+        return labels_over(base, truth, _OPACITY)
+    if view.picture not in UNITS:
+        return base
+    values = shown_map(jacobian, view.picture, view)
+    return map_over(base, values, limit_of(view.picture, values))
+
+
+def map_bar(jacobian: Jacobian, view: View) -> None:
+    """The colour bar of `map_picture`; empty for pictures that are no maps."""
+    if view.picture not in UNITS:
+        return
+    values = shown_map(jacobian, view.picture, view)
+    limit = limit_of(view.picture, values)
+    beyond = "≥ " if limit < largest(values) else ""
+    unit = unit_of(view.picture, view)
+    if view.picture == "fulfilment":
+        colour_bar("100 %", "50 %", unit)
+    elif unit != UNITS[view.picture]:
+        colour_bar(f"{beyond}{limit:.2g}", f"{limit / 2:.2g}", unit)
+    else:
+        colour_bar(f"{beyond}{limit:,.0f}", f"{limit / 2:,.0f}", unit)
+
+
+def unit_of(name: str, view: View) -> str:
+    """What the values of a map are."""
+    if name == "threshold" and (view.scaled or view.definition == "original"):
+        return "threshold map, minimum to maximum"
+    return UNITS[name]
+
+
+def limit_of(name: str, values: np.ndarray) -> float:
+    """The end of a map's colour scale."""
+    return 1.0 if name == "fulfilment" else colour_limit(values)
+
+
+def _raw_map(jacobian: Jacobian, name: str, view: View) -> np.ndarray:
+    options = {"definition": view.definition, "source": view.source}
+
+    def compute() -> np.ndarray:
+        if name == "area":
+            return jacobian.area_map(view.proportion, **options)  # type: ignore[arg-type]
+        if name == "fulfilment":
+            return jacobian.fulfilment_map(view.proportion, **options)  # type: ignore[arg-type]
+        return jacobian.threshold_map(view.proportion, **options)  # type: ignore[arg-type]
+
+    if not jacobian.complete:
+        return compute()
+    manifest = jacobian.manifest
+    key = (
+        "jacobian map", manifest.weights_hash, manifest.image_hash, manifest.class_index, manifest.space,
+        manifest.stride, manifest.region_hash, manifest.dtype, manifest.keep_rows, name, view.proportion,
+        *options.values(),
+    )  # fmt: skip
+    if view.source == "histogram":
+        return results().get_or_compute(key, compute)
+    with st.spinner("Reading every row…", show_time=True):
+        return results().get_or_compute(key, compute)

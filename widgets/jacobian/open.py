@@ -1,0 +1,88 @@
+"""Opening a store: one of the folder, one from elsewhere on this machine, or one that somebody sent as a .zip file."""
+
+import hashlib
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+
+from core.errors import UserError
+from core.jacobian import Jacobian
+from core.jacobian.archive import read_archive
+from core.segmenter import Segmenter
+from widgets.jacobian.job import open_store
+from widgets.shared.sources import PickedImage
+
+DEFAULT_FOLDER = Path(__file__).resolve().parents[1] / "runs"
+_SUFFIX = ".zarr"
+_LARGEST_UPLOAD = 500
+
+
+def pick_folder() -> Path:
+    """The folder that stores lie in, `runs` unless the user chooses another."""
+    named = st.text_input(
+        "Folder of the stores", key="folder", placeholder=str(DEFAULT_FOLDER), persist_state="session",
+        help="On the machine that runs this program. Empty: the folder runs of the program.",
+    )  # fmt: skip
+    return Path(named).expanduser().absolute() if named else DEFAULT_FOLDER
+
+
+def open_card(segmenter: Segmenter, image: PickedImage, folder: Path) -> tuple[Jacobian | None, PickedImage]:
+    """Choose a store.
+
+    Returns:
+        The Jacobian, None where none is chosen, and its image: the picked one if it is of that, else the store's own.
+    """
+    with st.container(border=True):
+        slots = st.columns(2, vertical_alignment="top")
+        with slots[1]:
+            upload = st.file_uploader(
+                "Import a store (.zip)", type=["zip"], max_upload_size=_LARGEST_UPLOAD, key="import",
+                help="As “Download” on this page makes it. A larger one: unpack it and give its path.",
+            )  # fmt: skip
+            imported = _import(upload.getvalue(), folder) if upload is not None else None
+        names = [path.name for path in sorted(folder.glob(f"*{_SUFFIX}"))] if folder.is_dir() else []
+        with slots[0]:
+            chosen = st.selectbox(
+                "Store", names, index=None, key="store", bind="query-params",
+                placeholder="Choose a store" if names else "No stores in this folder yet",
+            )  # fmt: skip
+            elsewhere = st.text_input("Or the path of one", key="store_path", placeholder="/data/runs/cells.zarr")
+        path = imported or (Path(elsewhere).expanduser() if elsewhere else folder / chosen if chosen else None)
+        if path is None:
+            st.caption("A store holds its image, the prediction and the Jacobian; the model must be the one picked.")
+            return None, image
+        found = open_store(path, segmenter)
+        if found.fraction == 0:
+            raise UserError(found.damage or f"{path} holds no finished rows yet; compute some of it first.")
+        own = found.manifest.image_hash != image.hash
+        _tell(found, image, path, segmenter, own=own)
+    if own:
+        image = replace(image, values=found.image, truth=None, name=path.stem, notes=(), hash=found.manifest.image_hash)
+    return found, image
+
+
+def _tell(found: Jacobian, image: PickedImage, path: Path, segmenter: Segmenter, *, own: bool) -> None:
+    manifest, (height, width) = found.manifest, found.size
+    state = "complete" if found.complete else f"{found.fraction:.0%} done"
+    rows = f"rows as {manifest.dtype}" if manifest.keep_rows else "summaries only"
+    st.caption(
+        f":material/check_circle: {path.name}: {height} × {width} pixels, "
+        f"{segmenter.class_names[manifest.class_index]} {manifest.space.replace('_', '-')}, every "
+        f"{'pixel' if manifest.stride == 1 else f'{manifest.stride}th pixel'}, {rows}, {state}. "
+        + ("The image on this page is the store's own." if own else f"It is of {image.name}.")
+    )
+    if found.damage:
+        st.warning(found.damage, icon=":material/warning:")
+
+
+def _import(content: bytes, folder: Path) -> Path:
+    path = folder / f"imported_{hashlib.sha256(content).hexdigest()[:12]}{_SUFFIX}"
+    if path.exists():
+        return path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} could not be made ({error.strerror}); choose another folder.") from error
+    return read_archive(io.BytesIO(content), path)

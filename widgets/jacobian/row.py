@@ -1,0 +1,116 @@
+"""One row of a Jacobian: the clicked pixel's gradient map, its box and its numbers."""
+
+import threading
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.attribution import Attribution
+from core.display.colours import intensity_rgb, signed_over
+from core.display.figures import (
+    COLOUR_BAR_HEIGHT,
+    FRAME_HEIGHT,
+    add_box,
+    add_crosshair,
+    map_figure,
+    picture_figure,
+    zoom_to,
+)
+from core.display.footprint import Footprint, footprint
+from core.jacobian import Jacobian
+from core.segmenter import Prediction, Segmenter
+from core.target import Target
+from widgets.shared.pixel_numbers import show_numbers
+from widgets.shared.plots import NO_BAR
+from widgets.shared.results import results
+from widgets.shared.score import SPACE_NAMES
+
+ZOOM_PROPORTION = 0.01
+_COMPUTING = threading.Lock()
+"""A Jacobian keeps one forward graph for rows that are not stored, and sessions share it."""
+
+
+def is_stored(jacobian: Jacobian, pixel: tuple[int, int]) -> bool:
+    """Whether a row is read from the store rather than computed afresh."""
+    return jacobian.manifest.keep_rows and bool(jacobian.computed[pixel])
+
+
+def row_of(segmenter: Segmenter, jacobian: Jacobian, prediction: Prediction, pixel: tuple[int, int]) -> Attribution:
+    """The pixel's row, read or computed."""
+    manifest, stored = jacobian.manifest, is_stored(jacobian, pixel)
+    target = Target.pixel(*pixel, manifest.class_index, manifest.space)
+
+    def read() -> Attribution:
+        started = time.perf_counter()
+        if stored:
+            values = jacobian.row(*pixel)
+        else:
+            with _COMPUTING:
+                values = jacobian.row(*pixel)
+        parameters = {"stored_as": manifest.dtype if stored else "computed afresh"}
+        return Attribution(
+            values, target, "jacobian_row", parameters, prediction, time.perf_counter() - started, target.unit,
+            segmenter.weights_hash, manifest.image_hash, model_name=segmenter.name,
+        )  # fmt: skip
+
+    key = (
+        "jacobian row", segmenter.weights_hash, str(segmenter.device), manifest.image_hash, pixel,
+        manifest.class_index, manifest.space, manifest.dtype if stored else "afresh",
+    )  # fmt: skip
+    return results().get_or_compute(key, read)
+
+
+def tell_row(
+    segmenter: Segmenter, attribution: Attribution, remaining: Footprint, pixel: tuple[int, int], *, stored: bool
+) -> None:
+    """The answer in a sentence."""
+    target, names, prediction = attribution.target, segmenter.class_names, attribution.prediction
+    label = int(prediction.labels[pixel])
+    sentence = (
+        f"At row **{pixel[0]}**, column **{pixel[1]}** the network says **{names[label]}** with probability "
+        f"**{prediction.probabilities[(label, *pixel)]:.3f}**. "
+    )
+    what = f"{names[target.class_index]} {SPACE_NAMES[target.space].lower()}"
+    if remaining.box is None:
+        sentence += f"No input pixel moves its {what} by more than the threshold. "
+    else:
+        sentence += (
+            f"**{remaining.count}** input pixels move its {what} by more than the threshold, within a box of "
+            f"{remaining.box.height} × {remaining.box.width}. "
+        )
+    st.markdown(sentence + ("Its row was read from the store." if stored else "Its row was computed just now."))
+
+
+def draw_row(
+    panels: Sequence[DeltaGenerator], attribution: Attribution, remaining: Footprint, image: np.ndarray,
+    pixel: tuple[int, int], height: int, identity: str, *, colour_limit: float, zoomed: bool,
+) -> None:  # fmt: skip
+    """The row as a signed map, and what of it lies above the threshold."""
+    signed, base = attribution.signed_map(), intensity_rgb(image)
+    limit = colour_limit * float(np.abs(signed).max()) or 1.0
+    extent = footprint(attribution.magnitude(), ZOOM_PROPORTION).box if zoomed else None
+    view = f"{identity}-{extent}"
+    tinted = signed_over(base, signed, remaining.above)
+    maps = (
+        ("**Its row**: signed", map_figure(signed, attribution.unit, limit, view)),
+        ("**Above the threshold**, with its box", picture_figure(tinted, view, below=COLOUR_BAR_HEIGHT)),
+    )
+    add_box(maps[1][1], remaining.box)
+    for panel, (caption, figure), key in zip(panels, maps, ("gradient-map", "overlay-map"), strict=True):
+        add_crosshair(figure, *pixel, base.shape)
+        zoom_to(figure, extent)
+        with panel:
+            st.markdown(caption, help="Red raises the score as the pixel brightens, blue lowers it.")
+            st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key=key)
+
+
+def row_numbers(
+    segmenter: Segmenter, attribution: Attribution, remaining: Footprint, pixel: tuple[int, int], largest: float
+) -> None:
+    """The same measures as in the Pixel Explorer; `largest` is what the threshold is a proportion of."""
+    proportion = remaining.threshold / largest if largest else 0.0
+    of_what = f"{100 * proportion:.3g} % of the largest gradient of all rows"
+    show_numbers(segmenter, attribution, remaining, pixel, of_what)

@@ -1,0 +1,205 @@
+"""The card of a run: its choices, what it would cost, and once it is started how far it is."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+from core.display.words import duration
+from core.errors import UserError
+from core.jacobian import Jacobian
+from core.jacobian.archive import store_bytes
+from core.jacobian.costs import Costs
+from core.jacobian.preparation import Estimate
+from core.jacobian.store_layout import in_words
+from core.segmenter import Segmenter
+from core.target import Space
+from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, jobs, open_store
+from widgets.shared.background import Background
+from widgets.shared.results import results
+from widgets.shared.sources import PickedImage
+
+STRIDES = {"8": "Every 8th", "4": "Every 4th", "2": "Every 2nd", "1": "Every pixel"}
+STORAGES = {"float32": "Rows, exact", "float16": "Rows, 16 bit", "uint8": "Rows, 8 bit", SUMMARIES: "Summaries only"}
+_SECONDS_BETWEEN_LOOKS = 0.5
+_WORDS: dict[State, str] = {
+    "waiting": "Waiting for another run to end",
+    "preparing": "Preparing: tracing the receptive field, planning and timing the passes",
+    "cancelling": "Stopping after this pass",
+}
+
+
+def run_card(
+    segmenter: Segmenter, image: PickedImage, class_index: int, space: Space, folder: Path
+) -> tuple[Jacobian | None, bool]:
+    """Choices, estimate, progress and buttons of one run.
+
+    Returns:
+        The Jacobian so far, None before anything is known of it, and whether it still grows.
+    """
+    with st.container(border=True):
+        slots = st.columns([4.3, 5.1, 1.4], vertical_alignment="bottom")
+        stride = slots[0].segmented_control(
+            "Output pixels", list(STRIDES), default="8", required=True, key="stride", bind="query-params",
+            format_func=lambda name: STRIDES[name], wrap=True,
+            help="Of the rows and of the columns: every 8th is 1 pixel in 64. A finer run begins with the coarse "
+            "grids, so its first picture comes as soon.",
+        )  # fmt: skip
+        storage = slots[1].segmented_control(
+            "Keep", list(STORAGES), default="float32", required=True, key="storage", bind="query-params",
+            format_func=lambda name: STORAGES[name], wrap=True,
+            help="Rows: a click reads its gradient map from the disk; fewer bits take less disk and round a little. "
+            "Summaries only: a few megabytes, every map on this page, and a click computes its row afresh.",
+        )  # fmt: skip
+        run = Run(segmenter, image, class_index, space, int(stride), str(storage), folder)
+        job = jobs().find(run.path) if run.path.exists() or _is_active(run.path) else None
+        found = _so_far(run, job)
+        active = job is not None and job.state in ACTIVE
+        with slots[2]:
+            fits = _button(run, job, found)
+        if job is not None and active:
+            _follow(job, shown=found is not None)
+            st.caption(f"Store: {_shown(run.path)}")
+        elif found is None:
+            _estimate(run)
+        else:
+            _tell_end(run, found)
+        if job is not None and (error := job.error) is not None:
+            st.error(str(error), icon=":material/error:")
+        if not fits:
+            st.warning("This would not fit on the disk: keep fewer bits or summaries only, or sample more coarsely.")
+        _tell_others(run)
+    return found, active
+
+
+def _is_active(path: Path) -> bool:
+    return any(job.run.path == path for job in jobs().active())
+
+
+def _so_far(run: Run, job: Job | None) -> Jacobian | None:
+    if job is not None and job.shows_something:
+        return job.jacobian
+    if not run.path.exists():
+        return None
+    found = open_store(run.path, run.segmenter)
+    if found.manifest.image_hash != run.image.hash:
+        raise UserError(f"{run.path} is the Jacobian of another image; delete it, or choose another folder.")
+    return found if found.fraction > 0 else None
+
+
+def _button(run: Run, job: Job | None, found: Jacobian | None) -> bool:
+    """The one button that makes sense now; whether the run fits on the disk, as far as is known."""
+    if job is not None and job.state in ACTIVE:
+        st.button("Cancel", icon=":material/stop:", key="cancel", on_click=job.cancel, width="stretch",
+                  disabled=job.state == "cancelling")  # fmt: skip
+        return True
+    if found is not None and found.complete:
+        return True
+    costs = _costs(run)
+    fits = found is not None or not costs.done or _cost(run, costs).fits_on_disk
+    label, icon = ("Run", ":material/play_arrow:") if found is None else ("Resume", ":material/resume:")
+    st.button(label, icon=icon, type="primary", key="run", on_click=jobs().start, args=(run,), width="stretch",
+              disabled=not fits)  # fmt: skip
+    return fits
+
+
+def _follow(job: Job, *, shown: bool) -> None:
+    seen = job.state
+
+    @st.fragment(run_every=_SECONDS_BETWEEN_LOOKS)
+    def look() -> None:
+        state, progress = job.state, job.progress
+        if state != seen or (not shown and job.shows_something):
+            st.rerun()
+        if progress is None or state != "running":
+            fraction = progress.fraction if progress is not None else 0.0
+            st.progress(fraction, f"{_WORDS.get(state, '')}… {duration(job.seconds)}")
+            return
+        st.progress(
+            progress.fraction,
+            f"{progress.passes:,} of {progress.total:,} passes, {duration(progress.seconds_left)} left",
+        )
+
+    look()
+
+
+def _tell_end(run: Run, found: Jacobian) -> None:
+    done = round(found.fraction * found.num_passes)
+    where = f"{in_words(store_bytes(run.path))} in {_shown(run.path)}"
+    if found.complete:
+        st.caption(f":material/check_circle: Complete: all {found.num_passes:,} passes, {where}")
+        return
+    st.progress(found.fraction, f"{done:,} of {found.num_passes:,} passes done, then stopped; Resume goes on there")
+    st.caption(where)
+
+
+def _tell_others(run: Run) -> None:
+    for other in jobs().active():
+        if other.run.path != run.path:
+            text, button = st.columns([8.6, 1.4], vertical_alignment="center")
+            done = f", {other.progress.fraction:.0%} done" if other.progress is not None else ""
+            text.caption(f"Also under way: {other.run.path.stem}{done}")
+            button.button("Cancel", key=f"cancel-{other.run.path.name}", on_click=other.cancel, width="stretch")
+
+
+def _estimate(run: Run) -> None:
+    costs = _costs(run)
+    if not costs.done:
+        _wait_for(costs)
+        st.caption(f"Store: {_shown(run.path)}")
+        return
+    cost = _cost(run, costs)
+    up, down, left, right = cost.receptive_field
+    names = {
+        "Output pixels": f"{cost.pixels:,}",
+        "Backward passes": f"{cost.passes:,}",
+        "Fewer passes": f"{cost.speedup:.1f} ×",
+        "Time, about": duration(cost.seconds),
+        "Disk, at most": in_words(cost.disk_bytes),
+        "Memory, about": in_words(cost.memory_bytes),
+    }
+    helps = {
+        "Fewer passes": "Than one a pixel: output pixels whose receptive fields do not meet share a pass, exactly.",
+        "Time, about": f"{cost.seconds_per_pass:.3f} s a pass as timed just now, {cost.batch_size} at once.",
+        "Disk, at most": f"{in_words(cost.free_disk_bytes)} are free.",
+        "Backward passes": f"The receptive field reaches {up} rows up, {down} down, {left} left, {right} right.",
+    }
+    for slot, name in zip(st.columns(len(names)), names, strict=True):
+        slot.metric(name, names[name], help=helps.get(name), border=True)
+    if cost.note:
+        st.info(cost.note, icon=":material/info:")
+    others = ", ".join(
+        f"{STRIDES[stride].lower()} {duration(_cost(run, costs, int(stride)).seconds)}"
+        for stride in STRIDES
+        if int(stride) != run.stride
+    )
+    st.caption(f"The others would take about: {others}. Store: {_shown(run.path)}")
+
+
+def _wait_for(costs: Background[Costs]) -> None:
+    @st.fragment(run_every=_SECONDS_BETWEEN_LOOKS)
+    def look() -> None:
+        if costs.done:
+            st.rerun()
+        st.caption(
+            f":material/hourglass_top: Estimating: tracing the receptive field and timing a few passes… "
+            f"{costs.seconds:.0f} s. You can press Run already."
+        )
+
+    look()
+
+
+def _costs(run: Run) -> Background[Costs]:
+    size = run.image.values.shape
+    work: Callable[[], Costs] = lambda: Costs(run.segmenter, run.image.values, run.class_index, run.space)  # noqa: E731
+    key = "costs", run.segmenter.weights_hash, str(run.segmenter.device), size
+    return results().get_or_compute(key, lambda: Background(work))
+
+
+def _cost(run: Run, costs: Background[Costs], stride: int | None = None) -> Estimate:
+    return costs.result().estimate(run.path, stride or run.stride, run.dtype, keep_rows=run.keep_rows)
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return f"`{path.relative_to(here) if path.is_relative_to(here) else path}`"

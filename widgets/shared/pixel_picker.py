@@ -1,0 +1,70 @@
+"""The clickable picture: one function, so that what is behind it can change.
+
+Behind it now: streamlit-plotly-events. Its value is a state, not an event: the last click stays there and comes back at
+every rerun. So a click counts only if it differs from the last one taken. For the very same pixel to be clicked again
+after the page has moved elsewhere, an empty trace before the picture shifts the picture's curve number, and with it the
+value of the next click.
+"""
+
+import json
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit_plotly_events import plotly_events
+
+from core.display.figures import MODE_BAR_HEIGHT, add_crosshair, picture_figure
+
+_STATE = "_pixel_picker"
+_FRAME_MARGIN = 8
+"""The component begins so far below the top of its frame, which would cut off as much at the bottom."""
+
+
+def take_click(key: str) -> tuple[int, int] | None:
+    """The (row, column) of a click that has not been taken yet, else None.
+
+    Call it before the widgets that show the pixel and before `pixel_picker`.
+    """
+    picker = _picker(key)
+    value = st.session_state.get(key)
+    if not value or value == "[]":  # the component is new in the page
+        picker["taken"] = None
+        return None
+    if value == picker["taken"]:
+        return None
+    picker["taken"] = value
+    return _pixel(value)
+
+
+def pixel_picker(picture: np.ndarray, row: int, column: int, key: str, height: int) -> None:
+    """Show a picture (H, W, 3) uint8 with a crosshair at a pixel; the next click is told by `take_click`.
+
+    Args:
+        picture: What is shown; its size must stay the same under one key.
+        row: Of the crosshair.
+        column: Of the crosshair.
+        key: Of the component; holds the identity of the image, so that the zoom is kept for this image only.
+        height: Of the picture, in CSS pixels.
+    """
+    figure = add_crosshair(picture_figure(picture, revision=key, margin=0), row, column, picture.shape)
+    if _curve_number(_picker(key)["taken"], (row, column)):
+        figure = go.Figure([go.Scatter(x=[], y=[]), *figure.data], figure.layout)
+    figure.update_layout(margin_b=_FRAME_MARGIN)
+    plotly_events(figure, click_event=True, override_height=height + MODE_BAR_HEIGHT + _FRAME_MARGIN, key=key)
+
+
+def _curve_number(taken: str | None, shown: tuple[int, int]) -> int:
+    """Of the picture: that of the last click, or the other one if the page has moved away from that click."""
+    if taken is None:
+        return 0
+    last = int(json.loads(taken)[0].get("curveNumber", 0))
+    return last if _pixel(taken) == shown else 1 - last
+
+
+def _pixel(value: str) -> tuple[int, int]:
+    point = json.loads(value)[0]
+    return int(point["y"]), int(point["x"])
+
+
+def _picker(key: str) -> dict:
+    return st.session_state.setdefault(_STATE, {}).setdefault(key, {"taken": None})

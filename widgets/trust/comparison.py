@@ -1,0 +1,231 @@
+"""What came out of the tests: a sentence, a table, curves, and the files of both."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from html import escape
+from itertools import groupby
+
+import streamlit as st
+
+from core.display.charts import tested_curves_figure
+from core.trust.faithfulness import CURVES, METRIC_NAMES, METRICS, Comparison, MetricName
+from widgets.trust.trial import Trial
+
+_STYLE = """
+<style>
+.trust-table {overflow-x: auto; margin: .2rem 0 .4rem}
+.trust-table table {border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums}
+.trust-table th, .trust-table td {border: 0; padding: 4px 10px; text-align: right; white-space: nowrap}
+.trust-table th {font-weight: 600; vertical-align: bottom}
+.trust-table .group {font-size: 12px; font-weight: 400; opacity: .72; text-align: center;
+  border-bottom: 1px solid rgba(125,135,148,.5)}
+.trust-table .name {text-align: left}
+.trust-table tbody td {border-top: 1px solid rgba(125,135,148,.22)}
+.trust-table .first {border-left: 1px solid rgba(125,135,148,.35)}
+.trust-table .control td {background: rgba(125,135,148,.09); font-style: italic}
+.trust-table .control td {color: color-mix(in srgb, currentColor 72%, transparent)}
+.trust-table .control .mark {font-style: normal; font-size: 11px; border: 1px solid currentColor; border-radius: 8px;
+  padding: 0 6px; margin-left: 8px}
+.trust-table .beats {font-weight: 700}
+.trust-table .beats::after {content: "✓"; color: #2e9e5b; margin-left: 4px}
+.trust-table .fails::after {content: "✓"; visibility: hidden; margin-left: 4px}
+.trust-table .by {background: rgba(214,36,110,.08)}
+.trust-table tfoot td {border-top: 2px solid rgba(125,135,148,.5)}
+.trust-table abbr {text-decoration: none; cursor: help}
+</style>
+"""
+_HEIGHT_OF_A_ROW = 330
+
+
+def show_comparison(trial: Trial, found: Comparison, metrics: Sequence[MetricName], score: str) -> None:
+    """The whole of it.
+
+    Args:
+        trial: What was tested.
+        found: The result.
+        metrics: Those that were asked for.
+        score: What was followed, in words.
+    """
+    ordered = [name for name in METRIC_NAMES if name in metrics]
+    by = st.selectbox(
+        "Ranked by", ordered, key="ranked_by", bind="query-params", format_func=lambda name: METRICS[name].title,
+        width=260,
+    )  # fmt: skip
+    metric = METRICS[by]
+    st.markdown(summary(found, by))
+    st.caption(f"{metric.title}, {arrow(by)} {metric.direction} is better. {metric.question}")
+    st.html(_STYLE + table_html(found, ordered, by))
+    failed = [name for name in found.ranked(by) if found.beats_controls(name, by) is False]
+    unknown = [
+        name for name in found.ranked(by)
+        if found.beats_controls(name, by) is None and not found.candidates[name].is_control
+    ]  # fmt: skip
+    if failed or unknown:
+        lines = [f"- **{found.candidates[name].title}**: {found.in_words(name, by)}" for name in (*failed, *unknown)]
+        counts = {"no better than a control": len(failed), "without a value here": len(unknown)}
+        parts = [f"{count} method{'s' * (count != 1)} {what}" for what, count in counts.items() if count]
+        with st.expander(", ".join(parts), icon=":material/report:"):
+            st.markdown("\n".join(lines))
+    _draw_curves(found, ordered, score)
+    stem = f"{trial.image.name.rsplit('.', 1)[0].replace('/', '_')}_{trial.segmenter.name}"
+    slots = st.columns(4)
+    slots[0].download_button(
+        "Table (.csv)", lambda: table_csv(found, ordered), f"{stem}_tests.csv", "text/csv", on_click="ignore",
+        icon=":material/download:", key="download-table", width="stretch",
+    )  # fmt: skip
+    slots[1].download_button(
+        "Curves (.csv)", lambda: curves_csv(found), f"{stem}_curves.csv", "text/csv", on_click="ignore",
+        icon=":material/download:", key="download-curves", width="stretch",
+    )  # fmt: skip
+
+
+def arrow(metric: MetricName) -> str:
+    """Which way is better."""
+    return "↓" if METRICS[metric].direction == "lower" else "↑"
+
+
+def summary(found: Comparison, metric: MetricName) -> str:
+    """How many methods beat every control at a metric, in a sentence."""
+    methods = [name for name in found.ranked(metric) if not found.candidates[name].is_control]
+    title = METRICS[metric].title
+    judged = [name for name in methods if found.beats_controls(name, metric) is not None]
+    if not judged:
+        if not METRICS[metric].against_controls:
+            return f"**{title}** gives no verdict: a control that ignores the network does well there by nature."
+        return f"**{title}** is not defined for any of these methods here."
+    good = [found.candidates[name].title for name in judged if found.beats_controls(name, metric)]
+    if not good:
+        whole = "the one method does not beat" if len(judged) == 1 else f"none of the {len(judged)} methods beats"
+        return f"At **{title}** {whole} every control."
+    names = ", ".join(good)
+    verb = "beats" if len(good) == 1 else "beat"
+    return f"At **{title}** **{len(good)} of {len(judged)}** methods {verb} every control: {names}."
+
+
+def table_html(found: Comparison, metrics: Sequence[MetricName], by: MetricName) -> str:
+    """The table, the best at `by` first; what beats every control is bold with a tick."""
+    groups = {category: list(names) for category, names in groupby(metrics, lambda name: METRICS[name].category)}
+    starts = {names[0] for names in groups.values()}
+
+    def kind(metric: MetricName, *more: str) -> str:
+        marks = [*more, *(["first"] if metric in starts else []), *(["by"] if metric == by else [])]
+        return f' class="{" ".join(marks)}"' if marks else ""
+
+    above = "".join(
+        f'<th class="group first" colspan="{len(names)}">{category.capitalize()}</th>'
+        for category, names in groups.items()
+    )
+    heads = "".join(
+        f'<th{kind(metric)} scope="col"><abbr title="{escape(METRICS[metric].question)} '
+        f'{METRICS[metric].direction.capitalize()} is better.">{METRICS[metric].title} {arrow(metric)}</abbr></th>'
+        for metric in metrics
+    )
+    rows = []
+    for name in found.ranked(by):
+        candidate = found.candidates[name]
+        cells = "".join(
+            f"<td{kind(metric, _mark(found, name, metric))}>{number(found.values[name][metric])}</td>"
+            for metric in metrics
+        )
+        mark = '<span class="mark">control</span>' if candidate.is_control else ""
+        rows.append(
+            f'<tr class="{"control" if candidate.is_control else "method"}"><td>{found.rank(name, by)}</td>'
+            f'<td class="name">{escape(candidate.title)}{mark}</td>{cells}</tr>'
+        )
+    counts = "".join(f"<td{kind(metric, 'fails')}>{_count(found, metric)}</td>" for metric in metrics)
+    return (
+        f'<div class="trust-table"><table><thead><tr><th></th><th></th>{above}</tr>'
+        f'<tr><th></th><th class="name" scope="col">Map</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody>'
+        f'<tfoot><tr><td></td><td class="name">Methods that beat every control</td>{counts}</tr></tfoot></table></div>'
+    )
+
+
+def table_csv(found: Comparison, metrics: Sequence[MetricName]) -> bytes:
+    """One line a map: its name, whether it is a control, what it took, and each metric; empty where not defined."""
+    lines = [
+        [
+            name, candidate.title, int(candidate.is_control), f"{candidate.seconds:.4g}",
+            *(_plain(found.values[name][metric]) for metric in metrics),
+        ]
+        for name, candidate in found.candidates.items()
+    ]  # fmt: skip
+    return _csv(["name", "title", "control", "seconds", *metrics], lines)
+
+
+def curves_csv(found: Comparison) -> bytes:
+    """One line a point of a curve: map, metric, fraction of the pixels changed, score, leakage."""
+    lines = [
+        [name, metric, *map(_plain, point)]
+        for name, curves in found.curves.items()
+        for metric, curve in curves.items()
+        for point in zip(curve.fractions, curve.scores, curve.leakage, strict=True)
+    ]
+    return _csv(["name", "metric", "fraction", "score", "leakage"], lines)
+
+
+def number(value: float) -> str:
+    """A metric's value for a table."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _draw_curves(found: Comparison, metrics: Sequence[MetricName], score: str) -> None:
+    drawn = [metric for metric in CURVES if metric in metrics and _is_known(found, metric)]
+    if not drawn:
+        return
+    followed = "Score" if score == "The one explained" else score
+    ways = {"insertion": "Pixels put back", "road": "Pixels imputed"}
+    panels, titles = {}, {}
+    for metric in drawn:
+        title = "Change elsewhere" if metric == "leakage" else f"{METRICS[metric].title} {arrow(metric)}"
+        panels[title] = {
+            candidate.title: _points(found, name, metric)
+            for name, candidate in found.candidates.items()
+        }  # fmt: skip
+        titles[title] = ways.get(metric, "Pixels taken away"), "Probability moved" if metric == "leakage" else followed
+    controls = [candidate.title for candidate in found.candidates.values() if candidate.is_control]
+    st.markdown(
+        "**Curves**: the most important pixels first",
+        help="Controls are grey and dashed. Press a name in the legend to hide it, twice to see it alone. The "
+        "table's leakage is the change elsewhere at the moment when a map's score has gone half of its way.",
+    )
+    figure = tested_curves_figure(panels, controls, titles)
+    rows = -(-len(drawn) // 2)
+    height = max(_HEIGHT_OF_A_ROW * rows, 24 * len(found.candidates) + 40)
+    st.plotly_chart(figure, height=height, theme=None, config={"displayModeBar": False}, key="trust-curves")
+
+
+def _points(found: Comparison, name: str, metric: MetricName) -> tuple[list[float], list[float]]:
+    curve = found.curves[name]["deletion" if metric == "leakage" else metric]
+    scores = curve.leakage if metric == "leakage" else curve.scores
+    return curve.fractions.tolist(), scores.tolist()
+
+
+def _is_known(found: Comparison, metric: MetricName) -> bool:
+    """Leakage is not, where the target is the whole image."""
+    return any(not math.isnan(score) for name in found.candidates for score in _points(found, name, metric)[1])
+
+
+def _mark(found: Comparison, name: str, metric: MetricName) -> str:
+    return "beats" if found.beats_controls(name, metric) else "fails"
+
+
+def _count(found: Comparison, metric: MetricName) -> str:
+    judged = [found.beats_controls(name, metric) for name in found.candidates]
+    known = [beats for beats in judged if beats is not None]
+    return f"{sum(known)} of {len(known)}" if known else "–"
+
+
+def _plain(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
+def _csv(head: Sequence[str], lines: Sequence[Sequence[object]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(lines)
+    return text.getvalue().encode()
