@@ -49,7 +49,7 @@ def write(
 ) -> None:
     """Write a data set: images/, masks/ and palette.json with the names of the classes.
 
-    Example: python -m phantoms write fundus --count 200 --validation 8 --test 24 --out data/fundus
+    Example: python -m phantoms write fundus --count 200 --validation 8 --test 24 --out runs/fundus_phantoms
     """
     written = write_data_set(out, kind, count, validation, test, seed, size, channels, bits)
     typer.echo(f"{len(written)} files written to {out}.")

@@ -52,7 +52,7 @@ def render(tubes: list[Tube], shape: tuple[int, int], margin: float = 0.0, rim: 
     (erf((r - d) / (s √2)) + erf((r + d) / (s √2))) / 2.
 
     Args:
-        tubes: What to draw; points may lie outside the image.
+        tubes: Tubes to draw; points may lie outside the image.
         shape: (H, W).
         margin: How far in pixels the label's outline lies outside the light's edge.
         rim: How much brighter the wall is than the middle, as a fraction; 0 is a filled tube.

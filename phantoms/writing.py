@@ -80,7 +80,7 @@ def write_phantom(
     Args:
         folder: Where `images/`, `masks/` and `skeletons/` are.
         stem: Name of the files without their suffix.
-        phantom: What to write.
+        phantom: Phantom to write.
         palette: Name and colour of each class.
         bits: Bits per value: 8, 16, or 32 for floating-point.
         masks: Name of the folder for the masks.

@@ -28,7 +28,7 @@ _MASK_ENDINGS = {
 
 @dataclass(frozen=True)
 class ImagePair:
-    """Where one image and its mask lie.
+    """Files of one image and its mask.
 
     Attributes:
         stem: File name without its suffix, shared by image and mask.

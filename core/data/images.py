@@ -26,7 +26,7 @@ class LoadedImage:
     Attributes:
         values: float32 (C, H, W) in [0, 1].
         name: Name of the file.
-        notes: What was done to the stored values, in words: the scaling, a dropped alpha channel, a rotation.
+        notes: Changes to the stored values in words: the scaling, a dropped alpha channel, a rotation.
     """
 
     values: np.ndarray

@@ -1,5 +1,7 @@
 """The register of kinds, and the data sets that `python -m phantoms write` leaves, as the library reads them."""
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -107,8 +109,8 @@ def test_the_command_writes_a_data_set(tmp_path):
 
 
 def test_samples_needs_the_generators_beside_the_library(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "phantoms.sample_data", None)
-    monkeypatch.setitem(__import__("sys").modules, "phantoms", None)
+    monkeypatch.setitem(sys.modules, "phantoms.sample_data", None)
+    monkeypatch.setitem(sys.modules, "phantoms", None)
     outcome = CliRunner().invoke(core_app, ["samples", "--out", str(tmp_path)])
     assert isinstance(outcome.exception, UserError)
     assert "come with the repository" in str(outcome.exception)
