@@ -98,8 +98,11 @@ def explore(
     with lead:
         tell(segmenter, question, layer)
     with panels[1]:
-        shown = one_map(segmenter, image, question, atlas, layer, method)
-        subtracted = one_map(segmenter, image, question, atlas, layer, other) if other is not None else None
+        maps = [
+            one_map(segmenter, image, question, atlas, layer, name, place) if name is not None else None
+            for name, place in ((method, "cam"), (other, "subtracted cam"))
+        ]
+        shown, subtracted = maps
         if shown is not None and (other is None or subtracted is not None):
             draw_map(image, atlas, shown, subtracted, view, panel_height, f"{image.hash[:12]}-{width}")
     with panels[2]:
@@ -170,10 +173,10 @@ def pick_atlas(choices: LayerAdvice, layer: Layer) -> tuple[list[str], int, Pool
 
 
 def one_map(
-    segmenter: Segmenter, image: PickedImage, question: Question, atlas: Atlas, layer: Layer, method: Method
+    segmenter: Segmenter, image: PickedImage, question: Question, atlas: Atlas, layer: Layer, method: Method, place: str
 ) -> Attribution | None:
     if method == "score_cam" or method == "ablation_cam":  # noqa: PLR1714 - so that the type checker knows the two
-        return perturbation_map(segmenter, image, question.target, question.key, layer, method)
+        return perturbation_map(segmenter, image, question.target, question.key, layer, method, place)
     return atlas.maps[layer.name, method]
 
 

@@ -10,12 +10,12 @@ from core.segmenter import Prediction, Segmenter
 from core.target import Reduction, Space
 from widgets.cams.atlas import Question, ask
 from widgets.cams.layers import LayerAdvice, layer_choices, pick_layer
-from widgets.shared.cancellable import cancel_unless
 from widgets.shared.header import page_header
 from widgets.shared.large_images import agree_to_size
 from widgets.shared.navigation import through_the_app
 from widgets.shared.pixel_set_picker import draw_pixel_set, pick_pixel_set
 from widgets.shared.score import SPACE_NAMES, pick_class_and_space
+from widgets.shared.slow_work import cancel_unless
 from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
 from widgets.shared.user_errors import told_plainly
 from widgets.trust.agreement import agreement_panel

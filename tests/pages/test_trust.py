@@ -21,7 +21,7 @@ from core.trust.controls import controls
 from core.trust.faithfulness import Candidate, Comparison, Curve, RemovalSettings, deletion
 from core.trust.localisation import localisation
 from core.trust.similarity import top_overlap
-from widgets import cancellable
+from widgets.shared import slow_work
 from widgets.trust.comparison import curves_csv, summary, table_csv, table_html
 from widgets.trust.maps import colour_limits, coloured
 from widgets.trust.trial import TrustMap
@@ -36,7 +36,7 @@ TESTED = {**QUICK, "tab": "Tests", "metrics": ["Deletion", "Mass inside"], "test
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
     """Nothing here runs a page again when a computation has ended."""
-    monkeypatch.setattr(cancellable, "PATIENCE", 120)
+    monkeypatch.setattr(slow_work, "PATIENCE", 120)
 
 
 def open_page(**query: object) -> AppTest:
@@ -197,14 +197,14 @@ def test_the_sanity_check_on_demand(segmenter, image, target, layer_cam):
 
 
 def test_cancelled_maps_can_be_started_again(monkeypatch):
-    monkeypatch.setattr(cancellable, "PATIENCE", 0)
+    monkeypatch.setattr(slow_work, "PATIENCE", 0)
     page = open_page(methods=["SmoothGrad"], samples="40", row="70", column="20", pixel_set="One pixel")
-    work = page.session_state["_works"]["maps"]
+    work = page.session_state["_claims"]["maps"]
     work.cancel()
     work.wait(60)
     page.run()
     assert any("Cancelled" in info.value for info in page.info)
-    monkeypatch.setattr(cancellable, "PATIENCE", 120)
+    monkeypatch.setattr(slow_work, "PATIENCE", 120)
     page.number_input(key="samples").set_value(2).run()
     assert not any("Cancelled" in info.value for info in page.info)
     assert figure(page)["data"][0]["type"] == "heatmap"

@@ -13,8 +13,8 @@ from core.display.colours import intensity_rgb, labels_over
 from core.segmenter import Image, Segmenter
 from core.target import Target
 from core.trust.sanity import Mode, SanityCheck, Stage, layers_from_the_top, sanity_check
-from widgets.shared.cancellable import cancellable
 from widgets.shared.results import results
+from widgets.shared.slow_work import compute_in_background
 from widgets.trust.maps import thumbnail
 from widgets.trust.trial import Trial, TrustMap, tell_empty
 
@@ -101,7 +101,7 @@ def _check(
         given = trial.segmenter, trial.image.values, trial.target
         return sanity_check(*given, important, mode, stages, progress=follow, name=one.title)
 
-    return cancellable("sanity", key, "Stages", check)
+    return compute_in_background("sanity", key, "Stages", check)
 
 
 def _show(trial: Trial, found: SanityCheck, original: TrustMap) -> None:

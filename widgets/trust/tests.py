@@ -29,8 +29,8 @@ from core.trust.faithfulness import (
     images_needed,
 )
 from widgets.cams.perturbation import seconds_of_a_run
-from widgets.shared.cancellable import cancellable
 from widgets.shared.results import results
+from widgets.shared.slow_work import compute_in_background
 from widgets.trust.comparison import show_comparison
 from widgets.trust.trial import Trial, TrustMap, tell_empty
 
@@ -58,7 +58,7 @@ def tests_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     key: Hashable = ("comparison", trial.identity, settings, tuple(sorted(metrics)), tuple(ready), _hash(object_mask))
     if not _wanted(trial, maps, metrics, settings, key):
         return
-    found = cancellable(
+    found = compute_in_background(
         "tests", key, "Images through the network",
         lambda progress: _compare(trial, maps, ready, metrics, settings, object_mask, known, progress),
     )  # fmt: skip

@@ -29,10 +29,10 @@ from core.trust.agreement import rank_correlation
 from core.trust.faithfulness import score_at
 from core.trust.randomisation import layers_from_the_top, randomised
 from core.trust.similarity import top_overlap
-from widgets.shared.cancellable import cancellable
 from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
 from widgets.shared.score import SPACE_NAMES
+from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage, pick_model, predicted
 
 UNTRAINED = "The same, untrained"
@@ -179,7 +179,7 @@ def _explained(
             return settings
         return replace(settings, layer=suggested_layer(segmenter, size)[0])
 
-    return cancellable(
+    return compute_in_background(
         f"two-networks-{place}", key, f"{TITLES[method]} of {asked.name}",
         lambda progress: explain(segmenter, asked.values, asked.target, method, chosen(), progress),
     )  # fmt: skip

@@ -7,7 +7,7 @@ from torch import nn
 from core.attribution.attribution import image_hash
 from core.segmenter import Segmenter
 from core.target import Target
-from widgets import cancellable
+from widgets.shared import slow_work
 from widgets.shared.sources import PickedImage
 from widgets.trust.two_networks import UNTRAINED, asked_of, common_limit, same_class, scaled
 
@@ -82,7 +82,7 @@ def picked() -> PickedImage:
 
 @pytest.fixture
 def page(monkeypatch):
-    monkeypatch.setattr(cancellable, "PATIENCE", 120)
+    monkeypatch.setattr(slow_work, "PATIENCE", 120)
     page = AppTest.from_function(_page, default_timeout=120)
     page.session_state["target"] = Target.pixel(10, 12, 1, "logit")
     return page
