@@ -1,6 +1,5 @@
 """Score-CAM and Ablation-CAM, which run the network once per channel: computed on demand, in the background."""
 
-import time
 from collections.abc import Hashable
 
 import streamlit as st
@@ -11,11 +10,9 @@ from core.display.words import duration
 from core.models.layers import Layer
 from core.segmenter import Segmenter
 from core.target import Target
-from widgets.shared.results import results
+from widgets.shared.run_time import seconds_of_a_run
 from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.shared.sources import PickedImage
-
-_TRIALS = 3
 
 
 def perturbation_map(
@@ -39,18 +36,3 @@ def perturbation_map(
         place, key, f"{TITLES[method]}, channels",
         lambda progress: cam(segmenter, image.values, target, layer.name, method, progress=progress),
     )  # fmt: skip
-
-
-def seconds_of_a_run(segmenter: Segmenter, image: PickedImage) -> float:
-    """Time that one image takes on its way through the network, measured once per model and size."""
-
-    def timed() -> float:
-        seconds = []
-        for _ in range(_TRIALS):
-            started = time.perf_counter()
-            segmenter.predict(image.values)
-            seconds.append(time.perf_counter() - started)
-        return min(seconds)
-
-    key = "seconds of a run", segmenter.weights_hash, str(segmenter.device), image.values.shape
-    return results().get_or_compute(key, timed)
