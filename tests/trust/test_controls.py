@@ -5,7 +5,7 @@ from scipy import ndimage
 from core.target import Target
 from core.trust.controls import CONTROLS, controls
 from core.trust import RemovalSettings, deletion
-from tests.trust.faithfulness.networks import PixelIsLogit, segmenter_of, whole
+from tests.trust.networks import PixelIsLogit, segmenter_of, whole
 
 IMAGE = np.zeros((3, 40, 50), np.float32)
 IMAGE[:, :, 25:] = 1

@@ -126,7 +126,10 @@ def _pick(trial: Trial, *, has_object: bool) -> tuple[list[str], EvaluationSetti
             "The Dice of one pixel is 0 or 1, which hardly tells maps apart; take more pixels, or another score."
         )
     removal = RemovalSettings(score, fill, float(sigma), context_only=context)
-    return list(chosen), EvaluationSettings(removal, setting_inputs(all_settings(chosen).values()))
+    offered_settings = all_settings(chosen)
+    defaults = {name: own.default for name, own in offered_settings.items()}
+    slots = st.columns(4, gap="small", vertical_alignment="bottom")
+    return list(chosen), EvaluationSettings(removal, setting_inputs(offered_settings.values(), defaults, slots))
 
 
 def _is_wanted(
