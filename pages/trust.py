@@ -16,8 +16,8 @@ from widgets.shared.large_images import agree_to_size
 from widgets.shared.navigation import through_the_app
 from widgets.shared.pixel_set_picker import draw_pixel_set, pick_pixel_set
 from widgets.shared.score import SPACE_NAMES, pick_class_and_space
-from widgets.shared.slow_work import cancel_unless
 from widgets.shared.setting_inputs import setting_inputs
+from widgets.shared.slow_work import cancel_unless
 from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
 from widgets.shared.user_errors import told_plainly
 from widgets.trust.agreement import agreement_panel

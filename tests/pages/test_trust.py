@@ -17,8 +17,8 @@ from core import load_segmenter, read_image
 from core.attribution.registry import explain, importance
 from core.data.images import read_mask
 from core.pixel_sets import PixelSet
+from core.trust import Candidate, Comparison, Curve, RemovalSettings, deletion
 from core.trust.controls import controls
-from core.trust.faithfulness import Candidate, Comparison, Curve, RemovalSettings, deletion
 from core.trust.localisation import localisation
 from core.trust.similarity import top_overlap
 from widgets.shared import slow_work

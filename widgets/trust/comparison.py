@@ -184,9 +184,11 @@ def _draw_curves(found: Comparison, metrics: Sequence[str], score: str) -> None:
 
 
 def _points(found: Comparison, shown: ShownCurve) -> dict[str, tuple[list[float], list[float]]]:
-    """The curves by the maps' titles; none where no value is defined, as leakage where the target is the whole image."""
+    """The curves by the maps' titles; none where no value is defined, such as the leakage of a whole image."""
     curves = {
-        found.candidates[name].title: curves[shown.name] for name, curves in found.curves.items() if shown.name in curves
+        found.candidates[name].title: curves[shown.name]
+        for name, curves in found.curves.items()
+        if shown.name in curves
     }
     points = {title: (one.fractions.tolist(), getattr(one, shown.values).tolist()) for title, one in curves.items()}
     return points if any(not math.isnan(value) for _, values in points.values() for value in values) else {}

@@ -72,9 +72,7 @@ def _pick(trial: Trial) -> tuple[str, Mode, int]:
     return method, mode, int(stages)
 
 
-def _check(
-    trial: Trial, key: Hashable, one: TrustMap, method: str, mode: Mode, stages: int
-) -> SanityCheck | None:
+def _check(trial: Trial, key: Hashable, one: TrustMap, method: str, mode: Mode, stages: int) -> SanityCheck | None:
     def check(progress: Progress) -> SanityCheck:
         report, again = repeatable(progress)
 

@@ -66,9 +66,7 @@ class Asked:
     @property
     def score(self) -> float:
         """The score explained."""
-        return results().get_or_compute(
-            ("score", self.key), lambda: score_at(self.segmenter, self.values, self.target)
-        )
+        return results().get_or_compute(("score", self.key), lambda: score_at(self.segmenter, self.values, self.target))
 
     def in_words(self) -> str:
         """The class and the score space."""
@@ -217,9 +215,7 @@ def _show_maps(asked: Sequence[Asked], found: Sequence[Attribution], *, as_share
     height, width = maps[0].shape
     frame = int(np.clip(_MAP_HEIGHT * height / width, 150, _MAP_HEIGHT)) + FRAME_HEIGHT
     faint = [
-        one.name
-        for one, values in zip(asked, maps, strict=False)
-        if 0 < float(np.abs(values).max()) < _FAINT * limit
+        one.name for one, values in zip(asked, maps, strict=False) if 0 < float(np.abs(values).max()) < _FAINT * limit
     ]
     if faint:
         st.caption(f"The map of {faint[0]} is too weak to be seen on this scale; choose Shares.")

@@ -16,15 +16,13 @@ from ...pixel_sets import check_truth
 from ...segmenter import Segmenter
 from ...target import Space
 from ..candidates import Candidate, candidate_of, control_candidates
-from ..controls import TITLES as CONTROL_TITLES
 from ..comparison import compare
+from ..controls import TITLES as CONTROL_TITLES
 from ..metrics import METRICS, EvaluationSettings, default_metrics
 from .targets import DEFAULT_WINDOW, DrawnTarget, TargetKind, draw_targets
 
 _PARTS = 1000
 """Units of progress for one target's maps, and as many for its metrics."""
-
-
 
 
 def _number(text: str) -> float:
@@ -223,8 +221,8 @@ def _measurement(row: Mapping[str, str], number: int) -> Measurement:
 
 
 def _title(candidate: str) -> str:
-    titles: dict[str, str] = {**CONTROL_TITLES, **{name: method.title for name, method in METHODS.items()}}
-    return titles.get(candidate, candidate)
+    controls: Mapping[Any, str] = CONTROL_TITLES
+    return METHODS[candidate].title if candidate in METHODS else controls.get(candidate, candidate)
 
 
 def _candidates(

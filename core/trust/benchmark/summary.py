@@ -73,7 +73,7 @@ def summarise(measurements: Sequence[Measurement], metrics: Sequence[str]) -> li
     nothing is corrected for how many candidates and metrics there are.
 
     Args:
-        measurements: What `evaluate_image` gives, for all images together. A metric that was not measured is not defined.
+        measurements: What `evaluate_image` gives, for all images. A metric that was not measured is not defined.
         metrics: In the order of the table.
     """
     of_candidate: dict[str, list[Measurement]] = {}
@@ -153,8 +153,10 @@ def caution(rows: Sequence[SummaryRow]) -> str:
     images = max((row.images for row in rows), default=0)
     if images >= ENOUGH_IMAGES:
         return ""
-    few = "A single image cannot tell a method from a control, and gives no" if images < 2 else (
-        f"{images} images cannot tell a method from a control, and give only a wide"
+    few = (
+        "A single image cannot tell a method from a control, and gives no"
+        if images < 2
+        else (f"{images} images cannot tell a method from a control, and give only a wide")
     )
     return f"{few} interval for a mean; take at least {ENOUGH_IMAGES} images."
 

@@ -14,6 +14,7 @@ from .infidelity import infidelity
 from .sensitivity_n import sensitivity_n
 from .max_sensitivity import max_sensitivity
 from . import mass_inside, top_k, pointing_game  # noqa: F401 - for their places
+
 # isort: on
 from .registry import (
     METRICS,

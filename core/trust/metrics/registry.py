@@ -213,10 +213,8 @@ def metrics_named(names: Collection[str]) -> list[Metric]:
 
 
 def default_metrics(*, with_object: bool = False) -> tuple[str, ...]:
-    """Names of the metrics that are measured unless others are asked for, with those that need an object if it is there."""
-    return tuple(
-        name for name, metric in METRICS.items() if metric.is_default or (with_object and metric.needs_object)
-    )
+    """Names of the metrics that are measured unless others are asked for; with an object, those that need it too."""
+    return tuple(name for name, metric in METRICS.items() if metric.is_default or (with_object and metric.needs_object))
 
 
 def all_settings(metrics: Sequence[str] | None = None) -> dict[str, Setting]:
