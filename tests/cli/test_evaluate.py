@@ -1,4 +1,5 @@
 import csv
+import importlib
 import json
 import math
 import re
@@ -226,7 +227,7 @@ def test_an_image_that_fails_stops_no_other(command, data, out):
 
 
 def test_ctrl_c_leaves_what_is_done(command, monkeypatch, out):
-    module = sys.modules["core.cli.evaluate"]
+    module = importlib.import_module("core.cli.evaluate")
     whole = module.evaluate_image
 
     def stopped(segmenter, image, name, *rest):

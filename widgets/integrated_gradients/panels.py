@@ -10,10 +10,10 @@ from core.attribution import Attribution, integrated_gradients
 from core.attribution.integrated_gradients import errors_by_steps
 from core.attribution.smoothgrad import Progress
 from core.attribution.statistics import AttributionStatistics, RegionShare, statistics
-from core.compute.batches import defined, json_bytes
 from core.display.charts import correlation_figure, curve_figure
 from core.display.colours import intensity_rgb, png_bytes
 from core.display.words import percent
+from core.io.tables import json_bytes
 from core.segmenter import Segmenter
 from core.target import Target
 from core.trust.agreement import rank_correlations
@@ -182,8 +182,7 @@ def downloads_panel(attribution: Attribution, image: PickedImage, display: Displ
     """The files of the attribution, its statistics and the overlay."""
 
     def numbers() -> bytes:
-        found = statistics(attribution, image.truth).as_dict()
-        return json_bytes({name: defined(value) for name, value in found.items()})
+        return json_bytes(statistics(attribution, image.truth).as_dict())
 
     def overlay() -> bytes:
         values = display.shown(attribution)

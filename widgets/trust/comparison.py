@@ -1,7 +1,5 @@
 """What came out of the tests: a sentence, a table, curves, and the files of both."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from html import escape
@@ -10,6 +8,7 @@ from itertools import groupby
 import streamlit as st
 
 from core.display.charts import tested_curves_figure
+from core.io.tables import csv_bytes
 from core.trust.faithfulness import CURVES, METRIC_NAMES, METRICS, Comparison, MetricName
 from widgets.trust.trial import Trial
 
@@ -144,25 +143,25 @@ def table_html(found: Comparison, metrics: Sequence[MetricName], by: MetricName)
 
 def table_csv(found: Comparison, metrics: Sequence[MetricName]) -> bytes:
     """One line a map: its name, whether it is a control, what it took, and each metric; empty where not defined."""
-    lines = [
-        [
-            name, candidate.title, int(candidate.is_control), f"{candidate.seconds:.4g}",
-            *(_plain(found.values[name][metric]) for metric in metrics),
-        ]
+    return csv_bytes([
+        {
+            "name": name, "title": candidate.title, "control": int(candidate.is_control),
+            "seconds": f"{candidate.seconds:.4g}", **{metric: _plain(found.values[name][metric]) for metric in metrics},
+        }
         for name, candidate in found.candidates.items()
-    ]  # fmt: skip
-    return _csv(["name", "title", "control", "seconds", *metrics], lines)
+    ])  # fmt: skip
 
 
 def curves_csv(found: Comparison) -> bytes:
     """One line a point of a curve: map, metric, fraction of the pixels changed, score, leakage."""
-    lines = [
-        [name, metric, *map(_plain, point)]
+    columns = "fraction", "score", "leakage"
+    rows = [
+        {"name": name, "metric": metric} | dict(zip(columns, map(_plain, point), strict=True))
         for name, curves in found.curves.items()
         for metric, curve in curves.items()
         for point in zip(curve.fractions, curve.scores, curve.leakage, strict=True)
     ]
-    return _csv(["name", "metric", "fraction", "score", "leakage"], lines)
+    return csv_bytes(rows, ("name", "metric", *columns))
 
 
 def number(value: float) -> str:
@@ -221,11 +220,3 @@ def _count(found: Comparison, metric: MetricName) -> str:
 
 def _plain(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
-
-
-def _csv(head: Sequence[str], lines: Sequence[Sequence[object]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(lines)
-    return text.getvalue().encode()
