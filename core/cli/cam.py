@@ -1,7 +1,7 @@
 """`python -m core cam`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..io.files import npy_bytes, write_atomically
 from ..io.tables import json_bytes
 from ..models import load_segmenter
-from ..segmenter import Prediction, Segmenter
+from ..segmenter import Segmenter
 from ..target import Target
 from .explain import overlay
 from .many_images import Finished, work_through
@@ -63,7 +63,9 @@ class _CamOptions(MethodOptions):
 def cam(
     model: Model,
     run: _DataSet,
-    method: Annotated[str, typer.Option(help=f"How the map is made: {', '.join(cam_methods())}.")] = "seg_hires_grad_cam",
+    method: Annotated[
+        str, typer.Option(help=f"How the map is made: {', '.join(cam_methods())}.")
+    ] = "seg_hires_grad_cam",
     layer: Annotated[str | None, typer.Option(help="Name of a layer, or all. By default one is suggested.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")] = Path("results"),
     targets: TargetOptions = _DEFAULT_TARGET,

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..attribution.attribution import SCHEMA_VERSION
-from ..attribution.catalogue import DEFAULT_METHODS, METHODS, ExplainSettings
-from ..compute.batches import Advance
+from ..attribution.registry import METHODS, quick_methods, quick_settings
+from ..compute.progress import Progress
 from ..data.layout import ImagePair, read_pair
 from ..display.charts import Estimate, interval_figure
 from ..errors import UserError
@@ -73,7 +73,7 @@ def evaluate(
     out: Out,
     masks: Masks = None,
     methods: Annotated[
-        str | None, typer.Option(help=f"With commas between them [{','.join(DEFAULT_METHODS)}].")
+        str | None, typer.Option(help=f"With commas between them [{','.join(quick_methods())}].")
     ] = None,
     metrics: Annotated[
         str | None,
@@ -115,7 +115,7 @@ def evaluate(
     chosen_metrics = defaults if metrics is None else chosen_names("metric", metrics, tuple(METRICS))
     if masks is None and (unmet := [name for name in chosen_metrics if name in LOCALISATION_METRICS]):
         raise UserError(f"{METRICS[unmet[0]].title} needs to know where the objects are; give --masks FOLDER.")
-    chosen_methods = DEFAULT_METHODS if methods is None else chosen_names("method", methods, METHODS)
+    chosen_methods = quick_methods() if methods is None else chosen_names("method", methods, tuple(METHODS))
     paths, selection = drawn_images(images_in(images), samples, seed)
     pairs = masks_of(paths, masks)
     segmenter = load_segmenter(model, device)
@@ -130,7 +130,7 @@ def evaluate(
         targets_per_image,
         None if class_name is None else chosen_class(segmenter, class_name),
         space,
-        explain=ExplainSettings(layer, baseline=fill, fill=fill),
+        explain=quick_settings() | {"layer": layer, "baseline": fill, "fill": fill},
         evaluation=EvaluationSettings(
             RemovalSettings(score, fill, context_only=context_only), steps, n_subsets=subsets
         ),
@@ -171,7 +171,7 @@ class _ImageEvaluation:
     reading: Reading
     pairs: Mapping[Path, ImagePair]
 
-    def __call__(self, segmenter: Segmenter, path: Path, progress: Advance | None) -> list[Measurement]:
+    def __call__(self, segmenter: Segmenter, path: Path, progress: Progress | None) -> list[Measurement]:
         """Read one image, and its mask where there is one, and evaluate it."""
         image = self.reading.image(segmenter, path)
         pair = self.pairs.get(path.absolute())

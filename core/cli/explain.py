@@ -119,9 +119,7 @@ def _explain(
 
     finished = work_through(segmenter, paths, job, write_tables, run.scheduler, report=report)
     if run.images is not None:
-        typer.echo(
-            f"{out}: {len(finished.results)} of {len(paths)} images ({selection}); averages in summary.json"
-        )
+        typer.echo(f"{out}: {len(finished.results)} of {len(paths)} images ({selection}); averages in summary.json")
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +216,8 @@ def _in_words(row: Row) -> str:
         parts += [] if np.isnan(map_error) else [f"map error about {map_error:.2g} %"]
     if "predicted_ratio" in row:
         parts.append(f"attribution ratio {row['predicted_ratio']:.3g}")
-    return f"{name}: {', '.join(parts) or f'{row["seconds"]:.1f} s'}"
+    parts.append(f"{row['seconds']:.1f} s")
+    return f"{name}: {', '.join(parts)}"
 
 
 def _write_tables(job: Explanation, segmenter: Segmenter, finished: Finished[list[Row]], selection: str) -> None:

@@ -42,7 +42,9 @@ class MethodOptions(OptionGroup):
         for name in self.values:
             if name not in known:
                 owners = ", ".join(_owners(name, self.methods()))
-                raise UserError(f"Only {owners} has --{all_settings()[name].option}; leave it out, or choose that method.")
+                raise UserError(
+                    f"Only {owners} has --{all_settings()[name].option}; leave it out, or choose that method."
+                )
         if "n_steps" not in known:
             return
         if self.values.get("n_steps") != "auto" and {"tolerance", "max_steps"} & set(self.values):

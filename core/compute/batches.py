@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from ..errors import sentence_for_users
 from ..segmenter import Segmenter
 from .cluster import connected, network_on_worker, shipped
+from .progress import Progress
 
 if TYPE_CHECKING:
     from distributed import Client
 
 Result = TypeVar("Result")
 
-Advance = Callable[[int, int], object]
-"""Called with what is done of one image's work, and the total."""
-ImageWork = Callable[[Segmenter, Path, Advance | None], Result]
+ImageWork = Callable[[Segmenter, Path, Progress | None], Result]
 """What is done with an image. For Dask it must be picklable; it reads the image itself and writes what is large."""
 
 _WORKER_DIED = "The Dask worker died more than once at this image, most often because its memory ran out."
@@ -42,7 +41,7 @@ def each_image(
     paths: Sequence[Path],
     work: ImageWork[Result],
     scheduler: "str | Client | None" = None,
-    advance: Advance | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Outcome[Result]]:
     """Does the work for each image; outcomes come as they are finished.
 
@@ -51,17 +50,17 @@ def each_image(
     Args:
         segmenter: The network.
         paths: The images' files.
-        work: Called with the segmenter, a path and `advance`.
+        work: Called with the segmenter, a path and `progress`.
         scheduler: Address of a Dask scheduler such as "tcp://host:8786", or a Dask client; None works in this process
             without Dask, in the order of the paths.
-        advance: Passed to the work in this process; workers get None.
+        progress: Passed to the work in this process; workers get None.
 
     Raises:
         UserError: The scheduler does not answer. What goes wrong with an image is in its outcome.
     """
     if scheduler is None:
         for path in paths:
-            yield _outcome(work, segmenter, path, advance)
+            yield _outcome(work, segmenter, path, progress)
         return
     with connected(scheduler) as client, shipped(client, segmenter) as network:
         yield from _distributed(client, network, paths, work)
@@ -93,9 +92,9 @@ def _on_worker(work: ImageWork[Result], path: Path, network_name: str) -> Outcom
         return _outcome(work, segmenter, path, None)
 
 
-def _outcome(work: ImageWork[Result], segmenter: Segmenter, path: Path, advance: Advance | None) -> Outcome[Result]:
+def _outcome(work: ImageWork[Result], segmenter: Segmenter, path: Path, progress: Progress | None) -> Outcome[Result]:
     try:
-        return Outcome(path, work(segmenter, path, advance))
+        return Outcome(path, work(segmenter, path, progress))
     except Exception as error:  # noqa: BLE001 - whatever a user's network does with one image, the others go on
         sentence = sentence_for_users(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
         return Outcome(path, None, sentence)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from ..attribution.smoothgrad import Progress
+from ..compute.progress import Progress
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, int]:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from ..attribution.smoothgrad import Progress
+from ..compute.progress import Progress
 from ..errors import UserError
 from ..segmenter import Image, Segmenter
 from ..target import Target
@@ -36,7 +36,7 @@ __all__ = [
 Mode = Literal["cascading", "independent"]
 Verdict = Literal["passed", "failed", "undecided"]
 Explainer = Callable[[Segmenter, Image, Target], np.ndarray]
-"""Gives the importance (H, W) of each pixel, as `core.attribution.catalogue.importance` does."""
+"""Gives the importance (H, W) of each pixel, as `core.attribution.registry.importance` does."""
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 THRESHOLD = 0.25

@@ -14,7 +14,6 @@ from torch import nn
 
 from core import Segmenter, UserError
 from core.attribution.cam import suggested_layer
-from core.attribution.catalogue import ExplainSettings
 from core.data.index_masks import IGNORED
 from core.io.tables import csv_bytes
 from core.segmenter import Prediction
@@ -428,7 +427,7 @@ SETTINGS = BenchmarkSettings(
     space="logit",
     window=9,
     n_targets=2,
-    explain=ExplainSettings(n_steps=2),
+    explain={"n_steps": 2},
     evaluation=EvaluationSettings(RemovalSettings(fill="zero"), n_steps=4, n_subsets=16, cell=2),
 )
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from core import Segmenter, Target, UserError, load_segmenter, read_image
 from core.attribution import gradient
-from core.attribution.catalogue import importance
+from core.attribution.registry import importance
 from core.models import UNet
 from core.trust.sanity import data_check, layers_from_the_top, likeness, sanity_check
 from phantoms import vessel_phantom

@@ -10,11 +10,11 @@ import plotly.graph_objects as go
 from PIL import Image as PillowImage
 
 from core.attribution import Attribution
-from core.attribution.cam import TITLES, Method
+from core.attribution.registry import METHODS
 from core.display.colours import DIVERGING, SEQUENTIAL, blend, diverging_rgb, intensity_rgb, png_bytes, sequential_rgb
 from core.display.figures import magnitude_figure
 
-SCALES = {"own": "Each its own", "method": "One a method", "all": "One for all"}
+SCALES = {"own": "Each its own", "method": "One per method", "all": "One for all"}
 _THUMBNAIL = 96
 
 
@@ -25,8 +25,8 @@ class MapView:
     Attributes:
         positive: ReLU first, as the papers do; else signed.
         scale: One of `SCALES`: whose largest value ends the colour scale.
-        opacity: Of the map over the image, in [0, 1].
-        proportion: Of that largest value, where the colour scale ends.
+        opacity: Opacity of the map over the image, in [0, 1].
+        proportion: Where the colour scale ends, as a fraction of that largest value.
     """
 
     positive: bool
@@ -41,7 +41,7 @@ def largest_value(attribution: Attribution, *, positive: bool) -> float:
     return float(values.max() if positive else np.abs(values).max())
 
 
-def colour_limit(attribution: Attribution, atlas: Mapping[tuple[str, Method], Attribution], view: MapView) -> float:
+def colour_limit(attribution: Attribution, atlas: Mapping[tuple[str, str], Attribution], view: MapView) -> float:
     """The end of the colour scale of one map beside those of an atlas; 1 where none of them has any."""
     shown = [attribution]
     if view.scale != "own":
@@ -51,9 +51,9 @@ def colour_limit(attribution: Attribution, atlas: Mapping[tuple[str, Method], At
 
 
 def atlas_sprite(
-    atlas: Mapping[tuple[str, Method], Attribution], layers: Sequence[str], methods: Sequence[Method], view: MapView
+    atlas: Mapping[tuple[str, str], Attribution], layers: Sequence[str], methods: Sequence[str], view: MapView
 ) -> bytes:
-    """All maps as one PNG: a row a method, a column a layer, each map resized to the same thumbnail."""
+    """All maps as one PNG: a row per method, a column per layer, each map resized to the same thumbnail."""
     limits = {key: colour_limit(attribution, atlas, view) for key, attribution in atlas.items()}
     rows = []
     for method in methods:
@@ -66,8 +66,8 @@ def thumbnail(attribution: Attribution, limit: float, *, positive: bool) -> np.n
     """A map over the image's area, its longer side `_THUMBNAIL` pixels, coloured up to `limit`."""
     values = attribution.signed_map()
     values = np.maximum(values, 0) if positive else values
-    height, width = attribution.prediction.labels.shape
-    padded_height, padded_width = attribution.parameters.get("padded_size", (height, width))
+    height, width = attribution.image_size
+    padded_height, padded_width = attribution.padded_size or attribution.image_size
     rows, columns = values.shape[0] * height / padded_height, values.shape[1] * width / padded_width
     size = thumbnail_size((height, width))
     small = PillowImage.fromarray(values.astype(np.float32)).resize(
@@ -131,9 +131,9 @@ def mask_over(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int
     return blend(picture, colour, np.where(mask & ~core, 0.95, np.where(mask, 0.4, 0.0)))
 
 
-def title(method: Method, layer: str) -> str:
+def title(method: str, layer: str) -> str:
     """What a map is called."""
-    return f"{TITLES[method]} at {layer}"
+    return f"{METHODS[method].title} at {layer}"
 
 
 def palette_png(picture: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""Score-CAM and Ablation-CAM, which run the network once a channel: on demand, with progress, stopped by a click."""
+"""Score-CAM and Ablation-CAM, which run the network once per channel: on demand, with progress, stopped by a click."""
 
 import time
 from collections.abc import Hashable
@@ -6,7 +6,7 @@ from collections.abc import Hashable
 import streamlit as st
 
 from core.attribution import Attribution
-from core.attribution.cam import TITLES, PerturbationMethod, cam
+from core.attribution.registry import METHODS, explain
 from core.display.words import duration
 from core.models.layers import Layer
 from core.segmenter import Segmenter
@@ -20,38 +20,39 @@ _TRIALS = 3
 
 def perturbation_map(
     segmenter: Segmenter, image: PickedImage, target: Target, target_key: Hashable, layer: Layer,
-    method: PerturbationMethod,
+    method: str,
 ) -> Attribution | None:  # fmt: skip
     """The map, or None with a word of what it costs until the user wants it.
 
     Any click stops the computation: the run that it starts takes the place of the one that computes. Pressing Cancel
     moreover takes the wish back.
     """
+    title = METHODS[method].title
     key = "cam", segmenter.weights_hash, str(segmenter.device), image.hash, target_key, layer.name, method
     wanted: set[Hashable] = st.session_state.setdefault(_WANTED, set())
     if key not in wanted:
         seconds = layer.channels * seconds_of_a_run(segmenter, image)
         st.info(
-            f"{TITLES[method]} runs the network once for each of the {layer.channels} channels of {layer.name}: "
+            f"{title} runs the network once for each of the {layer.channels} channels of {layer.name}: "
             f"about {duration(seconds)}.",
             icon=":material/hourglass_top:",
         )
-        st.button(f"Compute {TITLES[method]}", icon=":material/play_arrow:", type="primary", key=f"run-{method}",
+        st.button(f"Compute {title}", icon=":material/play_arrow:", type="primary", key=f"run-{method}",
                   on_click=wanted.add, args=(key,))  # fmt: skip
         return None
 
     def compute() -> Attribution:
         slot, started = st.empty(), time.monotonic()
         with slot.container():
-            bar = st.progress(0.0, f"{TITLES[method]}…")
+            bar = st.progress(0.0, f"{title}…")
             st.button("Cancel", icon=":material/stop:", key=f"cancel-{method}", on_click=wanted.discard, args=(key,))
 
         def tell(done: int, total: int) -> None:
-            left = (time.monotonic() - started) / done * (total - done)
-            bar.progress(done / total, f"{TITLES[method]}: {done} of {total} channels, {duration(left)} left")
+            left = (time.monotonic() - started) / max(done, 1) * (total - done)
+            bar.progress(done / total, f"{title}: {done} of {total} channels, {duration(left)} left")
 
         try:
-            return cam(segmenter, image.values, target, layer.name, method, progress=tell)
+            return explain(segmenter, image.values, target, method, {"layer": layer.name}, tell)
         finally:
             slot.empty()
 

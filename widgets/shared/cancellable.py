@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import streamlit as st
 
-from core.attribution.smoothgrad import Progress
+from core.compute.progress import Progress
 from widgets.shared.background import Background
 from widgets.shared.results import ResultStore, results
 

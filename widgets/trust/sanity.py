@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import streamlit as st
 
-from core.attribution.catalogue import TITLES, MethodName, explain, importance
-from core.attribution.smoothgrad import Progress
+from core.attribution.registry import METHODS, explain, importance
+from core.compute.progress import Progress
 from core.display.charts import curve_figure
 from core.display.colours import intensity_rgb, labels_over
 from core.segmenter import Image, Segmenter
@@ -59,10 +59,10 @@ def sanity_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         _show(trial, found, maps[method])
 
 
-def _pick(trial: Trial) -> tuple[MethodName, Mode, int]:
+def _pick(trial: Trial) -> tuple[str, Mode, int]:
     slots = st.columns([1.3, 1.4, 1], vertical_alignment="bottom", gap="medium")
     method = slots[0].selectbox(
-        "Method", trial.methods, key="sanity_method", bind="query-params", format_func=lambda name: TITLES[name]
+        "Method", trial.methods, key="sanity_method", bind="query-params", format_func=lambda name: METHODS[name].title
     )
     mode = slots[1].segmented_control(
         "Layers", list(_MODES), default="cascading", required=True, key="sanity_mode", bind="query-params",
@@ -83,9 +83,7 @@ def _pick(trial: Trial) -> tuple[MethodName, Mode, int]:
     return method, mode, int(stages)
 
 
-def _check(
-    trial: Trial, key: Hashable, one: TrustMap, method: MethodName, mode: Mode, stages: int
-) -> SanityCheck | None:
+def _check(trial: Trial, key: Hashable, one: TrustMap, method: str, mode: Mode, stages: int) -> SanityCheck | None:
     def check(progress: Progress) -> SanityCheck:
         done = [0, stages]
 

@@ -7,8 +7,8 @@ import streamlit as st
 
 from core.attribution import Attribution
 from core.attribution.baselines import BaselineKind
-from core.attribution.catalogue import MethodName, explain
-from core.attribution.smoothgrad import Progress
+from core.attribution.registry import explain
+from core.compute.progress import Progress
 from core.data.index_masks import IGNORED
 from core.display.words import duration
 from core.trust.faithfulness import (
@@ -77,7 +77,7 @@ def ground_truth(trial: Trial) -> tuple[np.ndarray | None, np.ndarray | None]:
 def candidates_of(
     trial: Trial,
     maps: Mapping[str, TrustMap],
-    names: Sequence[MethodName],
+    names: Sequence[str],
     settings: EvaluationSettings,
     progress: Progress | None = None,
 ) -> dict[str, Candidate]:
@@ -86,7 +86,7 @@ def candidates_of(
     image = trial.image.values
     fill = removal.fill_of(image)
 
-    def again(name: MethodName, noisy: np.ndarray) -> Attribution:
+    def again(name: str, noisy: np.ndarray) -> Attribution:
         return explain(trial.segmenter, noisy, trial.target, name, trial.settings, progress)
 
     candidates = {}
@@ -102,7 +102,7 @@ def candidates_of(
 def _compare(
     trial: Trial,
     maps: Mapping[str, TrustMap],
-    names: Sequence[MethodName],
+    names: Sequence[str],
     metrics: Sequence[MetricName],
     settings: EvaluationSettings,
     object_mask: np.ndarray | None,

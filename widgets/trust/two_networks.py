@@ -1,24 +1,15 @@
 """Two networks asked the same question of the same image: predictions, maps, and their difference on one scale."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
 from core.attribution.attribution import image_hash
-from core.attribution.cam import suggested_layer
-from core.attribution.catalogue import (
-    DEFAULT_SETTINGS,
-    IMAGE_METHODS,
-    METHODS,
-    TITLES,
-    ExplainSettings,
-    MethodName,
-    explain,
-    importance,
-)
+from core.attribution.registry import METHODS, explain, importance
 from core.data.conversion import with_channels
 from core.display.colours import intensity_rgb, labels_over, png_bytes
 from core.display.figures import FRAME_HEIGHT, map_figure
@@ -83,7 +74,7 @@ def two_networks_panel(
     target: Target,
     class_index: int,
     space: Space,
-    settings: ExplainSettings = DEFAULT_SETTINGS,
+    settings: Mapping[str, Any],
 ) -> None:
     """Choose the second network, and see both; it takes the settings of the first, but a layer of its own."""
     slots = st.columns([2, 1.4, 1.8, 1.6], vertical_alignment="bottom")
@@ -91,7 +82,7 @@ def two_networks_panel(
         other = pick_model("second_", "Second network", {UNTRAINED: lambda: _untrained(segmenter)})
     second_class = _pick_class(slots[1], segmenter, other, class_index)
     method = slots[2].selectbox(
-        "Method", METHODS, key="second_method", bind="query-params", format_func=lambda name: TITLES[name]
+        "Method", list(METHODS), key="second_method", bind="query-params", format_func=lambda name: METHODS[name].title
     )
     as_shares = slots[3].segmented_control(
         "Scale", ["raw", _SHARES], default="raw", required=True, key="second_scale", bind="query-params",
@@ -102,7 +93,7 @@ def two_networks_panel(
     first = Asked(segmenter, image.values, prediction, target)
     second = _asked_too(other, image, target, second_class, space)
     maps = [_explained(first, image, method, settings, "first")]
-    maps.append(_explained(second, image, method, replace(settings, layer=None), "second"))
+    maps.append(_explained(second, image, method, {**settings, "layer": None}, "second"))
     if maps[0] is None or maps[1] is None:
         return
     _tell(first, second, maps[0], maps[1])
@@ -168,20 +159,14 @@ def _asked_too(segmenter: Segmenter, image: PickedImage, target: Target, class_i
 
 
 def _explained(
-    asked: Asked, image: PickedImage, method: MethodName, settings: ExplainSettings, place: str
+    asked: Asked, image: PickedImage, method: str, settings: Mapping[str, Any], place: str
 ) -> Attribution | None:
     segmenter, described = asked.segmenter, tuple(sorted(asked.target.describe().items()))
-    key = "two networks", segmenter.weights_hash, str(segmenter.device), image.hash, described, method, settings
-    size = asked.prediction.labels.shape
-
-    def chosen() -> ExplainSettings:
-        if method in IMAGE_METHODS or settings.layer is not None:
-            return settings
-        return replace(settings, layer=suggested_layer(segmenter, size)[0])
-
+    asking = "two networks", segmenter.weights_hash, str(segmenter.device), image.hash, described, method
+    key = *asking, tuple(sorted(settings.items()))
     return cancellable(
-        f"two-networks-{place}", key, f"{TITLES[method]} of {asked.name}",
-        lambda progress: explain(segmenter, asked.values, asked.target, method, chosen(), progress),
+        f"two-networks-{place}", key, f"{METHODS[method].title} of {asked.name}",
+        lambda progress: explain(segmenter, asked.values, asked.target, method, settings, progress),
     )  # fmt: skip
 
 
@@ -236,14 +221,14 @@ def _show_predictions(first: Asked, second: Asked, image: PickedImage) -> None:
 
 
 def _show_maps(first: Asked, second: Asked, one: Attribution, other: Attribution, *, as_shares: bool) -> None:
-    is_layer = one.method not in IMAGE_METHODS
+    is_layer = one.layer is not None
     maps = [scaled(attribution.at_image_size(positive=is_layer), as_shares=as_shares) for attribution in (one, other)]
     difference = maps[1] - maps[0]
     limit = common_limit([*maps, difference])
     unit = "share of the map" if as_shares else one.unit
     height, width = difference.shape
     frame = int(np.clip(_MAP_HEIGHT * height / width, 150, _MAP_HEIGHT)) + FRAME_HEIGHT
-    layers = [f", {found.parameters['layer']}" if is_layer else "" for found in (one, other)]
+    layers = [f", {found.layer}" if is_layer else "" for found in (one, other)]
     titles = [
         f"**{asked.name}**: {asked.in_words()}{layer}" for asked, layer in zip((first, second), layers, strict=True)
     ]

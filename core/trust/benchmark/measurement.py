@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...attribution.catalogue import DEFAULT_METHODS, TITLES, ExplainSettings, MethodName, explain, explain_each
-from ...attribution.smoothgrad import Progress
+from ...attribution.registry import METHODS, explain, explain_each, quick_methods, quick_settings
+from ...compute.progress import Progress
 from ...data.index_masks import IGNORED
 from ...errors import UserError
 from ...pixel_sets import check_truth
@@ -28,7 +28,6 @@ from ..faithfulness import (
 )
 from .targets import DEFAULT_WINDOW, DrawnTarget, TargetKind, draw_targets
 
-_TITLES: dict[str, str] = dict([*TITLES.items(), *CONTROL_TITLES.items()])
 _YES_OR_NO = {"True": True, "False": False}
 _PARTS = 1000
 """Units of progress of one target's maps, and as many of its metrics."""
@@ -39,27 +38,27 @@ class BenchmarkSettings:
     """What is compared, on which targets, and how thoroughly.
 
     Attributes:
-        methods: Names of `core.attribution.catalogue.METHODS`; the controls always come with them.
+        methods: Names in `core.attribution.registry.METHODS`; the controls always come with them.
         metrics: Names of `core.trust.faithfulness.METRICS`.
         kind: Of the targets, see `draw_targets`.
         n_targets: The most targets of an image.
         class_index: Of the targets; None draws it.
         space: Score space of the targets.
         window: Of a patch, in pixels.
-        explain: Of the methods; its seed is replaced by one of each target.
+        explain: Settings of the methods by name; the seed is replaced by one of each target.
         evaluation: Of the metrics; its seed is replaced too.
         seed: Of all that is drawn, together with the image's name: neither the order of the images matters nor where
             they are worked on.
     """
 
-    methods: tuple[MethodName, ...] = DEFAULT_METHODS
+    methods: tuple[str, ...] = field(default_factory=quick_methods)
     metrics: tuple[MetricName, ...] = DEFAULT_METRICS
     kind: TargetKind = "patch"
     n_targets: int = 1
     class_index: int | None = None
     space: Space = "probability"
     window: int = DEFAULT_WINDOW
-    explain: ExplainSettings = field(default_factory=ExplainSettings)
+    explain: Mapping[str, Any] = field(default_factory=quick_settings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     seed: int = 0
 
@@ -229,7 +228,7 @@ def _measurement(row: Mapping[str, str], number: int) -> Measurement:
             int(row["pixels"]),
             int(row["seed"]),
             row["candidate"],
-            _TITLES.get(row["candidate"], row["candidate"]),
+            _title(row["candidate"]),
             _YES_OR_NO[row["is_control"]],
             row["layer"],
             float(row["seconds"] or "nan"),
@@ -237,6 +236,11 @@ def _measurement(row: Mapping[str, str], number: int) -> Measurement:
         )
     except (KeyError, ValueError) as error:
         raise UserError(f"Row {number} is not one of a targets.csv ({error}); give a file as it was written.") from None
+
+
+def _title(candidate: str) -> str:
+    titles = {str(name): title for name, title in CONTROL_TITLES.items()}
+    return METHODS[candidate].title if candidate in METHODS else titles.get(candidate, candidate)
 
 
 def _candidates(
@@ -249,13 +253,13 @@ def _candidates(
 ) -> tuple[dict[str, Candidate], dict[str, str]]:
     """All maps of one target, and the layers of those that have one."""
     fill = replace(settings.evaluation.removal, seed=seed).fill_of(image)
-    explaining = replace(settings.explain, seed=seed)
+    explaining = {**settings.explain, "seed": seed}
     candidates: dict[str, Candidate] = {}
     layers: dict[str, str] = {}
     for method, attribution in explain_each(segmenter, image, drawn.target, settings.methods, explaining, progress):
         again = partial(explain, segmenter, target=drawn.target, method=method, settings=explaining)
-        candidates[method] = candidate_of(attribution, TITLES[method], image, fill, again)
-        layers[method] = attribution.parameters.get("layer", "")
+        candidates[method] = candidate_of(attribution, METHODS[method].title, image, fill, again)
+        layers[method] = attribution.layer or ""
     return candidates | control_candidates(image, drawn.target, seed), layers
 
 

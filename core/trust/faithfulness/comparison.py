@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...attribution.attribution import Attribution
-from ...attribution.catalogue import importance, predicted_drops
-from ...attribution.smoothgrad import Progress
+from ...attribution.registry import importance, predicted_drops
+from ...compute.progress import Progress
 from ...errors import UserError
 from ...segmenter import Image, Segmenter
 from ...target import Target

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ...attribution.smoothgrad import Progress
+from ...compute.progress import Progress
 from ...errors import UserError
 from ...segmenter import Image, Segmenter
 from ...target import Target
@@ -74,7 +74,7 @@ def deletion(
         segmenter: The network.
         image: (C, H, W) in [0, 1].
         target: What the map explains.
-        importance: (H, W) or (1, H, W), higher goes first; see `core.attribution.catalogue.importance`. Equal pixels go
+        importance: (H, W) or (1, H, W), higher goes first; see `core.attribution.registry.importance`. Equal pixels go
             in an order that is drawn, not in that of the rows.
         settings: What a pixel becomes, what is followed.
         n_steps: Of the curve.

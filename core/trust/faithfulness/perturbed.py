@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ...attribution.baselines import DEFAULT_SIGMA, BaselineKind, make_baseline
-from ...attribution.smoothgrad import Progress
 from ...compute.memory import ShrinkingBatches, fitting_batch_size
+from ...compute.progress import Progress
 from ...errors import UserError
 from ...segmenter import Image, Segmenter
 from ...target import Target

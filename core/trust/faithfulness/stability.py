@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...attribution.smoothgrad import Progress
+from ...compute.progress import Progress
 from ...errors import UserError
 
 DEFAULT_RADIUS = 0.02

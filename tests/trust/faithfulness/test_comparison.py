@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from core.attribution import gradient
-from core.attribution.catalogue import explain, importance
+from core.attribution.registry import explain, importance
 from core.errors import UserError
 from core.target import Target
 from core.trust.faithfulness import (
