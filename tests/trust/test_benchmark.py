@@ -14,8 +14,8 @@ from torch import nn
 
 from core import Segmenter, UserError
 from core.attribution.cam import suggested_layer
-from core.compute.batches import csv_bytes
 from core.data.index_masks import IGNORED
+from core.io.tables import csv_bytes
 from core.segmenter import Prediction
 from core.trust import METRICS, EvaluationSettings, RemovalSettings
 from core.trust.benchmark import (

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 import numpy as np
@@ -51,6 +51,13 @@ class EvaluationSettings:
         """The settings of one kind, such as a metric's `Settings`."""
         names = {each.name for each in fields(settings_class)}  # type: ignore[arg-type]
         return settings_class(**{name: value for name, value in self.values.items() if name in names})
+
+    def describe(self) -> dict[str, Any]:
+        """All values as plain ones, the defaults among them."""
+        return {
+            "removal": asdict(self.removal),
+            **{name: self.values.get(name, own.default) for name, own in all_settings().items()},
+        }
 
 
 @dataclass(frozen=True, eq=False)
