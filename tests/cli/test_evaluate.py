@@ -142,7 +142,7 @@ def test_six_images_tell_a_true_map_from_a_control(command, data):
     code, printed, _ = command(*FAST, *options)
     assert code == 0
     lines = printed.splitlines()
-    assert lines[:2] == ["| Method | Sensitivity-n ↑ | Seconds a map |", "| --- | --: | --: |"]
+    assert lines[:2] == ["| Method | Sensitivity-n ↑ | Seconds per map |", "| --- | --: | --: |"]
     assert lines[2].startswith("| Gradient | 1 [1, 1] + | ")
     assert "- Gradient beats its controls in Sensitivity-n." in lines
     assert "take at least" not in printed

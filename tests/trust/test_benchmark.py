@@ -361,7 +361,7 @@ def test_the_table_says_it_all():
     summary = summarise(rows, ["deletion"])
     lines = text_table(summary, markdown=True).splitlines()
     assert lines[:5] == [
-        "| Method | Deletion ↓ | Seconds a map |",
+        "| Method | Deletion ↓ | Seconds per map |",
         "| --- | --: | --: |",
         "| Good | 0.25 [0.25, 0.25] + | 1 |",
         "| Edges (control) | 0.5 [0.5, 0.5] | - |",
