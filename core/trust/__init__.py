@@ -3,19 +3,13 @@
 from .candidates import Candidate, candidate_of, control_candidates
 from .comparison import Comparison, compare, images_needed, remakes_needed
 from .curves import Curve
-from .metrics import (
-    METRICS,
-    EvaluationSettings,
-    Metric,
-    default_metrics,
-    deletion,
-    infidelity,
-    insertion,
-    max_sensitivity,
-    register,
-    road,
-    sensitivity_n,
-)
+from .metrics.deletion import deletion
+from .metrics.infidelity import infidelity
+from .metrics.insertion import insertion
+from .metrics.max_sensitivity import max_sensitivity
+from .metrics.registry import METRICS, EvaluationSettings, Metric, default_metrics, register
+from .metrics.road import road
+from .metrics.sensitivity_n import sensitivity_n
 from .perturbed_runs import PerturbedRuns, RemovalSettings
 from .removals import sample_removals
 

@@ -31,6 +31,11 @@ class Candidate:
     is_control: bool = False
     seconds: float = 0.0
 
+    @property
+    def said_drops(self) -> np.ndarray:
+        """By how much the map says that the score drops when a pixel goes, (H, W)."""
+        return self.importance if self.drops is None else self.drops
+
 
 def candidate_of(
     attribution: Attribution,

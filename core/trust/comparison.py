@@ -12,7 +12,7 @@ from ..segmenter import Image, Segmenter
 from ..target import Target
 from .candidates import Candidate
 from .curves import Curve
-from .metrics import METRICS, EvaluationSettings, Evidence, MapUnderTest, default_metrics, metrics_named
+from .metrics.registry import METRICS, EvaluationSettings, Evidence, MapUnderTest, default_metrics, metrics_named
 from .perturbed_runs import PerturbedRuns
 
 

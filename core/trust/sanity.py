@@ -62,8 +62,29 @@ class Stage:
     likeness: Likeness
 
 
+class Judged:
+    """A check with a verdict."""
+
+    @property
+    def details(self) -> float:
+        """What the verdict goes by."""
+        raise NotImplementedError
+
+    @property
+    def verdict(self) -> Verdict:
+        """By `details` against `THRESHOLD`; "undecided" where that is NaN."""
+        if np.isnan(self.details):
+            return "undecided"
+        return "passed" if self.details <= THRESHOLD else "failed"
+
+    @property
+    def passed(self) -> bool:
+        """Whether the map changes, as it must; independent stages never say so."""
+        return self.verdict == "passed"
+
+
 @dataclass(frozen=True, eq=False)
-class SanityCheck:
+class SanityCheck(Judged):
     """What randomising the weights does to a method's map.
 
     Attributes:
@@ -91,16 +112,6 @@ class SanityCheck:
         most = max(len(stage.layers) for stage in self.stages)
         counted = [stage for stage in self.stages if self.mode == "cascading" and 2 * len(stage.layers) >= most]
         return _median([abs(stage.likeness.details) for stage in counted])
-
-    @property
-    def verdict(self) -> Verdict:
-        """By `details` against `THRESHOLD`; "undecided" where that is NaN."""
-        return _verdict(self.details)
-
-    @property
-    def passed(self) -> bool:
-        """Whether the map changes with the weights, as it must; independent stages never say so."""
-        return self.verdict == "passed"
 
     def in_words(self) -> str:
         """The verdict in one sentence; for independent stages, what the map depends on."""
@@ -131,7 +142,7 @@ class SanityCheck:
 
 
 @dataclass(frozen=True, eq=False)
-class DataCheck:
+class DataCheck(Judged):
     """A method's maps of two networks, one trained on true masks, one on wrong ones.
 
     Attributes:
@@ -147,19 +158,14 @@ class DataCheck:
     likeness: Likeness
 
     @property
-    def verdict(self) -> Verdict:
-        """By the details against `THRESHOLD`."""
-        return _verdict(abs(self.likeness.details))
-
-    @property
-    def passed(self) -> bool:
-        """Whether the map tells the two networks apart."""
-        return self.verdict == "passed"
+    def details(self) -> float:
+        """|Correlation| of the details."""
+        return abs(self.likeness.details)
 
     def in_words(self) -> str:
         """The verdict in one sentence."""
         name = self.method or "The method"
-        number = f"{abs(self.likeness.details):.2f} of 1; up to {THRESHOLD} counts as different"
+        number = f"{self.details:.2f} of 1; up to {THRESHOLD} counts as different"
         return {
             "passed": f"{name} passes: a network trained on wrong masks gets another map ({number}).",
             "failed": f"{name} fails: a network trained on wrong masks gets the same map in its details ({number}).",
@@ -274,9 +280,3 @@ def _explained(
 def _median(values: list[float]) -> float:
     known = [value for value in values if not np.isnan(value)]
     return float(np.median(known)) if known else float("nan")
-
-
-def _verdict(details: float) -> Verdict:
-    if np.isnan(details):
-        return "undecided"
-    return "passed" if details <= THRESHOLD else "failed"

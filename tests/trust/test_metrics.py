@@ -9,7 +9,7 @@ from core.attribution.settings import setting
 from core.errors import UserError
 from core.target import Target
 from core.trust import METRICS, EvaluationSettings, Metric, compare, default_metrics, images_needed, register
-from core.trust.metrics import all_settings
+from core.trust.metrics.registry import all_settings
 from tests.trust.made_up import made_up_metric
 from tests.trust.networks import Squares, segmenter_of
 from tests.trust.test_comparison import IMAGE, candidates

@@ -11,7 +11,7 @@ import streamlit as st
 from core.display.charts import tested_curves_figure
 from core.io.tables import csv_bytes
 from core.trust import METRICS, Comparison
-from core.trust.metrics import ShownCurve
+from core.trust.metrics.registry import ShownCurve
 from widgets.trust.trial import Trial
 
 _STYLE = """

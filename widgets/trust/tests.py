@@ -25,7 +25,7 @@ from core.trust import (
     remakes_needed,
 )
 from core.trust.followed_scores import SCORE_KINDS, ScoreKind
-from core.trust.metrics import all_settings
+from core.trust.metrics.registry import all_settings
 from widgets.shared.results import results
 from widgets.shared.run_time import seconds_of_a_run
 from widgets.shared.setting_inputs import setting_inputs

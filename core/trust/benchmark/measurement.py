@@ -18,7 +18,7 @@ from ...target import Space
 from ..candidates import Candidate, candidate_of, control_candidates
 from ..comparison import compare
 from ..controls import TITLES as CONTROL_TITLES
-from ..metrics import METRICS, EvaluationSettings, default_metrics
+from ..metrics.registry import METRICS, EvaluationSettings, default_metrics
 from .targets import DEFAULT_WINDOW, DrawnTarget, TargetKind, draw_targets
 
 _PARTS = 1000

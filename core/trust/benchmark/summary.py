@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ..metrics import METRICS
+from ..metrics.registry import METRICS
 from .interval import NO_INTERVAL, Interval, t_interval
 from .measurement import Measurement
 

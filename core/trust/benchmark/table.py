@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from ..metrics import METRICS
+from ..metrics.registry import METRICS
 from .summary import SummaryRow, Verdict
 
 _MARKS: dict[Verdict, str] = {"better": " +", "worse": " -", "not told apart": " ="}

@@ -13,8 +13,6 @@ from .registry import MapUnderTest, Metric, ShownCurve, register
 
 @register
 class Deletion(Metric):
-    """Area under the curve of `deletion`."""
-
     name = "deletion"
     title = "Deletion"
     category = "faithfulness"

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from ..curves import Curve, CurveSettings, removal_curve
 from ..localisation import Localisation, localisation
 from ..removals import Removals, SubsetSettings, sample_removals
@@ -44,12 +42,6 @@ REMOVALS = Evidence(
     needs=(UNCHANGED,),
 )
 """Random sets of pixels taken away: the network runs once on them, however many maps there are."""
-
-
-def said_drops(tested: MapUnderTest) -> np.ndarray:
-    """By how much the map says that the score drops when a pixel goes, (H, W)."""
-    candidate = tested.candidate
-    return candidate.importance if candidate.drops is None else candidate.drops
 
 
 def _localisation(tested: MapUnderTest) -> Localisation:

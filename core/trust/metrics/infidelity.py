@@ -3,14 +3,12 @@
 import numpy as np
 
 from ..removals import Removals, SubsetSettings, residuals
-from .evidence import REMOVALS, said_drops
+from .evidence import REMOVALS
 from .registry import MapUnderTest, Metric, register
 
 
 @register
 class Infidelity(Metric):
-    """The scaled `infidelity`."""
-
     name = "infidelity"
     title = "Infidelity"
     category = "faithfulness"
@@ -25,7 +23,7 @@ class Infidelity(Metric):
     Settings = SubsetSettings
 
     def measure(self, tested: MapUnderTest) -> float:
-        return infidelity(said_drops(tested), tested.read(REMOVALS), scaled=True)
+        return infidelity(tested.candidate.said_drops, tested.read(REMOVALS), scaled=True)
 
 
 def infidelity(drops: np.ndarray, removals: Removals, *, scaled: bool = False) -> float:

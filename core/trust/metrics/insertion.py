@@ -13,8 +13,6 @@ from .registry import MapUnderTest, Metric, ShownCurve, register
 
 @register
 class Insertion(Metric):
-    """Area under the curve of `insertion`."""
-
     name = "insertion"
     title = "Insertion"
     category = "faithfulness"

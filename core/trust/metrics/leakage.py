@@ -7,8 +7,6 @@ from .registry import MapUnderTest, Metric, ShownCurve, register
 
 @register
 class Leakage(Metric):
-    """The leakage half way down deletion's curve, see `Curve.leakage_at_half`."""
-
     name = "leakage"
     title = "Leakage"
     category = "specificity"

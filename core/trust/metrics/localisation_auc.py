@@ -6,8 +6,6 @@ from .registry import MapUnderTest, Metric, register
 
 @register
 class LocalisationAuc(Metric):
-    """`Localisation.auc` of the map."""
-
     name = "localisation_auc"
     title = "Localisation AUC"
     category = "localisation"

@@ -6,8 +6,6 @@ from .registry import MapUnderTest, Metric, register
 
 @register
 class MassInside(Metric):
-    """`Localisation.mass_inside` of the map."""
-
     name = "mass_inside"
     title = "Mass inside"
     category = "localisation"

@@ -49,8 +49,6 @@ _MOVED = Evidence(_gather, remakes=lambda settings: settings.of(NoiseSettings).n
 
 @register
 class MaxSensitivity(Metric):
-    """The value of `max_sensitivity`."""
-
     name = "max_sensitivity"
     title = "Max-sensitivity"
     category = "robustness"

@@ -6,8 +6,6 @@ from .registry import MapUnderTest, Metric, register
 
 @register
 class PointingGame(Metric):
-    """`Localisation.pointing_game` of the map."""
-
     name = "pointing_game"
     title = "Pointing game"
     category = "localisation"

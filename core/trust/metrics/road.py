@@ -22,8 +22,6 @@ _CURVE = Evidence(
 
 @register
 class Road(Metric):
-    """Area under the curve of `road`."""
-
     name = "road"
     title = "ROAD"
     category = "faithfulness"

@@ -3,14 +3,12 @@
 import numpy as np
 
 from ..removals import Removals, SubsetSettings, residuals
-from .evidence import REMOVALS, said_drops
+from .evidence import REMOVALS
 from .registry import MapUnderTest, Metric, register
 
 
 @register
 class SensitivityN(Metric):
-    """The correlation of `sensitivity_n`."""
-
     name = "sensitivity_n"
     title = "Sensitivity-n"
     category = "faithfulness"
@@ -24,7 +22,7 @@ class SensitivityN(Metric):
     Settings = SubsetSettings
 
     def measure(self, tested: MapUnderTest) -> float:
-        return sensitivity_n(said_drops(tested), tested.read(REMOVALS))
+        return sensitivity_n(tested.candidate.said_drops, tested.read(REMOVALS))
 
 
 def sensitivity_n(drops: np.ndarray, removals: Removals) -> float:

@@ -6,8 +6,6 @@ from .registry import MapUnderTest, Metric, register
 
 @register
 class TopK(Metric):
-    """`Localisation.top_k` of the map."""
-
     name = "top_k"
     title = "Top-k"
     category = "localisation"
