@@ -46,8 +46,9 @@ def explain(
 
     What is explained is the whole prediction, a class, a pixel or another pixel set.
 
-    In OUT/<image>/<method>: the values, signed, magnitude and overlay as pictures, statistics.json and manifest.json.
-    For a folder also OUT/statistics.csv and OUT/summary.json; an image that fails is listed, and the others go on.
+    In OUT/<image>/<method>: the values, signed, magnitude and overlay as pictures, manifest.json, and statistics.json
+    but for class activation maps. For a folder also OUT/statistics.csv and OUT/summary.json; an image that fails is
+    listed, and the others go on.
 
     Example: python -m core explain --model vessmap --images DIR --method gradient,smoothgrad,ig --out results
     """

@@ -14,6 +14,9 @@ from ..segmenter import Segmenter
 from .option_groups import OptionGroup
 from .options import Reading
 
+_MOST_OWNERS = 3
+"""How many methods the help of a setting names; one of more methods says itself whose it is."""
+
 
 class MethodOptions(OptionGroup):
     """The settings that were given, of all methods or of those that a subclass names.
@@ -66,10 +69,10 @@ def _owners(setting: str, methods: Sequence[str]) -> list[str]:
 
 def _parameter(own: Setting, methods: Sequence[str]) -> inspect.Parameter:
     owners = _owners(own.name, methods)
-    of = "" if len(owners) == len(methods) else f" For {', '.join(owners)}."
+    of = "" if len(owners) == len(methods) or len(owners) > _MOST_OWNERS else f" For {', '.join(owners)}."
     default = "" if own.default is None else f" [default: {own.default}]"
     flag = f"--{own.option}/--no-{own.option}" if own.annotation is bool else f"--{own.option}"
-    option = typer.Option(flag, help=f"{own.help or own.label}{of}{default}")
+    option = typer.Option(flag, help=f"{own.help or own.label}{of}{default}", metavar=f"<{own.metavar}>")
     annotation: Any = bool if own.annotation is bool else str
     return inspect.Parameter(
         own.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation | None, option]
