@@ -43,7 +43,7 @@ from ..trust.faithfulness import (
 )
 from ..trust.faithfulness.curves import DEFAULT_STEPS
 from ..trust.faithfulness.removal import DEFAULT_SUBSETS
-from .many_images import Finished, work_through
+from .many_images import work_through
 from .options import (
     Device,
     Masks,
@@ -139,26 +139,26 @@ def evaluate(
     rows: list[SummaryRow] = []
     found: list[Measurement] = []
 
-    def write(finished: Finished[list[Measurement]]) -> None:
-        found.extend(measurement for measured in finished.results.values() for measurement in measured)
+    def write(measured: dict[Path, list[Measurement]], failed: dict[str, str]) -> None:
+        found.extend(measurement for measurements in measured.values() for measurement in measurements)
         rows.extend(summarise(found, chosen_metrics, seed=seed))
         about = _described(segmenter, settings, reading) | {
             "selection": selection,
-            "images": len(finished.results),
+            "images": len(measured),
             "targets": len(_targets(found)),
             "layers": sorted({measurement.layer for measurement in found if measurement.layer}),
-            "failed": finished.failures,
+            "failed": failed,
         }
         _write(out, found, rows, about)
 
     work = _ImageEvaluation(settings, reading, pairs)
-    finished = work_through(segmenter, paths, work, write, scheduler, verb="evaluated")
+    measured = work_through(segmenter, paths, work, write, scheduler, verb="evaluated")
     typer.echo(text_table(rows, markdown=markdown))
     typer.echo("\n" + "\n".join(f"- {sentence}" if markdown else sentence for sentence in in_words(rows)))
     if warning := caution(rows):
         typer.echo(f"\n{warning}")
     typer.echo(
-        f"{out}: {len(_targets(found))} targets in {len(finished.results)} of {len(paths)} images ({selection})",
+        f"{out}: {len(_targets(found))} targets in {len(measured)} of {len(paths)} images ({selection})",
         err=True,
     )
 

@@ -1,91 +1,80 @@
 """Settings of attribution methods as options: one option per setting in the registry."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 
 from ..attribution.registry import METHODS, all_settings
 from ..attribution.settings import Setting
 from ..errors import UserError
-from ..segmenter import Segmenter
 from .option_groups import OptionGroup
-from .options import Reading
 
 _MOST_OWNERS = 3
 """How many methods the help of a setting names; one of more methods says itself whose it is."""
 
 
 class MethodOptions(OptionGroup):
-    """The settings that were given, of all methods or of those that a subclass names.
+    """The settings that were given.
 
     Attributes:
         values: Values by the name of the setting; the path of a file where a setting may be an image.
+        only: Names of the methods whose settings are offered; empty offers those of all.
+        hidden: Names of settings that are not offered.
     """
 
-    def __init__(self, **texts: str | bool | None) -> None:
-        known = all_settings(self.methods())
-        self.values = {name: _value(known[name], text) for name, text in texts.items() if text is not None}
+    only: ClassVar[tuple[str, ...]] = ()
+    hidden: ClassVar[tuple[str, ...]] = ()
 
-    @classmethod
-    def methods(cls) -> Sequence[str]:
-        """Names of the methods whose settings are offered."""
-        return list(METHODS)
+    def __init__(self, **texts: str | bool | None) -> None:
+        known = all_settings()
+        self.values = {name: _value(known[name], text) for name, text in texts.items() if text is not None}
 
     @classmethod
     def parameters(cls) -> list[inspect.Parameter]:
         """One optional parameter per setting."""
-        return [_parameter(own, cls.methods()) for own in all_settings(cls.methods()).values()]
+        methods = cls.only or tuple(METHODS)
+        return [_parameter(own, methods) for name, own in all_settings(methods).items() if name not in cls.hidden]
 
     def check(self, methods: Sequence[str]) -> None:
         """Raise a UserError where a setting was given that none of the methods has, or that contradicts another."""
-        known = all_settings(methods)
         for name in self.values:
-            if name not in known:
-                owners = ", ".join(_owners(name, self.methods()))
-                raise UserError(
-                    f"Only {owners} has --{all_settings()[name].option}; leave it out, or choose that method."
-                )
-        if "n_steps" not in known:
-            return
-        if self.values.get("n_steps") != "auto" and {"tolerance", "max_steps"} & set(self.values):
-            raise UserError("Only automatic steps have a tolerance and a budget; add --steps auto.")
+            if name not in all_settings(methods):
+                owners, option = ", ".join(_owners(name, tuple(METHODS))), all_settings()[name].option
+                raise UserError(f"Only {owners} has --{option}; leave it out, or choose that method.")
         if self.values.get("n_steps") == "auto" and "rule" in self.values:
             raise UserError("Automatic steps choose their places themselves; leave out --rule.")
+        if self.values.get("n_steps") != "auto" and {"tolerance", "max_steps"} & set(self.values):
+            raise UserError("Only automatic steps have a tolerance and a budget; add --steps auto.")
 
 
-def with_images(values: Mapping[str, Any], segmenter: Segmenter, reading: Reading) -> dict[str, Any]:
-    """The values with images instead of the paths of files."""
-    return {
-        name: reading.image(segmenter, value) if isinstance(value, Path) else value for name, value in values.items()
-    }
-
-
-def _owners(setting: str, methods: Sequence[str]) -> list[str]:
+def _owners(setting: str, methods: tuple[str, ...]) -> list[str]:
     return [name for name in methods if setting in all_settings([name])]
 
 
-def _parameter(own: Setting, methods: Sequence[str]) -> inspect.Parameter:
+def _parameter(own: Setting, methods: tuple[str, ...]) -> inspect.Parameter:
     owners = _owners(own.name, methods)
-    of = "" if len(owners) == len(methods) or len(owners) > _MOST_OWNERS else f" For {', '.join(owners)}."
+    whose = f" For {', '.join(owners)}." if len(owners) < min(len(methods), _MOST_OWNERS + 1) else ""
     default = "" if own.default is None else f" [default: {own.default}]"
-    flag = f"--{own.option}/--no-{own.option}" if own.annotation is bool else f"--{own.option}"
-    option = typer.Option(flag, help=f"{own.help or own.label}{of}{default}", metavar=f"<{own.metavar}>")
-    annotation: Any = bool if own.annotation is bool else str
-    return inspect.Parameter(
-        own.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation | None, option]
+    is_flag = own.annotation is bool
+    option = typer.Option(
+        f"--{own.option}/--no-{own.option}" if is_flag else f"--{own.option}",
+        help=f"{own.help or own.label}{whose}{default}",
+        metavar=None if is_flag else f"<{own.metavar}>",
     )
+    annotation = Annotated[bool | None, option] if is_flag else Annotated[str | None, option]
+    return inspect.Parameter(own.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def _value(own: Setting, text: str | bool) -> Any:
     if isinstance(text, bool):
         return text
-    if own.takes_image and text not in own.choices:
-        path = Path(text)
-        if not path.is_file():
-            known = ", ".join(own.choices)
-            raise UserError(f'The option --{own.option} is {known} or an image file; there is no file "{text}".')
-        return path.absolute()
-    return own.parse(text)
+    if not own.takes_image or text in own.words:
+        return own.parse(text)
+    if not Path(text).is_file():
+        raise UserError(
+            f'The option --{own.option} is {", ".join(own.words)} or an image file; there is no file "{text}".'
+        )
+    return Path(text).absolute()
