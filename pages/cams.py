@@ -99,8 +99,11 @@ def explore(
     with lead:
         tell(segmenter, question, layer)
     with panels[1]:
-        shown = one_map(segmenter, image, question, atlas, layer, method)
-        subtracted = one_map(segmenter, image, question, atlas, layer, other) if other is not None else None
+        maps = [
+            one_map(segmenter, image, question, atlas, layer, name, place) if name is not None else None
+            for name, place in ((method, "cam"), (other, "subtracted cam"))
+        ]
+        shown, subtracted = maps
         if shown is not None and (other is None or subtracted is not None):
             draw_map(image, atlas, shown, subtracted, view, panel_height, f"{image.hash[:12]}-{width}")
     with panels[2]:
@@ -170,11 +173,11 @@ def pick_atlas(choices: LayerAdvice, layer: Layer) -> tuple[list[str], int, Pool
 
 
 def one_map(
-    segmenter: Segmenter, image: PickedImage, question: Question, atlas: Atlas, layer: Layer, method: str
+    segmenter: Segmenter, image: PickedImage, question: Question, atlas: Atlas, layer: Layer, method: str, place: str
 ) -> Attribution | None:
     if method in gradient_methods():
         return atlas.maps[layer.name, method]
-    return perturbation_map(segmenter, image, question.target, question.key, layer, method)
+    return perturbation_map(segmenter, image, question.target, question.key, layer, method, place)
 
 
 def tell(segmenter: Segmenter, question: Question, layer: Layer) -> None:

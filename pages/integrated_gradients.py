@@ -19,12 +19,12 @@ from widgets.integrated_gradients.panels import (
 )
 from widgets.integrated_gradients.settings import BASELINE_WORDS, Settings, pick_settings
 from widgets.integrated_gradients.views import channel_names, pick_display, show_heat_map, show_labels, show_overlays
-from widgets.shared.cancellable import cancellable
 from widgets.shared.explained import EXPLAINED, explained_target, settle_explained
 from widgets.shared.header import page_header
 from widgets.shared.large_images import agree_to_size
 from widgets.shared.navigation import through_the_app
 from widgets.shared.score import SPACE_NAMES, pick_class_and_space
+from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
 from widgets.shared.user_errors import told_plainly
 
@@ -95,7 +95,7 @@ def explain(segmenter: Segmenter, image: PickedImage, prediction: Prediction, cl
 def attribute(
     segmenter: Segmenter, image: PickedImage, target: Target, settings: Settings, identity: Hashable
 ) -> Attribution | None:
-    return cancellable(
+    return compute_in_background(
         "ig", ("integrated gradients", identity, settings.key), "Gradients, at most" if settings.n_steps == "auto" else
         "Gradients",
         lambda progress: integrated_gradients(

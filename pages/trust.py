@@ -11,13 +11,13 @@ from core.segmenter import Prediction, Segmenter
 from core.target import Reduction, Space
 from widgets.cams.atlas import Question, ask
 from widgets.cams.layers import LayerAdvice, layer_choices, pick_layer
-from widgets.shared.cancellable import cancel_unless
 from widgets.shared.header import page_header
 from widgets.shared.large_images import agree_to_size
 from widgets.shared.navigation import through_the_app
 from widgets.shared.pixel_set_picker import draw_pixel_set, pick_pixel_set
 from widgets.shared.score import SPACE_NAMES, pick_class_and_space
 from widgets.shared.setting_inputs import setting_inputs
+from widgets.shared.slow_work import cancel_unless
 from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
 from widgets.shared.user_errors import told_plainly
 from widgets.trust.agreement import agreement_panel
@@ -91,7 +91,7 @@ def explore(
                 panel(trial, maps)
     if tabs[-1].open:
         with tabs[-1], told_plainly():
-            compare_networks(trial)
+            two_networks_panel(trial.segmenter, trial.image, trial.prediction, trial.target, trial.settings)
 
 
 def pick_methods() -> tuple[str, ...]:
@@ -120,18 +120,6 @@ def tell(segmenter: Segmenter, question: Question) -> None:
     where = PIXEL_SET_TITLES[chosen.name] if count else "a check: the maps are 0"
     pixels = "1 pixel" if count == 1 else f"{count:,} pixels"
     st.markdown(f"Explained: {target.reduction} of the {score} over **{pixels}** ({where[0].lower()}{where[1:]}).")
-
-
-def compare_networks(trial: Trial) -> None:
-    two_networks_panel(
-        trial.segmenter,
-        trial.image,
-        trial.prediction,
-        trial.target,
-        trial.target.class_index,
-        trial.target.space,
-        trial.settings,
-    )
 
 
 through_the_app()

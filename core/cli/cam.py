@@ -21,8 +21,8 @@ from ..segmenter import Segmenter
 from ..target import Target
 from .explain import Explanation, overlay, prepared
 from .many_images import work_through
-from .method_options import MethodOptions
 from .options import ImageRun, Model, Reading, chosen_names
+from .setting_options import MethodOptions
 from .target_options import TargetOptions
 
 _SPLITS = ("train", "training", "val", "validation", "test")

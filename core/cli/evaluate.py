@@ -1,5 +1,6 @@
 """`python -m core evaluate`."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -11,6 +12,7 @@ import typer
 
 from ..attribution.attribution import SCHEMA_VERSION
 from ..attribution.registry import METHODS, quick_methods, quick_settings
+from ..attribution.settings import Setting, settings_of
 from ..compute.progress import Progress
 from ..data.layout import ImagePair, read_pair
 from ..display.charts import Estimate, interval_figure
@@ -20,6 +22,7 @@ from ..io.tables import csv_bytes, json_bytes
 from ..models import load_segmenter
 from ..segmenter import Segmenter
 from ..target import Space
+from ..trust import METRICS, EvaluationSettings, RemovalSettings, default_metrics
 from ..trust.benchmark import (
     BenchmarkSettings,
     Measurement,
@@ -31,32 +34,12 @@ from ..trust.benchmark import (
     summarise,
     text_table,
 )
-from ..trust.benchmark.bootstrap import CONFIDENCE, DEFAULT_RESAMPLES
+from ..trust.benchmark.interval import CONFIDENCE
 from ..trust.benchmark.summary import ENOUGH_IMAGES
-from ..trust.faithfulness import (
-    DEFAULT_METRICS,
-    LOCALISATION_METRICS,
-    METRICS,
-    EvaluationSettings,
-    RemovalSettings,
-    ScoreKind,
-)
-from ..trust.faithfulness.curves import DEFAULT_STEPS
-from ..trust.faithfulness.removal import DEFAULT_SUBSETS
+from ..trust.followed_scores import ScoreKind
 from .many_images import work_through
-from .options import (
-    Device,
-    Masks,
-    Model,
-    Out,
-    Reading,
-    Scheduler,
-    chosen_class,
-    chosen_names,
-    drawn_images,
-    images_in,
-    masks_of,
-)
+from .options import ImageRun, Model, Out, Reading, chosen_class, chosen_names
+from .setting_options import SettingOptions
 
 Fill = Literal["zero", "mean", "blur"]
 
@@ -67,38 +50,70 @@ _HEADING = (
 )
 
 
+class _MetricOptions(SettingOptions):
+    """The metrics that were asked for, and their settings."""
+
+    def __init__(self, metrics: str | None = None, **texts: str | bool | None) -> None:
+        self._names = metrics
+        super().__init__(**texts)
+
+    @classmethod
+    def owners(cls) -> Mapping[str, Sequence[Setting]]:
+        """The settings of each metric that has some."""
+        return {name: found for name, metric in METRICS.items() if (found := settings_of(metric.Settings))}
+
+    @classmethod
+    def parameters(cls) -> list[inspect.Parameter]:
+        """The metrics, and one optional parameter per setting."""
+        usual = ",".join(default_metrics())
+        text = (
+            f"Names with commas between them: {', '.join(METRICS)} [default: {usual}, with --masks localisation too]."
+        )
+        annotation: Any = Annotated[str | None, typer.Option(help=text)]
+        names = inspect.Parameter("metrics", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        return [names, *super().parameters()]
+
+    def chosen(self, *, has_masks: bool) -> tuple[str, ...]:
+        """The names of the metrics.
+
+        Raises:
+            UserError: An unknown metric, or one that needs masks where there are none.
+        """
+        names = default_metrics(with_object=has_masks)
+        if self._names is not None:
+            names = chosen_names("metric", self._names, tuple(METRICS))
+        if not has_masks and (unmet := [name for name in names if METRICS[name].needs_object]):
+            raise UserError(f"{METRICS[unmet[0]].title} needs to know where the objects are; give --masks FOLDER.")
+        return names
+
+
 def evaluate(
     model: Model,
-    images: Annotated[Path, typer.Option(help="A folder of images, or one with images/ in it.")],
+    run: ImageRun,
     out: Out,
-    masks: Masks = None,
     methods: Annotated[
-        str | None, typer.Option(help=f"With commas between them [{','.join(quick_methods())}].")
+        str | None, typer.Option(help=f"Names with commas between them [default: {','.join(quick_methods())}].")
     ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(help=f"With commas between them [{','.join(DEFAULT_METRICS)}, with --masks localisation too]."),
-    ] = None,
-    samples: Annotated[int | None, typer.Option(help="Only so many of the images, drawn with --seed.")] = None,
     targets: Annotated[
         TargetKind, typer.Option(help="patch: part of a class; point: a pixel; component: an object; class: all of it.")
     ] = "patch",
-    targets_per_image: Annotated[int, typer.Option(help="The most that are drawn in an image.")] = 1,
+    targets_per_image: Annotated[int, typer.Option(help="Largest number of targets drawn per image.")] = 1,
     class_name: Annotated[str | None, typer.Option("--class", help="Draw targets of this class only.")] = None,
-    space: Annotated[Space, typer.Option(help="Of the scores that are explained.")] = "probability",
-    layer: Annotated[str | None, typer.Option(help="Of class activation maps. By default one is suggested.")] = None,
-    score: Annotated[ScoreKind, typer.Option(help="What is followed; target: the explained score itself.")] = "target",
+    space: Annotated[Space, typer.Option(help="Score space to explain.")] = "probability",
+    layer: Annotated[
+        str | None, typer.Option(help="Layer for the class activation maps. By default one is suggested.")
+    ] = None,
+    score: Annotated[
+        ScoreKind, typer.Option(help="Score that the metrics follow; target: the explained score itself.")
+    ] = "target",
     fill: Annotated[
         Fill, typer.Option(help="What pixels become; also where Integrated Gradients starts, and what occlusion shows.")
     ] = "mean",
     context_only: Annotated[bool, typer.Option("--context-only", help="Leave the target's own pixels alone.")] = False,
-    steps: Annotated[int, typer.Option(help="Of deletion and insertion.")] = DEFAULT_STEPS,
-    subsets: Annotated[int, typer.Option(help="Random patches of infidelity and sensitivity-n.")] = DEFAULT_SUBSETS,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown, for a README.")] = False,
-    scheduler: Scheduler = None,
-    device: Device = "auto",
     *,
+    options: _MetricOptions,
     reading: Reading,
 ) -> None:
     """Put several methods to the same tests over many images, beside controls.
@@ -111,29 +126,24 @@ def evaluate(
     Example: python -m core evaluate --model scenes --images sample_data/scenes/test --masks
     sample_data/scenes/test/masks --methods gradient,integrated_gradients,seg_hires_grad_cam --out results
     """
-    defaults = DEFAULT_METRICS if masks is None else (*DEFAULT_METRICS, *LOCALISATION_METRICS)
-    chosen_metrics = defaults if metrics is None else chosen_names("metric", metrics, tuple(METRICS))
-    if masks is None and (unmet := [name for name in chosen_metrics if name in LOCALISATION_METRICS]):
-        raise UserError(f"{METRICS[unmet[0]].title} needs to know where the objects are; give --masks FOLDER.")
+    metrics = options.chosen(has_masks=run.masks is not None)
     chosen_methods = quick_methods() if methods is None else chosen_names("method", methods, tuple(METHODS))
-    paths, selection = drawn_images(images_in(images), samples, seed)
-    pairs = masks_of(paths, masks)
-    segmenter = load_segmenter(model, device)
+    paths, selection = run.chosen(seed)
+    pairs = run.pairs(paths, needs_truth=False)
+    segmenter = load_segmenter(model, run.device)
     known_layers = [name for name, _ in segmenter.module.named_modules() if name]
     if layer is not None and layer not in known_layers:
         nearest = get_close_matches(layer, known_layers, 3, 0)
         raise UserError(f'{segmenter.name} has no layer "{layer}"; the nearest are {", ".join(nearest)}.')
     settings = BenchmarkSettings(
         chosen_methods,
-        chosen_metrics,
+        metrics,
         targets,
         targets_per_image,
         None if class_name is None else chosen_class(segmenter, class_name),
         space,
         explain=quick_settings() | {"layer": layer, "baseline": fill, "fill": fill},
-        evaluation=EvaluationSettings(
-            RemovalSettings(score, fill, context_only=context_only), steps, n_subsets=subsets
-        ),
+        evaluation=EvaluationSettings(RemovalSettings(score, fill, context_only=context_only), options.values),
         seed=seed,
     )
     rows: list[SummaryRow] = []
@@ -141,7 +151,7 @@ def evaluate(
 
     def write(measured: dict[Path, list[Measurement]], failed: dict[str, str]) -> None:
         found.extend(measurement for measurements in measured.values() for measurement in measurements)
-        rows.extend(summarise(found, chosen_metrics, seed=seed))
+        rows.extend(summarise(found, metrics))
         about = _described(segmenter, settings, reading) | {
             "selection": selection,
             "images": len(measured),
@@ -152,7 +162,7 @@ def evaluate(
         _write(out, found, rows, about)
 
     work = _ImageEvaluation(settings, reading, pairs)
-    measured = work_through(segmenter, paths, work, write, scheduler, verb="evaluated")
+    measured = work_through(segmenter, paths, work, write, run.scheduler, verb="evaluated")
     typer.echo(text_table(rows, markdown=markdown))
     typer.echo("\n" + "\n".join(f"- {sentence}" if markdown else sentence for sentence in in_words(rows)))
     if warning := caution(rows):
@@ -190,8 +200,8 @@ def _described(segmenter: Segmenter, settings: BenchmarkSettings, reading: Readi
         "weights_sha256": segmenter.weights_hash,
         "classes": list(segmenter.class_names),
         "libraries": {name: version(name) for name in _LIBRARIES},
-        "settings": asdict(settings) | asdict(reading),
-        "bootstrap": {"of": "means", "resamples": DEFAULT_RESAMPLES, "confidence": CONFIDENCE, "groups": "images"},
+        "settings": asdict(settings) | {"evaluation": settings.evaluation.describe()} | asdict(reading),
+        "intervals": {"from": "t interval of the mean", "confidence": CONFIDENCE, "groups": "images"},
         "verdicts": {
             "from": "t interval of the difference to the best control",
             "confidence": CONFIDENCE,

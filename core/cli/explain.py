@@ -22,8 +22,8 @@ from ..pixel_sets import NEEDS_TRUTH
 from ..segmenter import Prediction, Segmenter
 from ..target import Target
 from .many_images import work_through
-from .method_options import MethodOptions
 from .options import ImageRun, Model, Out, Reading, chosen_names
+from .setting_options import MethodOptions
 from .target_options import TargetOptions
 
 Row = dict[str, Any]

@@ -21,3 +21,15 @@ def progress_of_part(progress: Progress | None, before: int, part: int, total: i
             progress(before + part * done // max(of, 1), total)
 
     return report
+
+
+def repeatable(progress: Progress) -> tuple[Progress, Progress]:
+    """The progress, and one that repeats its last report, so that Cancel is heard within a step too."""
+    last = 0, 1
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        last = done, total
+        progress(done, total)
+
+    return report, lambda _done, _total: progress(*last)

@@ -12,14 +12,14 @@ from core.attribution import integrated_gradients
 from core.attribution.attribution import image_hash
 from core.attribution.statistics import statistics
 from core.pixel_sets import PixelSet
-from widgets import cancellable
 from widgets.integrated_gradients.panels import narrow_traffic_lights, traffic_light
+from widgets.shared import slow_work
 
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
     """Nothing here runs a page again when a computation has ended."""
-    monkeypatch.setattr(cancellable, "PATIENCE", 120)
+    monkeypatch.setattr(slow_work, "PATIENCE", 120)
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,14 +129,14 @@ def test_baselines_and_steps_on_demand():
 
 
 def test_a_cancelled_computation_can_start_again(monkeypatch):
-    monkeypatch.setattr(cancellable, "PATIENCE", 0)
+    monkeypatch.setattr(slow_work, "PATIENCE", 0)
     page = open_page(**FAST, explain="Pixel", row="40", column="41")
     assert not page.metric
-    page.session_state["_works"]["ig"].cancel()
-    page.session_state["_works"]["ig"].wait(60)
+    page.session_state["_claims"]["ig"].cancel()
+    page.session_state["_claims"]["ig"].wait(60)
     page.run()
     assert any("Cancelled" in info.value for info in page.info)
-    monkeypatch.setattr(cancellable, "PATIENCE", 120)
+    monkeypatch.setattr(slow_work, "PATIENCE", 120)
     next(button for button in page.button if button.label == "Start again").click().run()
     assert numbers(page)
 

@@ -19,8 +19,8 @@ from core.target import Target
 from core.trust.agreement import rank_correlations
 from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings
 from widgets.integrated_gradients.views import Display, channel_names, show_channels
-from widgets.shared.cancellable import cancellable
 from widgets.shared.downloads import attribution_downloads
+from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.shared.sources import PickedImage
 
 GOOD, FAIR = 1.0, 5.0
@@ -118,9 +118,9 @@ def steps_panel(
         f"after each number of steps of a fixed rule. It takes {sum(_STEPS)} gradients."
     )
     key = "convergence", identity, settings.kind, settings.key, settings.rule
-    if not _wanted("Measure", key, ":material/show_chart:"):
+    if not start_button(key, "Measure", "show_chart"):
         return
-    found = cancellable(
+    found = compute_in_background(
         "convergence", key, "Gradients",
         lambda progress: errors_by_steps(
             segmenter, image.values, target, settings.baseline, settings.rule, _STEPS, settings.sigma,
@@ -147,7 +147,7 @@ def baselines_panel(
     )
     kinds = ["zero", "random", "blur", "mean"] + (["image"] if settings.kind == "image" else [])
     key = "baselines", identity, settings.key
-    if not _wanted("Compare", key, ":material/compare:"):
+    if not start_button(key, "Compare", "compare"):
         return
 
     def compute(progress: Progress) -> dict[str, Attribution]:
@@ -163,7 +163,7 @@ def baselines_panel(
             for index, kind in enumerate(kinds)
         }  # fmt: skip
 
-    found = cancellable("baselines", key, "Gradients, at most", compute)
+    found = compute_in_background("baselines", key, "Gradients, at most", compute)
     if found is None:
         return
     slots = st.columns(len(kinds) + 1, gap="small")
@@ -201,15 +201,6 @@ def downloads_panel(
             ("overlay.png", "Overlay (.png)", "image/png"): overlay,
         },
     )
-
-
-def _wanted(label: str, key: Hashable, icon: str) -> bool:
-    """Whether the button was pressed for this very question."""
-    state = f"_wanted_{label}"
-    if st.session_state.get(state) == key:
-        return True
-    st.button(label, icon=icon, on_click=lambda: st.session_state.update({state: key}))
-    return False
 
 
 def _number(value: float) -> str:

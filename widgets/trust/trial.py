@@ -16,8 +16,8 @@ from core.target import Target
 from core.trust.controls import CONTROLS, controls
 from core.trust.controls import TITLES as CONTROL_TITLES
 from widgets.cams.atlas import Question
-from widgets.shared.cancellable import cancellable
 from widgets.shared.results import results
+from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage
 from widgets.shared.user_errors import told_plainly
 
@@ -110,7 +110,7 @@ def compute_maps(trial: Trial) -> dict[str, TrustMap]:
     if missing:
         there = lambda: sum(_key(trial, name) in results() for name in trial.methods)  # noqa: E731 - a sum, not a step
         with told_plainly():
-            whole = cancellable("maps", key, "Passes of the network", compute, there) is not None
+            whole = compute_in_background("maps", key, "Passes of the network", compute, there) is not None
     found: dict[str, TrustMap] = {}
     for name in METHODS:
         if name in trial.methods and (whole or _key(trial, name) in results()):
