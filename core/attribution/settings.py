@@ -56,26 +56,39 @@ class Setting:
         """Whether it may also be an image (C, H, W)."""
         return np.ndarray in _plain_types(self.annotation)
 
+    @property
+    def words(self) -> list[str]:
+        """The words that it may be."""
+        return [*self.choices] or [word for word in _plain_types(self.annotation) if isinstance(word, str)]
+
+    @property
+    def metavar(self) -> str:
+        """What the shell's help shows as its values."""
+        types = _plain_types(self.annotation)
+        numbers = [] if self.number_type is None else [self.number_type.__name__]
+        pair = ["int,int"] if tuple in types else []
+        return "|".join([*self.words, *numbers, *pair, *(["file"] if self.takes_image else [])]) or "text"
+
     def parse(self, text: str) -> Any:
-        """The value that a text stands for: a choice, a number, or numbers with commas between them.
+        """The value that a text stands for: a choice, a number, or two numbers with a comma between them.
 
         Raises:
             UserError: The text is none of these.
         """
-        types = _plain_types(self.annotation)
-        words = [*self.choices, *(one for one in types if isinstance(one, str))]
+        types, words = _plain_types(self.annotation), self.words
         if text in words or (str in types and not words):
             return text
         try:
             if tuple in types and "," in text:
-                return tuple(int(part) for part in text.split(","))
+                first, second = (int(part) for part in text.split(","))
+                return first, second
             if self.number_type is not None:
                 return self.number_type(text)
         except ValueError:
             pass
         wanted = [", ".join(words)] if words else []
         wanted += ["a whole number" if self.number_type is int else "a number"] if self.number_type else []
-        wanted += ["whole numbers with commas between them"] if tuple in types else []
+        wanted += ["two whole numbers with a comma between them"] if tuple in types else []
         raise UserError(f'The option --{self.option} is {", or ".join(wanted)}; "{text}" was given.')
 
 

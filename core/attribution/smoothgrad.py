@@ -80,7 +80,7 @@ class SmoothGrad(Method):
 
     @dataclass(frozen=True)
     class Settings:
-        n_samples: int = setting(16, label="Samples of SmoothGrad", help="Number of noisy copies.", option="samples",
+        n_samples: int = setting(16, label="Samples of SmoothGrad", help="Number of noisy copies.", key="samples",
                                  low=1, high=500)  # fmt: skip
         noise: float = setting(0.1, label="Noise of SmoothGrad", low=0.0, high=1.0, step=0.05,
                                help="Standard deviation, as a fraction of the image's range.")  # fmt: skip

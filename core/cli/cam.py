@@ -1,8 +1,7 @@
 """`python -m core cam`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,19 +13,17 @@ from ..attribution.cam import LayerAdvice, cam_methods, cam_warnings, layer_advi
 from ..attribution.cam.layer_method import GRADIENT_CAMS, gradient_cams
 from ..attribution.registry import METHODS
 from ..compute.progress import Progress
-from ..data.layout import ImagePair, read_pair
 from ..display.colours import png_bytes
 from ..errors import UserError
 from ..io.files import npy_bytes, write_atomically
 from ..io.tables import json_bytes
-from ..models import load_segmenter
 from ..segmenter import Segmenter
 from ..target import Target
-from .explain import overlay
-from .many_images import Finished, work_through
-from .method_options import MethodOptions
+from .explain import Explanation, overlay, prepared
+from .many_images import work_through
 from .options import ImageRun, Model, Reading, chosen_names
-from .target_options import Question, TargetOptions
+from .setting_options import MethodOptions
+from .target_options import TargetOptions
 
 _SPLITS = ("train", "training", "val", "validation", "test")
 _DEFAULT_TARGET = TargetOptions("1", "class", space="logit")
@@ -49,15 +46,8 @@ class _DataSet(ImageRun):
 class _CamOptions(MethodOptions):
     """Settings of class activation maps, but the layer, of which there may be several."""
 
-    @classmethod
-    def methods(cls) -> Sequence[str]:
-        """All class activation maps."""
-        return cam_methods()
-
-    @classmethod
-    def parameters(cls) -> list[Parameter]:
-        """One optional parameter per setting."""
-        return [parameter for parameter in super().parameters() if parameter.name != "layer"]
+    only = cam_methods()
+    hidden = ("layer",)
 
 
 def cam(
@@ -82,92 +72,73 @@ def cam(
     Example: python -m core cam --model vessmap --images sample_data/vessels --layer all
     """
     (name,) = chosen_names("method", method, cam_methods())[:1]
-    options.check([name])
-    paths, _ = run.chosen(options.values.get("seed"))
-    segmenter = load_segmenter(model, run.device)
-    question = targets.question(segmenter)
-    pairs = run.pairs(paths, needs_truth=question.needs_truth)
+    segmenter, paths, _, pairs = prepared(model, [name], run, targets, options)
     advice = {} if layer else _first_advice(segmenter, paths, reading)
     layer = layer or next((found.suggested for found in advice.values()), None)
     folder = out.absolute() / _as_file_name(segmenter.name) / "visualizations" / _data_set_name(run.images or paths[0])
-    folder /= f"{name}_{question.pixel_set.name}"
-    job = _Job(folder, question, name, options.values, layer, reading, pairs, advice)
-    layers = 0
+    folder /= f"{name}_{targets.pixels.name}"
+    job = _LayerMaps(folder, (name,), targets, options.values, reading, pairs, layer=layer, advice=advice)
 
-    def write_manifests(finished: Finished[Entries]) -> None:
-        nonlocal layers
-        layers = job.write_manifests(segmenter, finished)
+    def write(results: dict[Path, Entries], failures: dict[str, str]) -> None:
+        job.write_manifests(segmenter, list(results.values()), failures)
 
-    finished = work_through(segmenter, paths, job, write_manifests, run.scheduler, name=lambda path: path.name)
-    typer.echo(f"{folder}: {len(finished.results)} of {len(paths)} images, {layers} layers")
+    done = work_through(segmenter, paths, job, write, run.scheduler, name=lambda path: path.name)
+    layers = {layer for entries in done.values() for layer in entries}
+    typer.echo(f"{folder}: {len(done)} of {len(paths)} images, {len(layers)} layers")
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
+class _LayerMaps(Explanation):
     """What is done with each image; plain values, so that it can go to Dask workers."""
 
-    folder: Path
-    question: Question
-    method: str
-    settings: Mapping[str, Any]
-    layer: str | None
-    reading: Reading
-    pairs: Mapping[Path, ImagePair]
+    layer: str | None = None
     advice: Advice = field(default_factory=dict)
 
     def __call__(self, segmenter: Segmenter, path: Path, progress: Progress | None) -> Entries:
         """Explain one image, write what came out, and give its entry in each layer's manifest."""
-        image = self.reading.image(segmenter, path)
-        pair = self.pairs.get(path.absolute())
-        prediction = segmenter.predict(image)
-        target = self.question.target(segmenter, prediction, None if pair is None else read_pair(pair).mask)
+        image, _, prediction, target = self.read(segmenter, path)
         size = (image.shape[1], image.shape[2])
         if size not in self.advice:
             self.advice[size] = layer_advice(segmenter, size)
         layers = map_layers(segmenter, size) if self.layer == "all" else [self.layer or self.advice[size].suggested]
-        pointwise = self.advice[size].pointwise
-        return {
-            str(found.layer): self._write(found, image, path) | {"warnings": cam_warnings(found, prediction, pointwise)}
-            for found in self._maps(segmenter, image, target, layers, progress)
-        }
+        pointwise, class_index = self.advice[size].pointwise, self.targets.class_index(segmenter)
+        entries = {}
+        for found in self._maps(segmenter, image, target, layers, progress):
+            stem, folder = f"{path.stem}_class_{class_index}", self.out / _as_file_name(str(found.layer))
+            files = {"image": path.name, "values": f"{stem}_values.npy", "overlay": f"{stem}_overlay.png"}
+            write_atomically(folder / files["values"], npy_bytes(found.values))
+            write_atomically(folder / files["overlay"], png_bytes(overlay(image, found)))
+            warnings = {"warnings": cam_warnings(found, prediction, pointwise)}
+            entries[str(found.layer)] = files | warnings | found.manifest()
+        return entries
 
-    def write_manifests(self, segmenter: Segmenter, finished: Finished[Entries]) -> int:
+    def write_manifests(self, segmenter: Segmenter, images: Sequence[Entries], failures: dict[str, str]) -> None:
         """One per layer: the settings, and for each image its files, warnings and all that makes them again."""
-        images = finished.results.values()
-        layers = list(dict.fromkeys(layer for entries in images for layer in entries))
-        class_index = self.question.class_index
-        for layer in layers:
+        class_index = self.targets.class_index(segmenter)
+        for layer in dict.fromkeys(layer for entries in images for layer in entries):
             manifest = {
                 "schema_version": SCHEMA_VERSION,
-                "method": self.method,
+                "method": self.methods[0],
                 "layer": layer,
-                **self.question.describe(),
+                **self.targets.describe(segmenter),
                 "class_name": None if class_index is None else segmenter.class_names[class_index],
                 "images": [entries[layer] for entries in images if layer in entries],
-                "failed": finished.failures,
+                "failed": failures,
             }
-            path = self.folder / _as_file_name(layer) / f"class_{class_index}_manifest.json"
+            path = self.out / _as_file_name(layer) / f"class_{class_index}_manifest.json"
             write_atomically(path, json_bytes(manifest))
-        return len(layers)
 
     def _maps(
         self, segmenter: Segmenter, image: np.ndarray, target: Target, layers: list[str], progress: Progress | None
     ) -> Iterator[Attribution]:
-        method = METHODS[self.method]
+        (name,) = self.methods
+        method = METHODS[name]
         settings = method.settings_from(self.settings)
         if method.group == GRADIENT_CAMS:
-            yield from gradient_cams(segmenter, image, target, layers, {self.method: settings}).values()
+            yield from gradient_cams(segmenter, image, target, layers, {name: settings}).values()
         else:
             for layer in layers:
                 yield method.run(segmenter, image, target, replace(settings, layer=layer), progress)
-
-    def _write(self, attribution: Attribution, image: np.ndarray, path: Path) -> dict[str, Any]:
-        stem = f"{path.stem}_class_{self.question.class_index}"
-        values, picture = f"{stem}_values.npy", f"{stem}_overlay.png"
-        folder = self.folder / _as_file_name(str(attribution.layer))
-        write_atomically(folder / values, npy_bytes(attribution.values))
-        write_atomically(folder / picture, png_bytes(overlay(image, attribution)))
-        return {"image": path.name, "values": values, "overlay": picture, **attribution.manifest()}
 
 
 def _first_advice(segmenter: Segmenter, paths: Sequence[Path], reading: Reading) -> Advice:

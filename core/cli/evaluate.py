@@ -37,9 +37,9 @@ from ..trust.benchmark import (
 from ..trust.benchmark.interval import CONFIDENCE
 from ..trust.benchmark.summary import ENOUGH_IMAGES
 from ..trust.followed_scores import ScoreKind
-from .many_images import Finished, work_through
-from .method_options import SettingOptions
+from .many_images import work_through
 from .options import ImageRun, Model, Out, Reading, chosen_class, chosen_names
+from .setting_options import SettingOptions
 
 Fill = Literal["zero", "mean", "blur"]
 
@@ -149,26 +149,26 @@ def evaluate(
     rows: list[SummaryRow] = []
     found: list[Measurement] = []
 
-    def write(finished: Finished[list[Measurement]]) -> None:
-        found.extend(measurement for measured in finished.results.values() for measurement in measured)
+    def write(measured: dict[Path, list[Measurement]], failed: dict[str, str]) -> None:
+        found.extend(measurement for measurements in measured.values() for measurement in measurements)
         rows.extend(summarise(found, metrics))
         about = _described(segmenter, settings, reading) | {
             "selection": selection,
-            "images": len(finished.results),
+            "images": len(measured),
             "targets": len(_targets(found)),
             "layers": sorted({measurement.layer for measurement in found if measurement.layer}),
-            "failed": finished.failures,
+            "failed": failed,
         }
         _write(out, found, rows, about)
 
     work = _ImageEvaluation(settings, reading, pairs)
-    finished = work_through(segmenter, paths, work, write, run.scheduler, verb="evaluated")
+    measured = work_through(segmenter, paths, work, write, run.scheduler, verb="evaluated")
     typer.echo(text_table(rows, markdown=markdown))
     typer.echo("\n" + "\n".join(f"- {sentence}" if markdown else sentence for sentence in in_words(rows)))
     if warning := caution(rows):
         typer.echo(f"\n{warning}")
     typer.echo(
-        f"{out}: {len(_targets(found))} targets in {len(finished.results)} of {len(paths)} images ({selection})",
+        f"{out}: {len(_targets(found))} targets in {len(measured)} of {len(paths)} images ({selection})",
         err=True,
     )
 

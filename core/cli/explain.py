@@ -18,11 +18,13 @@ from ..errors import UserError
 from ..io.files import write_atomically
 from ..io.tables import averages, csv_bytes, json_bytes
 from ..models import load_segmenter
+from ..pixel_sets import NEEDS_TRUTH
 from ..segmenter import Prediction, Segmenter
-from .many_images import Finished, work_through
-from .method_options import MethodOptions, with_images
+from ..target import Target
+from .many_images import work_through
 from .options import ImageRun, Model, Out, Reading, chosen_names
-from .target_options import Question, TargetOptions
+from .setting_options import MethodOptions
+from .target_options import TargetOptions
 
 Row = dict[str, Any]
 """What is said of one map in the table."""
@@ -46,8 +48,9 @@ def explain(
 
     What is explained is the whole prediction, a class, a pixel or another pixel set.
 
-    In OUT/<image>/<method>: the values, signed, magnitude and overlay as pictures, statistics.json and manifest.json.
-    For a folder also OUT/statistics.csv and OUT/summary.json; an image that fails is listed, and the others go on.
+    In OUT/<image>/<method>: the values, signed, magnitude and overlay as pictures, manifest.json, and statistics.json
+    but for class activation maps. For a folder also OUT/statistics.csv and OUT/summary.json; an image that fails is
+    listed, and the others go on.
 
     Example: python -m core explain --model vessmap --images DIR --method gradient,smoothgrad,ig --out results
     """
@@ -59,10 +62,7 @@ def explain(
 class PathOptions(MethodOptions):
     """Settings of Integrated Gradients."""
 
-    @classmethod
-    def methods(cls) -> Sequence[str]:
-        """Integrated Gradients alone."""
-        return ["integrated_gradients"]
+    only = ("integrated_gradients",)
 
 
 def ig(
@@ -102,24 +102,35 @@ def _explain(
     *,
     by_method: bool = True,
 ) -> None:
-    options.check(methods)
-    paths, selection = run.chosen(options.values.get("seed"))
-    segmenter = load_segmenter(model, run.device)
-    question = targets.question(segmenter)
-    pairs = run.pairs(paths, needs_truth=question.needs_truth)
-    job = Explanation(out.absolute(), methods, question, options.values, reading, pairs, by_method)
+    segmenter, paths, selection, pairs = prepared(model, methods, run, targets, options)
+    job = Explanation(out.absolute(), methods, targets, options.values, reading, pairs, by_method)
 
-    def write_tables(finished: Finished[list[Row]]) -> None:
+    def write_tables(results: dict[Path, list[Row]], failures: dict[str, str]) -> None:
         if run.images is not None:
-            _write_tables(job, segmenter, finished, selection)
+            job.write_tables(segmenter, results, failures, selection)
 
     def report(rows: list[Row]) -> None:
         for row in rows:
             typer.echo(_in_words(row))
 
-    finished = work_through(segmenter, paths, job, write_tables, run.scheduler, report=report)
+    done = work_through(segmenter, paths, job, write_tables, run.scheduler, report=report)
     if run.images is not None:
-        typer.echo(f"{out}: {len(finished.results)} of {len(paths)} images ({selection}); averages in summary.json")
+        typer.echo(f"{out}: {len(done)} of {len(paths)} images ({selection}); averages in summary.json")
+
+
+def prepared(
+    model: str, methods: Sequence[str], run: ImageRun, targets: TargetOptions, options: MethodOptions
+) -> tuple[Segmenter, list[Path], str, Mapping[Path, ImagePair]]:
+    """The network, the images, how they were chosen in words, and their masks.
+
+    Raises:
+        UserError: Options that do not fit each other, or what they name is not there.
+    """
+    options.check(methods)
+    paths, selection = run.chosen(options.values.get("seed"))
+    segmenter = load_segmenter(model, run.device)
+    targets.class_index(segmenter)
+    return segmenter, paths, selection, run.pairs(paths, needs_truth=targets.pixels.name in NEEDS_TRUTH)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,19 +139,19 @@ class Explanation:
 
     out: Path
     methods: tuple[str, ...]
-    question: Question
+    targets: TargetOptions
     settings: Mapping[str, Any]
     reading: Reading
     pairs: Mapping[Path, ImagePair]
-    by_method: bool
+    by_method: bool = True
 
-    def __call__(self, segmenter: Segmenter, path: Path, progress: Progress | None) -> list[Row]:
+    def __call__(self, segmenter: Segmenter, path: Path, progress: Progress | None) -> Any:
         """Explain one image, write its files, and give its rows of the table."""
-        image = self.reading.image(segmenter, path)
-        truth = read_pair(self.pairs[path.absolute()]).mask if path.absolute() in self.pairs else None
-        prediction = segmenter.predict(image)
-        target = self.question.target(segmenter, prediction, truth)
-        settings = with_images(self.settings, segmenter, self.reading)
+        image, truth, prediction, target = self.read(segmenter, path)
+        settings = {
+            name: self.reading.image(segmenter, value) if isinstance(value, Path) else value
+            for name, value in self.settings.items()
+        }
         rows = []
         for name, attribution in explain_each(segmenter, image, target, self.methods, settings, progress):
             folder = self.out / path.stem / name if self.by_method else self.out / path.stem
@@ -148,20 +159,44 @@ class Explanation:
             rows.append(about | _write_files(folder, about, image, attribution, prediction, truth))
         return rows
 
-    def describe(self, segmenter: Segmenter) -> dict[str, Any]:
-        """The settings as plain values."""
-        own = {
-            name: {key: str(value) if isinstance(value, Path) else value for key, value in asdict(settings).items()}
+    def read(self, segmenter: Segmenter, path: Path) -> tuple[np.ndarray, np.ndarray | None, Prediction, Target]:
+        """The image, its ground truth where there is one, its prediction, and the target in it."""
+        image = self.reading.image(segmenter, path)
+        pair = self.pairs.get(path.absolute())
+        truth = None if pair is None else read_pair(pair).mask
+        prediction = segmenter.predict(image)
+        return image, truth, prediction, self.targets.target(segmenter, prediction, truth)
+
+    def write_tables(
+        self, segmenter: Segmenter, results: dict[Path, list[Row]], failures: dict[str, str], selection: str
+    ) -> None:
+        """Write statistics.csv and summary.json."""
+        rows = [row for found in results.values() for row in found]
+        settings = {
+            name: {key: str(value) if isinstance(value, Path) else value for key, value in vars(own).items()}
             for name in self.methods
-            for settings in [METHODS[name].settings_from(self.settings)]
+            for own in [METHODS[name].settings_from(self.settings)]
         }
-        return {
-            "model": segmenter.name,
-            "weights_sha256": segmenter.weights_hash,
-            "target": self.question.describe(),
-            **(own if self.by_method else own[self.methods[0]]),
-            **asdict(self.reading),
+        means = {name: averages([row for row in rows if row.get("method", name) == name]) for name in self.methods}
+        (first,) = self.methods[:1]
+        summary = {
+            "schema_version": SCHEMA_VERSION,
+            **({"methods": self.methods} if self.by_method else {"method": first}),
+            "settings": {
+                "model": segmenter.name,
+                "weights_sha256": segmenter.weights_hash,
+                "target": self.targets.describe(segmenter),
+                **(settings if self.by_method else settings[first]),
+                **asdict(self.reading),
+            },
+            "selection": selection,
+            "images": len(results),
+            "averages": means if self.by_method else means[first],
+            "failed": failures,
         }
+        if rows:
+            write_atomically(self.out / "statistics.csv", csv_bytes(rows))
+        write_atomically(self.out / "summary.json", json_bytes(summary))
 
 
 def _write_files(
@@ -218,24 +253,3 @@ def _in_words(row: Row) -> str:
         parts.append(f"attribution ratio {row['predicted_ratio']:.3g}")
     parts.append(f"{row['seconds']:.1f} s")
     return f"{name}: {', '.join(parts)}"
-
-
-def _write_tables(job: Explanation, segmenter: Segmenter, finished: Finished[list[Row]], selection: str) -> None:
-    rows = [row for found in finished.results.values() for row in found]
-    if job.by_method:
-        methods: Row = {"methods": list(job.methods)}
-        means: Row = {name: averages([row for row in rows if row["method"] == name]) for name in job.methods}
-    else:
-        methods, means = {"method": job.methods[0]}, averages(rows)
-    summary = {
-        "schema_version": SCHEMA_VERSION,
-        **methods,
-        "settings": job.describe(segmenter),
-        "selection": selection,
-        "images": len(finished.results),
-        "averages": means,
-        "failed": finished.failures,
-    }
-    if rows:
-        write_atomically(job.out / "statistics.csv", csv_bytes(rows))
-    write_atomically(job.out / "summary.json", json_bytes(summary))

@@ -34,7 +34,9 @@ Out = Annotated[Path, typer.Option(help="Folder for the results; made if it is n
 Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, or cuda.")]
 Scheduler = Annotated[str | None, typer.Option(help="Dask scheduler to spread the images over: tcp://host:8786.")]
 ClassName = Annotated[str, typer.Option("--class", help="Class, by number or name.")]
-OptionalClassName = Annotated[str | None, typer.Option("--class", help="Class, by number or name.")]
+OptionalClassName = Annotated[
+    str | None, typer.Option("--class", help="Class, by number or name; without one, at each pixel the predicted one.")
+]
 Masks = Annotated[Path | None, typer.Option(help="Folder of ground truth; a mask has the name of its image.")]
 
 
@@ -170,12 +172,12 @@ def drawn_images(paths: list[Path], samples: int | None, seed: int | None) -> tu
     Raises:
         UserError: Fewer than one sample, or a negative seed.
     """
+    if seed is not None and seed < 0:
+        raise UserError(f"A seed is a whole number from 0 on; {seed} was given.")
     if samples is None:
         return paths, "all"
     if samples < 1:
         raise UserError(f"At least one sample is taken; {samples} were asked for.")
-    if seed is not None and seed < 0:
-        raise UserError(f"A seed is a whole number from 0 on; {seed} was given.")
     if samples >= len(paths):
         return paths, f"all; {samples} were asked for"
     if seed is None:

@@ -1,54 +1,22 @@
-"""Which score is explained, as options and as a value that is the same for every image."""
+"""Which score is explained, as options that mean the same for every image."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
 from ..errors import UserError
-from ..pixel_sets import NEEDS_TRUTH, PixelSet, PixelSetName
+from ..pixel_sets import PixelSet, PixelSetName
 from ..segmenter import Prediction, Segmenter
 from ..target import Reduction, Space, Target
 from .option_groups import OptionGroup
 from .options import OptionalClassName, chosen_class
 
 
-@dataclass(frozen=True, eq=False)
-class Question:
-    """Which scalar is explained in every image.
-
-    Attributes:
-        pixel_set: How its pixels are chosen.
-        class_index: The class; None takes the class that is predicted at each pixel.
-        space: Score space.
-        reduction: How the scores of the pixels are put together.
-    """
-
-    pixel_set: PixelSet
-    class_index: int | None
-    space: Space
-    reduction: Reduction
-
-    @property
-    def needs_truth(self) -> bool:
-        """Whether the pixels are chosen by comparing with a ground truth."""
-        return self.pixel_set.name in NEEDS_TRUTH
-
-    def target(self, segmenter: Segmenter, prediction: Prediction, truth: np.ndarray | None) -> Target:
-        """The target in the image of a prediction."""
-        return self.pixel_set.target(
-            prediction, self.class_index, self.space, self.reduction, truth, segmenter.class_names
-        )
-
-    def describe(self) -> dict[str, Any]:
-        """The question as plain values."""
-        return asdict(self) | {"pixel_set": self.pixel_set.describe()}
-
-
 @dataclass(frozen=True)
 class TargetOptions(OptionGroup):
-    """Options from which a `Question` is made."""
+    """The score of a class over a pixel set."""
 
     class_name: OptionalClassName = None
     pixel_set: Annotated[
@@ -63,31 +31,40 @@ class TargetOptions(OptionGroup):
     space: Annotated[Space, typer.Option(help="Score space to explain.")] = "probability"
     reduction: Annotated[Reduction, typer.Option(help="How the scores of the pixels are put together.")] = "sum"
 
-    def question(self, segmenter: Segmenter) -> Question:
-        """The question to a network.
+    @property
+    def pixels(self) -> PixelSet:
+        """The pixel set.
 
         Raises:
-            UserError: A class that the network has not, or numbers that cannot be read.
+            UserError: A box or lasso that cannot be read.
         """
-        class_index = None if self.class_name is None else chosen_class(segmenter, self.class_name)
-        box = None if self.box is None else _box(self.box)
-        lasso = None if self.lasso is None else _corners(self.lasso)
-        chosen = PixelSet(self._pixel_set_name(), self.row, self.column, box, lasso, self.border_width)
-        return Question(chosen, class_index, self.space, self.reduction)
-
-    def _pixel_set_name(self) -> PixelSetName:
+        name: PixelSetName = "prediction" if self.class_name is None else "image"
         if self.pixel_set is not None:
-            return self.pixel_set
-        if self.row is not None or self.column is not None:
-            return "point"
-        if self.box is not None:
-            return "box"
-        if self.lasso is not None:
-            return "lasso"
-        return "prediction" if self.class_name is None else "image"
+            name = self.pixel_set
+        elif self.row is not None or self.column is not None:
+            name = "point"
+        elif self.box is not None or self.lasso is not None:
+            name = "lasso" if self.box is None else "box"
+        return PixelSet(name, self.row, self.column, _box(self.box), _corners(self.lasso), self.border_width)
+
+    def class_index(self, segmenter: Segmenter) -> int | None:
+        """The class; None is the class that is predicted at each pixel."""
+        return None if self.class_name is None else chosen_class(segmenter, self.class_name)
+
+    def target(self, segmenter: Segmenter, prediction: Prediction, truth: np.ndarray | None) -> Target:
+        """The target in the image of a prediction."""
+        class_index, names = self.class_index(segmenter), segmenter.class_names
+        return self.pixels.target(prediction, class_index, self.space, self.reduction, truth, names)
+
+    def describe(self, segmenter: Segmenter) -> dict[str, Any]:
+        """The choice as plain values."""
+        chosen = {"pixel_set": self.pixels.describe(), "class_index": self.class_index(segmenter)}
+        return chosen | {"space": self.space, "reduction": self.reduction}
 
 
-def _box(text: str) -> tuple[int, int, int, int]:
+def _box(text: str | None) -> tuple[int, int, int, int] | None:
+    if text is None:
+        return None
     try:
         first_row, first_column, last_row, last_column = (int(part) for part in text.split(","))
     except ValueError as error:
@@ -95,8 +72,10 @@ def _box(text: str) -> tuple[int, int, int, int]:
     return first_row, first_column, last_row, last_column
 
 
-def _corners(text: str) -> list[tuple[float, float]]:
+def _corners(text: str | None) -> list[tuple[float, float]] | None:
+    if text is None:
+        return None
     try:
-        return [(float(row), float(column)) for row, column in (corner.split(",") for corner in text.split())]
+        return [(float(row), float(column)) for row, column in (each.split(",") for each in text.split())]
     except ValueError as error:
         raise UserError(f'The lasso is corners row,column with spaces between them; "{text}" was given.') from error

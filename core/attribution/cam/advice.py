@@ -144,7 +144,8 @@ def _reasons(attribution: Attribution, prediction: Prediction, pointwise: Collec
 def _slope(target: Target, prediction: Prediction) -> float | None:
     if target.space != "probability":
         return None
-    probability = prediction.probabilities[target.class_index].astype(np.float64)
+    labels = np.full_like(prediction.labels, target.class_index) if target.labels is None else target.labels
+    probability = np.take_along_axis(prediction.probabilities, labels[None], axis=0)[0].astype(np.float64)
     slopes = probability * (1 - probability)
     if target.mask is None:
         return float(slopes[target.row, target.column])
