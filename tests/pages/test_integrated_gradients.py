@@ -15,13 +15,6 @@ from core.pixel_sets import PixelSet
 from widgets.integrated_gradients.panels import narrow_traffic_lights, traffic_light
 from widgets.shared import slow_work
 
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """Nothing here runs a page again when a computation has ended."""
-    monkeypatch.setattr(slow_work, "PATIENCE", 120)
-
-
 ROOT = Path(__file__).resolve().parents[2]
 FAST = {"image": "formats/not_square", "steps_are": "Fixed", "steps": "2"}
 
