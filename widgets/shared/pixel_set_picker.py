@@ -25,7 +25,7 @@ _INVITATIONS: dict[PixelSetName, str] = {
 
 def pick_pixel_set(*, has_truth: bool) -> PixelSetName:
     """The pixel set's name, kept in the URL; those that compare with a ground truth only where there is one."""
-    offered = [name for name in PIXEL_SETS if has_truth or name not in NEEDS_TRUTH]
+    offered = [name for name in PIXEL_SETS if name != "prediction" and (has_truth or name not in NEEDS_TRUTH)]
     return st.selectbox(
         "Pixels explained", offered, key="pixel_set", bind="query-params", format_func=lambda name: TITLES[name],
         help="The score of the class is summed or averaged over these pixels, and the maps explain that.",
