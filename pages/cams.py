@@ -8,7 +8,8 @@ import streamlit as st
 
 from core.attribution import Attribution
 from core.attribution.cam import METHODS, POOLINGS, TITLES, Method, Pooling, cam_warnings
-from core.display.figures import FRAME_HEIGHT
+from core.display.colours import signed_scale
+from core.display.figures import FRAME_HEIGHT, map_figure
 from core.models.layers import Layer
 from core.pixel_sets import TITLES as PIXEL_SET_TITLES
 from core.segmenter import Prediction, Segmenter
@@ -18,9 +19,8 @@ from widgets.cams.layers import LayerAdvice, layer_choices, pick_atlas_layers, p
 from widgets.cams.maps import (
     SCALES,
     MapView,
-    colour_limit,
     normalised_difference,
-    overlay_figure,
+    scale_of,
     share_inside,
     title,
 )
@@ -198,11 +198,11 @@ def draw_map(
 ) -> None:  # fmt: skip
     layer = shown.parameters["layer"]
     if subtracted is None:
-        limit = colour_limit(shown, atlas.maps, view)
+        scale = scale_of(shown, atlas.maps, view)
         values, unit = shown.at_image_size(positive=view.positive), shown.unit
         st.markdown(f"**{title(shown.method, layer)}**")  # type: ignore[arg-type]
     else:
-        limit = view.proportion
+        scale = signed_scale(view.proportion)
         values = normalised_difference(shown, subtracted, positive=view.positive)
         unit = "difference of the shares of each maximum"
         st.markdown(
@@ -210,8 +210,7 @@ def draw_map(
             help=f"At {layer}. Each map is divided by its own largest magnitude, then one is taken from the other: red "
             "where the first is stronger, blue where the second is.",
         )
-    low = 0.0 if view.positive and subtracted is None else -limit
-    figure = overlay_figure(image.values, values, (low, limit), unit, view.opacity, revision)
+    figure = map_figure(values, unit, scale, revision, image.values, view.opacity)
     st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="cam-map")
 
 

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.attribution import Attribution, gradient, influence, smoothgrad
-from core.display.colours import blend, intensity_rgb, labels_over, sequential_rgb, signed_over
+from core.display.colours import colour_limit, intensity_rgb, labels_over, magnitude_scale, signed_over, signed_scale
 from core.display.figures import (
     COLOUR_BAR_HEIGHT,
     FRAME_HEIGHT,
@@ -72,7 +72,7 @@ def explore(
     lead = st.container()
     direction, overlay, opacity, (row, column) = pick_view(image, (height, width))
     panels = st.columns(3, gap="small")
-    proportion, threshold, colour_limit, zoomed = pick_threshold()
+    proportion, threshold, colour_proportion, zoomed = pick_threshold()
 
     base = intensity_rgb(image.values)
     panel_height = int(np.clip(PANEL_WIDTH * height / width, 200, 440))
@@ -83,7 +83,7 @@ def explore(
     view = f"{identity}-{direction}-{extent}"
     # The map first: it is what the click asked for, and what is drawn earlier here is on screen earlier.
     with panels[1]:
-        draw_map(attribution, (row, column), colour_limit, panel_height, view, extent)
+        draw_map(attribution, (row, column), colour_proportion, panel_height, view, extent)
     with lead:
         tell(segmenter, attribution, remaining, prediction, (row, column))
     with panels[0]:
@@ -178,21 +178,21 @@ def overlaid(
     if overlay == "prediction":
         return labels_over(base, prediction.labels, opacity)
     if overlay == "probability":
-        return blend(base, sequential_rgb(prediction.probabilities[class_index], 1.0), opacity)
+        return magnitude_scale(1.0).over(base, prediction.probabilities[class_index], opacity)
     if overlay == "truth" and truth is not None:
         return labels_over(base, truth, opacity)
     return base
 
 
 def draw_map(
-    attribution: Attribution, pixel: tuple[int, int], colour_limit: float, height: int, view: str,
+    attribution: Attribution, pixel: tuple[int, int], proportion: float, height: int, view: str,
     extent: BoundingBox | None,
 ) -> None:  # fmt: skip
     name = {"influence": "Influence map", "smoothgrad": "SmoothGrad map"}.get(attribution.method, "Gradient map")
     st.markdown(f"**{name}**: signed", help="Red raises the score as the pixel brightens, blue lowers it.")
     signed = attribution.signed_map()
-    limit = colour_limit * float(np.abs(signed).max()) or 1.0
-    figure = map_figure(signed, attribution.unit, limit, view)
+    scale = signed_scale(colour_limit(signed, proportion=proportion))
+    figure = map_figure(signed, attribution.unit, scale, view)
     draw(figure, pixel, signed.shape, extent, height, "gradient-map")
 
 

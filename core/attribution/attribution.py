@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..display.colours import diverging_rgb, png_bytes, sequential_rgb
+from ..display.colours import colour_limit, magnitude_scale, png_bytes, signed_scale
 from ..io.files import write_atomically
 from ..segmenter import Image, Prediction, Segmenter, image_tensor
 from ..target import Target
@@ -123,10 +123,11 @@ class Attribution:
 
     def files(self) -> dict[str, bytes]:
         """What `save` writes, by file name: `values.npy`, `signed.png`, `magnitude.png` and `manifest.json`."""
+        signed, magnitude = self.signed_map(), self.magnitude()
         return {
             "values.npy": npy_bytes(self.values),
-            "signed.png": png_bytes(diverging_rgb(self.signed_map())),
-            "magnitude.png": png_bytes(sequential_rgb(self.magnitude())),
+            "signed.png": png_bytes(signed_scale(colour_limit(signed)).rgb(signed)),
+            "magnitude.png": png_bytes(magnitude_scale(colour_limit(magnitude)).rgb(magnitude)),
             "manifest.json": (json.dumps(self.manifest(), indent=2) + "\n").encode(),
         }
 

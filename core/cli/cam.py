@@ -28,7 +28,7 @@ from ..attribution.cam import cam as class_activation_map
 from ..compute.batches import Advance, each_image, json_bytes
 from ..data.images import Scaling
 from ..data.layout import ImagePair, find_pairs, read_pair
-from ..display.colours import blend, intensity_rgb, png_bytes, sequential_rgb
+from ..display.colours import colour_limit, intensity_rgb, magnitude_scale, png_bytes
 from ..errors import UserError
 from ..io.files import write_atomically
 from ..models import load_segmenter
@@ -230,8 +230,8 @@ def _first_advice(
 
 
 def _overlay(image: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    limit = float(positive.max()) or 1.0
-    return blend(intensity_rgb(image), sequential_rgb(positive, limit), _OPACITY * positive / limit)
+    scale = magnitude_scale(colour_limit(positive))
+    return scale.over(intensity_rgb(image), positive, _OPACITY * scale.strength(positive))
 
 
 def _pairs(data: Path) -> dict[Path, ImagePair]:

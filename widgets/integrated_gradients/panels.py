@@ -167,7 +167,7 @@ def baselines_panel(
     for slot, (kind, attribution) in zip(slots, found.items(), strict=False):
         values = display.shown(attribution)
         slot.markdown(f"**{BASELINE_NAMES[kind]}**")
-        slot.image(display.coloured(values, display.limit(values)), width="stretch")
+        slot.image(display.scale(values).rgb(values), width="stretch")
         slot.markdown(narrow_traffic_lights(attribution.convergence_percent, attribution.map_error_percent))
         ratio = statistics(attribution).predicted.ratio
         slot.caption(f"score difference {attribution.score_difference:.4g}, ratio {_number(ratio)}")
@@ -187,7 +187,7 @@ def downloads_panel(attribution: Attribution, image: PickedImage, display: Displ
 
     def overlay() -> bytes:
         values = display.shown(attribution)
-        return png_bytes(display.over(intensity_rgb(image.values), values, display.limit(values)))
+        return png_bytes(display.over(intensity_rgb(image.values), values))
 
     attribution_downloads(
         attribution,

@@ -2,14 +2,12 @@
 
 import numpy as np
 import streamlit as st
-from plotly.colors import hex_to_rgb
 
-from core.display.colours import CLASS_COLOURS, intensity_rgb
+from core.display.colours import intensity_rgb, mask_over
 from core.display.figures import COLOUR_BAR_HEIGHT, FRAME_HEIGHT, picture_figure
 from core.errors import UserError
 from core.pixel_sets import NEEDS_PIXEL, NEEDS_TRUTH, PIXEL_SETS, TITLES, PixelSet, PixelSetName
 from core.segmenter import Prediction, Segmenter
-from widgets.cams.maps import mask_over
 from widgets.shared.pixel_picker import pixel_picker, take_click
 from widgets.shared.pixel_state import pixel_inputs, set_pixel, settle_pixel
 from widgets.shared.region_picker import Mode, region_picker
@@ -74,7 +72,7 @@ def _draw_region(
 
 
 def _draw_mask(choice: PixelSet, mask: np.ndarray | None, base: np.ndarray, identity: str, height: int) -> None:
-    picture = base if mask is None else mask_over(base, mask, hex_to_rgb(CLASS_COLOURS[1]))
+    picture = base if mask is None else mask_over(base, mask)
     if choice.row is not None and choice.column is not None:
         pixel_picker(picture, choice.row, choice.column, identity, height)
         return

@@ -11,10 +11,9 @@ import streamlit as st
 from PIL import Image as PillowImage
 
 from core.attribution.catalogue import TITLES
-from core.display.colours import DIVERGING, SEQUENTIAL, diverging_rgb, sequential_rgb
-from core.display.figures import FRAME_HEIGHT
+from core.display.colours import DIVERGING, SEQUENTIAL, ColourScale, palette_png
+from core.display.figures import FRAME_HEIGHT, map_figure
 from core.display.words import duration
-from widgets.cams.maps import overlay_figure, palette_png
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.links import link, settle_choice
 from widgets.shared.plots import NO_BAR
@@ -94,7 +93,7 @@ def colour_limits(maps: Mapping[str, TrustMap], percentile: float, *, shared: bo
 def coloured(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """A map as a picture (H, W, 3): around 0 where the limits are, else from the lower limit to the upper one."""
     low, high = limits
-    return diverging_rgb(values, high) if low == -high else sequential_rgb(values - low, high - low)
+    return ColourScale(low, high, DIVERGING if low == -high else SEQUENTIAL).rgb(values)
 
 
 def groups_of(
@@ -120,8 +119,8 @@ def groups_of(
 
 def overlay(trial: Trial, one: TrustMap, limits: tuple[float, float], opacity: float, revision: str) -> go.Figure:
     """The map over the image, with its colour bar."""
-    figure = overlay_figure(trial.image.values, one.values, limits, one.unit, opacity, revision)
-    return figure.update_traces(colorscale=DIVERGING if one.is_signed else SEQUENTIAL)
+    scale = ColourScale(*limits, DIVERGING if one.is_signed else SEQUENTIAL)
+    return map_figure(one.values, one.unit, scale, revision, trial.image.values, opacity)
 
 
 def thumbnail(values: np.ndarray, limits: tuple[float, float], longest: int = _THUMBNAIL) -> bytes:

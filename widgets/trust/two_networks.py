@@ -20,7 +20,7 @@ from core.attribution.catalogue import (
     importance,
 )
 from core.data.conversion import with_channels
-from core.display.colours import intensity_rgb, labels_over, png_bytes
+from core.display.colours import colour_limit, intensity_rgb, labels_over, png_bytes, signed_scale
 from core.display.figures import FRAME_HEIGHT, map_figure
 from core.errors import UserError
 from core.segmenter import Prediction, Segmenter
@@ -118,8 +118,7 @@ def scaled(values: np.ndarray, *, as_shares: bool) -> np.ndarray:
 
 def common_limit(maps: Sequence[np.ndarray]) -> float:
     """Where the colours of several maps end: at a high percentile of the one that goes furthest, as few pixels do."""
-    highest = max(float(np.percentile(np.abs(values), _FULL_COLOUR_PERCENTILE)) for values in maps)
-    return highest or max(float(np.abs(values).max()) for values in maps) or 1.0
+    return colour_limit(*maps, percentile=_FULL_COLOUR_PERCENTILE)
 
 
 def same_class(first: Segmenter, second: Segmenter, class_index: int) -> int:
@@ -240,6 +239,7 @@ def _show_maps(first: Asked, second: Asked, one: Attribution, other: Attribution
     maps = [scaled(attribution.at_image_size(positive=is_layer), as_shares=as_shares) for attribution in (one, other)]
     difference = maps[1] - maps[0]
     limit = common_limit([*maps, difference])
+    scale = signed_scale(limit)
     unit = "share of the map" if as_shares else one.unit
     height, width = difference.shape
     frame = int(np.clip(_MAP_HEIGHT * height / width, 150, _MAP_HEIGHT)) + FRAME_HEIGHT
@@ -259,7 +259,7 @@ def _show_maps(first: Asked, second: Asked, one: Attribution, other: Attribution
     for index, (column, values, title) in enumerate(zip(columns, (*maps, difference), titles, strict=True)):
         column.markdown(title)
         column.plotly_chart(
-            map_figure(values, unit, limit, f"two-networks-{values.shape}"), height=frame, theme=None, config=NO_BAR,
+            map_figure(values, unit, scale, f"two-networks-{values.shape}"), height=frame, theme=None, config=NO_BAR,
             key=f"two-networks-{index}",
         )  # fmt: skip
 
