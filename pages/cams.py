@@ -27,14 +27,14 @@ from widgets.cams.maps import (
 from widgets.cams.perturbation import perturbation_map
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
-from widgets.shared.large_images import agree_to_size
-from widgets.shared.links import link, settle_choice
-from widgets.shared.navigation import through_the_app
+from widgets.shared.large_images import confirm_large_image
+from widgets.shared.links import restore_choice, write_to_url
+from widgets.shared.navigation import ensure_entered_through_app
 from widgets.shared.pixel_set_picker import draw_pixel_set, pick_pixel_set
 from widgets.shared.plots import NO_BAR
 from widgets.shared.score import SPACE_NAMES, pick_class_and_space
 from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
-from widgets.shared.user_errors import told_plainly
+from widgets.shared.user_errors import show_user_errors
 
 PANEL_WIDTH = 350
 DEFAULT_METHOD: Method = "seg_hires_grad_cam"
@@ -46,7 +46,7 @@ def main() -> None:
         "Class activation maps",
         "Where in the network lies what speaks for a class? Every layer by every method at once.",
     )
-    with told_plainly():
+    with show_user_errors():
         with st.sidebar:
             segmenter = pick_model()
             image = pick_image(segmenter)
@@ -57,14 +57,14 @@ def main() -> None:
                 help="The score of the class is added up over the pixels, or averaged: the maps differ by a factor, "
                 "but for Grad-CAM++ and Score-CAM, where the score's size counts.",
             )  # fmt: skip
-        agree_to_size(segmenter, image)
+        confirm_large_image(segmenter, image)
         prediction = predicted(segmenter, image)
         choices = layer_choices(segmenter, prediction.labels.shape)
         explore(segmenter, image, prediction, choices, class_index, space, reduction)
 
 
 @st.fragment
-@told_plainly()
+@show_user_errors()
 def explore(
     segmenter: Segmenter, image: PickedImage, prediction: Prediction, choices: LayerAdvice, class_index: int,
     space: Space, reduction: Reduction,
@@ -117,13 +117,13 @@ def explore(
 
 
 def pick_method() -> Method:
-    settle_choice("method", METHODS, DEFAULT_METHOD)
+    restore_choice("method", METHODS, DEFAULT_METHOD)
     method = st.selectbox(
         "Method", METHODS, key="method", format_func=lambda name: TITLES[name],
         help="Those of the atlas are arithmetic on the layer's activations and gradients. Score-CAM and Ablation-CAM "
         "run the network once a channel, when you ask for it.",
     )  # fmt: skip
-    link("method", method, DEFAULT_METHOD)
+    write_to_url("method", method, DEFAULT_METHOD)
     return method
 
 
@@ -255,5 +255,5 @@ def show_numbers(shown: Attribution, layer: Layer, question: Question) -> None:
         slot.metric(name, value, help=helps[name], border=True)
 
 
-through_the_app()
+ensure_entered_through_app()
 main()

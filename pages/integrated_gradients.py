@@ -21,35 +21,35 @@ from widgets.integrated_gradients.settings import BASELINE_WORDS, Settings, pick
 from widgets.integrated_gradients.views import channel_names, pick_display, show_heat_map, show_labels, show_overlays
 from widgets.shared.explained import EXPLAINED, explained_target, settle_explained
 from widgets.shared.header import page_header
-from widgets.shared.large_images import agree_to_size
-from widgets.shared.navigation import through_the_app
+from widgets.shared.large_images import confirm_large_image
+from widgets.shared.navigation import ensure_entered_through_app
 from widgets.shared.score import SPACE_NAMES, pick_class_and_space
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
-from widgets.shared.user_errors import told_plainly
+from widgets.shared.user_errors import show_user_errors
 
 PANEL_WIDTH = 262
 TABS = ["Statistics", "Channels", "Compare baselines", "Error against steps", "Download"]
 
 
 def main() -> None:
-    through_the_app()
+    ensure_entered_through_app()
     page_header(
         "What makes the difference?",
         "Integrated Gradients share the score's difference to a baseline image among the pixels, to the last per cent.",
     )
-    with told_plainly():
+    with show_user_errors():
         with st.sidebar:
             segmenter = pick_model()
             image = pick_image(segmenter)
             class_index, space = pick_class_and_space(segmenter)
-        agree_to_size(segmenter, image)
+        confirm_large_image(segmenter, image)
         prediction = predicted(segmenter, image)
         explain(segmenter, image, prediction, class_index, space)
 
 
 @st.fragment
-@told_plainly()
+@show_user_errors()
 def explain(segmenter: Segmenter, image: PickedImage, prediction: Prediction, class_index: int, space: Space) -> None:
     picture_key = f"ig-{image.hash[:12]}-{segmenter.weights_hash[:12]}"
     height = int(np.clip(PANEL_WIDTH * prediction.labels.shape[0] / prediction.labels.shape[1], 130, 340))
@@ -57,7 +57,7 @@ def explain(segmenter: Segmenter, image: PickedImage, prediction: Prediction, cl
     settle_explained(explained, image, prediction, picture_key)
     lead = st.container()
     panels = st.columns(4, gap="small")
-    with panels[0], told_plainly():
+    with panels[0], show_user_errors():
         target = explained_target(explained, segmenter, image, prediction, class_index, space, picture_key, height)
         if target is None or settings is None:
             return

@@ -20,16 +20,16 @@ from core.segmenter import Prediction, Segmenter
 from core.target import Space, Target
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
-from widgets.shared.large_images import agree_to_size
-from widgets.shared.navigation import through_the_app
+from widgets.shared.large_images import confirm_large_image
+from widgets.shared.navigation import ensure_entered_through_app
 from widgets.shared.pixel_numbers import show_numbers
 from widgets.shared.pixel_picker import pixel_picker, take_click
-from widgets.shared.pixel_state import pixel_inputs, set_pixel, settle_pixel
+from widgets.shared.pixel_state import pixel_inputs, restore_pixel, set_pixel
 from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
 from widgets.shared.score import SPACE_NAMES, pick_class_and_space
 from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
-from widgets.shared.user_errors import told_plainly
+from widgets.shared.user_errors import show_user_errors
 
 PROPORTIONS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41)]
 THRESHOLDS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-6, 2, 81)]
@@ -40,9 +40,9 @@ PANEL_WIDTH = 350
 
 
 def main() -> None:
-    through_the_app()
+    ensure_entered_through_app()
     page_header("Why this pixel?", "Click a pixel of the image: its gradient map shows what the network looked at.")
-    with told_plainly():
+    with show_user_errors():
         with st.sidebar:
             segmenter = pick_model()
             image = pick_image(segmenter)
@@ -53,19 +53,19 @@ def main() -> None:
                 bind="query-params",
                 help="The mean gradient over 16 copies of the image with 10 % noise: steadier, and 16 times the work.",
             )
-        agree_to_size(segmenter, image)
+        confirm_large_image(segmenter, image)
         prediction = predicted(segmenter, image)
         explore(segmenter, image, prediction, class_index, space, smooth=smooth)
 
 
 @st.fragment
-@told_plainly()
+@show_user_errors()
 def explore(
     segmenter: Segmenter, image: PickedImage, prediction: Prediction, class_index: int, space: Space, *, smooth: bool
 ) -> None:
     height, width = prediction.labels.shape
     identity = f"{image.hash[:12]}-{segmenter.weights_hash[:12]}"
-    settle_pixel(image.name, prediction.labels)
+    restore_pixel(image.name, prediction.labels)
     if (clicked := take_click(identity)) is not None:
         set_pixel(*clicked)
 

@@ -11,13 +11,13 @@ from core.target import Reduction, Space
 from widgets.cams.atlas import Question, ask
 from widgets.cams.layers import LayerAdvice, layer_choices, pick_layer
 from widgets.shared.header import page_header
-from widgets.shared.large_images import agree_to_size
-from widgets.shared.navigation import through_the_app
+from widgets.shared.large_images import confirm_large_image
+from widgets.shared.navigation import ensure_entered_through_app
 from widgets.shared.pixel_set_picker import draw_pixel_set, pick_pixel_set
 from widgets.shared.score import SPACE_NAMES, pick_class_and_space
 from widgets.shared.slow_work import cancel_unless
 from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
-from widgets.shared.user_errors import told_plainly
+from widgets.shared.user_errors import show_user_errors
 from widgets.trust.agreement import agreement_panel
 from widgets.trust.maps import maps_panel
 from widgets.trust.sanity import sanity_panel
@@ -37,7 +37,7 @@ def main() -> None:
         "The same question put to every method. Which of their answers does the network bear out, and which could have "
         "been given without it?",
     )
-    with told_plainly():
+    with show_user_errors():
         with st.sidebar:
             segmenter = pick_model()
             image = pick_image(segmenter)
@@ -47,14 +47,14 @@ def main() -> None:
                 format_func=str.capitalize,
                 help="The score of the class is averaged over the pixels, or added up: the maps differ by a factor.",
             )  # fmt: skip
-        agree_to_size(segmenter, image)
+        confirm_large_image(segmenter, image)
         prediction = predicted(segmenter, image)
         choices = layer_choices(segmenter, prediction.labels.shape)
         explore(segmenter, image, prediction, choices, class_index, space, reduction)
 
 
 @st.fragment
-@told_plainly()
+@show_user_errors()
 def explore(
     segmenter: Segmenter, image: PickedImage, prediction: Prediction, choices: LayerAdvice, class_index: int,
     space: Space, reduction: Reduction,
@@ -87,10 +87,10 @@ def explore(
     tabs = st.tabs(TABS, key="tab", bind="query-params")
     for tab, panel in zip(tabs, (maps_panel, tests_panel, agreement_panel, sanity_panel), strict=False):
         if tab.open:
-            with tab, told_plainly():
+            with tab, show_user_errors():
                 panel(trial, maps)
     if tabs[-1].open:
-        with tabs[-1], told_plainly():
+        with tabs[-1], show_user_errors():
             compare_networks(trial)
 
 
@@ -158,5 +158,5 @@ def compare_networks(trial: Trial) -> None:
     )
 
 
-through_the_app()
+ensure_entered_through_app()
 main()

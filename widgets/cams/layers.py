@@ -9,7 +9,7 @@ import streamlit as st
 from core.attribution.cam import LayerAdvice, layer_advice
 from core.models.layers import Layer
 from core.segmenter import Segmenter
-from widgets.shared.links import asked_for, link, settle_choice
+from widgets.shared.links import restore_choice, value_in_url, write_to_url
 from widgets.shared.results import results
 
 MOST_AT_FIRST = 12
@@ -65,7 +65,7 @@ def size_and_stride(layer: Layer) -> tuple[str, str]:
 
 def pick_layer(choices: LayerAdvice, segmenter: Segmenter, label: str = "Layer") -> Layer:
     """The layer of the large map, kept in the URL; the suggested one at first, or where the URL names none there is."""
-    asked = asked_for("layer")
+    asked = value_in_url("layer")
     if asked and asked not in choices.layers:
         near = difflib.get_close_matches(asked, choices.layers, n=1, cutoff=0.3)
         st.warning(
@@ -73,19 +73,19 @@ def pick_layer(choices: LayerAdvice, segmenter: Segmenter, label: str = "Layer")
             + (f'; did you mean "{near[0]}"? ' if near else ". ")
             + f"Here is the suggested one, {choices.suggested}."
         )
-    settle_choice("layer", choices.layers, choices.suggested)
+    restore_choice("layer", choices.layers, choices.suggested)
     name = st.selectbox(
         label, list(choices.layers), key="layer", format_func=lambda name: _described(choices, name),
         help=choices.reason,
     )  # fmt: skip
-    link("layer", name, choices.suggested)
+    write_to_url("layer", name, choices.suggested)
     return choices.layers[name]
 
 
 def pick_atlas_layers(choices: LayerAdvice, shown: str) -> list[str]:
     """The layers of the atlas, kept in the URL; the one of the large map is always there."""
     default = main_layers(list(choices.layers.values()), choices.suggested, choices.pointwise)
-    asked = st.session_state.get("layers", (asked_for("layers") or "").split(","))
+    asked = st.session_state.get("layers", (value_in_url("layers") or "").split(","))
     known = [name for name in asked if name in choices.layers]
     if "layers" not in st.session_state or known != asked:
         st.session_state["layers"] = known[:MOST_IN_ATLAS] or default
@@ -94,7 +94,7 @@ def pick_atlas_layers(choices: LayerAdvice, shown: str) -> list[str]:
         format_func=lambda name: _described(choices, name),
         help="At first the last block of each resolution. All of them come from one forward and one backward pass.",
     )  # fmt: skip
-    link("layers", ",".join(chosen), ",".join(default))
+    write_to_url("layers", ",".join(chosen), ",".join(default))
     return [name for name in choices.layers if name in chosen or name == shown]
 
 

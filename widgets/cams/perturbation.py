@@ -26,7 +26,7 @@ def perturbation_map(
     key = "cam", segmenter.weights_hash, str(segmenter.device), image.hash, target_key, layer.name, method
 
     def describe() -> None:
-        seconds = layer.channels * seconds_of_a_run(segmenter, image)
+        seconds = layer.channels * seconds_per_image(segmenter, image)
         st.info(
             f"{TITLES[method]} runs the network once for each of the {layer.channels} channels of {layer.name}: "
             f"about {duration(seconds)}.",
@@ -41,7 +41,7 @@ def perturbation_map(
     )  # fmt: skip
 
 
-def seconds_of_a_run(segmenter: Segmenter, image: PickedImage) -> float:
+def seconds_per_image(segmenter: Segmenter, image: PickedImage) -> float:
     """Time that one image takes on its way through the network, measured once per model and size."""
 
     def timed() -> float:

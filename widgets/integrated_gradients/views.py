@@ -19,7 +19,7 @@ from core.display.colours import (
 )
 from core.display.figures import FRAME_HEIGHT, map_figure
 from core.segmenter import Segmenter
-from widgets.shared.plots import NO_BAR, level_with_maps
+from widgets.shared.plots import NO_BAR, space_above_picture
 from widgets.shared.sources import PickedImage
 
 PERCENTILES = [100.0, 99.9, 99.5, 99.0, 98.0, 95.0]
@@ -93,7 +93,7 @@ def show_labels(segmenter: Segmenter, labels: np.ndarray | None, title: str) -> 
     if labels is None:
         st.info("This image has no ground truth.", icon=":material/help:")
         return
-    level_with_maps()
+    space_above_picture()
     st.image(labels_over(np.zeros((*labels.shape, 3), np.uint8) + np.uint8(27), labels, 1.0), width="stretch")
     there = [index for index in np.unique(labels) if 0 < index < len(segmenter.class_names)]
     marks = "".join(

@@ -7,8 +7,8 @@ from core.pixel_sets import PixelSet
 from core.segmenter import Prediction, Segmenter
 from core.target import Space, Target
 from widgets.shared.pixel_picker import pixel_picker, take_click
-from widgets.shared.pixel_state import pixel_inputs, set_pixel, settle_pixel
-from widgets.shared.plots import level_with_maps
+from widgets.shared.pixel_state import pixel_inputs, restore_pixel, set_pixel
+from widgets.shared.plots import space_above_picture
 from widgets.shared.region_picker import MODES, region_picker
 from widgets.shared.sources import PickedImage
 
@@ -32,7 +32,7 @@ def pick_explained() -> str:
 
 def settle_explained(explained: str, image: PickedImage, prediction: Prediction, key: str) -> None:
     """Take a click on the picture; call it before the widgets that show the pixel."""
-    settle_pixel(image.name, prediction.labels)
+    restore_pixel(image.name, prediction.labels)
     if explained == "point" and (clicked := take_click(key)) is not None:
         set_pixel(*clicked)
 
@@ -60,7 +60,7 @@ def explained_target(
         with slot:
             pixel_picker(picture, row, column, key, height)
         return Target.pixel(row, column, class_index, space)
-    level_with_maps()
+    space_above_picture()
     st.image(intensity_rgb(image.values), width="stretch")
     if explained == "class":
         return PixelSet("class").target(prediction, class_index, space, class_names=segmenter.class_names)

@@ -10,7 +10,7 @@ from widgets.shared.sources import PickedImage
 LARGE_PIXELS = 2_000_000
 
 
-def agree_to_size(segmenter: Segmenter, image: PickedImage) -> None:
+def confirm_large_image(segmenter: Segmenter, image: PickedImage) -> None:
     """For a large image, say what a click will cost and stop the page until the user wants it."""
     pixels = image.values[0].size
     key = f"agreed-{image.hash}-{segmenter.weights_hash}"

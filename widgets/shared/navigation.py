@@ -4,7 +4,7 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 
-def through_the_app() -> None:
+def ensure_entered_through_app() -> None:
     """Start again through app.py where a page's own address is the first thing that a new server is asked for.
 
     Until `st.navigation` has run once, Streamlit takes the folder `pages` for its older kind of app, and runs the page

@@ -9,7 +9,7 @@ from core.errors import UserError
 from core.pixel_sets import NEEDS_PIXEL, NEEDS_TRUTH, PIXEL_SETS, TITLES, PixelSet, PixelSetName
 from core.segmenter import Prediction, Segmenter
 from widgets.shared.pixel_picker import pixel_picker, take_click
-from widgets.shared.pixel_state import pixel_inputs, set_pixel, settle_pixel
+from widgets.shared.pixel_state import pixel_inputs, restore_pixel, set_pixel
 from widgets.shared.region_picker import Mode, region_picker
 from widgets.shared.sources import PickedImage
 
@@ -39,7 +39,7 @@ def draw_pixel_set(
         None where there are no such pixels (yet); the reason is on the page.
     """
     identity = f"{image.hash[:12]}-{segmenter.weights_hash[:12]}"
-    settle_pixel(image.name, prediction.labels)
+    restore_pixel(image.name, prediction.labels)
     if name in NEEDS_PIXEL and (clicked := take_click(identity)) is not None:
         set_pixel(*clicked)
     st.markdown(f"**Image**{_INVITATIONS.get(name, ' and the pixels explained')}")

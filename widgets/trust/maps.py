@@ -15,7 +15,7 @@ from core.display.colours import DIVERGING, SEQUENTIAL, ColourScale, palette_png
 from core.display.figures import FRAME_HEIGHT, map_figure
 from core.display.words import duration
 from widgets.shared.downloads import attribution_downloads
-from widgets.shared.links import link, settle_choice
+from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
 from widgets.trust.gallery import Group, Tile, gallery
@@ -48,11 +48,11 @@ def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         name: one.title for name, one in maps.items() if one.is_control
     }
     first = next(iter(offered))
-    settle_choice("shown", list(offered), first)
+    restore_choice("shown", list(offered), first)
     with right:
         slots = st.columns([1.3, 1], vertical_alignment="bottom", gap="medium")
         name = slots[0].selectbox("Shown large", list(offered), key="shown", format_func=lambda one: offered[one])
-        link("shown", name, first)
+        write_to_url("shown", name, first)
         opacity = slots[1].slider(
             "Opacity", 0, 100, 70, 5, format="%d%%", key="trust_opacity", bind="query-params"
         ) / 100  # fmt: skip
@@ -159,10 +159,12 @@ def _tile(name: str, one: TrustMap | None, limits: Mapping[str, tuple[float, flo
     if one is None:
         return Tile(name, TITLES[name], "not there yet", "")  # type: ignore[index]
     picture = base64.b64encode(thumbnail(one.values, limits[name])).decode()
-    return Tile(name, one.title, took(one.attribution.seconds) if one.attribution is not None else "", picture)
+    return Tile(
+        name, one.title, short_duration(one.attribution.seconds) if one.attribution is not None else "", picture
+    )
 
 
-def took(seconds: float) -> str:
+def short_duration(seconds: float) -> str:
     """How long a map took, in words."""
     if seconds < 0.1:
         return f"{1000 * seconds:.0f} ms"

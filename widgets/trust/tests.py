@@ -28,11 +28,11 @@ from core.trust.faithfulness import (
     control_candidates,
     images_needed,
 )
-from widgets.cams.perturbation import seconds_of_a_run
+from widgets.cams.perturbation import seconds_per_image
 from widgets.shared.results import results
 from widgets.shared.slow_work import compute_in_background
 from widgets.trust.comparison import show_comparison
-from widgets.trust.trial import Trial, TrustMap, tell_empty
+from widgets.trust.trial import Trial, TrustMap, warn_if_empty
 
 SCORE_TITLES: dict[ScoreKind, str] = {
     "target": "The one explained",
@@ -50,7 +50,7 @@ def tests_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         "A map says which pixels matter. Each test takes pixels away and looks whether the network agrees. The "
         "controls know nothing of the network: a method that does no better than they do has shown nothing here."
     )
-    if tell_empty(trial):
+    if warn_if_empty(trial):
         return
     object_mask, known = ground_truth(trial)
     metrics, settings = _pick(trial, has_object=object_mask is not None)
@@ -194,7 +194,7 @@ def _wanted(
     slots = st.columns([1, 3], vertical_alignment="center")
     slots[0].button("Run the tests", icon=":material/play_arrow:", type="primary", key="run-tests", width="stretch",
                     on_click=lambda: st.session_state.update({_WANTED: key}))  # fmt: skip
-    seconds = images * seconds_of_a_run(trial.segmenter, trial.image)
+    seconds = images * seconds_per_image(trial.segmenter, trial.image)
     if "max_sensitivity" in metrics:
         took = [attribution.seconds for name in ready if (attribution := maps[name].attribution) is not None]
         seconds += settings.n_copies * sum(took)

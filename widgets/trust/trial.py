@@ -27,7 +27,7 @@ from widgets.cams.atlas import Question
 from widgets.shared.results import results
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage
-from widgets.shared.user_errors import told_plainly
+from widgets.shared.user_errors import show_user_errors
 
 SIGNED: tuple[MethodName, ...] = ("gradient_x_input", "integrated_gradients", "occlusion")
 """Methods whose importance has a sign."""
@@ -123,7 +123,7 @@ def compute_maps(trial: Trial) -> dict[str, TrustMap]:
 
     if missing:
         there = lambda: sum(_key(trial, name) in results() for name in trial.methods)  # noqa: E731 - a sum, not a step
-        with told_plainly():
+        with show_user_errors():
             whole = compute_in_background("maps", key, "Passes of the network", compute, there) is not None
     found: dict[str, TrustMap] = {}
     for name in METHODS:
@@ -142,7 +142,7 @@ def control_maps(trial: Trial) -> dict[str, TrustMap]:
     return {name: TrustMap(name, CONTROL_TITLES[name], made[name], units.get(name, "noise"), None) for name in CONTROLS}
 
 
-def tell_empty(trial: Trial) -> bool:
+def warn_if_empty(trial: Trial) -> bool:
     """Whether there is no pixel to explain, which is then said."""
     if trial.question.mask.any():
         return False

@@ -29,9 +29,9 @@ def _page():
     import streamlit as st
 
     from widgets.shared.model_picker import pick_model
-    from widgets.shared.user_errors import told_plainly
+    from widgets.shared.user_errors import show_user_errors
 
-    with told_plainly():
+    with show_user_errors():
         segmenter = pick_model()
         st.write(f"{segmenter.name}: {type(segmenter.module).__name__}")
         st.write(f"channels {segmenter.in_channels}, classes {segmenter.num_classes}")
