@@ -7,7 +7,8 @@ import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
-from core.attribution.cam import METHODS, POOLINGS, TITLES, Method, Pooling, cam_warnings
+from core.attribution.cam import POOLINGS, Pooling, cam_methods, cam_warnings, gradient_methods
+from core.attribution.registry import METHODS
 from core.display.colours import signed_scale
 from core.display.figures import FRAME_HEIGHT, map_figure
 from core.models.layers import Layer
@@ -37,7 +38,7 @@ from widgets.shared.sources import PickedImage, pick_image, pick_model, predicte
 from widgets.shared.user_errors import show_user_errors
 
 PANEL_WIDTH = 350
-DEFAULT_METHOD: Method = "seg_hires_grad_cam"
+DEFAULT_METHOD = "seg_hires_grad_cam"
 COLOUR_LIMITS = [1.0, 0.5, 0.3, 0.2, 0.1, 0.05]
 
 
@@ -106,9 +107,9 @@ def explore(
         if shown is not None and (other is None or subtracted is not None):
             draw_map(image, atlas, shown, subtracted, view, panel_height, f"{image.hash[:12]}-{width}")
     with panels[2]:
-        advise(choices, layer, shown)
+        advise(choices, layer, shown, prediction)
     with atlas_slot:
-        draw_atlas(choices, atlas, layer, method, view, choose)
+        draw_atlas(choices, atlas, layer, method, view, prediction, choose)
     if shown is not None:
         show_numbers(shown, layer, question)
         parameters = {**shown.parameters, "pixel_set": question.pixel_set.describe()}
@@ -116,18 +117,18 @@ def explore(
         attribution_downloads(dataclasses.replace(shown, parameters=parameters), stem)
 
 
-def pick_method() -> Method:
-    restore_choice("method", METHODS, DEFAULT_METHOD)
+def pick_method() -> str:
+    restore_choice("method", cam_methods(), DEFAULT_METHOD)
     method = st.selectbox(
-        "Method", METHODS, key="method", format_func=lambda name: TITLES[name],
+        "Method", cam_methods(), key="method", format_func=lambda name: METHODS[name].title,
         help="Those of the atlas are arithmetic on the layer's activations and gradients. Score-CAM and Ablation-CAM "
-        "run the network once a channel, when you ask for it.",
+        "run the network once per channel, when you ask for it.",
     )  # fmt: skip
     write_to_url("method", method, DEFAULT_METHOD)
     return method
 
 
-def pick_view(method: Method) -> tuple[MapView, Method | None]:
+def pick_view(method: str) -> tuple[MapView, str | None]:
     slots = st.columns([1.1, 1])
     values = slots[0].segmented_control(
         "Values", ["positive", "signed"], default="positive", required=True, key="values", bind="query-params",
@@ -136,8 +137,8 @@ def pick_view(method: Method) -> tuple[MapView, Method | None]:
         "against it as well, in blue.",
     )  # fmt: skip
     other = slots[1].selectbox(
-        "Minus", ["nothing", *METHODS], key="minus", bind="query-params",
-        format_func=lambda name: "Nothing" if name == "nothing" else TITLES[name],
+        "Minus", ["nothing", *cam_methods()], key="minus", bind="query-params",
+        format_func=lambda name: "Nothing" if name == "nothing" else METHODS[name].title,
         help="The difference of two methods at this layer, each map divided by its own largest magnitude first.",
     )  # fmt: skip
     scale = st.segmented_control(
@@ -153,8 +154,7 @@ def pick_view(method: Method) -> tuple[MapView, Method | None]:
         format_func=lambda value: f"{100 * value:.0f} % of max",
         help="Lower it to see faint maps; what lies beyond is drawn in the end colour.",
     )  # fmt: skip
-    subtracted = next((name for name in METHODS if name == other != method), None)
-    return MapView(values == "positive", str(scale), opacity, limit), subtracted
+    return MapView(values == "positive", str(scale), opacity, limit), None if other in ("nothing", method) else other
 
 
 def pick_atlas(choices: LayerAdvice, layer: Layer) -> tuple[list[str], int, Pooling]:
@@ -173,11 +173,11 @@ def pick_atlas(choices: LayerAdvice, layer: Layer) -> tuple[list[str], int, Pool
 
 
 def one_map(
-    segmenter: Segmenter, image: PickedImage, question: Question, atlas: Atlas, layer: Layer, method: Method, place: str
+    segmenter: Segmenter, image: PickedImage, question: Question, atlas: Atlas, layer: Layer, method: str, place: str
 ) -> Attribution | None:
-    if method == "score_cam" or method == "ablation_cam":  # noqa: PLR1714 - so that the type checker knows the two
-        return perturbation_map(segmenter, image, question.target, question.key, layer, method, place)
-    return atlas.maps[layer.name, method]
+    if method in gradient_methods():
+        return atlas.maps[layer.name, method]
+    return perturbation_map(segmenter, image, question.target, question.key, layer, method, place)
 
 
 def tell(segmenter: Segmenter, question: Question, layer: Layer) -> None:
@@ -196,17 +196,17 @@ def draw_map(
     image: PickedImage, atlas: Atlas, shown: Attribution, subtracted: Attribution | None, view: MapView, height: int,
     revision: str,
 ) -> None:  # fmt: skip
-    layer = shown.parameters["layer"]
+    layer = str(shown.layer)
     if subtracted is None:
         scale = scale_of(shown, atlas.maps, view)
         values, unit = shown.at_image_size(positive=view.positive), shown.unit
-        st.markdown(f"**{title(shown.method, layer)}**")  # type: ignore[arg-type]
+        st.markdown(f"**{title(shown.method, layer)}**")
     else:
         scale = signed_scale(view.proportion)
         values = normalised_difference(shown, subtracted, positive=view.positive)
         unit = "difference of the shares of each maximum"
         st.markdown(
-            f"**{TITLES[shown.method]} − {TITLES[subtracted.method]}**",  # type: ignore[index]
+            f"**{METHODS[shown.method].title} − {METHODS[subtracted.method].title}**",
             help=f"At {layer}. Each map is divided by its own largest magnitude, then one is taken from the other: red "
             "where the first is stronger, blue where the second is.",
         )
@@ -214,9 +214,9 @@ def draw_map(
     st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="cam-map")
 
 
-def advise(choices: LayerAdvice, layer: Layer, shown: Attribution | None) -> None:
+def advise(choices: LayerAdvice, layer: Layer, shown: Attribution | None, prediction: Prediction) -> None:
     if shown is not None:
-        for sentence in cam_warnings(shown, choices.pointwise):
+        for sentence in cam_warnings(shown, prediction, choices.pointwise):
             st.warning(sentence, icon=":material/warning:")
     if layer.name == choices.suggested:
         st.caption(f":material/lightbulb: **Why this layer?** {choices.reason}")
@@ -225,7 +225,7 @@ def advise(choices: LayerAdvice, layer: Layer, shown: Attribution | None) -> Non
                   on_click=choose, args=(choices.suggested, None), help=choices.reason)  # fmt: skip
 
 
-def choose(layer: str, method: Method | None) -> None:
+def choose(layer: str, method: str | None) -> None:
     st.session_state["layer"] = layer
     if method is not None:
         st.session_state["method"] = method

@@ -77,19 +77,19 @@ def explain(segmenter: Segmenter, image: PickedImage, prediction: Prediction, cl
         show_labels(segmenter, prediction.labels, "Prediction")
     with panels[3]:
         show_labels(segmenter, image.truth, "Ground truth")
-    show_overlays(attribution, image, display)
+    show_overlays(attribution, image, prediction, display)
     stem = image.name.rsplit(".", 1)[0].replace("/", "_")
     numbers, channels, baselines, steps, downloads = st.tabs(TABS)
     with numbers:
-        statistics_panel(attribution, image.truth, channel_names(len(attribution.values)))
+        statistics_panel(attribution, prediction, image.truth, channel_names(len(attribution.values)))
     with channels:
         channels_panel(attribution, display)
     with baselines:
-        baselines_panel(segmenter, image, target, settings, display, identity)
+        baselines_panel(segmenter, image, prediction, target, settings, display, identity)
     with steps:
         steps_panel(segmenter, image, target, settings, identity)
     with downloads:
-        downloads_panel(attribution, image, display, f"{stem}_integrated_gradients_{settings.kind}")
+        downloads_panel(attribution, image, prediction, display, f"{stem}_integrated_gradients_{settings.kind}")
 
 
 def attribute(

@@ -90,16 +90,17 @@ def explore(
         panels = st.columns(3, gap="small")
         with panels[0]:
             show_picture(jacobian, image, view, pixel, identity, height)
-        attribution = row_of(segmenter, jacobian, prediction, pixel)
+        attribution = row_of(segmenter, jacobian, pixel)
         threshold = jacobian.threshold(view.proportion, definition=view.definition, source=view.source)
         remaining = footprint(attribution.magnitude(), threshold=threshold)
         with lead:
-            tell_row(segmenter, attribution, remaining, pixel, stored=is_stored(jacobian, pixel))
+            tell_row(segmenter, attribution, prediction, remaining, pixel, stored=is_stored(jacobian, pixel))
         draw_row(
             panels[1:], attribution, remaining, image.values, pixel, height, identity,
             colour_limit=view.colour_limit, zoomed=view.zoomed,
         )  # fmt: skip
-        row_numbers(segmenter, attribution, remaining, pixel, jacobian.maximum(view.definition))
+        largest = jacobian.maximum(view.definition)
+        row_numbers(segmenter, attribution, prediction, remaining, pixel, largest)
         show_panels(jacobian, image, view, attribution, pixel, height)
 
 

@@ -92,7 +92,7 @@ def explore(
         pixel_picker(picture, row, column, identity, panel_height)
     with panels[2]:
         draw_remaining(attribution, remaining, base, (row, column), panel_height, view, extent)
-    show_numbers(segmenter, attribution, remaining, (row, column))
+    show_numbers(segmenter, attribution, prediction, remaining, (row, column))
     stem = image.name.rsplit(".", 1)[0]
     attribution_downloads(attribution, f"{stem}_row{row}_column{column}_{attribution.method}")
 

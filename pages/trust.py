@@ -1,10 +1,11 @@
 """Trust: every method's map of one pixel set, held against the network, against controls and against each other."""
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
-from core.attribution.baselines import BaselineKind
-from core.attribution.catalogue import DEFAULT_METHODS, METHODS, TITLES, ExplainSettings, MethodName
+from core.attribution.registry import METHODS, all_settings, quick_methods, quick_settings
 from core.pixel_sets import TITLES as PIXEL_SET_TITLES
 from core.segmenter import Prediction, Segmenter
 from core.target import Reduction, Space
@@ -15,6 +16,7 @@ from widgets.shared.large_images import confirm_large_image
 from widgets.shared.navigation import ensure_entered_through_app
 from widgets.shared.pixel_set_picker import draw_pixel_set, pick_pixel_set
 from widgets.shared.score import SPACE_NAMES, pick_class_and_space
+from widgets.shared.setting_inputs import setting_inputs
 from widgets.shared.slow_work import cancel_unless
 from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
 from widgets.shared.user_errors import show_user_errors
@@ -26,8 +28,6 @@ from widgets.trust.trial import Trial, compute_maps
 from widgets.trust.two_networks import two_networks_panel
 
 PANEL_WIDTH = 280
-OCCLUDED = 16
-"""Patches along the longer side of an image, to begin with."""
 TABS = ["Maps", "Tests", "Agreement", "Sanity check", "Two networks"]
 
 
@@ -68,7 +68,7 @@ def explore(
         with slots[1]:
             layer = pick_layer(choices, segmenter, "Layer of class activation maps")
         with slots[2].popover("Settings", icon=":material/tune:", width="stretch"):
-            settings = pick_settings(layer.name, max(height, width))
+            settings = pick_settings(layer.name, (height, width))
         methods = pick_methods()
         said = st.container()
     with left:
@@ -91,48 +91,24 @@ def explore(
                 panel(trial, maps)
     if tabs[-1].open:
         with tabs[-1], show_user_errors():
-            compare_networks(trial)
+            two_networks_panel(trial.segmenter, trial.image, trial.prediction, trial.target, trial.settings)
 
 
-def pick_methods() -> tuple[MethodName, ...]:
+def pick_methods() -> tuple[str, ...]:
+    slow = " and ".join(method.title for method in METHODS.values() if not method.is_quick)
     chosen = st.multiselect(
-        "Methods", METHODS, DEFAULT_METHODS, key="methods", bind="query-params", wrap=True,
-        format_func=lambda name: TITLES[name],
-        help="Score-CAM and Ablation-CAM run the network once a channel of the layer, which takes long. The controls "
-        "are always there.",
+        "Methods", list(METHODS), list(quick_methods()), key="methods", bind="query-params", wrap=True,
+        format_func=lambda name: METHODS[name].title,
+        help=f"{slow} run the network once per channel of the layer, which takes long. The controls are always there.",
     )  # fmt: skip
     return tuple(name for name in METHODS if name in chosen)
 
 
-def pick_settings(layer: str, side: int) -> ExplainSettings:
-    slots = st.columns(2)
-    window = slots[0].number_input("Window of Seg-XRes-CAM", 1, 1024, 4, key="window", bind="query-params",
-                                   help="Positions of the layer over which a gradient is pooled.")  # fmt: skip
-    samples = slots[1].number_input("Samples of SmoothGrad", 1, 500, 16, key="samples", bind="query-params")
-    noise = slots[0].number_input("Noise of SmoothGrad", 0.0, 1.0, 0.1, 0.05, key="noise", bind="query-params",
-                                  help="Standard deviation, as a fraction of the image's range.")  # fmt: skip
-    steps = slots[1].number_input("Steps of Integrated Gradients", 2, 1000, 32, key="ig_steps", bind="query-params")
-    baselines: dict[BaselineKind, str] = {
-        "zero": "Black",
-        "mean": "The image's mean",
-        "blur": "The image, blurred",
-        "random": "Noise",
-    }
-    baseline = slots[0].selectbox("Baseline of Integrated Gradients", list(baselines), key="ig_baseline",
-                                  bind="query-params", format_func=lambda kind: baselines[kind])  # fmt: skip
-    fills: dict[BaselineKind, str] = {"mean": "The image's mean", "zero": "Black", "blur": "The image, blurred"}
-    fill = slots[1].selectbox("Occlusion covers with", list(fills), key="cover", bind="query-params",
-                              format_func=lambda kind: fills[kind])  # fmt: skip
-    size = max(8, -(-side // OCCLUDED))
-    patch = slots[0].number_input("Patch of occlusion", 1, 4096, size, key="patch", bind="query-params",
-                                  help="In pixels.")  # fmt: skip
-    stride = slots[1].number_input("Step of the patch", 1, 4096, size, key="patch_step", bind="query-params",
-                                   help="In pixels, at most the patch. Half the patch gives a finer map in four times "
-                                   "the time.")  # fmt: skip
-    return ExplainSettings(
-        layer, int(window), baseline, n_steps=int(steps), n_samples=int(samples), noise=float(noise),
-        patch=int(patch), stride=min(int(stride), int(patch)), fill=fill,
-    )  # fmt: skip
+def pick_settings(layer: str, size: tuple[int, int]) -> dict[str, Any]:
+    defaults = quick_settings()
+    for method in METHODS.values():
+        defaults |= method.suited_to(size)
+    return defaults | {"layer": layer} | setting_inputs(all_settings().values(), defaults, st.columns(2))
 
 
 def tell(segmenter: Segmenter, question: Question) -> None:
@@ -144,18 +120,6 @@ def tell(segmenter: Segmenter, question: Question) -> None:
     where = PIXEL_SET_TITLES[chosen.name] if count else "a check: the maps are 0"
     pixels = "1 pixel" if count == 1 else f"{count:,} pixels"
     st.markdown(f"Explained: {target.reduction} of the {score} over **{pixels}** ({where[0].lower()}{where[1:]}).")
-
-
-def compare_networks(trial: Trial) -> None:
-    two_networks_panel(
-        trial.segmenter,
-        trial.image,
-        trial.prediction,
-        trial.target,
-        trial.target.class_index,
-        trial.target.space,
-        trial.settings,
-    )
 
 
 ensure_entered_through_app()

@@ -100,7 +100,7 @@ class ImageExplanation:
             max_steps=self.max_steps,
             progress=progress,
         )
-        found = statistics(attribution, truth)
+        found = statistics(attribution, segmenter.predict(image), truth)
         numbers: dict[str, Any] = {
             "image": path.name,
             **found.as_dict(),

@@ -49,9 +49,10 @@ def image():
 def test_the_whole_prediction(segmenter, image):
     page = open_page(**FAST)
     found = numbers(page)
-    labels = segmenter.predict(image).labels
+    prediction = segmenter.predict(image)
+    labels = prediction.labels
     attribution = integrated_gradients(segmenter, image, Target.prediction(labels), n_steps=2)
-    expected = statistics(attribution)
+    expected = statistics(attribution, prediction)
     assert found["Mean"] == f"{expected.mean:.4g}"
     assert found["Area"] == f"{(labels == 1).sum():,} px"
     assert found["Ratio"] == f"{expected.predicted.ratio:.4g}"

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from core.trust.faithfulness import Candidate, Comparison, Curve, RemovalSettings, deletion
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core import load_segmenter, read_image
-from core.attribution.catalogue import ExplainSettings, explain, importance
+from core.attribution.registry import explain, importance
 from core.data.images import read_mask
 from core.pixel_sets import PixelSet
 from core.trust.controls import controls
-from core.trust.faithfulness import Candidate, Comparison, Curve, RemovalSettings, deletion
 from core.trust.localisation import localisation
 from core.trust.similarity import top_overlap
 from widgets.shared import slow_work
@@ -73,7 +73,7 @@ def target(segmenter, image):
 
 @pytest.fixture(scope="module")
 def layer_cam(segmenter, image, target):
-    return importance(explain(segmenter, image, target, "layer_cam", ExplainSettings(layer="decoder.1")))
+    return importance(explain(segmenter, image, target, "layer_cam", {"layer": "decoder.1"}))
 
 
 def test_maps_of_all_chosen_methods_and_one_large(segmenter, image, target, layer_cam):

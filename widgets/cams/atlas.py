@@ -9,10 +9,11 @@ import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
-from core.attribution.cam import GRADIENT_METHODS, TITLES, Method, Pooling, cam_atlas, cam_warnings
+from core.attribution.cam import Pooling, cam_atlas, cam_warnings, gradient_methods
+from core.attribution.registry import METHODS
 from core.models.layers import Layer
 from core.pixel_sets import PixelSet
-from core.segmenter import Segmenter
+from core.segmenter import Prediction, Segmenter
 from core.target import Reduction, Space, Target
 from widgets.cams.grid import cam_grid
 from widgets.cams.layers import LayerAdvice, size_and_stride
@@ -20,7 +21,7 @@ from widgets.cams.maps import MapView, atlas_sprite
 from widgets.shared.results import results
 from widgets.shared.sources import PickedImage
 
-Maps = dict[tuple[str, Method], Attribution]
+Maps = dict[tuple[str, str], Attribution]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class Atlas:
 
     Attributes:
         maps: By layer and method.
-        seconds: All of them together took.
+        seconds: What all of them took together.
         key: The same for the same maps.
     """
 
@@ -75,36 +76,31 @@ def atlas_of(
     window: int,
     pooling: Pooling,
 ) -> Atlas:
-    """Every map from one pass; what they share is kept once."""
-
-    def compute() -> tuple[Attribution, dict, float]:
-        started = time.perf_counter()
-        found = cam_atlas(segmenter, image.values, question.target, layers, window=window, pooling=pooling)
-        parts = {key: (one.values, one.parameters, one.seconds) for key, one in found.items()}
-        return next(iter(found.values())), parts, time.perf_counter() - started
-
+    """Every map from one pass."""
     key = (
         "cam atlas", segmenter.weights_hash, str(segmenter.device), image.hash, question.key, tuple(layers), window,
         pooling,
     )  # fmt: skip
-    first, parts, seconds = results().get_or_compute(key, compute)
-    maps = {
-        (layer, method): dataclasses.replace(first, values=values, method=method, parameters=parameters, seconds=took)
-        for (layer, method), (values, parameters, took) in parts.items()
-    }
-    return Atlas(maps, seconds, key)
+
+    def compute() -> Atlas:
+        started = time.perf_counter()
+        maps = cam_atlas(segmenter, image.values, question.target, layers, window=window, pooling=pooling)
+        return Atlas(maps, time.perf_counter() - started, key)
+
+    return results().get_or_compute(key, compute)
 
 
 def draw_atlas(
     choices: LayerAdvice,
     atlas: Atlas,
     layer: Layer,
-    method: Method,
+    method: str,
     view: MapView,
-    pick: Callable[[str, Method], None],
+    prediction: Prediction,
+    pick: Callable[[str, str], None],
 ) -> None:
     """The grid of thumbnails; `pick` is called with the layer and the method of the one that is pressed."""
-    maps, methods = atlas.maps, list(GRADIENT_METHODS)
+    maps, methods = atlas.maps, list(gradient_methods())
     layers = list(dict.fromkeys(name for name, _ in maps))
     st.markdown(
         f"**Atlas**: press a map to see it large. All {len(maps)} come from one forward and one backward pass, "
@@ -119,15 +115,15 @@ def draw_atlas(
             (row, column): " ".join(sentences)
             for row, one_method in enumerate(methods)
             for column, name in enumerate(layers)
-            if (sentences := cam_warnings(maps[name, one_method], choices.pointwise))
+            if (sentences := cam_warnings(maps[name, one_method], prediction, choices.pointwise))
         },
     )
-    height, width = next(iter(maps.values())).prediction.labels.shape
+    height, width = prediction.labels.shape
     cam_grid(
         sprite,
         [(name, size_and_stride(choices.layers[name])[0]) for name in layers],
-        [TITLES[name] for name in methods],
-        (methods.index(method) if method in GRADIENT_METHODS else -1, layers.index(layer.name)),
+        [METHODS[name].title for name in methods],
+        (methods.index(method) if method in methods else -1, layers.index(layer.name)),
         warnings,
         width / height,
         lambda row, column: pick(layers[column], methods[row]),

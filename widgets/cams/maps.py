@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from core.attribution import Attribution
-from core.attribution.cam import TITLES, Method
+from core.attribution.registry import METHODS
 from core.display.colours import ColourScale, colour_limit, magnitude_scale, palette_png, signed_scale
 
 SCALES = {"own": "Each its own", "method": "One per method", "all": "One for all"}
@@ -22,7 +22,7 @@ class MapView:
         positive: ReLU first, as the papers do; else signed.
         scale: One of `SCALES`: whose largest value ends the colour scale.
         opacity: Opacity of the map over the image, in [0, 1].
-        proportion: Proportion of that largest value at which the colour scale ends.
+        proportion: Where the colour scale ends, as a fraction of that largest value.
     """
 
     positive: bool
@@ -31,7 +31,7 @@ class MapView:
     proportion: float = 1.0
 
 
-def scale_of(attribution: Attribution, atlas: Mapping[tuple[str, Method], Attribution], view: MapView) -> ColourScale:
+def scale_of(attribution: Attribution, atlas: Mapping[tuple[str, str], Attribution], view: MapView) -> ColourScale:
     """The colour scale of one map beside those of an atlas, by the raw maps at the layers' size."""
     shown = [attribution]
     if view.scale != "own":
@@ -41,7 +41,7 @@ def scale_of(attribution: Attribution, atlas: Mapping[tuple[str, Method], Attrib
 
 
 def atlas_sprite(
-    atlas: Mapping[tuple[str, Method], Attribution], layers: Sequence[str], methods: Sequence[Method], view: MapView
+    atlas: Mapping[tuple[str, str], Attribution], layers: Sequence[str], methods: Sequence[str], view: MapView
 ) -> bytes:
     """All maps as one PNG: one row per method, one column per layer, each map resized to the same thumbnail."""
     rows = []
@@ -54,8 +54,8 @@ def atlas_sprite(
 def thumbnail(attribution: Attribution, scale: ColourScale) -> np.ndarray:
     """A map over the image's area in the colours of `scale`, its longer side `_THUMBNAIL` pixels."""
     values = _raw_map(attribution, positive=not scale.is_signed)
-    height, width = attribution.prediction.labels.shape
-    padded_height, padded_width = attribution.parameters.get("padded_size", (height, width))
+    height, width = attribution.image_size
+    padded_height, padded_width = attribution.padded_size or attribution.image_size
     rows, columns = values.shape[0] * height / padded_height, values.shape[1] * width / padded_width
     size = thumbnail_size((height, width))
     small = PillowImage.fromarray(values.astype(np.float32)).resize(
@@ -84,9 +84,9 @@ def share_inside(attribution: Attribution, mask: np.ndarray) -> float:
     return float(values[mask].sum(dtype=np.float64)) / total if total else float("nan")
 
 
-def title(method: Method, layer: str) -> str:
+def title(method: str, layer: str) -> str:
     """What a map is called."""
-    return f"{TITLES[method]} at {layer}"
+    return f"{METHODS[method].title} at {layer}"
 
 
 def _raw_map(attribution: Attribution, *, positive: bool) -> np.ndarray:

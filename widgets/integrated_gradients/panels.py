@@ -8,13 +8,13 @@ import streamlit as st
 
 from core.attribution import Attribution, integrated_gradients
 from core.attribution.integrated_gradients import errors_by_steps
-from core.attribution.smoothgrad import Progress
 from core.attribution.statistics import AttributionStatistics, RegionShare, statistics
 from core.compute.batches import defined, json_bytes
+from core.compute.progress import Progress
 from core.display.charts import correlation_figure, curve_figure
 from core.display.colours import intensity_rgb, png_bytes
 from core.display.words import percent
-from core.segmenter import Segmenter
+from core.segmenter import Prediction, Segmenter
 from core.target import Target
 from core.trust.agreement import rank_correlations
 from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings
@@ -60,9 +60,11 @@ def _badge(text: str, percent: float) -> str:
     return f":red-badge[:material/cancel: {text}]"
 
 
-def statistics_panel(attribution: Attribution, truth: np.ndarray | None, names: tuple[str, ...]) -> None:
+def statistics_panel(
+    attribution: Attribution, prediction: Prediction, truth: np.ndarray | None, names: tuple[str, ...]
+) -> None:
     """The numbers, each group with a line on how to read it."""
-    numbers = statistics(attribution, truth)
+    numbers = statistics(attribution, prediction, truth)
     st.markdown(f"**The map**: magnitude a pixel, in {attribution.unit}")
     for slot, name in zip(st.columns(6), ("mean", "std", "minimum", "maximum"), strict=False):
         slot.metric(name.capitalize(), f"{getattr(numbers, name):.4g}", border=True)
@@ -135,8 +137,9 @@ def steps_panel(
 
 
 def baselines_panel(
-    segmenter: Segmenter, image: PickedImage, target: Target, settings: Settings, display: Display, identity: Hashable
-) -> None:
+    segmenter: Segmenter, image: PickedImage, prediction: Prediction, target: Target, settings: Settings,
+    display: Display, identity: Hashable,
+) -> None:  # fmt: skip
     """All baselines side by side, and how far they agree, on demand."""
     st.caption(
         "A map answers “why, rather than for the baseline?”, so another baseline is another question. Where maps of "
@@ -169,7 +172,7 @@ def baselines_panel(
         slot.markdown(f"**{BASELINE_NAMES[kind]}**")
         slot.image(display.scale(values).rgb(values), width="stretch")
         slot.markdown(narrow_traffic_lights(attribution.convergence_percent, attribution.map_error_percent))
-        ratio = statistics(attribution).predicted.ratio
+        ratio = statistics(attribution, prediction).predicted.ratio
         slot.caption(f"score difference {attribution.score_difference:.4g}, ratio {_number(ratio)}")
     table = rank_correlations([attribution.magnitude() for attribution in found.values()])
     with slots[-1]:
@@ -178,11 +181,13 @@ def baselines_panel(
         st.plotly_chart(figure, height=300, theme=None, config={"displayModeBar": False}, key="ig-agreement")
 
 
-def downloads_panel(attribution: Attribution, image: PickedImage, display: Display, stem: str) -> None:
+def downloads_panel(
+    attribution: Attribution, image: PickedImage, prediction: Prediction, display: Display, stem: str
+) -> None:
     """The files of the attribution, its statistics and the overlay."""
 
     def numbers() -> bytes:
-        found = statistics(attribution, image.truth).as_dict()
+        found = statistics(attribution, prediction, image.truth).as_dict()
         return json_bytes({name: defined(value) for name, value in found.items()})
 
     def overlay() -> bytes:

@@ -18,7 +18,7 @@ from core.display.colours import (
     signed_scale,
 )
 from core.display.figures import FRAME_HEIGHT, map_figure
-from core.segmenter import Segmenter
+from core.segmenter import Prediction, Segmenter
 from widgets.shared.plots import NO_BAR, space_above_picture
 from widgets.shared.sources import PickedImage
 
@@ -104,15 +104,15 @@ def show_labels(segmenter: Segmenter, labels: np.ndarray | None, title: str) -> 
     st.html(f'<div style="font-size:12px;color:#7d8794">{marks or "background only"}</div>')
 
 
-def show_overlays(attribution: Attribution, image: PickedImage, display: Display) -> None:
+def show_overlays(attribution: Attribution, image: PickedImage, prediction: Prediction, display: Display) -> None:
     """Attribution, prediction, both, and the ground truth, over the image."""
     base = intensity_rgb(image.values)
     values = display.shown(attribution)
-    prediction = labels_over(base, attribution.prediction.labels, _LABEL_OPACITY)
+    predicted = labels_over(base, prediction.labels, _LABEL_OPACITY)
     pictures = {
         "Attribution over the image": display.over(base, values),
-        "Prediction over the image": prediction,
-        "Both": display.over(prediction, values),
+        "Prediction over the image": predicted,
+        "Both": display.over(predicted, values),
     }
     if image.truth is not None:
         truth = np.where(image.truth != IGNORED, image.truth, 0)

@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 from cachetools import LRUCache
 
-from core.attribution.smoothgrad import Progress
+from core.compute.progress import Progress
 
 Result = TypeVar("Result")
 

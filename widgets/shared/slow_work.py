@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import streamlit as st
 
-from core.attribution.smoothgrad import Progress
+from core.compute.progress import Progress
 from core.display.words import duration
 from widgets.shared.results import Claim, results
 

@@ -62,6 +62,6 @@ def agreement_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
 def _ranks(trial: Trial, maps: Mapping[str, TrustMap]) -> np.ndarray | None:
     values = [one.values for one in maps.values()]
     return compute_in_background(
-        "ranks", ("ranks", trial.identity, tuple(maps)), "Pairs of maps",
+        "ranks", ("ranks", trial.identity, tuple(maps)), "Maps ranked",
         lambda progress: rank_correlations(values, progress),
     )  # fmt: skip

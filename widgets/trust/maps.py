@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from PIL import Image as PillowImage
 
-from core.attribution.catalogue import TITLES
+from core.attribution.registry import METHODS
 from core.display.colours import DIVERGING, SEQUENTIAL, ColourScale, palette_png
 from core.display.figures import FRAME_HEIGHT, map_figure
 from core.display.words import duration
@@ -24,14 +24,8 @@ from widgets.trust.trial import Trial, TrustMap
 LARGE_WIDTH = 400
 _THUMBNAIL = 220
 _PERCENTILES = [100.0, 99.9, 99.5, 99.0, 98.0, 95.0]
-_SCALES = {"own": "Each its own", "unit": "One a unit"}
-_WHAT_IT_SAYS = {
-    "gradient": "How much the score moves with each pixel's intensity: the size over the channels.",
-    "gradient_x_input": "The gradient times the intensity: a first guess of each pixel's share of the score. Black "
-    "pixels have none.",
-    "smoothgrad": "The gradient averaged over noisy copies of the image: its size over the channels.",
-    "integrated_gradients": "Each pixel's share of the score's difference to the baseline.",
-    "occlusion": "By how much the score drops when a patch around the pixel is covered.",
+_SCALES = {"own": "Each its own", "unit": "One per unit"}
+_WHAT_A_CONTROL_IS = {
     "random": "Noise. Whatever does no better than this knows nothing.",
     "blurred_random": "Noise as smooth as a class activation map.",
     "edges": "Edges of the image itself. Explanations often look like this whatever the network has learned.",
@@ -44,7 +38,7 @@ def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     left, right = st.columns([1.5, 1], gap="medium")
     with left:
         shared, percentile = _pick_scale()
-    offered = {name: TITLES[name] for name in trial.methods} | {
+    offered = {name: METHODS[name].title for name in trial.methods} | {
         name: one.title for name, one in maps.items() if one.is_control
     }
     first = next(iter(offered))
@@ -143,7 +137,7 @@ def _pick_scale() -> tuple[bool, float]:
     scale = slots[0].segmented_control(
         "Colour scale", list(_SCALES), default="own", required=True, key="trust_scale", bind="query-params",
         format_func=lambda name: _SCALES[name], width="stretch",
-        help="Each its own: every map from its own 0 to its own largest value, to compare patterns. One a unit: a "
+        help="Each its own: every map from its own 0 to its own largest value, to compare patterns. One per unit: a "
         "common scale, to compare sizes. That only makes sense among maps of one unit, so they are grouped by it; "
         "the controls keep scales of their own.",
     )  # fmt: skip
@@ -157,7 +151,7 @@ def _pick_scale() -> tuple[bool, float]:
 
 def _tile(name: str, one: TrustMap | None, limits: Mapping[str, tuple[float, float]]) -> Tile:
     if one is None:
-        return Tile(name, TITLES[name], "not there yet", "")  # type: ignore[index]
+        return Tile(name, METHODS[name].title, "not there yet", "")
     picture = base64.b64encode(thumbnail(one.values, limits[name])).decode()
     return Tile(
         name, one.title, short_duration(one.attribution.seconds) if one.attribution is not None else "", picture
@@ -179,6 +173,6 @@ def _draw_large(trial: Trial, one: TrustMap | None, limits: tuple[float, float],
     figure = overlay(trial, one, limits, opacity, f"trust-{trial.image.hash[:12]}")
     frame = int(np.clip(LARGE_WIDTH * height / width, 160, 480)) + FRAME_HEIGHT
     st.plotly_chart(figure, height=frame, theme=None, config=NO_BAR, key="trust-map")
-    layer = one.attribution.parameters.get("layer") if one.attribution is not None else None
-    said = _WHAT_IT_SAYS.get(one.name, "Where the layer speaks for the class: its positive part, resized to the image.")
+    said = METHODS[one.name].sentence if one.name in METHODS else _WHAT_A_CONTROL_IS[one.name]
+    layer = one.attribution.layer if one.attribution is not None else None
     st.caption(said + (f" At **{layer}**." if layer else ""))

@@ -1,5 +1,6 @@
 """Scales, thumbnails and differences of class activation maps, on maps written by hand."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -10,7 +11,6 @@ from core import Target
 from core.attribution import Attribution
 from core.display.colours import magnitude_scale, signed_scale
 from core.models.layers import Layer
-from core.segmenter import Prediction
 from widgets.cams.layers import main_layers, size_and_stride
 from widgets.cams.maps import (
     MapView,
@@ -26,14 +26,13 @@ SIZE = (4, 8)
 
 
 def attribution(values, layer="a", method="layer_cam") -> Attribution:
-    prediction = Prediction(np.zeros((2, *SIZE), np.float32), np.zeros(SIZE, np.int64))
-    parameters = {"layer": layer, "padded_size": list(SIZE)}
     array = np.asarray(values, np.float32)[None]
-    return Attribution(array, Target.pixel(0, 0), method, parameters, prediction, 0.0, "logit", "", "")
+    place = {"layer": layer, "padded_size": SIZE}
+    return Attribution(array, Target.pixel(0, 0), method, {}, SIZE, 0.0, "logit", "", "", **place)
 
 
 def atlas(*maps: Attribution) -> dict:
-    return {(one.parameters["layer"], one.method): one for one in maps}
+    return {(one.layer, one.method): one for one in maps}
 
 
 SMALL = attribution([[1, -8], [2, 0]], "a", "layer_cam")
@@ -81,8 +80,7 @@ def test_a_thumbnail_keeps_the_shape_of_the_image_and_the_place_of_the_map():
 
 
 def test_a_thumbnail_leaves_out_the_padding_of_the_image():
-    padded = attribution([[0, 1], [1, 1]])
-    padded.parameters["padded_size"] = [8, 16]
+    padded = dataclasses.replace(attribution([[0, 1], [1, 1]]), padded_size=(8, 16))
     found = thumbnail(padded, signed_scale(1.0))
     assert found[0, 0].tolist() == signed_scale(1.0).rgb(np.zeros((1, 1)))[0, 0].tolist()
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import UserError
-from ...segmenter import Image, Prediction, Segmenter
-from ...target import Target
+from ..errors import UserError
+from ..segmenter import Image, Prediction, Segmenter
+from ..target import Target
 
 Scorer = Callable[[Tensor], Tensor]
 """Logits (B, K, H, W) to numbers (B,)."""
@@ -26,18 +26,23 @@ def scorer_of(kind: ScoreKind, target: Target, prediction: Prediction) -> Scorer
         kind: "target": the very scalar that the map explains; "logit" or "probability": that of the same pixels and
             class in another score space; "dice": see `DiceScore`.
         target: What the map explains.
-        prediction: Of the unchanged image.
+        prediction: Prediction of the unchanged image.
 
     Raises:
         UserError: An unknown kind, or an empty pixel set.
     """
     if kind not in SCORE_KINDS:
         raise UserError(f'The score is one of {", ".join(SCORE_KINDS)}; "{kind}" was given.')
-    if not target.pixels(prediction.labels.shape).any():
-        raise UserError("The target has no pixel, so there is no score to follow; choose some pixels.")
+    check_pixels(target, prediction.labels.shape)
     if kind == "dice":
         return DiceScore.of(target, prediction)
     return target if kind == "target" else replace(target, space=kind)
+
+
+def check_pixels(target: Target, size: tuple[int, ...]) -> None:
+    """A UserError where the target has no pixel in an image of `size` (height, width)."""
+    if not target.pixels(size).any():
+        raise UserError("The target has no pixel, so there is no score to follow; choose some pixels.")
 
 
 @torch.no_grad()
@@ -88,7 +93,7 @@ class LeakageScore:
 
     Args:
         target: Its pixels are left out.
-        prediction: Of the unchanged image, p⁰.
+        prediction: Prediction of the unchanged image, p⁰.
     """
 
     def __init__(self, target: Target, prediction: Prediction) -> None:

@@ -7,16 +7,16 @@ from captum.metrics import sensitivity_max
 from core.attribution import integrated_gradients
 from core.errors import UserError
 from core.target import Target
-from core.trust.faithfulness import (
+from core.trust import (
     PerturbedRuns,
-    Removals,
     RemovalSettings,
     infidelity,
     max_sensitivity,
     sample_removals,
     sensitivity_n,
 )
-from tests.trust.faithfulness.networks import Constant, PixelIsLogit, Squares, segmenter_of, whole
+from core.trust.removals import Removals
+from tests.trust.networks import Constant, PixelIsLogit, Squares, segmenter_of, whole
 
 IMAGE = np.random.default_rng(3).random((1, 10, 11), np.float32)
 BLACK = RemovalSettings(fill="zero")

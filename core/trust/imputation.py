@@ -1,69 +1,18 @@
-"""ROAD: removal by noisy linear imputation, which hides where pixels are missing."""
+"""Noisy linear imputation of missing pixels, which hides where they are missing."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...errors import UserError
-from .curves import Curve, removal_steps
-from .perturbed import PerturbedRuns
+from ..errors import UserError
 
-ROAD_FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 DEFAULT_NOISE = 0.01
 _PRECISION = 1e-3
 """Relative residual: a mean error of about 0.0004 in scattered holes and up to 0.008 in large blocks, whose middle is
 guesswork anyway; the noise that is added has 0.01."""
 _MOST_ITERATIONS = 500
 _SMALLEST_SIDE = 4
-_LEVELS = 2**15 - 1
-
-
-def road(
-    runs: PerturbedRuns,
-    importance: np.ndarray,
-    fractions: tuple[float, ...] = ROAD_FRACTIONS,
-    noise: float = DEFAULT_NOISE,
-) -> Curve:
-    """The score as the most important pixels are imputed from what is left, most relevant first.
-
-    Rong et al., "A consistent and efficient evaluation strategy for attribution methods", 2022. With a fixed fill, the
-    shape of the hole itself tells the network something; here every missing pixel becomes the weighted mean of its
-    neighbours, plus noise. A lower area is better. Of the fractions, the area goes from 0 to the largest.
-
-    Args:
-        runs: The target; its fill is not used.
-        importance: (H, W), higher goes first.
-        fractions: Of the pixels that may go; rising, above 0, below 1: something must be left.
-        noise: Standard deviation, in units of intensity.
-
-    Returns:
-        All NaN where the image has so few pixels that a fraction takes all.
-
-    Raises:
-        UserError: Fractions that do not rise from 0 to 1, or a map that does not fit.
-    """
-    if not fractions or list(fractions) != sorted(set(fractions)) or not 0 < fractions[0] <= fractions[-1] < 1:
-        raise UserError("ROAD needs fractions that rise between 0 and 1, both left out.")
-    count = int(runs.eligible.sum())
-    rank_of, _ = removal_steps(importance, runs.eligible, min(count, _LEVELS), runs.settings.seed)
-    last = int(rank_of.max()) + 1
-    missing = np.stack([(rank_of >= 0) & (rank_of < max(1, round(fraction * last))) for fraction in fractions])
-    if missing.all(axis=(1, 2)).any():
-        return Curve(np.array([0.0, 1.0]), np.full(2, np.nan), np.full(2, np.nan))
-    draws = _draws(runs.image, len(missing), runs.settings.seed)
-
-    def images(start: int, stop: int) -> Tensor:
-        hidden = torch.from_numpy(missing[start:stop]).to(runs.image.device)
-        return _imputed(runs.image, hidden, noise * torch.from_numpy(draws[start:stop]).to(hidden.device))
-
-    scores = runs.run(images, len(missing))
-    whole = {name: ends[:1] for name, ends in runs.ends.items()}
-    return Curve(
-        np.concatenate(([0.0], missing.sum(axis=(1, 2)) / count)),
-        np.concatenate((whole["score"], scores["score"])),
-        np.concatenate((whole["leakage"], scores["leakage"])),
-    )
 
 
 @torch.no_grad()
@@ -78,7 +27,7 @@ def imputed(image: Tensor, missing: Tensor, noise: float = DEFAULT_NOISE, seed: 
         image: Float32 (C, H, W).
         missing: Bool (B, H, W), on the same device; at least one pixel of each copy is known.
         noise: Standard deviation, in units of intensity.
-        seed: Of the noise, which is the same on every device.
+        seed: Seed of the noise, see `normal_draws`.
 
     Returns:
         Float32 (B, C, H, W), equal to the image where nothing is missing.
@@ -88,14 +37,17 @@ def imputed(image: Tensor, missing: Tensor, noise: float = DEFAULT_NOISE, seed: 
     """
     if bool(missing.flatten(1).all(dim=1).any()):
         raise UserError("Every pixel is missing, so there is nothing to impute them from.")
-    return _imputed(image, missing, noise * torch.from_numpy(_draws(image, len(missing), seed)).to(image.device))
+    return imputed_with(image, missing, noise * normal_draws(image, len(missing), seed))
 
 
-def _draws(image: Tensor, count: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((count, *image.shape), dtype=np.float32)
+def normal_draws(image: Tensor, count: int, seed: int) -> Tensor:
+    """Standard normal noise for copies of an image, (count, C, H, W), the same on every device."""
+    draws = np.random.default_rng(seed).standard_normal((count, *image.shape), dtype=np.float32)
+    return torch.from_numpy(draws).to(image.device)
 
 
-def _imputed(image: Tensor, missing: Tensor, noise: Tensor) -> Tensor:
+def imputed_with(image: Tensor, missing: Tensor, noise: Tensor) -> Tensor:
+    """As `imputed`, with the noise (B, C, H, W) that is added to missing pixels."""
     hidden = missing[:, None]
     solved = _solved(image.expand(len(missing), -1, -1, -1) * ~hidden, hidden.to(image.dtype))
     return torch.where(hidden, solved + noise, image)
@@ -143,7 +95,7 @@ def _conjugate_gradients(images: Tensor, hidden: Tensor, start: Tensor) -> Tenso
 
 
 def _neighbours(values: Tensor) -> Tensor:
-    """Of each pixel, its neighbours' values by their weights; a convolution of one channel, but three times as fast.
+    """The weighted sum of each pixel's neighbours; a convolution of one channel, but three times as fast.
 
     The weights are [1 2 1] down times [1 2 1] across, without the middle, all divided by 12.
     """

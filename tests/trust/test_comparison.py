@@ -2,12 +2,10 @@ import numpy as np
 import pytest
 
 from core.attribution import gradient
-from core.attribution.catalogue import explain, importance
+from core.attribution.registry import explain, importance
 from core.errors import UserError
 from core.target import Target
-from core.trust.faithfulness import (
-    CURVES,
-    METRIC_NAMES,
+from core.trust import (
     METRICS,
     Candidate,
     EvaluationSettings,
@@ -17,10 +15,10 @@ from core.trust.faithfulness import (
     control_candidates,
     images_needed,
 )
-from tests.trust.faithfulness.networks import PixelIsLogit, Squares, segmenter_of, whole
+from tests.trust.networks import PixelIsLogit, Squares, segmenter_of, whole
 
 IMAGE = np.random.default_rng(5).random((1, 16, 16), np.float32)
-SETTINGS = EvaluationSettings(RemovalSettings(fill="zero"), n_steps=4, n_subsets=12, cell=2, n_copies=2)
+SETTINGS = EvaluationSettings(RemovalSettings(fill="zero"), {"n_steps": 4, "n_subsets": 12, "cell": 2, "n_copies": 2})
 
 
 def candidates(target: Target) -> dict[str, Candidate]:
@@ -31,9 +29,9 @@ def candidates(target: Target) -> dict[str, Candidate]:
 def test_every_metric_of_every_candidate():
     target = whole(16, 16)
     region = IMAGE[0] > 0.5
-    found = compare(segmenter_of(PixelIsLogit()), IMAGE, target, candidates(target), METRIC_NAMES, SETTINGS, region)
+    found = compare(segmenter_of(PixelIsLogit()), IMAGE, target, candidates(target), list(METRICS), SETTINGS, region)
     assert set(found.values) == {"truth", "wrong", "random", "blurred_random", "edges", "centre_distance"}
-    assert all(tuple(numbers) == METRIC_NAMES for numbers in found.values.values())
+    assert all(tuple(numbers) == tuple(METRICS) for numbers in found.values.values())
     truth = found.values["truth"]
     assert truth["infidelity"] == pytest.approx(0, abs=1e-9)
     assert truth["sensitivity_n"] == pytest.approx(1, abs=1e-5)
@@ -60,7 +58,7 @@ def test_localisation_needs_an_object():
 
 
 @pytest.mark.parametrize(
-    "metrics", [["deletion"], ["leakage", "insertion"], ["sensitivity_n"], ["max_sensitivity"], list(METRIC_NAMES)]
+    "metrics", [["deletion"], ["leakage", "insertion"], ["sensitivity_n"], ["max_sensitivity"], list(METRICS)]
 )
 def test_the_work_is_known_beforehand(metrics):
     target = Target.pixel(3, 3, 1, "logit")
@@ -102,7 +100,7 @@ def test_a_map_that_is_not_finite_costs_no_other_map_its_numbers():
 def test_an_unknown_metric_is_refused():
     target = Target.pixel(3, 3)
     with pytest.raises(UserError, match="metric is one of"):
-        compare(segmenter_of(Squares()), IMAGE, target, candidates(target), ["truthfulness"])  # type: ignore[list-item]
+        compare(segmenter_of(Squares()), IMAGE, target, candidates(target), ["truthfulness"])
 
 
 def test_what_stops_the_progress_stops_the_comparison():
@@ -115,16 +113,14 @@ def test_what_stops_the_progress_stops_the_comparison():
 
     target = Target.pixel(3, 3, 1, "logit")
     with pytest.raises(Stop):
-        compare(segmenter_of(Squares()), IMAGE, target, candidates(target), METRIC_NAMES, SETTINGS, progress=stop)
+        compare(segmenter_of(Squares()), IMAGE, target, candidates(target), list(METRICS), SETTINGS, progress=stop)
 
 
 def test_every_metric_says_which_way_is_better_and_what_it_asks():
-    for name in METRIC_NAMES:
-        metric = METRICS[name]
+    for name, metric in METRICS.items():
         assert metric.name == name
         assert metric.direction in {"lower", "higher"}
         assert metric.category in {"faithfulness", "specificity", "robustness", "localisation"}
         assert metric.question.endswith((".", "?"))
         assert metric.better(*((0, 1) if metric.direction == "lower" else (1, 0)))
         assert not metric.better(float("nan"), 0)
-    assert set(CURVES) <= set(METRIC_NAMES)

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from core.errors import UserError
-from core.trust.faithfulness import PerturbedRuns, RemovalSettings, imputed, road
-from tests.trust.faithfulness.networks import Constant, PixelIsLogit, Squares, segmenter_of, whole
+from core.trust import PerturbedRuns, RemovalSettings, road
+from core.trust.imputation import imputed
+from tests.trust.networks import Constant, PixelIsLogit, Squares, segmenter_of, whole
 
 
 def filled(image: np.ndarray, missing: np.ndarray, noise: float = 0.01) -> np.ndarray:

@@ -7,9 +7,9 @@ from hypothesis.extra.numpy import arrays
 
 from core.errors import UserError
 from core.target import Target
-from core.trust.faithfulness import PerturbedRuns, RemovalSettings, deletion, insertion
-from core.trust.faithfulness.curves import Curve, removal_steps
-from tests.trust.faithfulness.networks import Constant, PixelIsLogit, Squares, segmenter_of, whole
+from core.trust import PerturbedRuns, RemovalSettings, deletion, insertion
+from core.trust.curves import Curve, removal_steps
+from tests.trust.networks import Constant, PixelIsLogit, Squares, segmenter_of, whole
 
 BLACK = RemovalSettings(fill="zero")
 FOUR = np.array([[0.4, 0.3], [0.2, 0.1]], np.float32)
@@ -168,11 +168,14 @@ def test_progress_counts_every_image_and_what_it_raises_stops_the_run():
 def test_the_ends_run_once_for_all_maps():
     image = np.random.default_rng(0).random((1, 6, 6), np.float32)
     segmenter = segmenter_of(PixelIsLogit())
-    runs = PerturbedRuns(segmenter, image, whole(6, 6))
+    segmenter.findings()
     ran: list[int] = []
     segmenter.module.register_forward_pre_hook(lambda _module, inputs: ran.append(len(inputs[0])))
-    first, second = runs.ends, runs.ends
-    assert first is second
+    runs = PerturbedRuns(segmenter, image, whole(6, 6), RemovalSettings(fill="zero", batch_size=4))
+    assert runs.unchanged is runs.unchanged
+    assert runs.all_gone is runs.all_gone
+    assert runs.unchanged["score"] == pytest.approx(image.sum(), rel=1e-6)
+    assert runs.all_gone["score"] == 0
     assert sum(ran) == 2
 
 

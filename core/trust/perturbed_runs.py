@@ -1,22 +1,23 @@
 """A network run on many changed copies of one image, a batch at a time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...attribution.baselines import DEFAULT_SIGMA, BaselineKind, make_baseline
-from ...attribution.smoothgrad import Progress
-from ...compute.memory import ShrinkingBatches, fitting_batch_size
-from ...errors import UserError
-from ...segmenter import Image, Segmenter
-from ...target import Target
-from .followed_scores import LeakageScore, ScoreKind, Scorer, scorer_of
+from ..attribution.baselines import DEFAULT_SIGMA, BaselineKind, make_baseline
+from ..compute.memory import ShrinkingBatches, fitting_batch_size
+from ..compute.progress import Progress
+from ..errors import UserError
+from ..segmenter import Image, Segmenter, prediction_of
+from ..target import Target
+from .followed_scores import LeakageScore, ScoreKind, Scorer, check_pixels, scorer_of
 
 Scores = dict[str, np.ndarray]
-"""Numbers by the name of what is measured, float64 (n,) each, one a changed image."""
+"""Numbers by the name of what is measured, float64 (n,) each, one per changed image."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,10 @@ class RemovalSettings:
     Attributes:
         score: See `scorer_of`.
         fill: What a pixel becomes: "zero", "mean" or "blur" (see `make_baseline`); one draw of "random".
-        sigma: Of the blur, in pixels.
+        sigma: Sigma of the blur, in pixels.
         context_only: The target's own pixels stay as they are; only their surroundings are taken away.
         batch_size: Images that run together; None finds it. It does not change the result.
-        seed: Of whatever is drawn.
+        seed: Seed of whatever is drawn.
     """
 
     score: ScoreKind = "target"
@@ -74,20 +75,11 @@ class PerturbedRuns:
     ) -> None:
         self.segmenter, self.target, self.settings = segmenter, target, settings
         self.image = segmenter.as_batch(image, single=True).detach()[0]
-        array = self.image.cpu().numpy()
-        self.fill = torch.from_numpy(settings.fill_of(array)).to(self.image.device)
-        self.prediction = segmenter.predict(self.image)
+        self.fill = torch.from_numpy(settings.fill_of(self.image.cpu().numpy())).to(self.image.device)
         self.eligible = self._eligible()
-        self.scorers: Mapping[str, Scorer] = {
-            "score": scorer_of(settings.score, target, self.prediction),
-            "leakage": LeakageScore(target, self.prediction),
-        }
         if settings.batch_size is not None and settings.batch_size < 1:
             raise UserError(f"A batch holds at least one image; {settings.batch_size} was given.")
-        size = settings.batch_size or fitting_batch_size(segmenter, array, 64)
-        self._batches = ShrinkingBatches(size, "a single image")
         self._progress, self._done, self.expected = progress, 0, expected
-        self._ends: Scores | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -95,13 +87,15 @@ class PerturbedRuns:
         return self.image.shape[1], self.image.shape[2]
 
     @property
-    def ends(self) -> Scores:
-        """Scores of the image as it is and of the one with all that may go taken away, (2,) each."""
-        if self._ends is None:
-            steps = torch.zeros(self.size, dtype=torch.int16, device=self.image.device)
-            steps[~torch.from_numpy(self.eligible).to(steps.device)] = 1
-            self._ends = self.removed(steps, np.array([0, 1]))
-        return self._ends
+    def unchanged(self) -> Scores:
+        """Scores of the image as it is, (1,) each."""
+        return self._start[1]
+
+    @cached_property
+    def all_gone(self) -> Scores:
+        """Scores of the image with all that may go taken away, (1,) each."""
+        gone = torch.from_numpy(self.eligible).to(self.image.device)
+        return self.run(lambda _start, _stop: torch.where(gone, self.fill, self.image)[None], 1)
 
     def removed(self, step_of: Tensor, steps: np.ndarray, *, inserted: bool = False) -> Scores:
         """Scores of the image after each of `steps`, at which the pixels with `step_of` below it are gone.
@@ -126,24 +120,23 @@ class PerturbedRuns:
         Raises:
             UserError: A score is not finite.
         """
+        scorers = self._start[0]
+
+        def work(start: int, stop: int) -> Tensor:
+            logits = self.segmenter.unchecked_logits(images(start, stop))
+            return torch.stack([scorer(logits).double() for scorer in scorers.values()])
+
         found: list[Tensor] = []
-        start = 0
-        while start < count:
-
-            def work(size: int, start: int = start) -> Tensor:
-                logits = self.segmenter.unchecked_logits(images(start, min(start + size, count)))
-                return torch.stack([scorer(logits).double() for scorer in self.scorers.values()])
-
-            found.append(self._batches.run(work)[0])
-            start += found[-1].shape[1]
-            self.advance(found[-1].shape[1])
-        numbers = torch.cat(found, dim=1).cpu().numpy() if found else np.empty((len(self.scorers), 0))
+        for start, stop, scores in self._batches.run_each(count, work):
+            found.append(scores)
+            self.advance(stop - start)
+        numbers = torch.cat(found, dim=1).cpu().numpy() if found else np.empty((len(scorers), 0))
         if not np.isfinite(numbers[0]).all():
             raise UserError(
                 f"The network {self.segmenter.name} gave values that are not finite for a changed image; "
                 "choose another fill, or check its weights."
             )
-        return dict(zip(self.scorers, numbers, strict=True))
+        return dict(zip(scorers, numbers, strict=True))
 
     def advance(self, count: int) -> None:
         """Report that so many more images ran, or as much work was done."""
@@ -151,7 +144,27 @@ class PerturbedRuns:
         if self._progress is not None:
             self._progress(self._done, max(self._done, self.expected))
 
+    @cached_property
+    def _batches(self) -> ShrinkingBatches:
+        size = self.settings.batch_size or fitting_batch_size(self.segmenter, self.image.cpu().numpy(), 64)
+        return ShrinkingBatches(size, "a single image")
+
+    @cached_property
+    def _start(self) -> tuple[dict[str, Scorer], Scores]:
+        """What is measured, and its values for the image as it is, which runs once for both."""
+        with torch.no_grad():
+            logits = self.segmenter.logits(self.image[None])
+            prediction = prediction_of(logits[0])
+            scorers: dict[str, Scorer] = {
+                "score": scorer_of(self.settings.score, self.target, prediction),
+                "leakage": LeakageScore(self.target, prediction),
+            }
+            scores = {name: scorer(logits).double().cpu().numpy() for name, scorer in scorers.items()}
+        self.advance(1)
+        return scorers, scores
+
     def _eligible(self) -> np.ndarray:
+        check_pixels(self.target, self.size)
         eligible = np.ones(self.size, dtype=bool)
         if self.settings.context_only:
             eligible &= ~self.target.pixels(self.size)

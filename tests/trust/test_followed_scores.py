@@ -5,7 +5,7 @@ import torch
 from core.errors import UserError
 from core.segmenter import Prediction, prediction_of
 from core.target import Target
-from core.trust.faithfulness import DiceScore, LeakageScore, scorer_of
+from core.trust.followed_scores import DiceScore, LeakageScore, scorer_of
 
 
 def prediction(labels: list[list[int]], num_classes: int = 2) -> Prediction:

@@ -6,31 +6,16 @@ import torch
 
 from core import Segmenter, Target, UserError
 from core.attribution import cam as cam_function
-from core.attribution import (
-    gradient,
-    gradient_x_input,
-    integrated_gradients,
-    occlusion,
-    smoothgrad,
-)
-from core.attribution.cam import GRADIENT_METHODS, suggested_layer
-from core.attribution.catalogue import (
-    DEFAULT_METHODS,
-    METHODS,
-    TITLES,
-    ExplainSettings,
-    explain,
-    explain_each,
-    importance,
-    predicted_drops,
-)
+from core.attribution import gradient, gradient_x_input, integrated_gradients, occlusion, smoothgrad
+from core.attribution.cam import cam_methods, gradient_methods, suggested_layer
+from core.attribution.registry import METHODS, explain, explain_each, importance, predicted_drops, quick_methods
 from core.models import UNet
 from tests.networks import IMAGE_1_TO_9, TinySeg
 
 MASK = np.zeros((3, 3), dtype=bool)
 MASK[1, 1] = MASK[2, 2] = True
 TINY_TARGET = Target.region(MASK, 1)
-SMALL = ExplainSettings(n_steps=4, n_samples=3, patch=8, stride=4)
+SMALL = {"n_steps": 4, "n_samples": 3, "patch": 8, "stride": 4}
 TARGET = Target.region(np.eye(20, 24), 1, "probability")
 
 
@@ -51,11 +36,11 @@ def _tiny() -> Segmenter:
 
 def test_names():
     assert len(METHODS) == 13
-    assert tuple(TITLES) == METHODS
-    assert set(METHODS) - set(DEFAULT_METHODS) == {"score_cam", "ablation_cam"}
+    assert len({method.title for method in METHODS.values()}) == 13
+    assert set(METHODS) - set(quick_methods()) == {"score_cam", "ablation_cam"}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", list(METHODS))
 def test_each_method_runs_and_gives_maps_of_the_images_size(network, image, method):
     found = explain(network, image, TARGET, method, SMALL)
     assert found.method == method
@@ -68,10 +53,11 @@ def test_each_method_runs_and_gives_maps_of_the_images_size(network, image, meth
 
 
 def test_settings_reach_their_methods(network, image):
-    settings = replace(
-        SMALL, baseline="blur", sigma=2.0, noise=0.3, fill="random", seed=5, layer="encoder.1", window=(2, 1)
-    )
-    found = dict(explain_each(network, image, TARGET, METHODS, settings))
+    settings = SMALL | {
+        "baseline": "blur", "sigma": 2.0, "noise": 0.3, "fill": "random", "seed": 5, "layer": "encoder.1",
+        "window": (2, 1),
+    }  # fmt: skip
+    found = dict(explain_each(network, image, TARGET, list(METHODS), settings))
     given = network, image, TARGET
     expected = {
         "gradient": gradient(*given),
@@ -80,7 +66,7 @@ def test_settings_reach_their_methods(network, image):
         "integrated_gradients": integrated_gradients(*given, "blur", 4, sigma=2.0),
         "occlusion": occlusion(*given, 8, 4, "random", seed=5),
     }
-    for method in METHODS[5:]:
+    for method in cam_methods():
         window = (2, 1) if method == "seg_xres_cam" else None
         expected[method] = cam_function(*given, "encoder.1", method, window)
     for method, attribution in expected.items():
@@ -102,15 +88,15 @@ def test_gradient_cams_share_one_pass(network, image):
     runs = []
     handle = network.module.register_forward_hook(lambda *_: runs.append(1))
     try:
-        found = dict(explain_each(network, image, TARGET, GRADIENT_METHODS, replace(SMALL, layer="encoder.2")))
+        found = dict(explain_each(network, image, TARGET, gradient_methods(), SMALL | {"layer": "encoder.2"}))
     finally:
         handle.remove()
     assert len(runs) == 1
-    assert set(found) == set(GRADIENT_METHODS)
+    assert set(found) == set(gradient_methods())
 
 
 def test_the_suggested_layer_is_taken(network, image):
-    assert explain(network, image, TARGET, "layer_cam").parameters["layer"] == suggested_layer(network, (20, 24))[0]
+    assert explain(network, image, TARGET, "layer_cam").layer == suggested_layer(network, (20, 24))[0]
 
 
 def test_each_comes_as_soon_as_it_is_there(network, image):
@@ -128,7 +114,7 @@ def test_each_comes_as_soon_as_it_is_there(network, image):
 def test_progress_counts_the_passes_of_all(network, image):
     seen = []
     methods = ["gradient", "smoothgrad", "layer_cam", "xgrad_cam", "score_cam", "occlusion", "integrated_gradients"]
-    settings = replace(SMALL, layer="encoder.2")  # 16 channels
+    settings = SMALL | {"layer": "encoder.2"}  # 16 channels
     list(explain_each(network, image, TARGET, methods, settings, lambda *a: seen.append(a)))
     total = 1 + 3 + 1 + 16 + 4 * 5 + 4
     assert {of for _, of in seen} == {total}
@@ -145,7 +131,7 @@ def test_progress_counts_the_passes_of_all(network, image):
 
 
 def test_importance_of_tiny_seg_by_hand():
-    settings = ExplainSettings(layer="relu", patch=1, stride=1, fill="zero")
+    settings = {"layer": "relu", "patch": 1, "stride": 1, "fill": "zero"}
     found = dict(
         explain_each(
             _tiny(), IMAGE_1_TO_9, TINY_TARGET, ["gradient", "gradient_x_input", "occlusion", "layer_cam"], settings
@@ -158,7 +144,7 @@ def test_importance_of_tiny_seg_by_hand():
 
 
 def test_predicted_drops_of_tiny_seg_by_hand():
-    settings = ExplainSettings(layer="relu", n_steps=64)
+    settings = {"layer": "relu", "n_steps": 64}
     found = dict(
         explain_each(
             _tiny(),
@@ -180,7 +166,7 @@ def test_mistakes(network, image):
     with pytest.raises(UserError, match='"magic" was given'):
         explain_each(network, image, TARGET, ["gradient", "magic"])
     with pytest.raises(UserError, match="every pixel is covered"):
-        explain(network, image, TARGET, "occlusion", ExplainSettings(patch=4, stride=8))
+        explain(network, image, TARGET, "occlusion", {"patch": 4, "stride": 8})
     found = explain(network, image, TARGET, "gradient")
     with pytest.raises(UserError, match="one size"):
         predicted_drops(found, image, np.zeros((3, 1, 1)))

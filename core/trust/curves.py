@@ -1,4 +1,4 @@
-"""Deletion and insertion: the score as the most important pixels go, or come, first."""
+"""The score as the most important pixels go, or come back, first; deletion and insertion are read off it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,11 +6,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ...attribution.smoothgrad import Progress
-from ...errors import UserError
-from ...segmenter import Image, Segmenter
-from ...target import Target
-from .perturbed import PLAIN, PerturbedRuns, RemovalSettings
+from ..attribution.settings import setting
+from ..errors import UserError
+from .perturbed_runs import PerturbedRuns
 
 Spacing = Literal["even", "quadratic"]
 
@@ -18,6 +16,23 @@ DEFAULT_STEPS = 16
 _HALF = 0.5
 _ROUNDING = 1e-6
 _EXPONENTS: dict[Spacing, int] = {"even": 1, "quadratic": 2}
+
+
+@dataclass(frozen=True)
+class CurveSettings:
+    """Settings of deletion and insertion."""
+
+    n_steps: int = setting(
+        DEFAULT_STEPS, label="Steps", option="steps", key="test_steps", low=2, high=200,
+        help="Steps of the curves of deletion and insertion, smaller at the beginning, where most happens.",
+    )  # fmt: skip
+    spacing: Spacing = setting("quadratic", on_page=False, help="quadratic: small steps first; even: all alike.")
+
+    def __post_init__(self) -> None:
+        if self.n_steps < 1:
+            raise UserError(f"Deletion and insertion have at least one step; {self.n_steps} was given.")
+        if self.spacing not in _EXPONENTS:
+            raise UserError(f'The spacing of the steps is one of {", ".join(_EXPONENTS)}; "{self.spacing}" was given.')
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,70 +71,25 @@ class Curve:
         return float(self.leakage[before] + part * (self.leakage[after] - self.leakage[before]))
 
 
-def deletion(
-    segmenter: Segmenter,
-    image: Image,
-    target: Target,
+def removal_curve(
+    runs: PerturbedRuns,
     importance: np.ndarray,
-    settings: RemovalSettings = PLAIN,
     n_steps: int = DEFAULT_STEPS,
-    progress: Progress | None = None,
     spacing: Spacing = "even",
+    *,
+    inserted: bool = False,
 ) -> Curve:
-    """The score while the most important pixels are replaced first; a faithful map makes it fall early.
-
-    Petsiuk, Das & Saenko, "RISE", 2018. A lower area is better.
-
-    Args:
-        segmenter: The network.
-        image: (C, H, W) in [0, 1].
-        target: What the map explains.
-        importance: (H, W) or (1, H, W), higher goes first; see `core.attribution.catalogue.importance`. Equal pixels go
-            in an order that is drawn, not in that of the rows.
-        settings: What a pixel becomes, what is followed.
-        n_steps: Of the curve.
-        progress: See `Progress`; counts images.
-        spacing: Of the steps, see `removal_steps`.
-
-    Raises:
-        UserError: A map of another size or with values that are not finite, or fewer than one step.
-    """
-    return deletion_of(
-        PerturbedRuns(segmenter, image, target, settings, progress, n_steps + 1), importance, n_steps, spacing
+    """The curve of one of several maps of the same target: `deletion`, or `insertion` where pixels are `inserted`."""
+    step_of, fractions = removal_steps(importance, runs.eligible, n_steps, runs.settings.seed, spacing)
+    steps = len(fractions) - 1
+    if not inserted:
+        step_of = np.where(step_of < 0, steps, step_of)
+    between = runs.removed(
+        torch.from_numpy(step_of.astype(np.int16)).to(runs.image.device), np.arange(1, steps), inserted=inserted
     )
-
-
-def insertion(
-    segmenter: Segmenter,
-    image: Image,
-    target: Target,
-    importance: np.ndarray,
-    settings: RemovalSettings = PLAIN,
-    n_steps: int = DEFAULT_STEPS,
-    progress: Progress | None = None,
-    spacing: Spacing = "even",
-) -> Curve:
-    """The score while the most important pixels come back first; a faithful map makes it rise early.
-
-    A higher area is better. Source, arguments and errors as `deletion`; there, pixels come back onto a blurred image.
-    """
-    return insertion_of(
-        PerturbedRuns(segmenter, image, target, settings, progress, n_steps + 1), importance, n_steps, spacing
-    )
-
-
-def deletion_of(
-    runs: PerturbedRuns, importance: np.ndarray, n_steps: int = DEFAULT_STEPS, spacing: Spacing = "even"
-) -> Curve:
-    """`deletion` of one of several maps of the same target."""
-    return _curve(runs, importance, n_steps, spacing, inserted=False)
-
-
-def insertion_of(
-    runs: PerturbedRuns, importance: np.ndarray, n_steps: int = DEFAULT_STEPS, spacing: Spacing = "even"
-) -> Curve:
-    """`insertion` of one of several maps of the same target."""
-    return _curve(runs, importance, n_steps, spacing, inserted=True)
+    first, last = (runs.all_gone, runs.unchanged) if inserted else (runs.unchanged, runs.all_gone)
+    scores = {name: np.concatenate((first[name], between[name], last[name])) for name in between}
+    return Curve(fractions, scores["score"], scores["leakage"])
 
 
 def removal_steps(
@@ -158,18 +128,3 @@ def removal_steps(
     step_of = np.full(eligible.shape, -1, np.int16)
     step_of.ravel()[order] = np.searchsorted(gone[1:], np.arange(len(order)), side="right")
     return step_of, gone / len(order)
-
-
-def _curve(runs: PerturbedRuns, importance: np.ndarray, n_steps: int, spacing: Spacing, *, inserted: bool) -> Curve:
-    step_of, fractions = removal_steps(importance, runs.eligible, n_steps, runs.settings.seed, spacing)
-    steps = len(fractions) - 1
-    if not inserted:
-        step_of = np.where(step_of < 0, steps, step_of)
-    between = runs.removed(
-        torch.from_numpy(step_of.astype(np.int16)).to(runs.image.device), np.arange(1, steps), inserted=inserted
-    )
-    scores = {}
-    for name, (whole, gone) in runs.ends.items():
-        first, last = (gone, whole) if inserted else (whole, gone)
-        scores[name] = np.concatenate(([first], between[name], [last]))
-    return Curve(fractions, scores["score"], scores["leakage"])
