@@ -7,16 +7,15 @@ import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
-from core.attribution.cam import POOLINGS, Pooling, cam_methods, cam_warnings, gradient_methods
+from core.attribution.cam import POOLINGS, LayerAdvice, Pooling, cam_methods, cam_warnings, gradient_methods
 from core.attribution.registry import METHODS
 from core.display.colours import signed_scale
 from core.display.figures import FRAME_HEIGHT, map_figure
 from core.models.layers import Layer
-from core.pixel_sets import TITLES as PIXEL_SET_TITLES
-from core.segmenter import Prediction, Segmenter
-from core.target import Reduction, Space
-from widgets.cams.atlas import Atlas, Question, ask, atlas_of, draw_atlas
-from widgets.cams.layers import LayerAdvice, layer_choices, pick_atlas_layers, pick_layer, size_and_stride
+from core.segmenter import Prediction
+from core.target import Reduction
+from widgets.cams.atlas import Atlas, atlas_of, draw_atlas
+from widgets.cams.layers import pick_atlas_layers
 from widgets.cams.maps import (
     SCALES,
     MapView,
@@ -28,13 +27,12 @@ from widgets.cams.maps import (
 from widgets.cams.perturbation import perturbation_map
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
-from widgets.shared.large_images import confirm_large_image
+from widgets.shared.layer_picker import layer_choices, pick_layer, size_and_stride
 from widgets.shared.links import restore_choice, write_to_url
-from widgets.shared.navigation import ensure_entered_through_app
-from widgets.shared.pixel_set_picker import draw_pixel_set, pick_pixel_set
+from widgets.shared.pixel_set_picker import Question, draw_pixel_set, pick_pixel_set
 from widgets.shared.plots import NO_BAR
-from widgets.shared.score import SPACE_NAMES, pick_class_and_space
-from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
+from widgets.shared.sidebar import Selection, pick_selection
+from widgets.shared.sources import PickedImage
 from widgets.shared.user_errors import show_user_errors
 
 PANEL_WIDTH = 350
@@ -49,27 +47,21 @@ def main() -> None:
     )
     with show_user_errors():
         with st.sidebar:
-            segmenter = pick_model()
-            image = pick_image(segmenter)
-            class_index, space = pick_class_and_space(segmenter, "logit")
+            selection = pick_selection("logit")
             reduction: Reduction = st.segmented_control(
                 "Over the pixels", ["sum", "mean"], default="sum", required=True, key="reduction", bind="query-params",
                 format_func=str.capitalize,
                 help="The score of the class is added up over the pixels, or averaged: the maps differ by a factor, "
                 "but for Grad-CAM++ and Score-CAM, where the score's size counts.",
             )  # fmt: skip
-        confirm_large_image(segmenter, image)
-        prediction = predicted(segmenter, image)
-        choices = layer_choices(segmenter, prediction.labels.shape)
-        explore(segmenter, image, prediction, choices, class_index, space, reduction)
+        prediction = selection.predict()
+        explore(selection, prediction, layer_choices(selection.segmenter, prediction.labels.shape), reduction)
 
 
 @st.fragment
 @show_user_errors()
-def explore(
-    segmenter: Segmenter, image: PickedImage, prediction: Prediction, choices: LayerAdvice, class_index: int,
-    space: Space, reduction: Reduction,
-) -> None:  # fmt: skip
+def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, reduction: Reduction) -> None:
+    image = selection.image
     height, width = prediction.labels.shape
     panel_height = int(np.clip(PANEL_WIDTH * height / width, 160, 320))
     lead = st.container()
@@ -77,33 +69,34 @@ def explore(
     with slots[0]:
         name = pick_pixel_set(has_truth=image.truth is not None)
     with slots[1]:
-        layer = pick_layer(choices, segmenter)
+        layer = pick_layer(choices, selection.segmenter)
     with slots[2]:
         method = pick_method()
     panels = st.columns(3, gap="small")
     with panels[0]:
-        drawn = draw_pixel_set(name, segmenter, image, prediction, class_index, panel_height)
+        question = draw_pixel_set(name, selection, prediction, panel_height, reduction)
     with panels[2]:
         view, other = pick_view(method)
     atlas_slot = st.container()
     with st.expander("Layers of the atlas, window of Seg-XRes-CAM", icon=":material/tune:"):
         layers, window, pooling = pick_atlas(choices, layer)
-    if drawn is None:
+    if question is None:
         lead.markdown("Explained: nothing yet.")
         panels[1].info(
             "The map comes here, and the atlas below, once there are pixels to explain.", icon=":material/layers:"
         )
         return
-    question = ask(*drawn, class_index, space, reduction)
-    atlas = atlas_of(segmenter, image, question, layers, window, pooling)
-    with lead:
-        tell(segmenter, question, layer)
+    atlas = atlas_of(selection, question, layers, window, pooling)
+    lead.markdown(f"Explained: the {question.in_words(selection)}, as seen by **{layer.name}**.")
+
+    def map_by(method: str, place: str) -> Attribution | None:
+        if method in gradient_methods():
+            return atlas.maps[layer.name, method]
+        return perturbation_map(selection, question, layer, method, place)
+
     with panels[1]:
-        maps = [
-            one_map(segmenter, image, question, atlas, layer, name, place) if name is not None else None
-            for name, place in ((method, "cam"), (other, "subtracted cam"))
-        ]
-        shown, subtracted = maps
+        shown = map_by(method, "cam")
+        subtracted = map_by(other, "subtracted cam") if other is not None else None
         if shown is not None and (other is None or subtracted is not None):
             draw_map(image, atlas, shown, subtracted, view, panel_height, f"{image.hash[:12]}-{width}")
     with panels[2]:
@@ -172,26 +165,6 @@ def pick_atlas(choices: LayerAdvice, layer: Layer) -> tuple[list[str], int, Pool
     return layers, int(window), pooling
 
 
-def one_map(
-    segmenter: Segmenter, image: PickedImage, question: Question, atlas: Atlas, layer: Layer, method: str, place: str
-) -> Attribution | None:
-    if method in gradient_methods():
-        return atlas.maps[layer.name, method]
-    return perturbation_map(segmenter, image, question.target, question.key, layer, method, place)
-
-
-def tell(segmenter: Segmenter, question: Question, layer: Layer) -> None:
-    target, chosen, count = question.target, question.pixel_set, int(question.mask.sum())
-    score = f"**{segmenter.class_names[target.class_index]}** {SPACE_NAMES[target.space].lower()}"
-    if chosen.name == "point":
-        score += f" at row **{chosen.row}**, column **{chosen.column}**"
-    else:
-        where = PIXEL_SET_TITLES[chosen.name]
-        pixels = "1 pixel" if count == 1 else f"{count:,} pixels"
-        score = f"{target.reduction} of the {score} over **{pixels}** ({where[0].lower()}{where[1:]})"
-    st.markdown(f"Explained: the {score}, as seen by **{layer.name}**.")
-
-
 def draw_map(
     image: PickedImage, atlas: Atlas, shown: Attribution, subtracted: Attribution | None, view: MapView, height: int,
     revision: str,
@@ -255,5 +228,4 @@ def show_numbers(shown: Attribution, layer: Layer, question: Question) -> None:
         slot.metric(name, value, help=helps[name], border=True)
 
 
-ensure_entered_through_app()
 main()

@@ -17,10 +17,9 @@ from widgets.jacobian.row import draw_row, is_stored, row_numbers, row_of, tell_
 from widgets.jacobian.run import run_card
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
-from widgets.shared.navigation import ensure_entered_through_app
 from widgets.shared.pixel_picker import pixel_picker, take_click
 from widgets.shared.pixel_state import restore_pixel, set_pixel
-from widgets.shared.score import pick_class_and_space
+from widgets.shared.sidebar import pick_class_and_space
 from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
 from widgets.shared.user_errors import show_user_errors
 
@@ -143,5 +142,4 @@ def panel_height(size: tuple[int, int]) -> int:
     return int(np.clip(PANEL_WIDTH * height / width, 200, 440))
 
 
-ensure_entered_through_app()
 main()

@@ -17,18 +17,17 @@ from core.display.figures import (
 )
 from core.display.footprint import BoundingBox, Footprint, footprint
 from core.segmenter import Prediction, Segmenter
-from core.target import Space, Target
+from core.target import Target
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
-from widgets.shared.large_images import confirm_large_image
-from widgets.shared.navigation import ensure_entered_through_app
 from widgets.shared.pixel_numbers import show_numbers
 from widgets.shared.pixel_picker import pixel_picker, take_click
 from widgets.shared.pixel_state import pixel_inputs, restore_pixel, set_pixel
 from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
-from widgets.shared.score import SPACE_NAMES, pick_class_and_space
-from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
+from widgets.shared.sidebar import SPACE_NAMES, Selection, pick_selection
+from widgets.shared.slow_work import compute_in_background
+from widgets.shared.sources import PickedImage
 from widgets.shared.user_errors import show_user_errors
 
 PROPORTIONS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41)]
@@ -40,31 +39,24 @@ PANEL_WIDTH = 350
 
 
 def main() -> None:
-    ensure_entered_through_app()
     page_header("Why this pixel?", "Click a pixel of the image: its gradient map shows what the network looked at.")
     with show_user_errors():
         with st.sidebar:
-            segmenter = pick_model()
-            image = pick_image(segmenter)
-            class_index, space = pick_class_and_space(segmenter)
+            selection = pick_selection()
             smooth = st.toggle(
                 "SmoothGrad",
                 key="smooth",
                 bind="query-params",
                 help="The mean gradient over 16 copies of the image with 10 % noise: steadier, and 16 times the work.",
             )
-        confirm_large_image(segmenter, image)
-        prediction = predicted(segmenter, image)
-        explore(segmenter, image, prediction, class_index, space, smooth=smooth)
+        explore(selection, selection.predict(), smooth=smooth)
 
 
 @st.fragment
 @show_user_errors()
-def explore(
-    segmenter: Segmenter, image: PickedImage, prediction: Prediction, class_index: int, space: Space, *, smooth: bool
-) -> None:
+def explore(selection: Selection, prediction: Prediction, *, smooth: bool) -> None:
+    segmenter, image, identity = selection.segmenter, selection.image, selection.picture_key
     height, width = prediction.labels.shape
-    identity = f"{image.hash[:12]}-{segmenter.weights_hash[:12]}"
     restore_pixel(image.name, prediction.labels)
     if (clicked := take_click(identity)) is not None:
         set_pixel(*clicked)
@@ -76,7 +68,18 @@ def explore(
 
     base = intensity_rgb(image.values)
     panel_height = int(np.clip(PANEL_WIDTH * height / width, 200, 440))
-    attribution = explain(segmenter, image, (row, column), class_index, space, direction, smooth=smooth)
+    with lead:
+        attribution = explain(selection, (row, column), direction, smooth=smooth)
+
+    def draw_image() -> None:
+        with panels[0]:
+            st.markdown("**Image**: click a pixel", help="Drag a rectangle to zoom in, double-click to zoom out.")
+            picture = overlaid(base, prediction, image.truth, selection.class_index, overlay, opacity)
+            pixel_picker(picture, row, column, identity, panel_height)
+
+    if attribution is None:
+        draw_image()
+        return
     magnitude = attribution.magnitude()
     remaining = footprint(magnitude, proportion, threshold)
     extent = footprint(magnitude, ZOOM_PROPORTION).box if zoomed else None
@@ -86,10 +89,7 @@ def explore(
         draw_map(attribution, (row, column), colour_proportion, panel_height, view, extent)
     with lead:
         tell(segmenter, attribution, remaining, prediction, (row, column))
-    with panels[0]:
-        st.markdown("**Image**: click a pixel", help="Drag a rectangle to zoom in, double-click to zoom out.")
-        picture = overlaid(base, prediction, image.truth, class_index, overlay, opacity)
-        pixel_picker(picture, row, column, identity, panel_height)
+    draw_image()
     with panels[2]:
         draw_remaining(attribution, remaining, base, (row, column), panel_height, view, extent)
     show_numbers(segmenter, attribution, prediction, remaining, (row, column))
@@ -145,31 +145,21 @@ def pick_threshold() -> tuple[float | None, float | None, float, bool]:
     return (proportion, None, limit, zoomed) if relative else (None, threshold, limit, zoomed)
 
 
-def explain(
-    segmenter: Segmenter, image: PickedImage, pixel: tuple[int, int], class_index: int, space: Space, direction: str,
-    *, smooth: bool,
-) -> Attribution:  # fmt: skip
-    target = Target.pixel(*pixel, class_index, space)
-
-    def compute() -> Attribution:
-        if direction == "column":
-            return influence(segmenter, image.values, *pixel, class_index, space)
-        if not smooth:
-            return gradient(segmenter, image.values, target)
-        bar = st.progress(0.0, "SmoothGrad…")
-        try:
-            return smoothgrad(
-                segmenter,
-                image.values,
-                target,
-                progress=lambda done, total: bar.progress(done / total, f"SmoothGrad: {done} of {total} noisy copies"),
-            )
-        finally:
-            bar.empty()
-
-    method = direction, smooth and direction == "row"
-    key = segmenter.weights_hash, str(segmenter.device), image.hash, pixel, class_index, space, method
-    return results().get_or_compute(key, compute)
+def explain(selection: Selection, pixel: tuple[int, int], direction: str, *, smooth: bool) -> Attribution | None:
+    given, score = (selection.segmenter, selection.image.values), (selection.class_index, selection.space)
+    target = Target.pixel(*pixel, *score)
+    if smooth and direction == "row":
+        key = "smoothgrad", *selection.key, pixel, *score
+        return compute_in_background(
+            "smoothgrad",
+            key,
+            "SmoothGrad, noisy copies",
+            lambda progress: smoothgrad(*given, target, progress=progress),
+        )
+    return results().get_or_compute(
+        (direction, *selection.key, pixel, *score),
+        lambda: influence(*given, *pixel, *score) if direction == "column" else gradient(*given, target),
+    )
 
 
 def overlaid(

@@ -72,7 +72,7 @@ def test_a_pixel_against_a_blurred_baseline(segmenter, image):
     assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
     assert any("at row 61, column 99" in text.value for text in page.markdown)
     # A click elsewhere.
-    key = f"ig-{image_hash(image)[:12]}-{segmenter.weights_hash[:12]}"
+    key = f"{image_hash(image)[:12]}-{segmenter.weights_hash[:12]}"
     page.session_state[key] = json.dumps([{"x": 120, "y": 80, "curveNumber": 0}])
     page.run()
     attribution = integrated_gradients(segmenter, image, Target.pixel(80, 120), "blur", 2, sigma=3.0)

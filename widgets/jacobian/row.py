@@ -27,7 +27,7 @@ from core.target import Target
 from widgets.shared.pixel_numbers import show_numbers
 from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
-from widgets.shared.score import SPACE_NAMES
+from widgets.shared.sidebar import SPACE_NAMES
 
 ZOOM_PROPORTION = 0.01
 _COMPUTING = threading.Lock()

@@ -15,7 +15,7 @@ from core.segmenter import Prediction, Segmenter
 from core.target import Target
 from core.trust.controls import CONTROLS, controls
 from core.trust.controls import TITLES as CONTROL_TITLES
-from widgets.cams.atlas import Question
+from widgets.shared.pixel_set_picker import Question
 from widgets.shared.results import results
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage

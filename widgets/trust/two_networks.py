@@ -23,7 +23,7 @@ from core.trust.randomisation import layers_from_the_top, randomised
 from core.trust.similarity import top_overlap
 from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
-from widgets.shared.score import SPACE_NAMES
+from widgets.shared.sidebar import SPACE_NAMES
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage, pick_model, predicted
 

@@ -11,7 +11,7 @@ from core import Target
 from core.attribution import Attribution
 from core.display.colours import magnitude_scale, signed_scale
 from core.models.layers import Layer
-from widgets.cams.layers import main_layers, size_and_stride
+from widgets.cams.layers import main_layers
 from widgets.cams.maps import (
     MapView,
     atlas_sprite,
@@ -21,6 +21,7 @@ from widgets.cams.maps import (
     thumbnail,
     thumbnail_size,
 )
+from widgets.shared.layer_picker import size_and_stride
 
 SIZE = (4, 8)
 
