@@ -118,11 +118,11 @@ def pick_view(image: PickedImage, size: tuple[int, int]) -> tuple[str, str, floa
 
 
 def pick_threshold() -> tuple[float | None, float | None, float, bool]:
-    slots = st.columns([3, 5, 2.6, 1.4], vertical_alignment="bottom")
+    slots = st.columns([3.4, 4.2, 2.6, 1.6], vertical_alignment="bottom")
     relative = slots[0].segmented_control(
         "Threshold", ["relative", "absolute"], default="relative", required=True, key="threshold_of",
-        bind="query-params", format_func=lambda name: {"relative": "Of the maximum", "absolute": "Absolute"}[name],
-        wrap=True, help="Of the largest magnitude of this map, or a value in its own unit, the same for every pixel.",
+        bind="query-params", format_func=lambda name: {"relative": "Relative", "absolute": "Absolute"}[name],
+        wrap=True, help="Proportion of the largest magnitude of this map, or a value in its own unit, the same for every pixel.",
     ) == "relative"  # fmt: skip
     if relative:
         proportion = slots[1].select_slider(

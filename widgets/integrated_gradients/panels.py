@@ -68,7 +68,7 @@ def statistics_panel(
 ) -> None:
     """The numbers, each group with a line on how to read it."""
     numbers = statistics(attribution, prediction, truth)
-    st.markdown(f"**The map**: magnitude a pixel, in {attribution.unit}")
+    st.markdown(f"**The map**: magnitude per pixel, in {attribution.unit}")
     for slot, name in zip(st.columns(6), ("mean", "std", "minimum", "maximum"), strict=False):
         slot.metric(name.capitalize(), f"{getattr(numbers, name):.4g}", border=True)
     _share("The predicted region", numbers.predicted)
@@ -81,7 +81,7 @@ def _share(title: str, share: RegionShare) -> None:
     st.markdown(f"**{title}**: {share.in_words()}")
     values = {
         "Area": f"{share.area:,} px",
-        "Of the image": percent(share.area_ratio),
+        "Share of image": percent(share.area_ratio),
         "Mean inside": _number(share.inside),
         "Mean outside": _number(share.outside),
         "Ratio": _number(share.ratio),
@@ -140,12 +140,8 @@ def baselines_panel(
         "A map answers “why, rather than for the baseline?”, so another baseline is another question. Where maps of "
         "different baselines agree, the answer does not hang on that choice."
     )
-    baselines: dict[str, BaselineKind | np.ndarray] = {
-        "zero": "zero",
-        "random": "random",
-        "blur": "blur",
-        "mean": "mean",
-    }
+    kinds: tuple[BaselineKind, ...] = ("zero", "random", "blur", "mean")
+    baselines: dict[str, BaselineKind | np.ndarray] = {kind: kind for kind in kinds}
     if settings.kind == "image":
         baselines["image"] = settings.baseline
     key = "baselines", selection.key, question.key, settings.key
