@@ -122,7 +122,8 @@ def pick_threshold() -> tuple[float | None, float | None, float, bool]:
     relative = slots[0].segmented_control(
         "Threshold", ["relative", "absolute"], default="relative", required=True, key="threshold_of",
         bind="query-params", format_func=lambda name: {"relative": "Relative", "absolute": "Absolute"}[name],
-        wrap=True, help="Proportion of the largest magnitude of this map, or a value in its own unit, the same for every pixel.",
+        wrap=True,
+        help="Relative to the largest magnitude of this map, or a value in its unit, the same for every pixel.",
     ) == "relative"  # fmt: skip
     if relative:
         proportion = slots[1].select_slider(

@@ -7,10 +7,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ..attribution.attribution import npy_bytes
 from ..display.colours import magnitude_scale, png_bytes
 from ..errors import UserError
-from ..io.files import write_atomically
+from ..io.files import npy_bytes, write_atomically
 from .encoding import decode
 from .store import JacobianStore
 from .summaries import STATISTICS, magnitude

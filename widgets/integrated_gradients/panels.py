@@ -11,11 +11,11 @@ from core.attribution import Attribution
 from core.attribution.baselines import BaselineKind
 from core.attribution.integrated_gradients import errors_by_steps
 from core.attribution.statistics import AttributionStatistics, RegionShare, statistics
-from core.compute.batches import defined, json_bytes
 from core.compute.progress import Progress
 from core.display.charts import correlation_figure, curve_figure
 from core.display.colours import intensity_rgb, png_bytes
 from core.display.words import percent
+from core.io.tables import json_bytes
 from core.segmenter import Prediction
 from core.trust.agreement import rank_correlations
 from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings
@@ -181,8 +181,7 @@ def downloads_panel(
     """The files of the attribution, its statistics and the overlay."""
 
     def numbers() -> bytes:
-        found = statistics(attribution, prediction, image.truth).as_dict()
-        return json_bytes({name: defined(value) for name, value in found.items()})
+        return json_bytes(statistics(attribution, prediction, image.truth).as_dict())
 
     def overlay() -> bytes:
         values = display.shown(attribution)
