@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from core.trust.faithfulness import Candidate, Comparison, Curve, RemovalSettings, deletion
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
