@@ -22,9 +22,9 @@ from core.display.footprint import BoundingBox
 from core.errors import UserError
 from core.jacobian import Jacobian
 from core.jacobian.archive import store_bytes, write_archive
+from core.jacobian.disk_space import bytes_in_words
 from core.jacobian.map_pictures import decades, map_over
-from core.jacobian.morphology import VesselGeometry, medians, vessel_geometry
-from core.jacobian.store_layout import in_words
+from core.jacobian.vessel_geometry import VesselGeometry, medians, vessel_geometry
 from core.trust.agreement import rank_correlation
 from widgets.jacobian.maps import View, limit_of, shown_map, unit_of
 from widgets.shared.plots import NO_BAR
@@ -132,7 +132,7 @@ def store_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
     """What the store is of, and everything to take away."""
     manifest, size = jacobian.manifest, store_bytes(jacobian.path)
     st.markdown(
-        f"`{jacobian.path}`: {in_words(size)}, model **{manifest.model}**, weights `{manifest.weights_hash[:12]}`, "
+        f"`{jacobian.path}`: {bytes_in_words(size)}, model **{manifest.model}**, weights `{manifest.weights_hash[:12]}`, "
         f"image `{manifest.image_hash[:12]}`. {manifest.note}"
     )
     stem = f"{image.name.rsplit('.', 1)[0]}_{view.definition}_{100 * view.proportion:.2g}percent"

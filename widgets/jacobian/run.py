@@ -4,14 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
+from core.jacobian.costs import Costs
 
 from core.display.words import duration
 from core.errors import UserError
 from core.jacobian import Jacobian
 from core.jacobian.archive import store_bytes
-from core.jacobian.costs import Costs
-from core.jacobian.preparation import Estimate
-from core.jacobian.store_layout import in_words
+from core.jacobian.disk_space import bytes_in_words
+from core.jacobian.estimate import Estimate
 from core.segmenter import Segmenter
 from core.target import Space
 from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, jobs, open_store
@@ -125,7 +125,7 @@ def _follow(job: Job, *, shown: bool) -> None:
 
 def _tell_end(run: Run, found: Jacobian) -> None:
     done = round(found.fraction * found.num_passes)
-    where = f"{in_words(store_bytes(run.path))} in {_shown(run.path)}"
+    where = f"{bytes_in_words(store_bytes(run.path))} in {_shown(run.path)}"
     if found.complete:
         st.caption(f":material/check_circle: Complete: all {found.num_passes:,} passes, {where}")
         return
@@ -155,13 +155,13 @@ def _estimate(run: Run) -> None:
         "Backward passes": f"{cost.passes:,}",
         "Fewer passes": f"{cost.speedup:.1f} ×",
         "Time, about": duration(cost.seconds),
-        "Disk, at most": in_words(cost.disk_bytes),
-        "Memory, about": in_words(cost.memory_bytes),
+        "Disk, at most": bytes_in_words(cost.disk_bytes),
+        "Memory, about": bytes_in_words(cost.memory_bytes),
     }
     helps = {
         "Fewer passes": "Than one a pixel: output pixels whose receptive fields do not meet share a pass, exactly.",
         "Time, about": f"{cost.seconds_per_pass:.3f} s a pass as timed just now, {cost.batch_size} at once.",
-        "Disk, at most": f"{in_words(cost.free_disk_bytes)} are free.",
+        "Disk, at most": f"{bytes_in_words(cost.free_disk_bytes)} are free.",
         "Backward passes": f"The receptive field reaches {up} rows up, {down} down, {left} left, {right} right.",
     }
     for slot, name in zip(st.columns(len(names)), names, strict=True):
