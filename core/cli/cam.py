@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import numpy as np
 import typer
 from rich.console import Console
@@ -14,13 +15,13 @@ from rich.progress import Progress as ProgressBars
 from ..attribution import Attribution
 from ..attribution.attribution import SCHEMA_VERSION, npy_bytes
 from ..attribution.cam import (
-    PERTURBATION_METHODS,
     LayerAdvice,
-    Method,
     Pooling,
     Window,
     cam_atlas,
+    cam_methods,
     cam_warnings,
+    gradient_methods,
     layer_advice,
     map_layers,
 )
@@ -28,12 +29,12 @@ from ..attribution.cam import cam as class_activation_map
 from ..compute.batches import Advance, each_image, json_bytes
 from ..data.images import Scaling
 from ..data.layout import ImagePair, find_pairs, read_pair
-from ..display.colours import blend, intensity_rgb, png_bytes, sequential_rgb
+from ..display.colours import colour_limit, intensity_rgb, magnitude_scale, png_bytes
 from ..errors import UserError
 from ..io.files import write_atomically
 from ..models import load_segmenter
 from ..pixel_sets import NEEDS_TRUTH, PixelSet, PixelSetName
-from ..segmenter import Segmenter
+from ..segmenter import Prediction, Segmenter
 from ..target import Reduction, Space
 from .choices import Scheduler, chosen_class
 from .options import Device, Grey, Stretch, Weights, chosen_images, read_for
@@ -48,7 +49,9 @@ Entries = dict[str, dict[str, Any]]
 def cam(
     weights: Weights,
     data: Annotated[Path, typer.Option(help="A folder of images, or one with images/ (and masks/) in it.")],
-    method: Annotated[Method, typer.Option(help="How the map is made.")] = "seg_hires_grad_cam",
+    method: Annotated[
+        str, typer.Option(click_type=click.Choice(cam_methods()), help="How the map is made.")
+    ] = "seg_hires_grad_cam",
     pixel_set: Annotated[PixelSetName, typer.Option(help="The pixels whose scores are explained.")] = "class",
     class_name: Annotated[str, typer.Option("--class", help="The class, by its number or its name.")] = "1",
     layer: Annotated[str | None, typer.Option(help="A layer's name, or all. By default one is suggested.")] = None,
@@ -103,7 +106,7 @@ def cam(
     try:
         with ProgressBars(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
             images = bars.add_task("Images", total=len(paths))
-            inside = method in PERTURBATION_METHODS and scheduler is None
+            inside = method not in gradient_methods() and scheduler is None
             channels = bars.add_task("Channels", total=None, visible=inside)
 
             def advance(part: int, total: int) -> None:
@@ -132,7 +135,7 @@ class _Job:
     folder: Path
     pixel_set: PixelSet
     class_index: int
-    method: Method
+    method: str
     layer: str | None
     space: Space
     reduction: Reduction
@@ -148,9 +151,10 @@ class _Job:
         image, _ = read_for(segmenter, path, self.scaling, grey=self.grey)
         pair = self.pairs.get(path.absolute())
         truth = None if pair is None else read_pair(pair).mask
+        prediction = segmenter.predict(image)
         return {
-            attribution.parameters["layer"]: self._write(attribution, segmenter, image, path)
-            for attribution in self._explain(segmenter, image, truth, progress)
+            str(attribution.layer): self._write(attribution, segmenter, image, prediction, path)
+            for attribution in self._explain(segmenter, image, prediction, truth, progress)
         }
 
     def write_manifests(self, segmenter: Segmenter, images: Sequence[Entries], failed: Mapping[str, str]) -> int:
@@ -174,14 +178,14 @@ class _Job:
         return len(layers)
 
     def _explain(
-        self, segmenter: Segmenter, image: np.ndarray, truth: np.ndarray | None, progress: Advance | None
-    ) -> Sequence[Attribution]:
-        prediction = segmenter.predict(image)
+        self, segmenter: Segmenter, image: np.ndarray, prediction: Prediction, truth: np.ndarray | None,
+        progress: Advance | None,
+    ) -> Sequence[Attribution]:  # fmt: skip
         target = self.pixel_set.target(
             prediction, self.class_index, self.space, self.reduction, truth, segmenter.class_names
         )
         layers = self._layers(segmenter, (image.shape[1], image.shape[2]))
-        if self.method not in PERTURBATION_METHODS:
+        if self.method in gradient_methods():
             found = cam_atlas(segmenter, image, target, layers, [self.method], self.window, self.pooling)
             return list(found.values())
         return [
@@ -201,14 +205,16 @@ class _Job:
             self.advice[size] = layer_advice(segmenter, size)
         return self.advice[size]
 
-    def _write(self, attribution: Attribution, segmenter: Segmenter, image: np.ndarray, path: Path) -> dict[str, Any]:
-        layer = attribution.parameters["layer"]
+    def _write(
+        self, attribution: Attribution, segmenter: Segmenter, image: np.ndarray, prediction: Prediction, path: Path
+    ) -> dict[str, Any]:
         stem = f"{path.stem}_class_{self.class_index}"
         values, overlay = f"{stem}_values.npy", f"{stem}_overlay.png"
-        target_folder = self.folder / _as_file_name(layer)
+        target_folder = self.folder / _as_file_name(str(attribution.layer))
         write_atomically(target_folder / values, npy_bytes(attribution.values))
         write_atomically(target_folder / overlay, png_bytes(_overlay(image, attribution.at_image_size())))
-        warnings = cam_warnings(attribution, self._advice(segmenter, (image.shape[1], image.shape[2])).pointwise)
+        advice = self._advice(segmenter, (image.shape[1], image.shape[2]))
+        warnings = cam_warnings(attribution, prediction, advice.pointwise)
         entry = {"image": path.name, "values": values, "overlay": overlay}
         return entry | {"warnings": warnings} | attribution.manifest()
 
@@ -230,8 +236,8 @@ def _first_advice(
 
 
 def _overlay(image: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    limit = float(positive.max()) or 1.0
-    return blend(intensity_rgb(image), sequential_rgb(positive, limit), _OPACITY * positive / limit)
+    scale = magnitude_scale(colour_limit(positive))
+    return scale.over(intensity_rgb(image), positive, _OPACITY * scale.strength(positive))
 
 
 def _pairs(data: Path) -> dict[Path, ImagePair]:

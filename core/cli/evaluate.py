@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
 from ..attribution.attribution import SCHEMA_VERSION
-from ..attribution.catalogue import DEFAULT_METHODS, METHODS, ExplainSettings
+from ..attribution.registry import METHODS, quick_methods, quick_settings
 from ..compute.batches import Advance, csv_bytes, defined, each_image, json_bytes
 from ..data.images import Scaling
 from ..data.layout import ImagePair, read_pair
@@ -64,7 +64,7 @@ def evaluate(
     out: Out,
     masks: Annotated[Path | None, typer.Option(help="A folder of ground truth, called as the images are.")] = None,
     methods: Annotated[
-        str | None, typer.Option(help=f"With commas between them [{','.join(DEFAULT_METHODS)}].")
+        str | None, typer.Option(help=f"With commas between them [{','.join(quick_methods())}].")
     ] = None,
     metrics: Annotated[
         str | None,
@@ -106,7 +106,7 @@ def evaluate(
     chosen_metrics = _chosen("metric", metrics, tuple(METRICS), defaults)
     if masks is None and (unmet := [name for name in chosen_metrics if name in LOCALISATION_METRICS]):
         raise UserError(f"{METRICS[unmet[0]].title} needs to know where the objects are; give --masks FOLDER.")
-    chosen_methods = _chosen("method", methods, METHODS, DEFAULT_METHODS)
+    chosen_methods = _chosen("method", methods, tuple(METHODS), quick_methods())
     paths, selection = drawn_images(chosen_images(None, images), samples, seed)
     pairs = {} if masks is None else {path.absolute(): pair for path, pair in masks_of(paths, masks).items()}
     segmenter = load_segmenter(weights, device)
@@ -121,7 +121,7 @@ def evaluate(
         targets_per_image,
         None if class_name is None else chosen_class(segmenter, class_name),
         space,
-        explain=ExplainSettings(layer, baseline=fill, fill=fill),
+        explain=quick_settings() | {"layer": layer, "baseline": fill, "fill": fill},
         evaluation=EvaluationSettings(
             RemovalSettings(score, fill, context_only=context_only), steps, n_subsets=subsets
         ),

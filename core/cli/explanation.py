@@ -15,7 +15,7 @@ from ..attribution.statistics import statistics
 from ..compute.batches import Advance, defined, json_bytes
 from ..data.images import Scaling
 from ..data.layout import ImagePair, read_pair
-from ..display.colours import blend, intensity_rgb, png_bytes, sequential_rgb
+from ..display.colours import colour_limit, intensity_rgb, magnitude_scale, png_bytes
 from ..errors import UserError
 from ..io.files import write_atomically
 from ..pixel_sets import predicted_class
@@ -100,7 +100,7 @@ class ImageExplanation:
             max_steps=self.max_steps,
             progress=progress,
         )
-        found = statistics(attribution, truth)
+        found = statistics(attribution, segmenter.predict(image), truth)
         numbers: dict[str, Any] = {
             "image": path.name,
             **found.as_dict(),
@@ -141,6 +141,5 @@ class ImageExplanation:
 
 def _overlay(image: np.ndarray, attribution: Attribution) -> np.ndarray:
     magnitude = attribution.magnitude()
-    limit = float(np.percentile(magnitude, _FULL_COLOUR_PERCENTILE)) or float(magnitude.max()) or 1.0
-    shown = np.minimum(magnitude / limit, 1)
-    return blend(intensity_rgb(image), sequential_rgb(shown, 1.0), _OPACITY * shown)
+    scale = magnitude_scale(colour_limit(magnitude, percentile=_FULL_COLOUR_PERCENTILE))
+    return scale.over(intensity_rgb(image), magnitude, _OPACITY * scale.strength(magnitude))

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from ..attribution.attribution import npy_bytes
-from ..display.colours import png_bytes, sequential_rgb
+from ..display.colours import magnitude_scale, png_bytes
 from ..errors import UserError
 from ..io.files import write_atomically
 from .encoding import decode
@@ -195,7 +195,7 @@ def normalised(values: np.ndarray) -> np.ndarray:
 def save_map(values: np.ndarray, folder: str | Path, name: str) -> tuple[Path, Path]:
     """Write a map (H, W) as `name.npy`, raw, and as `name.png`, normalised, NaN shown as 0."""
     folder = Path(folder)
-    picture = sequential_rgb(np.nan_to_num(normalised(values)), 1.0)
+    picture = magnitude_scale(1.0).rgb(np.nan_to_num(normalised(values)))
     return (
         write_atomically(folder / f"{name}.npy", npy_bytes(values)),
         write_atomically(folder / f"{name}.png", png_bytes(picture)),

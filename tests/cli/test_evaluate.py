@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from core.trust.faithfulness import DEFAULT_METRICS, LOCALISATION_METRICS
 from distributed import LocalCluster
 from PIL import Image
 
@@ -15,7 +16,6 @@ import core.cli
 from core import load_segmenter
 from core.attribution.cam import suggested_layer
 from core.trust.controls import CONTROLS
-from core.trust.faithfulness import DEFAULT_METRICS, LOCALISATION_METRICS
 from tests.networks import OneChannel
 
 STEMS = ("first", "second")

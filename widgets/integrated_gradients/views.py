@@ -8,10 +8,18 @@ import streamlit as st
 
 from core.attribution import Attribution
 from core.data.index_masks import IGNORED
-from core.display.colours import blend, class_colour, diverging_rgb, intensity_rgb, labels_over, sequential_rgb
-from core.display.figures import FRAME_HEIGHT, magnitude_figure, map_figure
-from core.segmenter import Segmenter
-from widgets.shared.plots import NO_BAR, level_with_maps
+from core.display.colours import (
+    ColourScale,
+    class_colour,
+    colour_limit,
+    intensity_rgb,
+    labels_over,
+    magnitude_scale,
+    signed_scale,
+)
+from core.display.figures import FRAME_HEIGHT, map_figure
+from core.segmenter import Prediction, Segmenter
+from widgets.shared.plots import NO_BAR, space_above_picture
 from widgets.shared.sources import PickedImage
 
 PERCENTILES = [100.0, 99.9, 99.5, 99.0, 98.0, 95.0]
@@ -38,19 +46,16 @@ class Display:
         """The map (H, W) that is shown."""
         return attribution.signed_map() if self.signed else attribution.magnitude()
 
-    def limit(self, values: np.ndarray) -> float:
-        """Where the colours end."""
-        return float(np.percentile(np.abs(values), self.percentile)) or float(np.abs(values).max()) or 1.0
+    def scale(self, values: np.ndarray) -> ColourScale:
+        """The colour scale of a map."""
+        return (signed_scale if self.signed else magnitude_scale)(colour_limit(values, percentile=self.percentile))
 
-    def coloured(self, values: np.ndarray, limit: float) -> np.ndarray:
-        """The map as a picture (H, W, 3)."""
-        return diverging_rgb(values, limit) if self.signed else sequential_rgb(values, limit)
-
-    def over(self, base: np.ndarray, values: np.ndarray, limit: float) -> np.ndarray:
-        """The map laid over a picture, the stronger the less transparent."""
-        strength = np.clip(np.abs(values) / limit, 0, 1)
+    def over(self, base: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """The map laid over a picture (H, W, 3), the stronger the less transparent."""
+        scale = self.scale(values)
+        strength = scale.strength(values)
         strength = np.where(strength >= self.threshold, 0.35 + 0.65 * strength, 0)
-        return blend(base, self.coloured(values, limit), self.opacity * strength.astype(np.float32))
+        return scale.over(base, values, self.opacity * strength.astype(np.float32))
 
 
 def pick_display() -> Display:
@@ -77,13 +82,8 @@ def pick_display() -> Display:
 def show_heat_map(attribution: Attribution, display: Display, height: int) -> None:
     """The map with its colour bar; hovering tells values."""
     values = display.shown(attribution)
-    limit = display.limit(values)
     st.markdown(f"**{'Signed attribution' if display.signed else 'Magnitude'}**")
-    view = f"ig-{values.shape}"
-    if display.signed:
-        figure = map_figure(values, attribution.unit, limit, view)
-    else:
-        figure = magnitude_figure(values, attribution.unit, (0.0, limit), view)
+    figure = map_figure(values, attribution.unit, display.scale(values), f"ig-{values.shape}")
     st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="ig-map")
 
 
@@ -93,7 +93,7 @@ def show_labels(segmenter: Segmenter, labels: np.ndarray | None, title: str) -> 
     if labels is None:
         st.info("This image has no ground truth.", icon=":material/help:")
         return
-    level_with_maps()
+    space_above_picture()
     st.image(labels_over(np.zeros((*labels.shape, 3), np.uint8) + np.uint8(27), labels, 1.0), width="stretch")
     there = [index for index in np.unique(labels) if 0 < index < len(segmenter.class_names)]
     marks = "".join(
@@ -104,16 +104,15 @@ def show_labels(segmenter: Segmenter, labels: np.ndarray | None, title: str) -> 
     st.html(f'<div style="font-size:12px;color:#7d8794">{marks or "background only"}</div>')
 
 
-def show_overlays(attribution: Attribution, image: PickedImage, display: Display) -> None:
+def show_overlays(attribution: Attribution, image: PickedImage, prediction: Prediction, display: Display) -> None:
     """Attribution, prediction, both, and the ground truth, over the image."""
     base = intensity_rgb(image.values)
     values = display.shown(attribution)
-    limit = display.limit(values)
-    prediction = labels_over(base, attribution.prediction.labels, _LABEL_OPACITY)
+    predicted = labels_over(base, prediction.labels, _LABEL_OPACITY)
     pictures = {
-        "Attribution over the image": display.over(base, values, limit),
-        "Prediction over the image": prediction,
-        "Both": display.over(prediction, values, limit),
+        "Attribution over the image": display.over(base, values),
+        "Prediction over the image": predicted,
+        "Both": display.over(predicted, values),
     }
     if image.truth is not None:
         truth = np.where(image.truth != IGNORED, image.truth, 0)
@@ -125,12 +124,12 @@ def show_overlays(attribution: Attribution, image: PickedImage, display: Display
 
 def show_channels(attribution: Attribution, display: Display, names: tuple[str, ...]) -> None:
     """Signed map and magnitude of each channel, all on one scale."""
-    limit = display.limit(attribution.values)
+    limit = colour_limit(attribution.values, percentile=display.percentile)
     st.caption(f"All on one scale, ± {limit:.3g} {attribution.unit}: red raises the score, blue lowers it.")
     slots = st.columns(max(4, min(6, 2 * len(attribution.values))), gap="small")
     for index, values in enumerate(attribution.values):
         for offset, (word, picture) in enumerate(
-            (("signed", diverging_rgb(values, limit)), ("magnitude", sequential_rgb(np.abs(values), limit)))
+            (("signed", signed_scale(limit).rgb(values)), ("magnitude", magnitude_scale(limit).rgb(np.abs(values))))
         ):
             slot = slots[(2 * index + offset) % len(slots)]
             slot.markdown(f"**{names[index]}**, {word}")

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,7 @@ from core.jacobian import Jacobian, Progress, jacobian
 from core.jacobian.encoding import StoredType
 from core.segmenter import Segmenter
 from core.target import Space
-from widgets.shared.background import Background
-from widgets.shared.results import ResultStore
+from widgets.shared.results import DaemonExecutor, ResultStore
 from widgets.shared.sources import PickedImage
 
 State = Literal["waiting", "preparing", "running", "cancelling", "cancelled", "finished", "failed"]
@@ -24,7 +24,7 @@ ACTIVE: tuple[State, ...] = ("waiting", "preparing", "running", "cancelling")
 SUMMARIES = "summaries"
 _MOST_JOBS = 16
 _MOST_OPENED = 8
-_WORKING = threading.Lock()
+_EXECUTOR = DaemonExecutor(1)
 """One run at a time: two would each take twice as long, and the first picture with them."""
 
 
@@ -92,35 +92,36 @@ class Job:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.progress: Progress | None = None
-        self._started = False
+        self._asked = time.monotonic()
         self._cancelled = threading.Event()
-        self._background = Background(self._work)
+        self._future = _EXECUTOR.submit(run.compute, self._note, self._cancelled.is_set)
 
     def cancel(self) -> None:
         """Stop soon; what is computed by then is kept."""
         self._cancelled.set()
+        self._future.cancel()
 
     @property
     def state(self) -> State:
         """Where it stands."""
-        if self._background.done:
+        if self._future.done():
             return self._end()
         if self._cancelled.is_set():
             return "cancelling"
-        if not self._started:
+        if not self._future.running():
             return "waiting"
         return "preparing" if self.progress is None else "running"
 
     @property
     def seconds(self) -> float:
         """Since it was asked for."""
-        return self._background.seconds
+        return time.monotonic() - self._asked
 
     @property
     def jacobian(self) -> Jacobian | None:
         """The Jacobian so far; None before anything of it is known."""
         if self.state == "finished":
-            return self._background.result()
+            return self._future.result()
         return self.progress.jacobian if self.progress is not None else None
 
     @property
@@ -132,30 +133,15 @@ class Job:
     @property
     def error(self) -> UserError | None:
         """Why it failed; None if it did not."""
-        try:
-            if self._background.done:
-                self._background.result()
-        except UserError as error:
+        error = self._future.exception() if self._future.done() and not self._future.cancelled() else None
+        if error is None or isinstance(error, UserError):
             return error
-        except Exception as error:  # noqa: BLE001 - a thread has nobody else to tell
-            return UserError(f"The run stopped: {type(error).__name__}: {error}. What is done is kept; start it again.")
-        return None
+        return UserError(f"The run stopped: {type(error).__name__}: {error}. What is done is kept; start it again.")
 
     def _end(self) -> State:
         if self.error is not None:
             return "failed"
-        result = self._background.result()
-        return "finished" if result is not None and result.complete else "cancelled"
-
-    def _work(self) -> Jacobian | None:
-        while not _WORKING.acquire(timeout=0.2):
-            if self._cancelled.is_set():
-                return None
-        try:
-            self._started = True
-            return self.run.compute(self._note, self._cancelled.is_set)
-        finally:
-            _WORKING.release()
+        return "finished" if not self._future.cancelled() and self._future.result().complete else "cancelled"
 
     def _note(self, progress: Progress) -> None:
         self.progress = progress
@@ -209,4 +195,4 @@ def open_store(path: Path, segmenter: Segmenter) -> Jacobian:
 
 @st.cache_resource
 def _opened() -> ResultStore:
-    return ResultStore(_MOST_OPENED)
+    return ResultStore(_MOST_OPENED, lambda _: 1)

@@ -9,7 +9,7 @@ from core.display.colours import intensity_rgb, labels_over
 from core.jacobian import Jacobian, normalised
 from core.jacobian.map_pictures import colour_limit, filled, largest, map_over
 from core.jacobian.threshold import Definition, Source
-from widgets.shared.colour_bar import colour_bar
+from widgets.jacobian.colour_bar import colour_bar
 from widgets.shared.pixel_state import pixel_inputs
 from widgets.shared.results import results
 

@@ -8,14 +8,14 @@ import streamlit as st
 
 from core.attribution.attribution import npy_bytes
 from core.display.charts import scatter_figure
-from core.display.colours import intensity_rgb, png_bytes
+from core.display.colours import SEQUENTIAL, ColourScale, intensity_rgb, magnitude_scale, png_bytes
 from core.display.figures import (
     COLOUR_BAR_HEIGHT,
     FRAME_HEIGHT,
     add_box,
     add_circle,
     add_crosshair,
-    magnitude_figure,
+    map_figure,
     picture_figure,
 )
 from core.display.footprint import BoundingBox
@@ -56,7 +56,8 @@ def receptive_field_panel(jacobian: Jacobian, image: PickedImage, pixel: tuple[i
     with slots[1]:
         st.markdown("**Mean |row|**, centred on its pixel")
         mean = decades(effective.mean)
-        figure = magnitude_figure(mean, "log₁₀ of the share of the peak", (float(mean.min()), 0.0), "mean-row")
+        scale = ColourScale(float(mean.min()), 0.0, SEQUENTIAL)
+        figure = map_figure(mean, "log₁₀ of the share of the peak", scale, "mean-row")
         st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="mean-row")
     with slots[2]:
         field = jacobian.field
@@ -79,7 +80,7 @@ def boxes_panel(jacobian: Jacobian, view: View, pixel: tuple[int, int], height: 
     """Area of the bounding boxes and how far they are filled."""
     for slot, name in zip(st.columns([1, 1, 1], gap="small"), ("threshold", "area", "fulfilment"), strict=True):
         values = shown_map(jacobian, name, view)
-        figure = magnitude_figure(values, unit_of(name, view), (0.0, limit_of(name, values)), f"boxes-{name}")
+        figure = map_figure(values, unit_of(name, view), magnitude_scale(limit_of(name, values)), f"boxes-{name}")
         add_crosshair(figure, *pixel, values.shape)
         with slot:
             st.markdown(f"**{_MEASURES[name]}**")

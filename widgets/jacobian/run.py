@@ -1,6 +1,5 @@
 """The card of a run: its choices, what it would cost, and once it is started how far it is."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
@@ -15,8 +14,8 @@ from core.jacobian.estimate import Estimate
 from core.segmenter import Segmenter
 from core.target import Space
 from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, jobs, open_store
-from widgets.shared.background import Background
-from widgets.shared.results import results
+from widgets.shared.results import Claim
+from widgets.shared.slow_work import request
 from widgets.shared.sources import PickedImage
 
 STRIDES = {"8": "Every 8th", "4": "Every 4th", "2": "Every 2nd", "1": "Every pixel"}
@@ -96,7 +95,7 @@ def _button(run: Run, job: Job | None, found: Jacobian | None) -> bool:
     if found is not None and found.complete:
         return True
     costs = _costs(run)
-    fits = found is not None or not costs.done or _cost(run, costs).fits_on_disk
+    fits = found is not None or not costs.has_ended or _cost(run, costs).fits_on_disk
     label, icon = ("Run", ":material/play_arrow:") if found is None else ("Resume", ":material/resume:")
     st.button(label, icon=icon, type="primary", key="run", on_click=jobs().start, args=(run,), width="stretch",
               disabled=not fits)  # fmt: skip
@@ -144,7 +143,7 @@ def _tell_others(run: Run) -> None:
 
 def _estimate(run: Run) -> None:
     costs = _costs(run)
-    if not costs.done:
+    if not costs.has_ended:
         _wait_for(costs)
         st.caption(f"Store: {_shown(run.path)}")
         return
@@ -176,27 +175,26 @@ def _estimate(run: Run) -> None:
     st.caption(f"The others would take about: {others}. Store: {_shown(run.path)}")
 
 
-def _wait_for(costs: Background[Costs]) -> None:
+def _wait_for(costs: Claim[Costs]) -> None:
     @st.fragment(run_every=_SECONDS_BETWEEN_LOOKS)
     def look() -> None:
-        if costs.done:
+        if costs.has_ended:
             st.rerun()
         st.caption(
             f":material/hourglass_top: Estimating: tracing the receptive field and timing a few passes… "
-            f"{costs.seconds:.0f} s. You can press Run already."
+            f"{costs.computation.seconds:.0f} s. You can press Run already."
         )
 
     look()
 
 
-def _costs(run: Run) -> Background[Costs]:
+def _costs(run: Run) -> Claim[Costs]:
     size = run.image.values.shape
-    work: Callable[[], Costs] = lambda: Costs(run.segmenter, run.image.values, run.class_index, run.space)  # noqa: E731
     key = "costs", run.segmenter.weights_hash, str(run.segmenter.device), size
-    return results().get_or_compute(key, lambda: Background(work))
+    return request("costs", key, lambda _: Costs(run.segmenter, run.image.values, run.class_index, run.space))
 
 
-def _cost(run: Run, costs: Background[Costs], stride: int | None = None) -> Estimate:
+def _cost(run: Run, costs: Claim[Costs], stride: int | None = None) -> Estimate:
     return costs.result().estimate(run.path, stride or run.stride, run.dtype, keep_rows=run.keep_rows)
 
 

@@ -11,7 +11,7 @@ from core import UserError
 from core.models import CheckpointInfo, CustomResNet, build_module, save_checkpoint
 from widgets.shared.model_picker import UPLOAD, factories_of, numbers_in
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FACTORY = "streamlit_networks:vessels"
 SOURCE = """
 from core import Segmenter
@@ -29,9 +29,9 @@ def _page():
     import streamlit as st
 
     from widgets.shared.model_picker import pick_model
-    from widgets.shared.user_errors import told_plainly
+    from widgets.shared.user_errors import show_user_errors
 
-    with told_plainly():
+    with show_user_errors():
         segmenter = pick_model()
         st.write(f"{segmenter.name}: {type(segmenter.module).__name__}")
         st.write(f"channels {segmenter.in_channels}, classes {segmenter.num_classes}")
