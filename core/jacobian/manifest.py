@@ -72,9 +72,14 @@ class Manifest(JacobianRequest):
     schema: int = SCHEMA
     notes: tuple[str, ...] = ()
 
+    @property
+    def identity(self) -> dict[str, object]:
+        """What tells this Jacobian from any other."""
+        return {key: getattr(self, key) for key in _IDENTITY}
+
     def difference(self, identity: Mapping[str, object]) -> str:
         """What makes the Jacobian asked for another one than this, in the user's words; empty if nothing does."""
-        return ", ".join(word for key, word in _IDENTITY.items() if getattr(self, key) != identity[key])
+        return ", ".join(_IDENTITY[key] for key, value in self.identity.items() if value != identity[key])
 
 
 def is_integer(lowest: int, highest: int = _LARGEST) -> Check:

@@ -83,7 +83,7 @@ class ImageRequest:
         return cls(request, values, region)
 
     def identity(self, segmenter: Segmenter) -> dict[str, object]:
-        """What tells this Jacobian from any other; see `Manifest`."""
+        """What tells this Jacobian from any other; as `Manifest.identity`."""
         hashes = {
             "weights_hash": segmenter.weights_hash,
             "image_hash": hash_of(self.image),

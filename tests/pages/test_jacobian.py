@@ -209,7 +209,7 @@ def test_a_cancelled_job_keeps_what_is_done_and_goes_on_from_there(image, tmp_pa
     torch.manual_seed(0)
     segmenter = Segmenter(torch.nn.Conv2d(1, 2, 17, padding=8), in_channels=1)
     picked = PickedImage(image, None, "small.png", (), image_hash(image))
-    run = Run(segmenter, picked, 1, "logit", 1, "float32", tmp_path)
+    run = Run(segmenter, picked, JacobianRequest(1, "logit"), tmp_path)
     jobs = Jobs()
     jobs.start(run)
     job = jobs.find(run.path)
@@ -234,7 +234,7 @@ def test_a_run_into_a_folder_that_cannot_be_made_fails_with_a_sentence(image, tm
     (tmp_path / "file").write_text("")
     segmenter = Segmenter(torch.nn.Conv2d(1, 2, 3, padding=1), in_channels=1)
     picked = PickedImage(image, None, "small.png", (), image_hash(image))
-    run = Run(segmenter, picked, 1, "logit", 8, "float32", tmp_path / "file" / "stores")
+    run = Run(segmenter, picked, JacobianRequest(1, "logit", 8), tmp_path / "file" / "stores")
     jobs = Jobs()
     jobs.start(run)
     for _ in states(jobs, run, until="failed"):
