@@ -13,7 +13,7 @@ from core.segmenter import Prediction, Segmenter
 from widgets.jacobian.maps import PICTURES, UNITS, View, map_bar, map_picture, pick_view
 from widgets.jacobian.open import open_card, pick_folder
 from widgets.jacobian.panels import boxes_panel, receptive_field_panel, store_panel, vessels_panel
-from widgets.jacobian.row import draw_row, is_stored, row_numbers, row_of, tell_row
+from widgets.jacobian.row import draw_row, is_stored, row_numbers, row_of, show_answer
 from widgets.jacobian.run import run_card
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
@@ -90,15 +90,15 @@ def explore(
         with panels[0]:
             show_picture(jacobian, image, view, pixel, identity, height)
         attribution = row_of(segmenter, jacobian, pixel)
-        threshold = jacobian.threshold(view.proportion, definition=view.definition, source=view.source)
+        threshold = jacobian.threshold(view.threshold)
         remaining = footprint(attribution.magnitude(), threshold=threshold)
         with lead:
-            tell_row(segmenter, attribution, prediction, remaining, pixel, stored=is_stored(jacobian, pixel))
+            show_answer(segmenter, attribution, prediction, remaining, pixel, stored=is_stored(jacobian, pixel))
         draw_row(
             panels[1:], attribution, remaining, image.values, pixel, height, identity,
             colour_limit=view.colour_limit, zoomed=view.zoomed,
         )  # fmt: skip
-        largest = jacobian.maximum(view.definition)
+        largest = jacobian.maximum(view.threshold.definition)
         row_numbers(segmenter, attribution, prediction, remaining, pixel, largest)
         show_panels(jacobian, image, view, attribution, pixel, height)
 

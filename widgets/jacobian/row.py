@@ -64,7 +64,7 @@ def row_of(segmenter: Segmenter, jacobian: Jacobian, pixel: tuple[int, int]) -> 
     return results().get_or_compute(key, read)
 
 
-def tell_row(
+def show_answer(
     segmenter: Segmenter, attribution: Attribution, prediction: Prediction, remaining: Footprint,
     pixel: tuple[int, int], *, stored: bool,
 ) -> None:  # fmt: skip
