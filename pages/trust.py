@@ -5,21 +5,17 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from core.attribution.cam import LayerAdvice
 from core.attribution.registry import METHODS, all_settings, quick_methods, quick_settings
-from core.pixel_sets import TITLES as PIXEL_SET_TITLES
-from core.segmenter import Prediction, Segmenter
-from core.target import Reduction, Space
-from widgets.cams.atlas import Question, ask
-from widgets.cams.layers import LayerAdvice, layer_choices, pick_layer
+from core.segmenter import Prediction
+from core.target import Reduction
 from widgets.shared.header import page_header
-from widgets.shared.large_images import agree_to_size
-from widgets.shared.navigation import through_the_app
+from widgets.shared.layer_picker import layer_choices, pick_layer
 from widgets.shared.pixel_set_picker import draw_pixel_set, pick_pixel_set
-from widgets.shared.score import SPACE_NAMES, pick_class_and_space
 from widgets.shared.setting_inputs import setting_inputs
+from widgets.shared.sidebar import Selection, pick_selection
 from widgets.shared.slow_work import cancel_unless
-from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
-from widgets.shared.user_errors import told_plainly
+from widgets.shared.user_errors import show_user_errors
 from widgets.trust.agreement import agreement_panel
 from widgets.trust.maps import maps_panel
 from widgets.trust.sanity import sanity_panel
@@ -37,60 +33,52 @@ def main() -> None:
         "The same question put to every method. Which of their answers does the network bear out, and which could have "
         "been given without it?",
     )
-    with told_plainly():
+    with show_user_errors():
         with st.sidebar:
-            segmenter = pick_model()
-            image = pick_image(segmenter)
-            class_index, space = pick_class_and_space(segmenter, "logit")
+            selection = pick_selection("logit")
             reduction: Reduction = st.segmented_control(
                 "Over the pixels", ["mean", "sum"], default="mean", required=True, key="over", bind="query-params",
                 format_func=str.capitalize,
                 help="The score of the class is averaged over the pixels, or added up: the maps differ by a factor.",
             )  # fmt: skip
-        agree_to_size(segmenter, image)
-        prediction = predicted(segmenter, image)
-        choices = layer_choices(segmenter, prediction.labels.shape)
-        explore(segmenter, image, prediction, choices, class_index, space, reduction)
+        prediction = selection.predict()
+        explore(selection, prediction, layer_choices(selection.segmenter, prediction.labels.shape), reduction)
 
 
 @st.fragment
-@told_plainly()
-def explore(
-    segmenter: Segmenter, image: PickedImage, prediction: Prediction, choices: LayerAdvice, class_index: int,
-    space: Space, reduction: Reduction,
-) -> None:  # fmt: skip
+@show_user_errors()
+def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, reduction: Reduction) -> None:
     height, width = prediction.labels.shape
     left, right = st.columns([1, 2.5], gap="medium")
     with right:
         slots = st.columns([1.1, 1.25, 0.9], gap="small", vertical_alignment="bottom")
         with slots[0]:
-            name = pick_pixel_set(has_truth=image.truth is not None)
+            name = pick_pixel_set(has_truth=selection.image.truth is not None)
         with slots[1]:
-            layer = pick_layer(choices, segmenter, "Layer of class activation maps")
+            layer = pick_layer(choices, selection.segmenter, "Layer of class activation maps")
         with slots[2].popover("Settings", icon=":material/tune:", width="stretch"):
             settings = pick_settings(layer.name, (height, width))
         methods = pick_methods()
         said = st.container()
     with left:
         panel_height = int(np.clip(PANEL_WIDTH * height / width, 140, 250))
-        drawn = draw_pixel_set(name, segmenter, image, prediction, class_index, panel_height)
-    if drawn is None:
+        question = draw_pixel_set(name, selection, prediction, panel_height, reduction)
+    if question is None:
         said.info("The maps and their tests come below, once there are pixels to explain.", icon=":material/verified:")
         return
     with said:
-        question = ask(*drawn, class_index, space, reduction)
-        trial = Trial(segmenter, image, prediction, question, methods, settings)
+        trial = Trial(selection.segmenter, selection.image, prediction, question, methods, settings)
         for place in ("tests", "ranks", "sanity"):
             cancel_unless(place, lambda key: isinstance(key, tuple) and key[1] == trial.identity)
-        tell(segmenter, question)
+        st.markdown(f"Explained: the {question.in_words(selection)}.")
         maps = compute_maps(trial)
     tabs = st.tabs(TABS, key="tab", bind="query-params")
     for tab, panel in zip(tabs, (maps_panel, tests_panel, agreement_panel, sanity_panel), strict=False):
         if tab.open:
-            with tab, told_plainly():
+            with tab, show_user_errors():
                 panel(trial, maps)
     if tabs[-1].open:
-        with tabs[-1], told_plainly():
+        with tabs[-1], show_user_errors():
             two_networks_panel(trial.segmenter, trial.image, trial.prediction, trial.target, trial.settings)
 
 
@@ -111,16 +99,4 @@ def pick_settings(layer: str, size: tuple[int, int]) -> dict[str, Any]:
     return defaults | {"layer": layer} | setting_inputs(all_settings().values(), defaults, st.columns(2))
 
 
-def tell(segmenter: Segmenter, question: Question) -> None:
-    target, chosen, count = question.target, question.pixel_set, int(question.mask.sum())
-    score = f"**{segmenter.class_names[target.class_index]}** {SPACE_NAMES[target.space].lower()}"
-    if chosen.name == "point":
-        st.markdown(f"Explained: the {score} at row **{chosen.row}**, column **{chosen.column}**.")
-        return
-    where = PIXEL_SET_TITLES[chosen.name] if count else "a check: the maps are 0"
-    pixels = "1 pixel" if count == 1 else f"{count:,} pixels"
-    st.markdown(f"Explained: {target.reduction} of the {score} over **{pixels}** ({where[0].lower()}{where[1:]}).")
-
-
-through_the_app()
 main()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..display.colours import diverging_rgb, png_bytes, sequential_rgb
+from ..display.colours import colour_limit, magnitude_scale, png_bytes, signed_scale
 from ..io.files import npy_bytes, write_atomically
 from ..io.tables import json_bytes
 from ..segmenter import Image, Segmenter, image_tensor
@@ -132,10 +132,11 @@ class Attribution:
 
     def files(self) -> dict[str, bytes]:
         """What `save` writes, by file name: `values.npy`, `signed.png`, `magnitude.png` and `manifest.json`."""
+        signed, magnitude = self.signed_map(), self.magnitude()
         return {
             "values.npy": npy_bytes(self.values),
-            "signed.png": png_bytes(diverging_rgb(self.signed_map())),
-            "magnitude.png": png_bytes(sequential_rgb(self.magnitude())),
+            "signed.png": png_bytes(signed_scale(colour_limit(signed)).rgb(signed)),
+            "magnitude.png": png_bytes(magnitude_scale(colour_limit(magnitude)).rgb(magnitude)),
             "manifest.json": json_bytes(self.manifest()),
         }
 

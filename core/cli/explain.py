@@ -13,7 +13,7 @@ from ..attribution.registry import METHODS, explain_each, method_named
 from ..attribution.statistics import statistics
 from ..compute.progress import Progress
 from ..data.layout import ImagePair, read_pair
-from ..display.colours import blend, intensity_rgb, png_bytes, sequential_rgb
+from ..display.colours import colour_limit, intensity_rgb, magnitude_scale, png_bytes
 from ..errors import UserError
 from ..io.files import write_atomically
 from ..io.tables import averages, csv_bytes, json_bytes
@@ -231,12 +231,11 @@ def overlay(image: np.ndarray, attribution: Attribution) -> np.ndarray:
     """The magnitude over the image, or the positive map of a layer: RGB (H, W, 3)."""
     if attribution.layer is None:
         shown, opacity = attribution.magnitude(), _MAGNITUDE_OPACITY
-        limit = float(np.percentile(shown, _FULL_COLOUR_PERCENTILE))
+        scale = magnitude_scale(colour_limit(shown, percentile=_FULL_COLOUR_PERCENTILE))
     else:
         shown, opacity = attribution.at_image_size(), _LAYER_OPACITY
-        limit = 0.0
-    shown = np.minimum(shown / (limit or float(shown.max()) or 1.0), 1)
-    return blend(intensity_rgb(image), sequential_rgb(shown, 1.0), opacity * shown)
+        scale = magnitude_scale(colour_limit(shown))
+    return scale.over(intensity_rgb(image), shown, opacity * scale.strength(shown))
 
 
 def _in_words(row: Row) -> str:

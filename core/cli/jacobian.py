@@ -7,7 +7,7 @@ import typer
 from rich.progress import TaskID
 
 from ..errors import UserError
-from ..jacobian import Estimate, Jacobian, Progress, estimate
+from ..jacobian import Estimate, Jacobian, JacobianRequest, Progress, Threshold, estimate
 from ..jacobian.encoding import StoredType
 from ..jacobian.many_images import jacobians
 from ..jacobian.threshold import Definition
@@ -52,8 +52,9 @@ def jacobian(
     read: dict[str | Path, Image] = {
         out / f"{path.stem}.zarr": reading.image(segmenter, path) for path in images.paths()
     }
+    request = JacobianRequest(class_index, space, stride, dtype, keep_rows=not summaries)
     first, values = next(iter(read.items()))
-    cost = estimate(segmenter, values, class_index, space, first, stride, dtype=dtype, keep_rows=not summaries)
+    cost = estimate(segmenter, values, request, first)
     typer.echo(_described(cost, len(read)))
     if only_estimate:
         return
@@ -65,17 +66,7 @@ def jacobian(
                 tasks[store] = bars.add_task(store.stem, total=progress.total)
             bars.update(tasks[store], completed=progress.passes)
 
-        finished = jacobians(
-            segmenter,
-            read,
-            class_index,
-            space,
-            stride,
-            dtype=dtype,
-            keep_rows=not summaries,
-            scheduler=scheduler,
-            progress=advance,
-        )
+        finished = jacobians(segmenter, read, request, scheduler=scheduler, progress=advance)
     for result in finished:
         typer.echo(f"{result.path}: {result.num_passes:,} passes, complete")
 
@@ -96,13 +87,12 @@ def threshold(
     stores = [folder] if folder.suffix == ".zarr" else sorted(folder.glob("*.zarr"))
     if not stores:
         raise UserError(f"There is no Jacobian store (*.zarr) in {folder}; make one with `python -m core jacobian`.")
+    level = Threshold(proportion, definition)
     for store in with_progress(stores, "Counting"):
         found = Jacobian(store)
         if found.damage:
             typer.echo(found.damage, err=True)
-        found.save_threshold_maps(
-            out / store.stem, proportion, definition=definition, within_prediction=within_prediction
-        )
+        found.save_threshold_maps(out / store.stem, level, within_prediction=within_prediction)
         typer.echo(f"{out / store.stem}: threshold_map, box_area and fulfilment, each as .npy and .png")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ..errors import sentence_for_users
 from ..segmenter import Segmenter
-from .cluster import connected, network_on_worker, shipped
+from .cluster import WorkerDiedError, WorkerNetwork, run_on_workers
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -62,34 +62,24 @@ def each_image(
         for path in paths:
             yield _outcome(work, segmenter, path, progress)
         return
-    with connected(scheduler) as client, shipped(client, segmenter) as network:
-        yield from _distributed(client, network, paths, work)
+    absolute = {path: (path.absolute(),) for path in paths}
+    for path, result in run_on_workers(scheduler, segmenter, _Work(work), absolute):
+        try:
+            outcome = result()
+        except WorkerDiedError:
+            yield Outcome(path, None, _WORKER_DIED)
+        else:
+            yield Outcome(path, outcome.result, outcome.failure)
 
 
-def _distributed(
-    client: "Client", network: str, paths: Sequence[Path], work: ImageWork[Result]
-) -> Iterator[Outcome[Result]]:
-    from distributed import KilledWorker, as_completed  # noqa: PLC0415 - it takes a second, and only Dask needs it
+@dataclass(frozen=True)
+class _Work(Generic[Result]):
+    """The work for one image on a Dask worker."""
 
-    shared = client.scatter(work, broadcast=True, hash=False)
-    tasks = {client.submit(_on_worker, shared, path.absolute(), network, pure=False): path for path in paths}
-    try:
-        for task in as_completed(tasks):
-            path = tasks[task]
-            try:
-                outcome = task.result()
-            except KilledWorker:
-                yield Outcome(path, None, _WORKER_DIED)
-            else:
-                yield Outcome(path, outcome.result, outcome.failure)
-    finally:
-        client.cancel(list(tasks))
+    work: ImageWork[Result]
 
-
-def _on_worker(work: ImageWork[Result], path: Path, network_name: str) -> Outcome[Result]:
-    segmenter = network_on_worker(network_name).segmenter
-    with segmenter.lock:
-        return _outcome(work, segmenter, path, None)
+    def __call__(self, network: WorkerNetwork, path: Path) -> Outcome[Result]:
+        return _outcome(self.work, network.segmenter, path, None)
 
 
 def _outcome(work: ImageWork[Result], segmenter: Segmenter, path: Path, progress: Progress | None) -> Outcome[Result]:

@@ -15,13 +15,6 @@ from core.pixel_sets import PixelSet
 from widgets.integrated_gradients.panels import narrow_traffic_lights, traffic_light
 from widgets.shared import slow_work
 
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """Nothing here runs a page again when a computation has ended."""
-    monkeypatch.setattr(slow_work, "PATIENCE", 120)
-
-
 ROOT = Path(__file__).resolve().parents[2]
 FAST = {"image": "formats/not_square", "steps_are": "Fixed", "steps": "2"}
 
@@ -79,7 +72,7 @@ def test_a_pixel_against_a_blurred_baseline(segmenter, image):
     assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
     assert any("at row 61, column 99" in text.value for text in page.markdown)
     # A click elsewhere.
-    key = f"ig-{image_hash(image)[:12]}-{segmenter.weights_hash[:12]}"
+    key = f"{image_hash(image)[:12]}-{segmenter.weights_hash[:12]}"
     page.session_state[key] = json.dumps([{"x": 120, "y": 80, "curveNumber": 0}])
     page.run()
     attribution = integrated_gradients(segmenter, image, Target.pixel(80, 120), "blur", 2, sigma=3.0)

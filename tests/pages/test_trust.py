@@ -34,12 +34,6 @@ QUICK = {"methods": ["Gradient", "LayerCAM"], "layer": "decoder.1"}
 TESTED = {**QUICK, "tab": "Tests", "metrics": ["Deletion", "Mass inside"], "test_steps": "2"}
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """Nothing here runs a page again when a computation has ended."""
-    monkeypatch.setattr(slow_work, "PATIENCE", 120)
-
-
 def open_page(**query: object) -> AppTest:
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
     page.switch_page("pages/trust.py")

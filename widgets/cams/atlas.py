@@ -1,44 +1,24 @@
 """The atlas: the maps of several layers and methods for one pixel set, computed in one pass, kept and shown."""
 
 import dataclasses
-import hashlib
 import time
 from collections.abc import Callable, Hashable, Sequence
 
-import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
-from core.attribution.cam import Pooling, cam_atlas, cam_warnings, gradient_methods
+from core.attribution.cam import LayerAdvice, Pooling, cam_atlas, cam_warnings, gradient_methods
 from core.attribution.registry import METHODS
 from core.models.layers import Layer
-from core.pixel_sets import PixelSet
-from core.segmenter import Prediction, Segmenter
-from core.target import Reduction, Space, Target
+from core.segmenter import Prediction
 from widgets.cams.grid import cam_grid
-from widgets.cams.layers import LayerAdvice, size_and_stride
 from widgets.cams.maps import MapView, atlas_sprite
+from widgets.shared.layer_picker import size_and_stride
+from widgets.shared.pixel_set_picker import Question
 from widgets.shared.results import results
-from widgets.shared.sources import PickedImage
+from widgets.shared.sidebar import Selection
 
 Maps = dict[tuple[str, str], Attribution]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Question:
-    """What is explained.
-
-    Attributes:
-        target: The score.
-        pixel_set: How its pixels were chosen.
-        mask: These pixels, bool (H, W).
-        key: The same for the same score.
-    """
-
-    target: Target
-    pixel_set: PixelSet
-    mask: np.ndarray
-    key: Hashable
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,35 +36,14 @@ class Atlas:
     key: Hashable
 
 
-def ask(pixel_set: PixelSet, mask: np.ndarray, class_index: int, space: Space, reduction: Reduction) -> Question:
-    """The question about the pixels in `mask` (H, W).
-
-    Raises:
-        UserError: The mean over no pixels.
-    """
-    target = Target.region(mask, class_index, space, reduction)
-    return Question(
-        target, pixel_set, mask, (hashlib.sha256(mask.tobytes()).hexdigest(), class_index, space, reduction)
-    )
-
-
-def atlas_of(
-    segmenter: Segmenter,
-    image: PickedImage,
-    question: Question,
-    layers: Sequence[str],
-    window: int,
-    pooling: Pooling,
-) -> Atlas:
+def atlas_of(selection: Selection, question: Question, layers: Sequence[str], window: int, pooling: Pooling) -> Atlas:
     """Every map from one pass."""
-    key = (
-        "cam atlas", segmenter.weights_hash, str(segmenter.device), image.hash, question.key, tuple(layers), window,
-        pooling,
-    )  # fmt: skip
+    key = "cam atlas", *selection.key, question.key, tuple(layers), window, pooling
 
     def compute() -> Atlas:
         started = time.perf_counter()
-        maps = cam_atlas(segmenter, image.values, question.target, layers, window=window, pooling=pooling)
+        given = selection.segmenter, selection.image.values, question.target
+        maps = cam_atlas(*given, layers, window=window, pooling=pooling)
         return Atlas(maps, time.perf_counter() - started, key)
 
     return results().get_or_compute(key, compute)

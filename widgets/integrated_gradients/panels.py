@@ -1,12 +1,14 @@
 """Panels below an attribution: its numbers, its channels, how exact it is, other baselines."""
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import streamlit as st
 
-from core.attribution import Attribution, integrated_gradients
+from core.attribution import Attribution
+from core.attribution.baselines import BaselineKind
 from core.attribution.integrated_gradients import errors_by_steps
 from core.attribution.statistics import AttributionStatistics, RegionShare, statistics
 from core.compute.progress import Progress
@@ -14,12 +16,13 @@ from core.display.charts import correlation_figure, curve_figure
 from core.display.colours import intensity_rgb, png_bytes
 from core.display.words import percent
 from core.io.tables import json_bytes
-from core.segmenter import Prediction, Segmenter
-from core.target import Target
+from core.segmenter import Prediction
 from core.trust.agreement import rank_correlations
 from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings
-from widgets.integrated_gradients.views import Display, channel_names, show_channels
+from widgets.integrated_gradients.views import Display
 from widgets.shared.downloads import attribution_downloads
+from widgets.shared.pixel_set_picker import Question
+from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.shared.sources import PickedImage
 
@@ -65,7 +68,7 @@ def statistics_panel(
 ) -> None:
     """The numbers, each group with a line on how to read it."""
     numbers = statistics(attribution, prediction, truth)
-    st.markdown(f"**The map**: magnitude a pixel, in {attribution.unit}")
+    st.markdown(f"**The map**: magnitude per pixel, in {attribution.unit}")
     for slot, name in zip(st.columns(6), ("mean", "std", "minimum", "maximum"), strict=False):
         slot.metric(name.capitalize(), f"{getattr(numbers, name):.4g}", border=True)
     _share("The predicted region", numbers.predicted)
@@ -78,7 +81,7 @@ def _share(title: str, share: RegionShare) -> None:
     st.markdown(f"**{title}**: {share.in_words()}")
     values = {
         "Area": f"{share.area:,} px",
-        "Of the image": percent(share.area_ratio),
+        "Share of image": percent(share.area_ratio),
         "Mean inside": _number(share.inside),
         "Mean outside": _number(share.outside),
         "Ratio": _number(share.ratio),
@@ -104,27 +107,20 @@ def _channel_shares(numbers: AttributionStatistics, names: tuple[str, ...]) -> N
         slot.metric(name, f"{part:.4g}", f"{percent(share)} of Σ|a|", border=True, delta_color="off", delta_arrow="off")
 
 
-def channels_panel(attribution: Attribution, display: Display) -> None:
-    """Maps of each channel."""
-    show_channels(attribution, display, channel_names(len(attribution.values)))
-
-
-def steps_panel(
-    segmenter: Segmenter, image: PickedImage, target: Target, settings: Settings, identity: Hashable
-) -> None:
+def steps_panel(selection: Selection, question: Question, settings: Settings) -> None:
     """The error against the number of steps, on demand."""
     st.caption(
         "How far the sum of the map is from the difference of the scores, and the estimated error of the map itself, "
         f"after each number of steps of a fixed rule. It takes {sum(_STEPS)} gradients."
     )
-    key = "convergence", identity, settings.kind, settings.key, settings.rule
+    key = "convergence", selection.key, question.key, settings.key
     if not start_button(key, "Measure", "show_chart"):
         return
     found = compute_in_background(
         "convergence", key, "Gradients",
         lambda progress: errors_by_steps(
-            segmenter, image.values, target, settings.baseline, settings.rule, _STEPS, settings.sigma,
-            progress=progress,
+            selection.segmenter, selection.image.values, question.target, settings.baseline, settings.rule, _STEPS,
+            settings.sigma, progress=progress,
         ),
     )  # fmt: skip
     if found is not None:
@@ -137,47 +133,45 @@ def steps_panel(
 
 
 def baselines_panel(
-    segmenter: Segmenter, image: PickedImage, prediction: Prediction, target: Target, settings: Settings,
-    display: Display, identity: Hashable,
-) -> None:  # fmt: skip
+    selection: Selection, question: Question, prediction: Prediction, settings: Settings, display: Display
+) -> None:
     """All baselines side by side, and how far they agree, on demand."""
     st.caption(
         "A map answers “why, rather than for the baseline?”, so another baseline is another question. Where maps of "
         "different baselines agree, the answer does not hang on that choice."
     )
-    kinds = ["zero", "random", "blur", "mean"] + (["image"] if settings.kind == "image" else [])
-    key = "baselines", identity, settings.key
+    kinds: tuple[BaselineKind, ...] = ("zero", "random", "blur", "mean")
+    baselines: dict[str, BaselineKind | np.ndarray] = {kind: kind for kind in kinds}
+    if settings.kind == "image":
+        baselines["image"] = settings.baseline
+    key = "baselines", selection.key, question.key, settings.key
     if not start_button(key, "Compare", "compare"):
         return
 
     def compute(progress: Progress) -> dict[str, Attribution]:
         def part(index: int) -> Callable[[int, int], object]:
-            return lambda done, total: progress(index * total + done, len(kinds) * total)
+            return lambda done, total: progress(index * total + done, len(baselines) * total)
 
         return {
-            kind: integrated_gradients(
-                segmenter, image.values, target, settings.baseline if kind == "image" else kind,  # type: ignore[arg-type]
-                settings.n_steps, settings.rule, sigma=settings.sigma, draws=settings.draws,
-                tolerance=settings.tolerance, progress=part(index),
-            )
-            for index, kind in enumerate(kinds)
-        }  # fmt: skip
+            kind: replace(settings, kind=kind, baseline=baseline).attribute(selection, question.target, part(index))
+            for index, (kind, baseline) in enumerate(baselines.items())
+        }
 
     found = compute_in_background("baselines", key, "Gradients, at most", compute)
     if found is None:
         return
-    slots = st.columns(len(kinds) + 1, gap="small")
+    slots = st.columns(len(baselines) + 1, gap="small")
     for slot, (kind, attribution) in zip(slots, found.items(), strict=False):
         values = display.shown(attribution)
         slot.markdown(f"**{BASELINE_NAMES[kind]}**")
-        slot.image(display.coloured(values, display.limit(values)), width="stretch")
+        slot.image(display.scale(values).rgb(values), width="stretch")
         slot.markdown(narrow_traffic_lights(attribution.convergence_percent, attribution.map_error_percent))
         ratio = statistics(attribution, prediction).predicted.ratio
         slot.caption(f"score difference {attribution.score_difference:.4g}, ratio {_number(ratio)}")
     table = rank_correlations([attribution.magnitude() for attribution in found.values()])
     with slots[-1]:
         st.markdown("**Agreement**", help="Spearman's rank correlation of the magnitudes, pixel by pixel.")
-        figure = correlation_figure(table, [BASELINE_NAMES[kind] for kind in kinds])
+        figure = correlation_figure(table, [BASELINE_NAMES[kind] for kind in baselines])
         st.plotly_chart(figure, height=300, theme=None, config={"displayModeBar": False}, key="ig-agreement")
 
 
@@ -191,7 +185,7 @@ def downloads_panel(
 
     def overlay() -> bytes:
         values = display.shown(attribution)
-        return png_bytes(display.over(intensity_rgb(image.values), values, display.limit(values)))
+        return png_bytes(display.over(intensity_rgb(image.values), values))
 
     attribution_downloads(
         attribution,

@@ -4,17 +4,15 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import streamlit as st
 
 from core.errors import UserError
-from core.jacobian import Jacobian, Progress, jacobian
-from core.jacobian.encoding import StoredType
+from core.jacobian import Jacobian, JacobianRequest, Progress, jacobian
 from core.segmenter import Segmenter
-from core.target import Space
 from widgets.shared.results import DaemonExecutor, ResultStore
 from widgets.shared.sources import PickedImage
 
@@ -35,45 +33,31 @@ class Run:
     Attributes:
         segmenter: The network.
         image: The image.
-        class_index: The class explained.
-        space: The score space.
-        stride: Every how many output rows and columns one is computed.
-        storage: "float32", "float16", "uint8", or "summaries" for no rows.
-        folder: Of the stores.
+        request: What is asked for.
+        folder: Folder of the stores.
     """
 
     segmenter: Segmenter
     image: PickedImage
-    class_index: int
-    space: Space
-    stride: int
-    storage: str
+    request: JacobianRequest
     folder: Path
-
-    @property
-    def keep_rows(self) -> bool:
-        """Whether rows are stored."""
-        return self.storage != SUMMARIES
-
-    @property
-    def dtype(self) -> StoredType:
-        """How they are stored."""
-        return self.storage if self.keep_rows else "float32"  # type: ignore[return-value]
 
     @property
     def path(self) -> Path:
         """The store: a name to read, and enough of the hashes to tell models and images apart."""
-        names = self.segmenter.name, Path(self.image.name).stem, self.segmenter.class_names[self.class_index]
+        request = self.request
+        names = self.segmenter.name, Path(self.image.name).stem, self.segmenter.class_names[request.class_index]
         words = "_".join(re.sub(r"[^\w.-]+", "-", name)[:40] for name in names)
         hashes = f"{self.segmenter.weights_hash[:8]}{self.image.hash[:8]}"
-        return self.folder / f"{words}_{self.space}_stride{self.stride}_{self.storage}_{hashes}.zarr"
+        storage = request.dtype if request.keep_rows else SUMMARIES
+        return self.folder / f"{words}_{request.space}_stride{request.stride}_{storage}_{hashes}.zarr"
 
     def compute(self, progress: Callable[[Progress], None], cancel: Callable[[], bool]) -> Jacobian:
-        """Run it, or go on with it."""
+        """Run it, or resume it."""
         try:
             return jacobian(
-                self.segmenter, self.image.values, self.class_index, self.space, self.path, self.stride,
-                dtype=self.dtype, keep_rows=self.keep_rows, progress=progress, cancel=cancel,
+                self.segmenter, self.image.values, out=self.path, progress=progress, cancel=cancel,
+                **asdict(self.request),
             )  # fmt: skip
         except OSError as error:
             raise UserError(
@@ -114,7 +98,7 @@ class Job:
 
     @property
     def seconds(self) -> float:
-        """Since it was asked for."""
+        """Seconds since it was asked for."""
         return time.monotonic() - self._asked
 
     @property
@@ -155,7 +139,7 @@ class Jobs:
         self._lock = threading.Lock()
 
     def start(self, run: Run) -> None:
-        """Start a run, or go on with it; one that is under way is left alone."""
+        """Start or resume a run; one that is under way is left alone."""
         with self._lock:
             job = self._jobs.get(run.path)
             if job is None or job.state not in ACTIVE:

@@ -9,7 +9,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.attribution import Attribution
-from core.display.colours import intensity_rgb, signed_over
+from core.display.colours import colour_limit as limit_of_colours
+from core.display.colours import intensity_rgb, signed_over, signed_scale
 from core.display.figures import (
     COLOUR_BAR_HEIGHT,
     FRAME_HEIGHT,
@@ -26,7 +27,7 @@ from core.target import Target
 from widgets.shared.pixel_numbers import show_numbers
 from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
-from widgets.shared.score import SPACE_NAMES
+from widgets.shared.sidebar import SPACE_NAMES
 
 ZOOM_PROPORTION = 0.01
 _COMPUTING = threading.Lock()
@@ -63,7 +64,7 @@ def row_of(segmenter: Segmenter, jacobian: Jacobian, pixel: tuple[int, int]) -> 
     return results().get_or_compute(key, read)
 
 
-def tell_row(
+def show_answer(
     segmenter: Segmenter, attribution: Attribution, prediction: Prediction, remaining: Footprint,
     pixel: tuple[int, int], *, stored: bool,
 ) -> None:  # fmt: skip
@@ -91,12 +92,12 @@ def draw_row(
 ) -> None:  # fmt: skip
     """The row as a signed map, and what of it lies above the threshold."""
     signed, base = attribution.signed_map(), intensity_rgb(image)
-    limit = colour_limit * float(np.abs(signed).max()) or 1.0
+    scale = signed_scale(limit_of_colours(signed, proportion=colour_limit))
     extent = footprint(attribution.magnitude(), ZOOM_PROPORTION).box if zoomed else None
     view = f"{identity}-{extent}"
     tinted = signed_over(base, signed, remaining.above)
     maps = (
-        ("**Its row**: signed", map_figure(signed, attribution.unit, limit, view)),
+        ("**Its row**: signed", map_figure(signed, attribution.unit, scale, view)),
         ("**Above the threshold**, with its box", picture_figure(tinted, view, below=COLOUR_BAR_HEIGHT)),
     )
     add_box(maps[1][1], remaining.box)

@@ -9,7 +9,7 @@ from widgets.shared.sources import PickedImage
 _TRIALS = 3
 
 
-def seconds_of_a_run(segmenter: Segmenter, image: PickedImage) -> float:
+def seconds_per_image(segmenter: Segmenter, image: PickedImage) -> float:
     """Time that one image takes on its way through the network, measured once per model and size."""
 
     def timed() -> float:

@@ -11,12 +11,11 @@ import streamlit as st
 from PIL import Image as PillowImage
 
 from core.attribution.registry import METHODS
-from core.display.colours import DIVERGING, SEQUENTIAL, diverging_rgb, sequential_rgb
-from core.display.figures import FRAME_HEIGHT
+from core.display.colours import DIVERGING, SEQUENTIAL, ColourScale, palette_png
+from core.display.figures import FRAME_HEIGHT, map_figure
 from core.display.words import duration
-from widgets.cams.maps import overlay_figure, palette_png
 from widgets.shared.downloads import attribution_downloads
-from widgets.shared.links import link, settle_choice
+from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
 from widgets.trust.gallery import Group, Tile, gallery
@@ -43,11 +42,11 @@ def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         name: one.title for name, one in maps.items() if one.is_control
     }
     first = next(iter(offered))
-    settle_choice("shown", list(offered), first)
+    restore_choice("shown", list(offered), first)
     with right:
         slots = st.columns([1.3, 1], vertical_alignment="bottom", gap="medium")
         name = slots[0].selectbox("Shown large", list(offered), key="shown", format_func=lambda one: offered[one])
-        link("shown", name, first)
+        write_to_url("shown", name, first)
         opacity = slots[1].slider(
             "Opacity", 0, 100, 70, 5, format="%d%%", key="trust_opacity", bind="query-params"
         ) / 100  # fmt: skip
@@ -88,7 +87,7 @@ def colour_limits(maps: Mapping[str, TrustMap], percentile: float, *, shared: bo
 def coloured(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """A map as a picture (H, W, 3): around 0 where the limits are, else from the lower limit to the upper one."""
     low, high = limits
-    return diverging_rgb(values, high) if low == -high else sequential_rgb(values - low, high - low)
+    return ColourScale(low, high, DIVERGING if low == -high else SEQUENTIAL).rgb(values)
 
 
 def groups_of(
@@ -114,8 +113,8 @@ def groups_of(
 
 def overlay(trial: Trial, one: TrustMap, limits: tuple[float, float], opacity: float, revision: str) -> go.Figure:
     """The map over the image, with its colour bar."""
-    figure = overlay_figure(trial.image.values, one.values, limits, one.unit, opacity, revision)
-    return figure.update_traces(colorscale=DIVERGING if one.is_signed else SEQUENTIAL)
+    scale = ColourScale(*limits, DIVERGING if one.is_signed else SEQUENTIAL)
+    return map_figure(one.values, one.unit, scale, revision, trial.image.values, opacity)
 
 
 def thumbnail(values: np.ndarray, limits: tuple[float, float], longest: int = _THUMBNAIL) -> bytes:
@@ -154,10 +153,12 @@ def _tile(name: str, one: TrustMap | None, limits: Mapping[str, tuple[float, flo
     if one is None:
         return Tile(name, METHODS[name].title, "not there yet", "")
     picture = base64.b64encode(thumbnail(one.values, limits[name])).decode()
-    return Tile(name, one.title, took(one.attribution.seconds) if one.attribution is not None else "", picture)
+    return Tile(
+        name, one.title, short_duration(one.attribution.seconds) if one.attribution is not None else "", picture
+    )
 
 
-def took(seconds: float) -> str:
+def short_duration(seconds: float) -> str:
     """How long a map took, in words."""
     if seconds < 0.1:
         return f"{1000 * seconds:.0f} ms"

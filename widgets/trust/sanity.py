@@ -17,7 +17,7 @@ from core.trust.sanity import Mode, SanityCheck, Stage, sanity_check
 from widgets.shared.results import results
 from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.trust.maps import thumbnail
-from widgets.trust.trial import Trial, TrustMap, tell_empty
+from widgets.trust.trial import Trial, TrustMap, warn_if_empty
 
 _MODES: dict[Mode, str] = {"cascading": "From the output down", "independent": "One at a time"}
 _LIKENESS = {"ssim": "SSIM", "rank_correlation": "Spearman", "details": "Details"}
@@ -31,7 +31,7 @@ def sanity_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         "The weights of the network are replaced by random ones, layer after layer, until it has learned nothing. An "
         "explanation of what the network has learned must then change. One that stays shows the image, not the network."
     )
-    if tell_empty(trial):
+    if warn_if_empty(trial):
         return
     if not trial.methods:
         st.info("Choose a method above first.", icon=":material/checklist:")

@@ -27,11 +27,11 @@ from core.trust import (
 from core.trust.followed_scores import SCORE_KINDS, ScoreKind
 from core.trust.metrics.registry import all_settings
 from widgets.shared.results import results
-from widgets.shared.run_time import seconds_of_a_run
+from widgets.shared.run_time import seconds_per_image
 from widgets.shared.setting_inputs import setting_inputs
 from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.trust.comparison import show_comparison
-from widgets.trust.trial import Trial, TrustMap, tell_empty
+from widgets.trust.trial import Trial, TrustMap, warn_if_empty
 
 SCORE_TITLES: dict[ScoreKind, str] = {
     "target": "The one explained",
@@ -48,7 +48,7 @@ def tests_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         "A map says which pixels matter. Each test takes pixels away and looks whether the network agrees. The "
         "controls know nothing of the network: a method that does no better than they do has shown nothing here."
     )
-    if tell_empty(trial):
+    if warn_if_empty(trial):
         return
     region, known = ground_truth(trial)
     metrics, settings = _pick(trial, has_object=region is not None)
@@ -154,7 +154,7 @@ def _is_wanted(
     def describe() -> None:
         images = images_needed(metrics, settings, len(maps))
         took = [attribution.seconds for name in ready if (attribution := maps[name].attribution) is not None]
-        seconds = images * seconds_of_a_run(trial.segmenter, trial.image)
+        seconds = images * seconds_per_image(trial.segmenter, trial.image)
         seconds += remakes_needed(metrics, settings) * sum(took)
         count = f"{len(ready)} methods and {len(maps) - len(ready)} controls"
         if images:

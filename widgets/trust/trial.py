@@ -15,11 +15,11 @@ from core.segmenter import Prediction, Segmenter
 from core.target import Target
 from core.trust.controls import CONTROLS, controls
 from core.trust.controls import TITLES as CONTROL_TITLES
-from widgets.cams.atlas import Question
+from widgets.shared.pixel_set_picker import Question
 from widgets.shared.results import results
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage
-from widgets.shared.user_errors import told_plainly
+from widgets.shared.user_errors import show_user_errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ def compute_maps(trial: Trial) -> dict[str, TrustMap]:
 
     if missing:
         there = lambda: sum(_key(trial, name) in results() for name in trial.methods)  # noqa: E731 - a sum, not a step
-        with told_plainly():
+        with show_user_errors():
             whole = compute_in_background("maps", key, "Passes of the network", compute, there) is not None
     found: dict[str, TrustMap] = {}
     for name in METHODS:
@@ -128,7 +128,7 @@ def control_maps(trial: Trial) -> dict[str, TrustMap]:
     return {name: TrustMap(name, CONTROL_TITLES[name], made[name], units.get(name, "noise"), None) for name in CONTROLS}
 
 
-def tell_empty(trial: Trial) -> bool:
+def warn_if_empty(trial: Trial) -> bool:
     """Whether there is no pixel to explain, which is then said."""
     if trial.question.mask.any():
         return False

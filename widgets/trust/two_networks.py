@@ -12,7 +12,7 @@ from core.attribution import Attribution
 from core.attribution.attribution import image_hash
 from core.attribution.registry import METHODS, explain, importance
 from core.data.conversion import with_channels
-from core.display.colours import intensity_rgb, labels_over, png_bytes
+from core.display.colours import colour_limit, intensity_rgb, labels_over, png_bytes, signed_scale
 from core.display.figures import FRAME_HEIGHT, map_figure
 from core.errors import UserError
 from core.segmenter import Prediction, Segmenter
@@ -23,7 +23,7 @@ from core.trust.randomisation import layers_from_the_top, randomised
 from core.trust.similarity import top_overlap
 from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
-from widgets.shared.score import SPACE_NAMES
+from widgets.shared.sidebar import SPACE_NAMES
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage, pick_model, predicted
 
@@ -114,8 +114,7 @@ def scaled(values: np.ndarray, *, as_shares: bool) -> np.ndarray:
 
 def common_limit(maps: Sequence[np.ndarray]) -> float:
     """Where the colours of several maps end: at a high percentile of the one that goes furthest, as few pixels do."""
-    highest = max(float(np.percentile(np.abs(values), _FULL_COLOUR_PERCENTILE)) for values in maps)
-    return highest or max(float(np.abs(values).max()) for values in maps) or 1.0
+    return colour_limit(*maps, percentile=_FULL_COLOUR_PERCENTILE)
 
 
 def same_class(first: Segmenter, second: Segmenter, class_index: int) -> int:
@@ -211,6 +210,7 @@ def _show_maps(asked: Sequence[Asked], found: Sequence[Attribution], *, as_share
     maps.append(maps[1] - maps[0])
     titles.append(f"**Difference**: {asked[1].name} less {asked[0].name}")
     limit = common_limit(maps)
+    scale = signed_scale(limit)
     unit = "share of the map" if as_shares else found[0].unit
     height, width = maps[0].shape
     frame = int(np.clip(_MAP_HEIGHT * height / width, 150, _MAP_HEIGHT)) + FRAME_HEIGHT
@@ -222,7 +222,7 @@ def _show_maps(asked: Sequence[Asked], found: Sequence[Attribution], *, as_share
     for index, (column, values, title) in enumerate(zip(st.columns(3, gap="small"), maps, titles, strict=True)):
         column.markdown(title)
         column.plotly_chart(
-            map_figure(values, unit, limit, f"two-networks-{values.shape}"), height=frame, theme=None, config=NO_BAR,
+            map_figure(values, unit, scale, f"two-networks-{values.shape}"), height=frame, theme=None, config=NO_BAR,
             key=f"two-networks-{index}",
         )  # fmt: skip
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from core.jacobian.morphology import medians, vessel_geometry
+from core.jacobian.vessel_geometry import medians, vessel_geometry
 
 
 @pytest.mark.parametrize("across", [1, 2, 3, 4, 5, 6, 9])

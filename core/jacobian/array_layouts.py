@@ -1,11 +1,11 @@
-"""The arrays of a store: their shapes, their chunks, and what their files must look like."""
+"""The arrays of a store: their shapes, blocks and chunks, and what their files must look like."""
 
 import itertools
+import math
 import stat
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,26 @@ from zarr.storage import LocalStore, StorePath
 
 from .colouring import Plan
 from .encoding import ZERO
-from .store_layout import Manifest, centred_shape, histogram_type, power_of_two
-from .summaries import NUM_BINS, NUM_OCTAVES, STATISTICS
+from .manifest import Manifest
+from .row_summaries import NUM_BINS, NUM_OCTAVES, STATISTICS
 
 METADATA = "zarr.json"
 CONSTANTS = ("image", "labels", "row_support", "column_support", "row_colour", "column_colour", "passes", "selected")
 SUMMARIES = ("statistics", "histogram", "boxes", "centred")
 
+MOST_SAMPLED_BLOCKS = 8
+
+_BLOCK_BYTES = 2**23
+_MOST_PASSES_PER_BLOCK = 128
+_FEWEST_BLOCKS = 16
 _CHUNK_BYTES = 2**20
 _LARGEST_TILE = 1024
 _FLAT_KEYS: Any = {"name": "default", "separator": "."}
 _BLOSC = {"cname": "zstd", "clevel": 1, "shuffle": "shuffle"}
 _BLOSC_HEADER = struct.Struct("<4B3I")
 _CHECKSUM_BYTES = 4
-# Zarr leaves out chunks that hold nothing but the fill value unless it is told not to. It does not keep this setting
-# in the store, so every array that is written to needs it.
+# By default Zarr leaves out chunks that hold nothing but the fill value. It does not keep this setting in the store, so
+# every array that is written to needs it.
 _RUNTIME: Any = {"write_empty_chunks": True}
 
 
@@ -42,13 +47,13 @@ class ArrayLayout:
     chunk that is missing or changed is damage.
 
     Attributes:
-        name: Of the array and of its folder.
-        shape: Of the array.
-        chunks: The shape of its chunks.
-        dtype: Of its values.
-        fill: The value of what was never written.
-        compressed: Whether its chunks are. Gradients in float32 are noise to a compressor, and an uncompressed chunk is
-            read faster.
+        name: Name of the array and of its folder.
+        shape: Shape of the array.
+        chunks: Shape of its chunks.
+        dtype: Type of its values.
+        fill: Value of what was never written.
+        compressed: Whether its chunks are compressed. Gradients in float32 are noise to a compressor, and an
+            uncompressed chunk is read faster.
     """
 
     name: str
@@ -89,12 +94,12 @@ class ArrayLayout:
         )
 
     def open(self, store: LocalStore) -> zarr.Array:
-        """The array of a store, whose `zarr.json` was checked: Zarr is told what it says and does not read it again."""
+        """The array of a store, whose `zarr.json` was checked: Zarr gets what it says and does not read it again."""
         document = {"attributes": {}, **self.document}
         return zarr.Array.from_dict(StorePath(store, self.name), document).with_config(_RUNTIME)
 
     def chunks_of(self, selection: Any) -> Iterator[tuple[int, ...]]:
-        """The chunks that a selection lies in: `...`, or whole numbers and slices of step 1, one for each axis."""
+        """The chunks that a selection lies in: `...`, or whole numbers and slices of step 1, one per axis."""
         keys = () if selection is ... else selection if isinstance(selection, tuple) else (selection,)
         ranges = []
         for axis, (length, chunk) in enumerate(zip(self.shape, self.chunks, strict=True)):
@@ -111,7 +116,7 @@ class ArrayLayout:
         """What is wrong with a chunk's file: "missing", "cut short" or "no regular file"; empty where nothing is seen.
 
         Args:
-            file: Of the chunk.
+            file: File of the chunk.
             thorough: Whether to look at the length of a compressed chunk too, for which the file is opened. It also
                 keeps a chunk from unpacking to more than its size.
         """
@@ -121,7 +126,7 @@ class ArrayLayout:
                 return "no regular file"
             if self.compressed and not thorough:
                 return ""
-            length = self._packed_bytes(file) if self.compressed else prod(self.chunks) * self.dtype.itemsize
+            length = self._packed_bytes(file) if self.compressed else math.prod(self.chunks) * self.dtype.itemsize
         except FileNotFoundError:
             return "missing"
         return "" if status.st_size == length + _CHECKSUM_BYTES else "cut short"
@@ -133,7 +138,7 @@ class ArrayLayout:
         if len(header) < _BLOSC_HEADER.size:
             return -1
         *_, unpacked, _, packed = _BLOSC_HEADER.unpack(header)
-        return packed if unpacked == prod(self.chunks) * self.dtype.itemsize else -1
+        return packed if unpacked == math.prod(self.chunks) * self.dtype.itemsize else -1
 
 
 def constant_layouts(image_shape: tuple[int, int, int], num_passes: int) -> list[ArrayLayout]:
@@ -158,17 +163,17 @@ def result_layouts(manifest: Manifest, plan: Plan) -> list[ArrayLayout]:
     block, num_passes, slots = manifest.passes_per_block, len(plan), plan.slots
     coordinate = np.dtype(np.int16 if max(plan.size) < 2**15 else np.int32)
     single = np.dtype(np.float32)
-    num_blocks = -(-num_passes // block)
+    num_blocks, centred = -(-num_passes // block), plan.field.centred_shape
     layouts = [
         ArrayLayout(
             "statistics", (num_passes, slots, len(STATISTICS)), (block, slots, len(STATISTICS)), single, np.nan
         ),
         ArrayLayout("histogram", (num_passes, slots, NUM_BINS), (block, slots, NUM_BINS), histogram_type(plan)),
         ArrayLayout("boxes", (num_passes, slots, NUM_OCTAVES, 4), (block, slots, NUM_OCTAVES, 4), coordinate),
-        ArrayLayout("centred", (num_blocks, *centred_shape(plan)), (1, *centred_shape(plan)), single),
+        ArrayLayout("centred", (num_blocks, *centred), (1, *centred), single),
     ]
     if manifest.keep_rows:
-        chunk = min(power_of_two(_CHUNK_BYTES // (4 * manifest.channels * height * width)), block)
+        chunk = min(_power_of_two(_CHUNK_BYTES // (4 * manifest.channels * height * width)), block)
         tile = (min(height, _LARGEST_TILE), min(width, _LARGEST_TILE))
         layouts.append(
             ArrayLayout(
@@ -183,7 +188,28 @@ def result_layouts(manifest: Manifest, plan: Plan) -> list[ArrayLayout]:
     return layouts
 
 
-def create_results(group: zarr.Group, manifest: Manifest, plan: Plan) -> None:
-    """Make the arrays that blocks are written into."""
-    for layout in result_layouts(manifest, plan):
-        layout.create(group)
+def passes_per_block(plan: Plan, channels: int, batch_size: int = 1) -> int:
+    """So many passes that a block is a few seconds' work and a few megabytes, and no batch is cut short by its end.
+
+    Blocks, chunks of rows and batches hold powers of two, so that each fits whole into the next.
+    """
+    gradient_bytes = 4 * channels * math.prod(plan.size)
+    block = min(_BLOCK_BYTES // gradient_bytes, _MOST_PASSES_PER_BLOCK, len(plan) // _FEWEST_BLOCKS)
+    return _power_of_two(max(block, min(batch_size, len(plan))))
+
+
+def sampled_blocks(num_blocks: int) -> set[int]:
+    """The blocks whose rows are sampled for the effective receptive field, spread over the run."""
+    return {int(block) for block in np.linspace(0, num_blocks - 1, min(MOST_SAMPLED_BLOCKS, num_blocks)).round()}
+
+
+def histogram_type(plan: Plan) -> np.dtype:
+    """The type of the histograms' counts, the smallest that holds the largest window."""
+    field = plan.field
+    largest = int((field.rows.last - field.rows.first + 1).max() * (field.columns.last - field.columns.first + 1).max())
+    return np.dtype(np.uint16 if largest < 2**16 else np.uint32)
+
+
+def _power_of_two(number: int) -> int:
+    """The largest power of two that is not above the number, at least 1."""
+    return 1 << max(number, 1).bit_length() - 1
