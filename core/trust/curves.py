@@ -101,7 +101,7 @@ def removal_steps(
         importance: (H, W), higher goes first; equal ones in an order drawn with `seed`.
         eligible: Bool (H, W), the pixels that may go.
         n_steps: At most so many; of few pixels there are fewer.
-        seed: Of the order of equal pixels.
+        seed: Seed of the order of equal pixels.
         spacing: After step k of n, ⌈pixels · k / n⌉ are gone if "even", ⌈pixels · (k / n)²⌉ if "quadratic": small steps
             first, where the order matters most and curves bend.
 
