@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from core import Segmenter, load_segmenter
 from core.attribution import Attribution
-from core.attribution.cam import GRADIENT_METHODS, TITLES, cam_atlas, map_layers
+from core.attribution.cam import cam_atlas, gradient_methods, map_layers
+from core.attribution.registry import METHODS
 from core.models import UNet, shipped_weights
 from core.pixel_sets import PixelSet
 from core.target import Target
@@ -125,11 +126,11 @@ def main() -> None:
     print(f"{segmenter.name}, {SIZE[0]}×{SIZE[1]}, {len(layers)} layers, {torch.get_num_threads()} threads")
     print(f"{'':44}{'maps':>6}{'seconds':>10}{'ms a map':>10}")
     for method, elapsed in seconds.items():
-        name = f"pytorch-grad-cam, {TITLES[method]}"  # type: ignore[index]
+        name = f"pytorch-grad-cam, {METHODS[method].title}"
         print(f"{name:44}{len(layers):6}{elapsed:10.2f}{1000 * elapsed / len(layers):10.1f}")
     for name, elapsed, count in (
         ("pytorch-grad-cam, five methods", there, len(PEERS)),
-        ("one pass, six methods", here, len(GRADIENT_METHODS)),
+        ("one pass, six methods", here, len(gradient_methods())),
     ):
         print(f"{name:44}{count * len(layers):6}{elapsed:10.2f}{1000 * elapsed / (count * len(layers)):10.1f}")
     print(f"ratio of the seconds: ×{there / here:.1f}")

@@ -22,8 +22,8 @@ sys.path.insert(0, str(ROOT))
 from core import Segmenter, load_segmenter, read_image
 from core.pixel_sets import PixelSet
 from core.target import Target
-from core.trust.faithfulness import PerturbedRuns, RemovalSettings, road, sample_removals
-from core.trust.faithfulness.curves import deletion_of, insertion_of
+from core.trust import PerturbedRuns, RemovalSettings, road, sample_removals
+from core.trust.curves import removal_curve
 
 SAMPLES = {"vessmap": "vessels", "fundus": "fundus/test", "scenes": "scenes/test"}
 STEPS = 16
@@ -48,7 +48,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def measured(segmenter: Segmenter, image: np.ndarray, target: Target, batch_size: int, repetitions: int) -> None:
-    """One row a metric: passes a second inside it and bare, and their ratio."""
+    """One row per metric: passes a second inside it and bare, and their ratio."""
     importance = np.random.default_rng(0).random(image.shape[1:])
     batch = torch.rand(batch_size, *image.shape, device=segmenter.device)
     passes = [0]
@@ -60,8 +60,8 @@ def measured(segmenter: Segmenter, image: np.ndarray, target: Target, batch_size
         return PerturbedRuns(segmenter, image, target, RemovalSettings(batch_size=batch_size), count)
 
     metrics: dict[str, Callable[[PerturbedRuns], object]] = {
-        "deletion": lambda run: deletion_of(run, importance, STEPS),
-        "insertion": lambda run: insertion_of(run, importance, STEPS),
+        "deletion": lambda run: removal_curve(run, importance, STEPS),
+        "insertion": lambda run: removal_curve(run, importance, STEPS, inserted=True),
         "infidelity, sensitivity-n": lambda run: sample_removals(run, n_subsets=32),
         "ROAD": lambda run: road(run, importance),
     }

@@ -27,10 +27,10 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from core.jacobian import Jacobian
-from core.jacobian.engine import compute_block, missing_blocks, open_or_create, store_runner, write_block
+from core.jacobian import Jacobian, JacobianRequest
+from core.jacobian.engine import compute_block, missing_blocks, open_or_create, store_runner
 from core.jacobian.many_images import jacobians
-from core.jacobian.preparation import Request
+from core.jacobian.request import ImageRequest
 from core.models import CustomResNet, UNet
 from core.segmenter import Segmenter
 
@@ -96,9 +96,9 @@ def measure(network: str, size: int, *, full: bool) -> dict[str, Any]:
     segmenter, image = segmenter_for(network), image_of(size)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.zarr"
-        request = Request.check(segmenter, image)
+        asked = ImageRequest.check(segmenter, image, JacobianRequest())
         started = time.perf_counter()
-        store = open_or_create(segmenter, request, path)
+        store = open_or_create(segmenter, asked, path)
         preparation = time.perf_counter() - started
         runner = store_runner(segmenter, store)
         whole = full or len(store.plan) < _WHOLE_BELOW or size <= 64
@@ -109,7 +109,7 @@ def measure(network: str, size: int, *, full: bool) -> dict[str, Any]:
         chosen = [blocks[i] for i in np.linspace(0, last, rounds).round().astype(int)]
 
         def compute(block: int) -> None:
-            write_block(store, block, compute_block(runner, store, block))
+            compute_block(runner, store, block)
 
         compute(chosen[0])
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -168,7 +168,8 @@ def workers_table(folder: Path) -> None:
         with LocalCluster(n_workers=number, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
             address = cluster.scheduler_address
             # The first run makes every worker import torch and receive the network.
-            jacobians(segmenter, {folder / f"first{number}.zarr": image_of(48)}, stride=8, scheduler=address)
+            first: dict[str | Path, np.ndarray] = {folder / f"first{number}.zarr": image_of(48)}
+            jacobians(segmenter, first, JacobianRequest(stride=8), scheduler=address)
             started = time.perf_counter()
             path = folder / f"workers{number}.zarr"
             jacobians(segmenter, {path: image_of(48)}, batch_size=1, scheduler=address)

@@ -1,4 +1,4 @@
-"""Pixel sets: which pixels a target sums over, as masks (H, W), under the names that page and command line share."""
+"""Pixel sets: which pixels a target sums over, as masks (H, W), under the names that pages and command line share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from .segmenter import Prediction
 from .target import Reduction, Space, Target
 
 PixelSetName = Literal[
+    "prediction",
     "class",
     "point",
     "component",
@@ -29,6 +30,7 @@ PixelSetName = Literal[
 ]
 PIXEL_SETS: tuple[PixelSetName, ...] = get_args(PixelSetName)
 TITLES: dict[PixelSetName, str] = {
+    "prediction": "The whole prediction",
     "class": "The class, as predicted",
     "point": "One pixel",
     "component": "The connected part at a pixel",
@@ -44,6 +46,7 @@ TITLES: dict[PixelSetName, str] = {
 }
 NEEDS_PIXEL: tuple[PixelSetName, ...] = ("point", "component")
 NEEDS_TRUTH: tuple[PixelSetName, ...] = ("true_positives", "false_positives", "false_negatives", "true_negatives")
+_NEEDS_CLASS: tuple[PixelSetName, ...] = ("class", "border", *NEEDS_TRUTH)
 
 _EVERY_NEIGHBOUR = np.ones((3, 3), dtype=bool)
 
@@ -53,12 +56,12 @@ class PixelSet:
     """How to choose pixels: a name and what that name needs. The same choice applies to any image.
 
     Attributes:
-        name: One of `PIXEL_SETS`.
-        row: Of the pixel of "point" and "component".
-        column: Of that pixel.
-        box: First row, first column, last row, last column of "box", the last ones included.
-        lasso: Corners (row, column) of "lasso", at least three; see `lasso`.
-        width: Of "border", in pixels.
+        name: One of `PIXEL_SETS`; "prediction" is every pixel with the class that is predicted there.
+        row: Row of the pixel, for "point" and "component".
+        column: Column of that pixel.
+        box: First row, first column, last row and last column, for "box"; the last ones included.
+        lasso: At least three corners (row, column), for "lasso"; see `lasso`.
+        width: Width in pixels, for "border".
     """
 
     name: PixelSetName = "class"
@@ -78,10 +81,10 @@ class PixelSet:
         """The pixels, bool (H, W).
 
         Args:
-            prediction: Of the network for the image.
+            prediction: What the network predicts for the image.
             class_index: The class, for the sets that depend on one.
             truth: The true class of each pixel, integers (H, W), for true and false positives and negatives.
-            class_names: To name the class in messages.
+            class_names: Names of the classes, for messages.
 
         Raises:
             UserError: Something that the set needs is missing or outside the image, or it has no pixel.
@@ -105,14 +108,36 @@ class PixelSet:
     def target(
         self,
         prediction: Prediction,
-        class_index: int = 1,
+        class_index: int | None = 1,
         space: Space = "logit",
         reduction: Reduction = "sum",
         truth: np.ndarray | None = None,
         class_names: Sequence[str] = (),
     ) -> Target:
-        """The score of a class over these pixels; arguments as `mask` and `Target.region`."""
-        return Target.region(self.mask(prediction, class_index, truth, class_names), class_index, space, reduction)
+        """The score of a class over these pixels.
+
+        Args:
+            prediction: What the network predicts for the image.
+            class_index: The class; None takes, at every pixel, the class that is predicted there, as "prediction"
+                always does.
+            space: The score space.
+            reduction: "sum" or "mean" over the pixels.
+            truth: See `mask`.
+            class_names: See `mask`.
+
+        Raises:
+            UserError: As `mask` and `Target.region`, or the set is that of a class, and none is given.
+        """
+        labels = prediction.labels
+        if class_index is None and self.name in _NEEDS_CLASS:
+            raise UserError(f"The pixel set {self.name} needs to know of which class; name one.")
+        mask = self.mask(prediction, class_index or 0, truth, class_names)
+        if self.name == "point" and self.row is not None and self.column is not None:
+            known = int(labels[self.row, self.column]) if class_index is None else class_index
+            return Target.pixel(self.row, self.column, known, space)
+        if class_index is None or self.name == "prediction":
+            return Target.prediction(labels, space, reduction, mask)
+        return Target.region(mask, class_index, space, reduction)
 
     def describe(self) -> dict[str, Any]:
         """The choice as plain values for a manifest."""
@@ -138,7 +163,7 @@ class PixelSet:
             return box(labels.shape, *self.box)
         if self.name == "lasso":
             return lasso(labels.shape, self.lasso or ())
-        return np.full(labels.shape, self.name == "image")
+        return np.full(labels.shape, self.name in ("image", "prediction"))
 
 
 def point(labels: np.ndarray, row: int, column: int) -> np.ndarray:
@@ -192,7 +217,7 @@ def predicted_class(labels: np.ndarray, class_index: int, called: str = "") -> n
     """The pixels of `labels` (H, W) that have a class.
 
     Raises:
-        UserError: There are none; it tells which classes there are.
+        UserError: There are none; the message lists the classes that there are.
     """
     mask = labels == class_index
     if not mask.any():
@@ -285,7 +310,9 @@ def check_truth(truth: np.ndarray, size: tuple[int, ...], num_classes: int) -> N
 def _check_pixel(labels: np.ndarray, row: int, column: int) -> None:
     height, width = labels.shape
     if not (0 <= row < height and 0 <= column < width):
-        raise UserError(f"The pixel ({row}, {column}) lies outside the image of {height} rows and {width} columns.")
+        raise UserError(
+            f"The pixel ({row}, {column}) lies outside the image of {height} rows and {width} columns, counted from 0."
+        )
 
 
 def _called(class_index: int, class_names: Sequence[str] = ()) -> str:

@@ -13,16 +13,15 @@ from core.segmenter import Prediction, Segmenter
 from widgets.jacobian.maps import PICTURES, UNITS, View, map_bar, map_picture, pick_view
 from widgets.jacobian.open import open_card, pick_folder
 from widgets.jacobian.panels import boxes_panel, receptive_field_panel, store_panel, vessels_panel
-from widgets.jacobian.row import draw_row, is_stored, row_numbers, row_of, tell_row
+from widgets.jacobian.row import draw_row, is_stored, row_numbers, row_of, show_answer
 from widgets.jacobian.run import run_card
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
-from widgets.shared.navigation import through_the_app
 from widgets.shared.pixel_picker import pixel_picker, take_click
-from widgets.shared.pixel_state import set_pixel, settle_pixel
-from widgets.shared.score import pick_class_and_space
+from widgets.shared.pixel_state import restore_pixel, set_pixel
+from widgets.shared.sidebar import pick_class_and_space
 from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
-from widgets.shared.user_errors import told_plainly
+from widgets.shared.user_errors import show_user_errors
 
 PANEL_WIDTH = 350
 SECONDS_BETWEEN_PICTURES = 2.0
@@ -44,7 +43,7 @@ while you look. The run goes on if you leave the page, and can be cancelled and 
 
 def main() -> None:
     page_header("The whole Jacobian", "Every pixel's gradient map at once: what each one listens to, and how far.")
-    with told_plainly():
+    with show_user_errors():
         with st.sidebar:
             segmenter = pick_model()
             image = pick_image(segmenter)
@@ -79,9 +78,9 @@ def invite(image: PickedImage) -> None:
 def explore(
     segmenter: Segmenter, jacobian: Jacobian, image: PickedImage, prediction: Prediction, *, live: bool
 ) -> None:
-    with told_plainly():
+    with show_user_errors():
         identity = f"jacobian-{image.hash[:12]}-{segmenter.weights_hash[:12]}"
-        settle_pixel(image.name, prediction.labels)
+        restore_pixel(image.name, prediction.labels)
         if (clicked := take_click(identity)) is not None:
             set_pixel(*clicked)
         lead = st.container()
@@ -90,16 +89,17 @@ def explore(
         panels = st.columns(3, gap="small")
         with panels[0]:
             show_picture(jacobian, image, view, pixel, identity, height)
-        attribution = row_of(segmenter, jacobian, prediction, pixel)
-        threshold = jacobian.threshold(view.proportion, definition=view.definition, source=view.source)
+        attribution = row_of(segmenter, jacobian, pixel)
+        threshold = jacobian.threshold(view.threshold)
         remaining = footprint(attribution.magnitude(), threshold=threshold)
         with lead:
-            tell_row(segmenter, attribution, remaining, pixel, stored=is_stored(jacobian, pixel))
+            show_answer(segmenter, attribution, prediction, remaining, pixel, stored=is_stored(jacobian, pixel))
         draw_row(
             panels[1:], attribution, remaining, image.values, pixel, height, identity,
             colour_limit=view.colour_limit, zoomed=view.zoomed,
         )  # fmt: skip
-        row_numbers(segmenter, attribution, remaining, pixel, jacobian.maximum(view.definition))
+        largest = jacobian.maximum(view.threshold.definition)
+        row_numbers(segmenter, attribution, prediction, remaining, pixel, largest)
         show_panels(jacobian, image, view, attribution, pixel, height)
 
 
@@ -142,5 +142,4 @@ def panel_height(size: tuple[int, int]) -> int:
     return int(np.clip(PANEL_WIDTH * height / width, 200, 440))
 
 
-through_the_app()
 main()

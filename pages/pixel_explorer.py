@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.attribution import Attribution, gradient, influence, smoothgrad
-from core.display.colours import blend, intensity_rgb, labels_over, sequential_rgb, signed_over
+from core.display.colours import colour_limit, intensity_rgb, labels_over, magnitude_scale, signed_over, signed_scale
 from core.display.figures import (
     COLOUR_BAR_HEIGHT,
     FRAME_HEIGHT,
@@ -17,19 +17,18 @@ from core.display.figures import (
 )
 from core.display.footprint import BoundingBox, Footprint, footprint
 from core.segmenter import Prediction, Segmenter
-from core.target import Space, Target
+from core.target import Target
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
-from widgets.shared.large_images import agree_to_size
-from widgets.shared.navigation import through_the_app
 from widgets.shared.pixel_numbers import show_numbers
 from widgets.shared.pixel_picker import pixel_picker, take_click
-from widgets.shared.pixel_state import pixel_inputs, set_pixel, settle_pixel
+from widgets.shared.pixel_state import pixel_inputs, restore_pixel, set_pixel
 from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
-from widgets.shared.score import SPACE_NAMES, pick_class_and_space
-from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
-from widgets.shared.user_errors import told_plainly
+from widgets.shared.sidebar import SPACE_NAMES, Selection, pick_selection
+from widgets.shared.slow_work import compute_in_background
+from widgets.shared.sources import PickedImage
+from widgets.shared.user_errors import show_user_errors
 
 PROPORTIONS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41)]
 THRESHOLDS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-6, 2, 81)]
@@ -40,59 +39,60 @@ PANEL_WIDTH = 350
 
 
 def main() -> None:
-    through_the_app()
     page_header("Why this pixel?", "Click a pixel of the image: its gradient map shows what the network looked at.")
-    with told_plainly():
+    with show_user_errors():
         with st.sidebar:
-            segmenter = pick_model()
-            image = pick_image(segmenter)
-            class_index, space = pick_class_and_space(segmenter)
+            selection = pick_selection()
             smooth = st.toggle(
                 "SmoothGrad",
                 key="smooth",
                 bind="query-params",
                 help="The mean gradient over 16 copies of the image with 10 % noise: steadier, and 16 times the work.",
             )
-        agree_to_size(segmenter, image)
-        prediction = predicted(segmenter, image)
-        explore(segmenter, image, prediction, class_index, space, smooth=smooth)
+        explore(selection, selection.predict(), smooth=smooth)
 
 
 @st.fragment
-@told_plainly()
-def explore(
-    segmenter: Segmenter, image: PickedImage, prediction: Prediction, class_index: int, space: Space, *, smooth: bool
-) -> None:
+@show_user_errors()
+def explore(selection: Selection, prediction: Prediction, *, smooth: bool) -> None:
+    segmenter, image, identity = selection.segmenter, selection.image, selection.picture_key
     height, width = prediction.labels.shape
-    identity = f"{image.hash[:12]}-{segmenter.weights_hash[:12]}"
-    settle_pixel(image.name, prediction.labels)
+    restore_pixel(image.name, prediction.labels)
     if (clicked := take_click(identity)) is not None:
         set_pixel(*clicked)
 
     lead = st.container()
     direction, overlay, opacity, (row, column) = pick_view(image, (height, width))
     panels = st.columns(3, gap="small")
-    proportion, threshold, colour_limit, zoomed = pick_threshold()
+    proportion, threshold, colour_proportion, zoomed = pick_threshold()
 
     base = intensity_rgb(image.values)
     panel_height = int(np.clip(PANEL_WIDTH * height / width, 200, 440))
-    attribution = explain(segmenter, image, (row, column), class_index, space, direction, smooth=smooth)
+    with lead:
+        attribution = explain(selection, (row, column), direction, smooth=smooth)
+
+    def draw_image() -> None:
+        with panels[0]:
+            st.markdown("**Image**: click a pixel", help="Drag a rectangle to zoom in, double-click to zoom out.")
+            picture = overlaid(base, prediction, image.truth, selection.class_index, overlay, opacity)
+            pixel_picker(picture, row, column, identity, panel_height)
+
+    if attribution is None:
+        draw_image()
+        return
     magnitude = attribution.magnitude()
     remaining = footprint(magnitude, proportion, threshold)
     extent = footprint(magnitude, ZOOM_PROPORTION).box if zoomed else None
     view = f"{identity}-{direction}-{extent}"
     # The map first: it is what the click asked for, and what is drawn earlier here is on screen earlier.
     with panels[1]:
-        draw_map(attribution, (row, column), colour_limit, panel_height, view, extent)
+        draw_map(attribution, (row, column), colour_proportion, panel_height, view, extent)
     with lead:
         tell(segmenter, attribution, remaining, prediction, (row, column))
-    with panels[0]:
-        st.markdown("**Image**: click a pixel", help="Drag a rectangle to zoom in, double-click to zoom out.")
-        picture = overlaid(base, prediction, image.truth, class_index, overlay, opacity)
-        pixel_picker(picture, row, column, identity, panel_height)
+    draw_image()
     with panels[2]:
         draw_remaining(attribution, remaining, base, (row, column), panel_height, view, extent)
-    show_numbers(segmenter, attribution, remaining, (row, column))
+    show_numbers(segmenter, attribution, prediction, remaining, (row, column))
     stem = image.name.rsplit(".", 1)[0]
     attribution_downloads(attribution, f"{stem}_row{row}_column{column}_{attribution.method}")
 
@@ -118,11 +118,12 @@ def pick_view(image: PickedImage, size: tuple[int, int]) -> tuple[str, str, floa
 
 
 def pick_threshold() -> tuple[float | None, float | None, float, bool]:
-    slots = st.columns([3, 5, 2.6, 1.4], vertical_alignment="bottom")
+    slots = st.columns([3.4, 4.2, 2.6, 1.6], vertical_alignment="bottom")
     relative = slots[0].segmented_control(
         "Threshold", ["relative", "absolute"], default="relative", required=True, key="threshold_of",
-        bind="query-params", format_func=lambda name: {"relative": "Of the maximum", "absolute": "Absolute"}[name],
-        wrap=True, help="Of the largest magnitude of this map, or a value in its own unit, the same for every pixel.",
+        bind="query-params", format_func=lambda name: {"relative": "Relative", "absolute": "Absolute"}[name],
+        wrap=True,
+        help="Relative to the largest magnitude of this map, or a value in its unit, the same for every pixel.",
     ) == "relative"  # fmt: skip
     if relative:
         proportion = slots[1].select_slider(
@@ -145,31 +146,21 @@ def pick_threshold() -> tuple[float | None, float | None, float, bool]:
     return (proportion, None, limit, zoomed) if relative else (None, threshold, limit, zoomed)
 
 
-def explain(
-    segmenter: Segmenter, image: PickedImage, pixel: tuple[int, int], class_index: int, space: Space, direction: str,
-    *, smooth: bool,
-) -> Attribution:  # fmt: skip
-    target = Target.pixel(*pixel, class_index, space)
-
-    def compute() -> Attribution:
-        if direction == "column":
-            return influence(segmenter, image.values, *pixel, class_index, space)
-        if not smooth:
-            return gradient(segmenter, image.values, target)
-        bar = st.progress(0.0, "SmoothGrad…")
-        try:
-            return smoothgrad(
-                segmenter,
-                image.values,
-                target,
-                progress=lambda done, total: bar.progress(done / total, f"SmoothGrad: {done} of {total} noisy copies"),
-            )
-        finally:
-            bar.empty()
-
-    method = direction, smooth and direction == "row"
-    key = segmenter.weights_hash, str(segmenter.device), image.hash, pixel, class_index, space, method
-    return results().get_or_compute(key, compute)
+def explain(selection: Selection, pixel: tuple[int, int], direction: str, *, smooth: bool) -> Attribution | None:
+    given, score = (selection.segmenter, selection.image.values), (selection.class_index, selection.space)
+    target = Target.pixel(*pixel, *score)
+    if smooth and direction == "row":
+        key = "smoothgrad", *selection.key, pixel, *score
+        return compute_in_background(
+            "smoothgrad",
+            key,
+            "SmoothGrad, noisy copies",
+            lambda progress: smoothgrad(*given, target, progress=progress),
+        )
+    return results().get_or_compute(
+        (direction, *selection.key, pixel, *score),
+        lambda: influence(*given, *pixel, *score) if direction == "column" else gradient(*given, target),
+    )
 
 
 def overlaid(
@@ -178,21 +169,21 @@ def overlaid(
     if overlay == "prediction":
         return labels_over(base, prediction.labels, opacity)
     if overlay == "probability":
-        return blend(base, sequential_rgb(prediction.probabilities[class_index], 1.0), opacity)
+        return magnitude_scale(1.0).over(base, prediction.probabilities[class_index], opacity)
     if overlay == "truth" and truth is not None:
         return labels_over(base, truth, opacity)
     return base
 
 
 def draw_map(
-    attribution: Attribution, pixel: tuple[int, int], colour_limit: float, height: int, view: str,
+    attribution: Attribution, pixel: tuple[int, int], proportion: float, height: int, view: str,
     extent: BoundingBox | None,
 ) -> None:  # fmt: skip
     name = {"influence": "Influence map", "smoothgrad": "SmoothGrad map"}.get(attribution.method, "Gradient map")
     st.markdown(f"**{name}**: signed", help="Red raises the score as the pixel brightens, blue lowers it.")
     signed = attribution.signed_map()
-    limit = colour_limit * float(np.abs(signed).max()) or 1.0
-    figure = map_figure(signed, attribution.unit, limit, view)
+    scale = signed_scale(colour_limit(signed, proportion=proportion))
+    figure = map_figure(signed, attribution.unit, scale, view)
     draw(figure, pixel, signed.shape, extent, height, "gradient-map")
 
 

@@ -1,23 +1,21 @@
 """Trust: every method's map of one pixel set, held against the network, against controls and against each other."""
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
-from core.attribution.baselines import BaselineKind
-from core.attribution.catalogue import DEFAULT_METHODS, METHODS, TITLES, ExplainSettings, MethodName
-from core.pixel_sets import TITLES as PIXEL_SET_TITLES
-from core.segmenter import Prediction, Segmenter
-from core.target import Reduction, Space
-from widgets.cams.atlas import Question, ask
-from widgets.cams.layers import LayerAdvice, layer_choices, pick_layer
-from widgets.shared.cancellable import cancel_unless
+from core.attribution.cam import LayerAdvice
+from core.attribution.registry import METHODS, all_settings, quick_methods, quick_settings
+from core.segmenter import Prediction
+from core.target import Reduction
 from widgets.shared.header import page_header
-from widgets.shared.large_images import agree_to_size
-from widgets.shared.navigation import through_the_app
+from widgets.shared.layer_picker import layer_choices, pick_layer
 from widgets.shared.pixel_set_picker import draw_pixel_set, pick_pixel_set
-from widgets.shared.score import SPACE_NAMES, pick_class_and_space
-from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
-from widgets.shared.user_errors import told_plainly
+from widgets.shared.setting_inputs import setting_inputs
+from widgets.shared.sidebar import Selection, pick_selection
+from widgets.shared.slow_work import cancel_unless
+from widgets.shared.user_errors import show_user_errors
 from widgets.trust.agreement import agreement_panel
 from widgets.trust.maps import maps_panel
 from widgets.trust.sanity import sanity_panel
@@ -26,8 +24,6 @@ from widgets.trust.trial import Trial, compute_maps
 from widgets.trust.two_networks import two_networks_panel
 
 PANEL_WIDTH = 280
-OCCLUDED = 16
-"""Patches along the longer side of an image, to begin with."""
 TABS = ["Maps", "Tests", "Agreement", "Sanity check", "Two networks"]
 
 
@@ -37,126 +33,70 @@ def main() -> None:
         "The same question put to every method. Which of their answers does the network bear out, and which could have "
         "been given without it?",
     )
-    with told_plainly():
+    with show_user_errors():
         with st.sidebar:
-            segmenter = pick_model()
-            image = pick_image(segmenter)
-            class_index, space = pick_class_and_space(segmenter, "logit")
+            selection = pick_selection("logit")
             reduction: Reduction = st.segmented_control(
                 "Over the pixels", ["mean", "sum"], default="mean", required=True, key="over", bind="query-params",
                 format_func=str.capitalize,
                 help="The score of the class is averaged over the pixels, or added up: the maps differ by a factor.",
             )  # fmt: skip
-        agree_to_size(segmenter, image)
-        prediction = predicted(segmenter, image)
-        choices = layer_choices(segmenter, prediction.labels.shape)
-        explore(segmenter, image, prediction, choices, class_index, space, reduction)
+        prediction = selection.predict()
+        explore(selection, prediction, layer_choices(selection.segmenter, prediction.labels.shape), reduction)
 
 
 @st.fragment
-@told_plainly()
-def explore(
-    segmenter: Segmenter, image: PickedImage, prediction: Prediction, choices: LayerAdvice, class_index: int,
-    space: Space, reduction: Reduction,
-) -> None:  # fmt: skip
+@show_user_errors()
+def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, reduction: Reduction) -> None:
     height, width = prediction.labels.shape
     left, right = st.columns([1, 2.5], gap="medium")
     with right:
         slots = st.columns([1.1, 1.25, 0.9], gap="small", vertical_alignment="bottom")
         with slots[0]:
-            name = pick_pixel_set(has_truth=image.truth is not None)
+            name = pick_pixel_set(has_truth=selection.image.truth is not None)
         with slots[1]:
-            layer = pick_layer(choices, segmenter, "Layer of class activation maps")
+            layer = pick_layer(choices, selection.segmenter, "Layer of class activation maps")
         with slots[2].popover("Settings", icon=":material/tune:", width="stretch"):
-            settings = pick_settings(layer.name, max(height, width))
+            settings = pick_settings(layer.name, (height, width))
         methods = pick_methods()
         said = st.container()
     with left:
         panel_height = int(np.clip(PANEL_WIDTH * height / width, 140, 250))
-        drawn = draw_pixel_set(name, segmenter, image, prediction, class_index, panel_height)
-    if drawn is None:
+        question = draw_pixel_set(name, selection, prediction, panel_height, reduction)
+    if question is None:
         said.info("The maps and their tests come below, once there are pixels to explain.", icon=":material/verified:")
         return
     with said:
-        question = ask(*drawn, class_index, space, reduction)
-        trial = Trial(segmenter, image, prediction, question, methods, settings)
+        trial = Trial(selection.segmenter, selection.image, prediction, question, methods, settings)
         for place in ("tests", "ranks", "sanity"):
             cancel_unless(place, lambda key: isinstance(key, tuple) and key[1] == trial.identity)
-        tell(segmenter, question)
+        st.markdown(f"Explained: the {question.in_words(selection)}.")
         maps = compute_maps(trial)
     tabs = st.tabs(TABS, key="tab", bind="query-params")
     for tab, panel in zip(tabs, (maps_panel, tests_panel, agreement_panel, sanity_panel), strict=False):
         if tab.open:
-            with tab, told_plainly():
+            with tab, show_user_errors():
                 panel(trial, maps)
     if tabs[-1].open:
-        with tabs[-1], told_plainly():
-            compare_networks(trial)
+        with tabs[-1], show_user_errors():
+            two_networks_panel(trial.segmenter, trial.image, trial.prediction, trial.target, trial.settings)
 
 
-def pick_methods() -> tuple[MethodName, ...]:
+def pick_methods() -> tuple[str, ...]:
+    slow = " and ".join(method.title for method in METHODS.values() if not method.is_quick)
     chosen = st.multiselect(
-        "Methods", METHODS, DEFAULT_METHODS, key="methods", bind="query-params", wrap=True,
-        format_func=lambda name: TITLES[name],
-        help="Score-CAM and Ablation-CAM run the network once a channel of the layer, which takes long. The controls "
-        "are always there.",
+        "Methods", list(METHODS), list(quick_methods()), key="methods", bind="query-params", wrap=True,
+        format_func=lambda name: METHODS[name].title,
+        help=f"{slow} run the network once per channel of the layer, which takes long. The controls are always there.",
     )  # fmt: skip
     return tuple(name for name in METHODS if name in chosen)
 
 
-def pick_settings(layer: str, side: int) -> ExplainSettings:
-    slots = st.columns(2)
-    window = slots[0].number_input("Window of Seg-XRes-CAM", 1, 1024, 4, key="window", bind="query-params",
-                                   help="Positions of the layer over which a gradient is pooled.")  # fmt: skip
-    samples = slots[1].number_input("Samples of SmoothGrad", 1, 500, 16, key="samples", bind="query-params")
-    noise = slots[0].number_input("Noise of SmoothGrad", 0.0, 1.0, 0.1, 0.05, key="noise", bind="query-params",
-                                  help="Standard deviation, as a fraction of the image's range.")  # fmt: skip
-    steps = slots[1].number_input("Steps of Integrated Gradients", 2, 1000, 32, key="ig_steps", bind="query-params")
-    baselines: dict[BaselineKind, str] = {
-        "zero": "Black",
-        "mean": "The image's mean",
-        "blur": "The image, blurred",
-        "random": "Noise",
-    }
-    baseline = slots[0].selectbox("Baseline of Integrated Gradients", list(baselines), key="ig_baseline",
-                                  bind="query-params", format_func=lambda kind: baselines[kind])  # fmt: skip
-    fills: dict[BaselineKind, str] = {"mean": "The image's mean", "zero": "Black", "blur": "The image, blurred"}
-    fill = slots[1].selectbox("Occlusion covers with", list(fills), key="cover", bind="query-params",
-                              format_func=lambda kind: fills[kind])  # fmt: skip
-    size = max(8, -(-side // OCCLUDED))
-    patch = slots[0].number_input("Patch of occlusion", 1, 4096, size, key="patch", bind="query-params",
-                                  help="In pixels.")  # fmt: skip
-    stride = slots[1].number_input("Step of the patch", 1, 4096, size, key="patch_step", bind="query-params",
-                                   help="In pixels, at most the patch. Half the patch gives a finer map in four times "
-                                   "the time.")  # fmt: skip
-    return ExplainSettings(
-        layer, int(window), baseline, n_steps=int(steps), n_samples=int(samples), noise=float(noise),
-        patch=int(patch), stride=min(int(stride), int(patch)), fill=fill,
-    )  # fmt: skip
+def pick_settings(layer: str, size: tuple[int, int]) -> dict[str, Any]:
+    defaults = quick_settings()
+    for method in METHODS.values():
+        defaults |= method.suited_to(size)
+    return defaults | {"layer": layer} | setting_inputs(all_settings().values(), defaults, st.columns(2))
 
 
-def tell(segmenter: Segmenter, question: Question) -> None:
-    target, chosen, count = question.target, question.pixel_set, int(question.mask.sum())
-    score = f"**{segmenter.class_names[target.class_index]}** {SPACE_NAMES[target.space].lower()}"
-    if chosen.name == "point":
-        st.markdown(f"Explained: the {score} at row **{chosen.row}**, column **{chosen.column}**.")
-        return
-    where = PIXEL_SET_TITLES[chosen.name] if count else "a check: the maps are 0"
-    pixels = "1 pixel" if count == 1 else f"{count:,} pixels"
-    st.markdown(f"Explained: {target.reduction} of the {score} over **{pixels}** ({where[0].lower()}{where[1:]}).")
-
-
-def compare_networks(trial: Trial) -> None:
-    two_networks_panel(
-        trial.segmenter,
-        trial.image,
-        trial.prediction,
-        trial.target,
-        trial.target.class_index,
-        trial.target.space,
-        trial.settings,
-    )
-
-
-through_the_app()
 main()

@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from core import UserError
 from core.pixel_sets import PIXEL_SETS, TITLES, PixelSet, border, box, connected_component, lasso, point
 from core.segmenter import Prediction
+from core.target import PREDICTED
 
 LABELS = np.array(
     [
@@ -116,6 +117,26 @@ def test_a_target_is_made_of_it():
     assert not PixelSet("zero").target(PREDICTION).mask.any()
     with pytest.raises(UserError, match="mean over an empty region"):
         PixelSet("zero").target(PREDICTION, reduction="mean")
+
+
+def test_the_whole_prediction_is_the_predicted_class_at_every_pixel():
+    target = PixelSet("prediction").target(PREDICTION, 2, "probability", "mean")
+    assert (target.class_index, target.space, target.reduction) == (PREDICTED, "probability", "mean")
+    np.testing.assert_array_equal(target.labels, LABELS)
+    assert target.mask.all()
+    assert PixelSet("prediction").describe() == {"name": "prediction"}
+
+
+def test_without_a_class_it_is_the_predicted_one():
+    pixel = PixelSet("point", row=1, column=5).target(PREDICTION, None, "log_odds")
+    assert (pixel.row, pixel.column, pixel.class_index, pixel.space) == (1, 5, 2, "log_odds")
+    assert PixelSet("point", row=1, column=5).target(PREDICTION, 3).class_index == 3
+    target = PixelSet("box", box=(1, 4, 2, 9)).target(PREDICTION, None)
+    assert target.class_index == PREDICTED
+    assert _pixels(target.mask != 0) == {(1, 4), (1, 5), (2, 4), (2, 5)}
+    for name in ("class", "border", "false_negatives"):
+        with pytest.raises(UserError, match=f"{name} needs to know of which class"):
+            PixelSet(name).target(PREDICTION, None, truth=TRUTH)
 
 
 def test_every_set_has_a_title_and_plain_values():

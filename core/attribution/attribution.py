@@ -1,20 +1,19 @@
 """`Attribution`: the raw result of every method."""
 
 import hashlib
-import io
-import json
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..display.colours import diverging_rgb, png_bytes, sequential_rgb
-from ..io.files import write_atomically
-from ..segmenter import Image, Prediction, Segmenter, image_tensor
+from ..display.colours import colour_limit, magnitude_scale, png_bytes, signed_scale
+from ..io.files import npy_bytes, write_atomically
+from ..io.tables import json_bytes
+from ..segmenter import Image, Segmenter, image_tensor
 from ..target import Target
 
 SCHEMA_VERSION = 1
@@ -29,27 +28,29 @@ class Attribution:
     Attributes:
         values: float32 (C, H, W), signed, in the unit `unit`; never normalised.
         target: What is explained.
-        method: Its name, e.g. "gradient".
-        parameters: Of the method, plain values, the seed among them where there is one.
-        prediction: Of the network for the unchanged image.
+        method: Name of the method, e.g. "gradient".
+        parameters: What the method was run with, plain values, the seed among them where there is one.
+        image_size: (height, width) of the image explained.
         seconds: Wall time of the computation.
-        unit: Of the values, e.g. "probability per unit intensity".
+        unit: Unit of the values, e.g. "probability per unit intensity".
         weights_hash: SHA-256 of the model, `Segmenter.weights_hash`.
         image_hash: SHA-256 of the image, `image_hash`.
-        convergence_delta: Of path methods: Σ values minus the difference of the scores; None for others.
-        score_difference: Of path methods: score(image) - score(baseline); None for others.
-        map_error: Of path methods: estimated Σ |error of the values| / Σ |values|; None for others and where it is
+        convergence_delta: Σ values minus the difference of the scores, for path methods; None for others.
+        score_difference: score(image) - score(baseline), for path methods; None for others.
+        map_error: Estimated Σ |error of the values| / Σ |values|, for path methods; None for others and where it is
             undefined, for a map of zeros or a single step.
         measured: What came out beside the values, e.g. how many steps were taken and why no more.
         model_name: The network's name.
-        notes: What was assumed or concluded of the network and the image, one sentence each.
+        notes: What was assumed or concluded about the network and the image, one sentence each.
+        layer: Name of the layer that the map is of; None for a map of the image itself.
+        padded_size: (height, width) that a layer's map covers: the image as the network got it; None for others.
     """
 
     values: np.ndarray
     target: Target
     method: str
     parameters: dict[str, Any]
-    prediction: Prediction
+    image_size: tuple[int, int]
     seconds: float
     unit: str
     weights_hash: str
@@ -60,6 +61,13 @@ class Attribution:
     model_name: str = field(default="", kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     map_error: float | None = field(default=None, kw_only=True)
+    layer: str | None = field(default=None, kw_only=True)
+    padded_size: tuple[int, int] | None = field(default=None, kw_only=True)
+
+    @property
+    def prediction(self) -> NoReturn:
+        """Gone: a map does not keep the network's probabilities, which are larger than most maps."""
+        raise AttributeError("An attribution holds no prediction; segmenter.predict(image) gives it.")
 
     @property
     def convergence_percent(self) -> float:
@@ -82,7 +90,7 @@ class Attribution:
         return self.values.sum(axis=0)
 
     def at_image_size(self, *, positive: bool = True) -> np.ndarray:
-        """The map of a layer, Σ_c values, resized bilinearly to the image, float32 (H, W).
+        """The map Σ_c values of a layer, resized bilinearly to the image, float32 (H, W).
 
         Where the segmenter pads the image, the layer covers the padded area: the map is resized to that and cropped.
 
@@ -92,20 +100,21 @@ class Attribution:
         values = self.signed_map()
         if positive:
             values = np.maximum(values, 0)
-        height, width = self.prediction.labels.shape
-        padded_height, padded_width = self.parameters.get("padded_size", (height, width))
-        if values.shape != (padded_height, padded_width):
+        height, width = self.image_size
+        covered = self.padded_size or self.image_size
+        if values.shape != covered:
             small = torch.from_numpy(np.ascontiguousarray(values))[None, None]
-            large = F.interpolate(small, (padded_height, padded_width), mode="bilinear", align_corners=False)
-            values = large[0, 0].numpy()
+            values = F.interpolate(small, covered, mode="bilinear", align_corners=False)[0, 0].numpy()
         return np.ascontiguousarray(values[:height, :width])
 
     def manifest(self) -> dict[str, Any]:
         """All that is needed to make the values again, as plain values for JSON."""
+        covered = self.padded_size or self.image_size
+        layer = {} if self.layer is None else {"layer": self.layer, "padded_size": list(covered)}
         return {
             "schema_version": SCHEMA_VERSION,
             "method": self.method,
-            "parameters": self.parameters,
+            "parameters": layer | self.parameters,
             "target": self.target.describe(),
             "unit": self.unit,
             "shape": list(self.values.shape),
@@ -123,11 +132,12 @@ class Attribution:
 
     def files(self) -> dict[str, bytes]:
         """What `save` writes, by file name: `values.npy`, `signed.png`, `magnitude.png` and `manifest.json`."""
+        signed, magnitude = self.signed_map(), self.magnitude()
         return {
             "values.npy": npy_bytes(self.values),
-            "signed.png": png_bytes(diverging_rgb(self.signed_map())),
-            "magnitude.png": png_bytes(sequential_rgb(self.magnitude())),
-            "manifest.json": (json.dumps(self.manifest(), indent=2) + "\n").encode(),
+            "signed.png": png_bytes(signed_scale(colour_limit(signed)).rgb(signed)),
+            "magnitude.png": png_bytes(magnitude_scale(colour_limit(magnitude)).rgb(magnitude)),
+            "manifest.json": json_bytes(self.manifest()),
         }
 
     def save(self, folder: str | Path) -> Path:
@@ -148,23 +158,28 @@ def make_attribution(
     target: Target,
     method: str,
     parameters: dict[str, Any],
-    prediction: Prediction,
     seconds: float,
     unit: str | None = None,
+    **more: Any,
 ) -> Attribution:
-    """An `Attribution` of values (C, H, W), with the hashes of the model and the image filled in."""
+    """An `Attribution` of values (C, H, W), with the hashes of the model and the image filled in.
+
+    Without a `unit` it is the target's, score per unit of intensity; `more` are other fields of `Attribution`.
+    """
+    tensor = image_tensor(image)
     return Attribution(
         values.detach().cpu().numpy().astype(np.float32, copy=False),
         target,
         method,
         parameters,
-        prediction,
+        (tensor.shape[-2], tensor.shape[-1]),
         seconds,
         unit or target.unit,
         segmenter.weights_hash,
         image_hash(image),
         model_name=segmenter.name,
         notes=(*segmenter.notes, *_notes_on(image)),
+        **more,
     )
 
 
@@ -181,10 +196,3 @@ def image_hash(image: Image) -> str:
     array = np.ascontiguousarray(image_tensor(image).detach().cpu().numpy(), dtype=np.float32)
     array = array[0] if array.ndim == 4 else array
     return hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
-
-
-def npy_bytes(array: np.ndarray) -> bytes:
-    """An array as the bytes of a .npy file."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()

@@ -1,7 +1,7 @@
 """Baselines: the images without information that path methods start from."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -9,10 +9,18 @@ from scipy import ndimage
 
 from ..errors import UserError
 from ..segmenter import Image
+from .settings import setting
 
 BaselineKind = Literal["zero", "random", "blur", "mean", "image"]
 
 BASELINES: tuple[BaselineKind, ...] = get_args(BaselineKind)
+TITLES: dict[str, str] = {
+    "zero": "Black",
+    "mean": "The image's mean",
+    "blur": "The image, blurred",
+    "random": "Noise",
+}
+"""The kinds that need no image of their own, on screen."""
 DEFAULT_SIGMA = 10.0
 DEFAULT_DRAWS = 4
 _TRUNCATE = 4.0
@@ -53,9 +61,9 @@ def make_baseline(
         image: (C, H, W) in [0, 1].
         kind: "zero" (black), "random" (uniform noise in [0, 1]), "blur" (Gaussian, the border repeated), "mean" (the
             image's own mean of each channel), or an image (C, H, W) in [0, 1] of the same size.
-        sigma: Of the blur's Gaussian, in pixels.
+        sigma: Sigma of the blur's Gaussian, in pixels.
         draws: Number of random images.
-        seed: Of the random images.
+        seed: Seed of the random images.
 
     Raises:
         UserError: An unknown kind, an image of another size or with values that are not finite, a sigma or a number
@@ -79,8 +87,13 @@ def make_baseline(
     if kind == "mean":
         means = array.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
         return Baseline(kind, np.broadcast_to(means, array.shape).copy()[None], {})
-    known = ", ".join(name for name in BASELINES if name != "image")
-    raise UserError(f'The baseline is one of {known}, or an image; "{kind}" was given.')
+    raise UserError(f'The baseline is one of {", ".join(TITLES)}, or an image; "{kind}" was given.')
+
+
+def sigma_setting() -> Any:
+    """The sigma of a blurred baseline or fill, which Integrated Gradients and occlusion share."""
+    return setting(DEFAULT_SIGMA, label="Sigma of the blur", help="Sigma of a blurred baseline or fill, in pixels.",
+                   low=0.0, on_page=False)  # fmt: skip
 
 
 def _as_array(image: Image) -> np.ndarray:

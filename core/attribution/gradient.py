@@ -6,10 +6,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..compute.progress import Progress
 from ..errors import explained_differentiation
-from ..segmenter import Image, Segmenter, prediction_of
+from ..segmenter import Image, Segmenter
 from ..target import Target
 from .attribution import Attribution, make_attribution
+from .registry import Method, NoSettings, register
 
 
 def gradient(segmenter: Segmenter, image: Image, target: Target) -> Attribution:
@@ -30,10 +32,8 @@ def gradient(segmenter: Segmenter, image: Image, target: Target) -> Attribution:
     """
     started = time.perf_counter()
     batch = segmenter.as_batch(image, single=True).detach().requires_grad_()
-    logits = segmenter.logits(batch)
-    values = input_gradient(target(logits).sum(), batch)[0].cpu()
-    seconds = time.perf_counter() - started
-    return make_attribution(values, segmenter, image, target, "gradient", {}, prediction_of(logits[0]), seconds)
+    values = input_gradient(target(segmenter.logits(batch)).sum(), batch)[0].cpu()
+    return make_attribution(values, segmenter, image, target, "gradient", {}, time.perf_counter() - started)
 
 
 def gradient_x_input(segmenter: Segmenter, image: Image, target: Target) -> Attribution:
@@ -55,12 +55,8 @@ def gradient_x_input(segmenter: Segmenter, image: Image, target: Target) -> Attr
     """
     sensitivity = gradient(segmenter, image, target)
     intensities = segmenter.as_batch(image, single=True)[0].detach().cpu().numpy()
-    return replace(
-        sensitivity,
-        values=sensitivity.values * intensities,
-        method="gradient_x_input",
-        unit=target.score_unit,
-    )
+    values = sensitivity.values * intensities
+    return replace(sensitivity, values=values, method="gradient_x_input", unit=target.score_unit)
 
 
 def input_gradient(score: Tensor, batch: Tensor) -> Tensor:
@@ -70,3 +66,35 @@ def input_gradient(score: Tensor, batch: Tensor) -> Tensor:
     with explained_differentiation():
         (values,) = torch.autograd.grad(score, batch, allow_unused=True)
     return torch.zeros_like(batch) if values is None else values
+
+
+@register
+class Gradient(Method):
+    """See `gradient`."""
+
+    name = "gradient"
+    title = "Gradient"
+    kind = "sensitivity"
+    sentence = "How much the score moves with each pixel's intensity: the size over the channels."
+
+    def run(
+        self, segmenter: Segmenter, image: Image, target: Target, settings: NoSettings, progress: Progress | None
+    ) -> Attribution:
+        return gradient(segmenter, image, target)
+
+
+@register
+class GradientTimesInput(Method):
+    """See `gradient_x_input`."""
+
+    name = "gradient_x_input"
+    title = "Gradient × input"
+    kind = "contribution"
+    sentence = (
+        "The gradient times the intensity: a first guess of each pixel's share of the score. Black pixels have none."
+    )
+
+    def run(
+        self, segmenter: Segmenter, image: Image, target: Target, settings: NoSettings, progress: Progress | None
+    ) -> Attribution:
+        return gradient_x_input(segmenter, image, target)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError, is_out_of_memory
-from ..segmenter import Image, Segmenter, prediction_of
+from ..segmenter import Image, Segmenter
 from ..target import Space, Target, class_scores
 from .attribution import Attribution, make_attribution
 from .gradient import input_gradient
@@ -43,10 +43,10 @@ def influence(
     Args:
         segmenter: The network.
         image: (C, H, W) in [0, 1].
-        row: Of the input pixel.
-        column: Of the input pixel.
+        row: Row of the input pixel.
+        column: Column of the input pixel.
         class_index: The class whose score is watched.
-        space: Its score space.
+        space: Score space of that class.
         channel: The channel that is moved; None moves all channels together: the sum of their columns.
 
     Returns:
@@ -71,16 +71,7 @@ def influence(
 
     column_values = _jacobian_vector_product(segmenter, scores, batch, tangent)
     seconds = time.perf_counter() - started
-    return make_attribution(
-        column_values,
-        segmenter,
-        image,
-        target,
-        "influence",
-        {"channel": channel},
-        prediction_of(logits[0]),
-        seconds,
-    )
+    return make_attribution(column_values, segmenter, image, target, "influence", {"channel": channel}, seconds)
 
 
 def _jacobian_vector_product(

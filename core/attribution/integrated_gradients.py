@@ -1,22 +1,24 @@
 """Integrated Gradients: the gradient averaged on the way from a baseline to the image, times the way."""
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 
 from ..compute.memory import ShrinkingBatches, fitting_batch_size
+from ..compute.progress import Progress
 from ..errors import UserError
-from ..segmenter import Image, Segmenter, prediction_of
+from ..segmenter import Image, Segmenter
 from ..target import Target
 from .attribution import Attribution, image_hash, make_attribution
 from .automatic_steps import integrate_adaptively
-from .baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, BaselineKind, make_baseline
+from .baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, TITLES, BaselineKind, make_baseline, sigma_setting
 from .path_integral import integrate
 from .quadrature import Rule, nodes_and_weights
-from .smoothgrad import Progress
+from .registry import Method, register
+from .settings import seed_setting, setting
 from .straight_path import StraightPath
 
 DEFAULT_STEPS = 50
@@ -58,12 +60,12 @@ def integrated_gradients(
         method: The quadrature rule of a fixed number of steps; see `nodes_and_weights`.
         internal_batch_size: Steps that run through the network together; None finds what fits into memory. It does
             not change the result.
-        seed: Of random baselines.
-        sigma: Of a blurred baseline, in pixels.
+        seed: Seed of random baselines.
+        sigma: Sigma of a blurred baseline, in pixels.
         draws: Number of random baselines.
-        tolerance: Of "auto": the error to reach for each baseline: the delta as a fraction of the difference of the
+        tolerance: Error that "auto" reaches for each baseline: the delta as a fraction of the difference of the
             scores, and the estimated error of the map as a fraction of Σ |values|.
-        max_steps: Of "auto": the most gradients, for each baseline.
+        max_steps: Most gradients that "auto" takes, for each baseline.
         progress: See `Progress`; counts gradients.
 
     Returns:
@@ -81,8 +83,7 @@ def integrated_gradients(
     chosen = make_baseline(array, baseline, sigma=sigma, draws=draws, seed=seed)
     most = max_steps if n_steps == "auto" else n_steps
     with torch.no_grad():
-        logits = segmenter.logits(batch)
-        score = float(target(logits)[0])
+        score = float(target(segmenter.logits(batch))[0])
     batches = ShrinkingBatches(internal_batch_size or fitting_batch_size(segmenter, array, most))
     total = len(chosen.images) * most
 
@@ -114,32 +115,62 @@ def integrated_gradients(
     parameters |= {"tolerance": tolerance, "max_steps": max_steps} if n_steps == "auto" else {"rule": method}
     if chosen.kind == "image":
         parameters["baseline_sha256"] = image_hash(chosen.images[0])
-    attribution = make_attribution(
-        values,
-        segmenter,
-        image,
-        target,
-        "integrated_gradients",
-        parameters,
-        prediction_of(logits[0]),
-        time.perf_counter() - started,
-        unit=target.score_unit,
-    )
-    return replace(
-        attribution,
-        convergence_delta=delta,
-        score_difference=difference,
+    measured = {
+        "steps": steps,
+        "scores_looked_at": looks,
+        "stopped": "fixed" if n_steps != "auto" else "budget" if missed else "tolerance",
+        "missed": " and ".join(sorted(missed)),
+        "score": score,
+        "baseline_score": float(np.mean(baseline_scores)),
+        "batch_size": batches.size,
+    }
+    seconds = time.perf_counter() - started
+    return make_attribution(
+        values, segmenter, image, target, "integrated_gradients", parameters, seconds, target.score_unit,
+        convergence_delta=delta, score_difference=difference, measured=measured,
         map_error=_map_error(errors, values, delta) if steps > len(chosen.images) else None,
-        measured={
-            "steps": steps,
-            "scores_looked_at": looks,
-            "stopped": "fixed" if n_steps != "auto" else "budget" if missed else "tolerance",
-            "missed": " and ".join(sorted(missed)),
-            "score": score,
-            "baseline_score": float(np.mean(baseline_scores)),
-            "batch_size": batches.size,
-        },
-    )
+    )  # fmt: skip
+
+
+@register
+class IntegratedGradients(Method):
+    """See `integrated_gradients`."""
+
+    name = "integrated_gradients"
+    title = "Integrated Gradients"
+    kind = "contribution"
+    sentence = "Each pixel's share of the score's difference to the baseline."
+    aliases = ("ig",)
+
+    @dataclass(frozen=True)
+    class Settings:
+        baseline: BaselineKind | Image = setting(
+            "zero", label="Baseline of Integrated Gradients", key="ig_baseline", choices=TITLES,
+            help="The image without information from which the path starts.",
+        )  # fmt: skip
+        n_steps: int | Literal["auto"] = setting(
+            DEFAULT_STEPS, label="Steps of Integrated Gradients", help="Gradients along the path, or auto.",
+            option="steps", key="ig_steps", low=2, high=1000, quick=32,
+        )  # fmt: skip
+        rule: Rule = setting("gausslegendre", help="Quadrature rule of a fixed number of steps.", on_page=False)
+        seed: int = seed_setting()
+        sigma: float = sigma_setting()
+        draws: int = setting(DEFAULT_DRAWS, help="Number of random baselines.", low=1, on_page=False)
+        tolerance: float = setting(
+            DEFAULT_TOLERANCE, help="Error of map and sum that automatic steps reach, as a fraction.", on_page=False
+        )
+        max_steps: int = setting(DEFAULT_BUDGET, help="Most automatic steps for each baseline.", low=3, on_page=False)
+
+    def run(
+        self, segmenter: Segmenter, image: Image, target: Target, settings: Settings, progress: Progress | None
+    ) -> Attribution:
+        given = vars(settings) | {"method": settings.rule}
+        del given["rule"]
+        return integrated_gradients(segmenter, image, target, **given, progress=progress)
+
+    def passes(self, settings: Settings, segmenter: Segmenter, size: tuple[int, int]) -> int:
+        steps = settings.max_steps if settings.n_steps == "auto" else settings.n_steps
+        return steps * (settings.draws if isinstance(settings.baseline, str) and settings.baseline == "random" else 1)
 
 
 def _map_error(errors: torch.Tensor, values: torch.Tensor, delta: float) -> float | None:
@@ -178,7 +209,7 @@ def convergence(
 ) -> dict[int, float]:
     """The delta in per cent of the score's difference after each number of steps, to see how many are enough.
 
-    Arguments as in `integrated_gradients`; of random baselines one is drawn.
+    Arguments as in `integrated_gradients`; one random baseline is drawn.
     """
     found = errors_by_steps(segmenter, image, target, baseline, method, steps, sigma, seed, progress)
     return {n_steps: sum_error for n_steps, (sum_error, _) in found.items()}

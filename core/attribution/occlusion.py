@@ -2,22 +2,25 @@
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..compute.memory import ShrinkingBatches, fitting_batch_size
+from ..compute.progress import Progress
 from ..errors import UserError
-from ..segmenter import Image, Segmenter, prediction_of
+from ..segmenter import Image, Segmenter
 from ..target import Target
 from .attribution import Attribution, image_hash, make_attribution
-from .baselines import DEFAULT_SIGMA, BaselineKind, make_baseline
-from .smoothgrad import Progress
+from .baselines import DEFAULT_SIGMA, TITLES, BaselineKind, make_baseline, sigma_setting
+from .registry import Method, register
+from .settings import seed_setting, setting
 
 DEFAULT_PATCH = 16
+_PATCHES = 16
+"""Patches along the longer side of an image that suit a first look."""
+_SMALLEST_PATCH = 8
 
 
 def occlusion(
@@ -33,7 +36,7 @@ def occlusion(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Attribution:
-    """Of each pixel the mean, over the patches P that cover it, of score(image) - score(image with P filled).
+    """For each pixel the mean, over the patches P that cover it, of score(image) - score(image with P filled).
 
     Zeiler & Fergus, "Visualizing and understanding convolutional networks", 2014. Patches lie on a grid from the top
     left corner on; the last of a row or a column is cut at the image's edge.
@@ -47,13 +50,13 @@ def occlusion(
         fill: What a patch shows instead: "zero", "random", "blur", "mean" or an image (C, H, W); see `make_baseline`.
         internal_batch_size: Covered images that run through the network together; None finds what fits into memory. It
             does not change the result.
-        sigma: Of a blurred fill, in pixels.
-        seed: Of a random fill, which is drawn once.
+        sigma: Sigma of a blurred fill, in pixels.
+        seed: Seed of a random fill, which is drawn once.
         progress: See `Progress`; counts patches.
 
     Returns:
-        Values (1, H, W) in units of the score, positive where covering lowers it; the prediction is that of the image
-        as it is. `measured` holds the number of patches, the score and the size of a batch.
+        Values (1, H, W) in units of the score, positive where covering lowers it. `measured` holds the number of
+        patches, the score and the size of a batch.
 
     Raises:
         UserError: A patch of less than one pixel, a stride that leaves gaps, or an image, target or fill that does not
@@ -69,63 +72,75 @@ def occlusion(
     places = [(rows, columns) for rows in _spans(height, patch, stride) for columns in _spans(width, patch, stride)]
 
     with torch.no_grad():
-        logits = segmenter.logits(batch)
-        score = float(target(logits.double())[0])
+        score = float(target(segmenter.logits(batch).double())[0])
         batches = ShrinkingBatches(internal_batch_size or fitting_batch_size(segmenter, array, len(places)))
         cover = torch.from_numpy(filling.images).to(batch.device)
         drops, covered = np.zeros((height, width)), np.zeros((height, width))
-        done = 0
-        for scores in _scores_of_covered(segmenter, batch, cover, target, places, batches):
-            for (rows, columns), covered_score in zip(places[done : done + len(scores)], scores, strict=True):
+
+        def covered_scores(start: int, stop: int) -> list[float]:
+            images = batch.repeat(stop - start, 1, 1, 1)
+            for one, (rows, columns) in zip(images, places[start:stop], strict=True):
+                one[:, rows, columns] = cover[0, :, rows, columns]
+            return target(segmenter.logits(images).double()).tolist()
+
+        for start, stop, scores in batches.run_each(len(places), covered_scores):
+            for (rows, columns), covered_score in zip(places[start:stop], scores, strict=True):
                 drops[rows, columns] += score - covered_score
                 covered[rows, columns] += 1
-            done += len(scores)
             if progress is not None:
-                progress(done, len(places))
+                progress(stop, len(places))
     parameters: dict[str, object] = {"patch": patch, "stride": stride, "fill": filling.kind}
     parameters |= {name: value for name, value in filling.parameters.items() if name != "draws"}
     if filling.kind == "image":
         parameters["fill_sha256"] = image_hash(filling.images[0])
-    attribution = make_attribution(
-        torch.from_numpy(drops / covered)[None],
-        segmenter,
-        image,
-        target,
-        "occlusion",
-        parameters,
-        prediction_of(logits[0]),
-        time.perf_counter() - started,
-        unit=target.score_unit,
-    )
-    return replace(attribution, measured={"patches": len(places), "score": score, "batch_size": batches.size})
+    values = torch.from_numpy(drops / covered)[None]
+    seconds = time.perf_counter() - started
+    return make_attribution(
+        values, segmenter, image, target, "occlusion", parameters, seconds, target.score_unit,
+        measured={"patches": len(places), "score": score, "batch_size": batches.size},
+    )  # fmt: skip
+
+
+@register
+class Occlusion(Method):
+    """See `occlusion`."""
+
+    name = "occlusion"
+    title = "Occlusion"
+    kind = "contribution"
+    sentence = "By how much the score drops when a patch around the pixel is covered."
+
+    @dataclass(frozen=True)
+    class Settings:
+        patch: int = setting(DEFAULT_PATCH, label="Patch of occlusion", help="Rows and columns of a patch, in pixels.",
+                             low=1, high=4096)  # fmt: skip
+        stride: int | None = setting(
+            None, label="Step of the patch", key="patch_step", low=1, high=4096, at_most="patch",
+            help="Pixels from one patch to the next, at most the patch. Half the patch gives a finer map in four times "
+            "the time.",
+        )  # fmt: skip
+        fill: BaselineKind | Image = setting("mean", label="Occlusion covers with", key="cover", choices=TITLES,
+                                             help="What a patch shows instead of the image.")  # fmt: skip
+        sigma: float = sigma_setting()
+        seed: int = seed_setting()
+
+    def run(
+        self, segmenter: Segmenter, image: Image, target: Target, settings: Settings, progress: Progress | None
+    ) -> Attribution:
+        return occlusion(segmenter, image, target, **vars(settings), progress=progress)
+
+    def passes(self, settings: Settings, segmenter: Segmenter, size: tuple[int, int]) -> int:
+        stride = settings.patch if settings.stride is None else settings.stride
+        return number_of_patches(size, settings.patch, stride) if 1 <= stride <= settings.patch else 1
+
+    def suited_to(self, size: tuple[int, int]) -> dict[str, int]:
+        patch = max(_SMALLEST_PATCH, math.ceil(max(size) / _PATCHES))
+        return {"patch": patch, "stride": patch}
 
 
 def number_of_patches(size: tuple[int, int], patch: int, stride: int) -> int:
     """How many patches cover an image of `size` (height, width): the network's passes."""
     return math.prod(len(_spans(length, patch, stride)) for length in size)
-
-
-def _scores_of_covered(
-    segmenter: Segmenter,
-    batch: Tensor,
-    cover: Tensor,
-    target: Target,
-    places: list[tuple[slice, slice]],
-    batches: ShrinkingBatches,
-) -> Iterator[list[float]]:
-    done = 0
-    while done < len(places):
-
-        def scores(size: int, first: int = done) -> list[float]:
-            chosen = places[first : first + size]
-            images = batch.repeat(len(chosen), 1, 1, 1)
-            for one, (rows, columns) in zip(images, chosen, strict=True):
-                one[:, rows, columns] = cover[0, :, rows, columns]
-            return target(segmenter.logits(images).double()).tolist()
-
-        found, _ = batches.run(scores)
-        done += len(found)
-        yield found
 
 
 def _spans(length: int, patch: int, stride: int) -> list[slice]:

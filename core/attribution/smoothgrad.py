@@ -1,18 +1,18 @@
 """SmoothGrad: the gradient averaged over noisy copies of the image."""
 
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
+from ..compute.progress import Progress
 from ..errors import UserError
-from ..segmenter import Image, Segmenter, prediction_of
+from ..segmenter import Image, Segmenter
 from ..target import Target
 from .attribution import Attribution, make_attribution
 from .gradient import input_gradient
-
-Progress = Callable[[int, int], object]
-"""Called with what is done and the total. What it raises stops the computation and reaches the caller."""
+from .registry import Method, register
+from .settings import seed_setting, setting
 
 
 def smoothgrad(
@@ -35,12 +35,12 @@ def smoothgrad(
         target: The scalar explained.
         n_samples: Number of noisy copies.
         noise: Standard deviation of the noise as a fraction of the image's range.
-        seed: Of the noise, which is the same on every device.
+        seed: Seed of the noise, which is the same on every device.
         internal_batch_size: Copies that run through the network together; it does not change the result.
         progress: See `Progress`.
 
     Returns:
-        Values (C, H, W) in score per unit of image intensity; the prediction is that of the image without noise.
+        Values (C, H, W) in score per unit of image intensity.
 
     Raises:
         UserError: Fewer than one sample, negative noise, or an image or target that does not fit the network.
@@ -64,8 +64,32 @@ def smoothgrad(
         if progress is not None:
             progress(done, n_samples)
     values = (total / n_samples).float()
-    with torch.no_grad():
-        prediction = prediction_of(segmenter.logits(batch)[0])
     parameters = {"n_samples": n_samples, "noise": noise, "seed": seed}
     seconds = time.perf_counter() - started
-    return make_attribution(values, segmenter, image, target, "smoothgrad", parameters, prediction, seconds)
+    return make_attribution(values, segmenter, image, target, "smoothgrad", parameters, seconds)
+
+
+@register
+class SmoothGrad(Method):
+    """See `smoothgrad`."""
+
+    name = "smoothgrad"
+    title = "SmoothGrad"
+    kind = "sensitivity"
+    sentence = "The gradient averaged over noisy copies of the image: its size over the channels."
+
+    @dataclass(frozen=True)
+    class Settings:
+        n_samples: int = setting(16, label="Samples of SmoothGrad", help="Number of noisy copies.", key="samples",
+                                 low=1, high=500)  # fmt: skip
+        noise: float = setting(0.1, label="Noise of SmoothGrad", low=0.0, high=1.0, step=0.05,
+                               help="Standard deviation, as a fraction of the image's range.")  # fmt: skip
+        seed: int = seed_setting()
+
+    def run(
+        self, segmenter: Segmenter, image: Image, target: Target, settings: Settings, progress: Progress | None
+    ) -> Attribution:
+        return smoothgrad(segmenter, image, target, **vars(settings), progress=progress)
+
+    def passes(self, settings: Settings, segmenter: Segmenter, size: tuple[int, int]) -> int:
+        return settings.n_samples

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..data.index_masks import IGNORED
 from ..errors import UserError
+from ..segmenter import Prediction
 from ..target import PREDICTED
 from .attribution import Attribution
 
@@ -81,17 +82,20 @@ class AttributionStatistics:
         return numbers
 
 
-def statistics(attribution: Attribution, truth: np.ndarray | None = None) -> AttributionStatistics:
+def statistics(
+    attribution: Attribution, prediction: Prediction, truth: np.ndarray | None = None
+) -> AttributionStatistics:
     """Statistics of an attribution at the size of the image.
 
     Args:
         attribution: Values (C, H, W).
+        prediction: The network's prediction for the image.
         truth: (H, W), the class of each pixel by the ground truth; 255 where nobody says, which counts nowhere.
 
     Raises:
         UserError: The map or the truth is not of the prediction's size.
     """
-    labels = attribution.prediction.labels
+    labels = prediction.labels
     magnitude = attribution.magnitude().astype(np.float64)
     if magnitude.shape != labels.shape:
         raise UserError("Statistics need a map of the image's size; resize the layer's map first.")

@@ -41,29 +41,20 @@ class StraightPath:
     @torch.no_grad()
     def scores(self, alphas: np.ndarray) -> np.ndarray:
         """Scores of the target at some α, float64 (n,)."""
-        found: list[np.ndarray] = []
-        while sum(map(len, found)) < len(alphas):
-            start = sum(map(len, found))
 
-            def run(size: int, start: int = start) -> np.ndarray:
-                logits = self._segmenter.logits(self._images(alphas[start : start + size]))
-                return self._target(logits).double().cpu().numpy()
+        def work(start: int, stop: int) -> np.ndarray:
+            return self._target(self._segmenter.logits(self._images(alphas[start:stop]))).double().cpu().numpy()
 
-            found.append(self._batches.run(run)[0])
-        return np.concatenate(found)
+        return np.concatenate([scores for _, _, scores in self._batches.run_each(len(alphas), work)])
 
     def gradients(self, alphas: np.ndarray) -> Iterator[tuple[int, Tensor]]:
         """∂target / ∂image at some α, in batches: the number of the first and gradients (b, C, H, W)."""
-        start = 0
-        while start < len(alphas):
 
-            def run(size: int, start: int = start) -> Tensor:
-                images = self._images(alphas[start : start + size]).requires_grad_()
-                return input_gradient(self._target(self._segmenter.logits(images)).sum(), images)
+        def work(start: int, stop: int) -> Tensor:
+            images = self._images(alphas[start:stop]).requires_grad_()
+            return input_gradient(self._target(self._segmenter.logits(images)).sum(), images)
 
-            gradients, _ = self._batches.run(run)
-            yield start, gradients
-            start += len(gradients)
+        return ((start, gradients) for start, _, gradients in self._batches.run_each(len(alphas), work))
 
     def _images(self, alphas: np.ndarray) -> Tensor:
         factors = torch.tensor(alphas, dtype=torch.float32, device=self._baseline.device)

@@ -1,14 +1,13 @@
-"""Dask: the way to a scheduler, and networks that are shipped once to each of its workers."""
+"""Dask: the way to a scheduler, and work that runs on its workers with a network that each receives once."""
 
 import copy
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from torch import nn
 
 from ..errors import UserError
 from ..segmenter import Segmenter
@@ -16,18 +15,33 @@ from ..segmenter import Segmenter
 if TYPE_CHECKING:
     from distributed import Client
 
+Key = TypeVar("Key")
 
-@dataclass(frozen=True)
-class ShippedSegmenter:
-    """A segmenter without what cannot leave its process (device and lock)."""
+_NEVER = "1000 TiB"
+"""Dask warns of large objects that are sent along with every task; the network is sent once."""
 
-    module: nn.Module
-    arguments: dict[str, Any]
-    device: str
 
-    @classmethod
-    def of(cls, segmenter: Segmenter) -> "ShippedSegmenter":
-        """Of a segmenter; its weights are copied to the main memory."""
+class WorkerDiedError(Exception):
+    """The worker died more than once at the same task."""
+
+
+@dataclass(eq=False)
+class WorkerNetwork:
+    """A network and the work that is done with it, as a worker receives them: once, for all of its tasks.
+
+    Attributes:
+        segmenter: The network, on a GPU if it came from one and the worker has one.
+        work: Called with this object and the arguments of a task.
+        kept: What a task keeps for those that follow on the same worker; None until then.
+    """
+
+    segmenter: Segmenter
+    work: Callable[..., Any]
+    kept: Any = None
+
+    def __reduce__(self) -> tuple[Callable[..., "WorkerNetwork"], tuple[Any, ...]]:
+        # The device and the lock of a segmenter, and what is kept, cannot leave their process.
+        segmenter = self.segmenter
         arguments = {
             "class_names": segmenter.class_names,
             "in_channels": segmenter.in_channels,
@@ -41,24 +55,69 @@ class ShippedSegmenter:
             "name": segmenter.name,
             "notes": segmenter.given_notes,
         }
-        module = segmenter.module
-        if segmenter.device.type != "cpu":
-            module = copy.deepcopy(module).cpu()
-        return cls(module, arguments, segmenter.device.type)
-
-    def unpack(self) -> Segmenter:
-        """The segmenter, on a GPU if it came from one and there is one here."""
-        on_gpu = self.device == "cuda" and torch.cuda.is_available()
-        return Segmenter(self.module, device="cuda" if on_gpu else "cpu", **self.arguments)
+        on_cpu = segmenter.device.type == "cpu"
+        module = segmenter.module if on_cpu else copy.deepcopy(segmenter.module).cpu()
+        return _received, (module, arguments, segmenter.device.type, self.work)
 
 
-@contextmanager
-def connected(scheduler: "str | Client") -> "Iterator[Client]":
-    """A Dask client of a scheduler's address such as "tcp://host:8786", closed afterwards; a client stays open.
+def _received(
+    module: torch.nn.Module, arguments: dict[str, Any], device: str, work: Callable[..., Any]
+) -> WorkerNetwork:
+    on_gpu = device == "cuda" and torch.cuda.is_available()
+    return WorkerNetwork(Segmenter(module, device="cuda" if on_gpu else "cpu", **arguments), work)
+
+
+def run_on_workers(
+    scheduler: "str | Client",
+    segmenter: Segmenter,
+    work: Callable[..., Any],
+    tasks: Mapping[Key, tuple[Any, ...]],
+    retries: int = 0,
+) -> Iterator[tuple[Key, Callable[[], Any]]]:
+    """Run the same work for each task on Dask workers.
+
+    Network and work are sent once, and workers that come later get them from the others. Tasks that are not finished
+    when the caller wants no more are cancelled.
+
+    Args:
+        scheduler: Address of a Dask scheduler such as "tcp://host:8786", or a Dask client, which stays open.
+        segmenter: The network.
+        work: Called on a worker with its `WorkerNetwork`, whose segmenter it has for itself meanwhile, and the
+            arguments of a task. It must be picklable.
+        tasks: Arguments by what identifies the task.
+        retries: How often a task that raised an error is tried again.
+
+    Yields:
+        In the order in which they end: what identifies a task, and a function that returns its result or raises its
+        error; `WorkerDiedError` where its worker died again and again.
 
     Raises:
         UserError: The scheduler does not answer.
     """
+    import dask  # noqa: PLC0415 - see `_connected`
+    from distributed import as_completed  # noqa: PLC0415 - see `_connected`
+    from distributed.protocol import pickle  # noqa: PLC0415 - see `_connected`
+
+    with _connected(scheduler) as client:
+        # A task, not scattered data: should all the workers that hold it die, Dask makes it again. As bytes, which the
+        # scheduler does not unpack: it may lack the network's code.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": _NEVER}):
+            network = client.submit(pickle.loads, pickle.dumps(WorkerNetwork(segmenter, work)), pure=False)
+        client.replicate([network])
+        futures = {
+            client.submit(_run_task, network, arguments, retries=retries, pure=False): key
+            for key, arguments in tasks.items()
+        }
+        try:
+            for future in as_completed(futures):
+                # What is forgotten here is not computed again when its worker dies.
+                yield futures.pop(future), partial(_result_of, future)
+        finally:
+            client.cancel([network, *futures])
+
+
+@contextmanager
+def _connected(scheduler: "str | Client") -> "Iterator[Client]":
     from distributed import Client  # noqa: PLC0415 - it takes a second, and only runs on many machines need it
 
     if isinstance(scheduler, Client):
@@ -72,44 +131,19 @@ def connected(scheduler: "str | Client") -> "Iterator[Client]":
         yield client
 
 
-@contextmanager
-def shipped(client: "Client", segmenter: Segmenter) -> Iterator[str]:
-    """Ships the network once to every worker, also to those that join or come back later.
+def _run_task(network: WorkerNetwork, arguments: tuple[Any, ...]) -> Any:
+    from distributed import get_worker  # noqa: PLC0415 - see `_connected`
 
-    The name that it gives is what `network_on_worker` asks for in a task.
-    """
-    plugin = _network_plugin(segmenter)
-    client.register_plugin(plugin)
+    # Dask says how many threads the worker may use; torch would take every core of the machine.
+    torch.set_num_threads(get_worker().state.nthreads)
+    with network.segmenter.lock:
+        return network.work(network, *arguments)
+
+
+def _result_of(future: Any) -> Any:
+    from distributed import KilledWorker  # noqa: PLC0415 - see `_connected`
+
     try:
-        yield plugin.name
-    finally:
-        client.unregister_worker_plugin(plugin.name)
-
-
-def network_on_worker(name: str) -> Any:
-    """What `shipped` put on the worker that runs this task.
-
-    It has `segmenter`, and `kept`, which is None until a task keeps something there for those that follow.
-    """
-    from distributed import get_worker  # noqa: PLC0415 - see `connected`
-
-    return get_worker().plugins[name]
-
-
-def _network_plugin(segmenter: Segmenter) -> Any:
-    from distributed import WorkerPlugin  # noqa: PLC0415 - see `connected`
-
-    class Network(WorkerPlugin):
-        name = f"whypixel-{uuid.uuid4().hex}"
-
-        def __init__(self, shipped_segmenter: ShippedSegmenter) -> None:
-            self._shipped = shipped_segmenter
-            self.segmenter: Segmenter | None = None
-            self.kept: Any = None
-
-        def setup(self, worker: Any) -> None:
-            # Dask says how many threads the worker may use; torch would take every core of the machine.
-            torch.set_num_threads(worker.state.nthreads)
-            self.segmenter = self._shipped.unpack()
-
-    return Network(ShippedSegmenter.of(segmenter))
+        return future.result()
+    except KilledWorker as error:
+        raise WorkerDiedError from error

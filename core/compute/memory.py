@@ -1,6 +1,6 @@
 """How much memory there is, how much a network takes, and what to do when it runs out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..segmenter import Segmenter
 Result = TypeVar("Result")
 
 _SHARE_OF_FREE = 0.4
-"""Of the free memory, what a batch may take by estimate: allocators keep some, and others want some."""
+"""Share of the free memory that a batch may take by estimate: allocators keep some, and others want some."""
 _TRANSIENT = 1.5
 """Memory at the peak of a backward pass, in graphs."""
 _MOST_PIXELS_ON_CPU = 2**16
@@ -67,7 +67,7 @@ class ShrinkingBatches:
     """Runs work in batches whose size is halved, for good, whenever memory runs out.
 
     Args:
-        size: Of the first batch.
+        size: Size of the first batch.
         what: What a batch of one is, for the error: "a single pass".
     """
 
@@ -94,3 +94,16 @@ class ShrinkingBatches:
             self.size //= 2
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+
+    def run_each(self, count: int, work: Callable[[int, int], Result]) -> Iterator[tuple[int, int, Result]]:
+        """`work(start, stop)` for all of `count` items, batch by batch: each batch's start, stop and result.
+
+        Raises:
+            UserError: As `run`.
+        """
+        start = 0
+        while start < count:
+            result, size = self.run(lambda size, start=start: work(start, min(start + size, count)))  # type: ignore[misc]
+            stop = min(start + size, count)
+            yield start, stop, result
+            start = stop

@@ -1,6 +1,7 @@
 """Maps and masks to RGB pictures: NumPy in, uint8 (H, W, 3) out. The values themselves are never changed."""
 
 import io
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -12,7 +13,7 @@ DIVERGING = "RdBu_r"
 SEQUENTIAL = "Viridis"
 """For magnitudes and probabilities."""
 CLASS_COLOURS = ("#1b1f24", "#19c3b2", "#f2a541", "#c678dd", "#5aa9e6", "#e4572e", "#a3be3c", "#ff7eb6", "#8d99ae")
-"""One a class, the first for the background; used again from the second on where there are more classes."""
+"""One per class, the first for the background; more classes use them again from the second on."""
 POSITIVE, NEGATIVE = "#ff4d4d", "#3d9bff"
 """Pixels above a threshold, by sign: the ends of the diverging scale, bright enough for a dark image."""
 SELECTION = "#d6246e"
@@ -26,16 +27,65 @@ def intensity_rgb(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(levels.transpose(1, 2, 0), (*image.shape[1:], 3)))
 
 
-def diverging_rgb(values: np.ndarray, limit: float | None = None) -> np.ndarray:
-    """A signed map (H, W) with symmetric limits ±`limit`, by default its largest magnitude."""
-    limit = limit or float(np.abs(values).max()) or 1.0
-    return _look_up(values / limit / 2 + 0.5, DIVERGING)
+@dataclass(frozen=True)
+class ColourScale:
+    """Colours for the values of a map (H, W); values outside the limits take the colours of the ends.
+
+    Attributes:
+        low: Value at which the colours begin.
+        high: Value at which they end.
+        colours: Name of a colour scale of Plotly.
+    """
+
+    low: float
+    high: float
+    colours: str
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether the scale diverges from 0 in the middle."""
+        return self.colours == DIVERGING
+
+    def rgb(self, values: np.ndarray) -> np.ndarray:
+        """A map as a picture (H, W, 3)."""
+        table = _table(self.colours)
+        fractions = values / self.high / 2 + 0.5 if self.is_signed else (values - self.low) / (self.high - self.low)
+        return table[np.clip(np.round(fractions * (len(table) - 1)), 0, len(table) - 1).astype(np.intp)]
+
+    def strength(self, values: np.ndarray) -> np.ndarray:
+        """|values| / high, at most 1: an opacity that lets the base show where a map is weak."""
+        return np.minimum(np.abs(values) / self.high, 1)
+
+    def over(self, base: np.ndarray, values: np.ndarray, opacity: np.ndarray | float) -> np.ndarray:
+        """`base` (H, W, 3) under a map with an opacity in [0, 1], one number or (H, W)."""
+        return blend(base, self.rgb(values), opacity)
 
 
-def sequential_rgb(values: np.ndarray, limit: float | None = None) -> np.ndarray:
-    """A map of magnitudes (H, W) from 0 to `limit`, by default its maximum."""
-    limit = limit or float(values.max()) or 1.0
-    return _look_up(values / limit, SEQUENTIAL)
+def signed_scale(limit: float) -> ColourScale:
+    """The diverging scale from -limit to limit."""
+    return ColourScale(-limit, limit, DIVERGING)
+
+
+def magnitude_scale(limit: float) -> ColourScale:
+    """The sequential scale from 0 to limit."""
+    return ColourScale(0.0, limit, SEQUENTIAL)
+
+
+def colour_limit(*maps: np.ndarray, percentile: float = 100.0, proportion: float = 1.0) -> float:
+    """Limit of a colour scale that maps share; a percentile below 100 keeps a few large values from hiding the others.
+
+    Args:
+        maps: Maps of any shape; NaN is left out.
+        percentile: Percentile of the magnitudes, of the map where it is largest. Where it is 0, the maximum is taken.
+        proportion: Proportion of that value.
+
+    Returns:
+        1 for maps of zeros.
+    """
+    for share in (percentile, 100.0):
+        if largest := max(_percentile(values, share) for values in maps):
+            return proportion * largest
+    return 1.0
 
 
 def class_colour(class_index: int) -> tuple[int, int, int]:
@@ -65,6 +115,13 @@ def signed_over(base: np.ndarray, values: np.ndarray, above: np.ndarray, opacity
     return blend(base, tint, above.astype(np.float32) * opacity)
 
 
+def mask_over(base: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """`base` (H, W, 3) with a pixel set (H, W) tinted and outlined."""
+    padded = np.pad(mask, 1, mode="edge")
+    inside = padded[1:-1, 1:-1] & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return blend(base, class_colour(1), np.where(mask & ~inside, 0.95, np.where(mask, 0.4, 0.0)))
+
+
 def png_bytes(picture: np.ndarray) -> bytes:
     """A picture (H, W, 3) or (H, W), uint8, as the bytes of a PNG file."""
     buffer = io.BytesIO()
@@ -72,9 +129,25 @@ def png_bytes(picture: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _look_up(fractions: np.ndarray, scale: str) -> np.ndarray:
-    table = _table(scale)
-    return table[np.clip(np.round(fractions * (len(table) - 1)), 0, len(table) - 1).astype(np.intp)]
+def palette_png(picture: np.ndarray) -> bytes:
+    """A picture (H, W, 3) of few colours as a PNG with a palette, a third of the bytes; of over 256 as `png_bytes`."""
+    packed = picture.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+    colours, indices = np.unique(packed, return_inverse=True)
+    if len(colours) > 256:
+        return png_bytes(picture)
+    shown = PillowImage.fromarray(indices.reshape(packed.shape).astype(np.uint8), "P")
+    shown.putpalette((colours[:, None] >> np.array([16, 8, 0], dtype=np.uint32) & 255).astype(np.uint8).tobytes())
+    buffer = io.BytesIO()
+    shown.save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def _percentile(values: np.ndarray, share: float) -> float:
+    sizes = np.abs(values)
+    if share == 100:  # a tenth of the time of a percentile
+        return float(np.nanmax(sizes, initial=0))
+    known = sizes[~np.isnan(sizes)]
+    return float(np.percentile(known, share)) if known.size else 0.0
 
 
 @cache

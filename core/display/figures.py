@@ -1,11 +1,11 @@
-"""Plotly figures. Pictures are sent as PNG, maps as values so that hovering tells them."""
+"""Plotly figures. Pictures are sent as PNG, maps as values so that hovering shows them."""
 
 import base64
 
 import numpy as np
 import plotly.graph_objects as go
 
-from .colours import DIVERGING, SELECTION, SEQUENTIAL, png_bytes
+from .colours import SELECTION, ColourScale, intensity_rgb, png_bytes
 from .footprint import BoundingBox
 
 TRANSPARENT = "rgba(0,0,0,0)"
@@ -31,50 +31,58 @@ def picture_figure(picture: np.ndarray, revision: str, margin: int = _MARGIN, be
         margin: Around the picture, in CSS pixels.
         below: Empty space below it, as high as a colour bar beside it, say.
     """
-    source = "data:image/png;base64," + base64.b64encode(png_bytes(picture)).decode()
-    image = go.Image(source=source, hovertemplate="row %{y}, column %{x}<extra></extra>")
+    image = go.Image(source=_png_address(picture), hovertemplate="row %{y}, column %{x}<extra></extra>")
     return _framed(go.Figure(image), picture.shape[:2], revision, margin, below)
 
 
-def map_figure(values: np.ndarray, unit: str, limit: float, revision: str, colour_scale: str = DIVERGING) -> go.Figure:
-    """A signed map (H, W) with symmetric limits ±`limit` and a colour bar in `unit`; hovering tells the value.
+def map_figure(
+    values: np.ndarray,
+    unit: str,
+    scale: ColourScale,
+    revision: str,
+    image: np.ndarray | None = None,
+    opacity: float = 1.0,
+) -> go.Figure:
+    """A map (H, W) with a colour bar in `unit`; hovering shows the value, NaN is left empty.
 
-    Only the box around the values that are not 0 is sent: the rest is 0, the colour of the ground.
+    Args:
+        values: The map. Of a signed one without an image only the box around the values that are not 0 is sent: the
+            rest is 0, the colour of the ground.
+        unit: Unit of the values.
+        scale: Colours and limits.
+        revision: As for `picture_figure`.
+        image: (C, H, W), drawn in grey below the map.
+        opacity: Opacity of the map, in [0, 1].
     """
-    shape = values.shape
-    top, bottom = _extent(np.abs(values).max(axis=1) > 0)
-    left, right = _extent(np.abs(values).max(axis=0) > 0)
+    height, width = values.shape
+    only_box = scale.is_signed and image is None
+    top, bottom = _extent(np.abs(values).max(axis=1) > 0) if only_box else (0, height)
+    left, right = _extent(np.abs(values).max(axis=0) > 0) if only_box else (0, width)
+    large, small = scale.high >= 1e3, scale.high < 1e-2
+    ticks = ".1e" if only_box and (large or small) else ",.0f" if large else ".3~g"
     heat = go.Heatmap(
         z=values[top:bottom, left:right],
         x0=left,
         dx=1,
         y0=top,
         dy=1,
-        zmin=-limit,
-        zmax=limit,
-        colorscale=colour_scale,
+        zmin=scale.low,
+        zmax=scale.high,
+        colorscale=scale.colours,
+        opacity=opacity,
         hovertemplate="row %{y}, column %{x}<br>%{z:.4g}<extra></extra>",
-        colorbar={**_colour_bar(unit), "tickformat": ".1e" if limit < 1e-2 or limit >= 1e3 else ".3~g"},
+        colorbar={**_colour_bar(unit), "tickformat": ticks},
     )
-    figure = _framed(go.Figure(heat), shape, revision, _MARGIN, COLOUR_BAR_HEIGHT)
-    figure.add_shape(type="rect", x0=-0.5, x1=shape[1] - 0.5, y0=-0.5, y1=shape[0] - 0.5, layer="below",
-                     fillcolor="#f7f7f7", line={"width": 0})  # fmt: skip
+    figure = _framed(go.Figure(heat), values.shape, revision, _MARGIN, COLOUR_BAR_HEIGHT)
+    if only_box:
+        figure.add_shape(type="rect", x0=-0.5, x1=width - 0.5, y0=-0.5, y1=height - 0.5, layer="below",
+                         fillcolor="#f7f7f7", line={"width": 0})  # fmt: skip
+    elif image is not None:
+        figure.add_layout_image(
+            source=_png_address(intensity_rgb(image.mean(axis=0, keepdims=True))), x=-0.5, y=-0.5, sizex=width,
+            sizey=height, xref="x", yref="y", layer="below", sizing="stretch", xanchor="left", yanchor="top",
+        )  # fmt: skip
     return figure
-
-
-def magnitude_figure(
-    values: np.ndarray, unit: str, limits: tuple[float, float], revision: str, colour_scale: str = SEQUENTIAL
-) -> go.Figure:
-    """A map (H, W) on one perceptual scale between `limits`, with a colour bar; NaN is left empty, hovering tells."""
-    heat = go.Heatmap(
-        z=values,
-        zmin=limits[0],
-        zmax=limits[1],
-        colorscale=colour_scale,
-        hovertemplate="row %{y}, column %{x}<br>%{z:.4g}<extra></extra>",
-        colorbar={**_colour_bar(unit), "tickformat": ".3~g" if limits[1] < 1e3 else ",.0f"},
-    )
-    return _framed(go.Figure(heat), values.shape, revision, _MARGIN, COLOUR_BAR_HEIGHT)
 
 
 def add_crosshair(figure: go.Figure, row: int, column: int, shape: tuple[int, ...]) -> go.Figure:
@@ -132,6 +140,10 @@ def zoom_to(figure: go.Figure, box: BoundingBox | None, margin: int = 4) -> go.F
         figure.update_xaxes(range=[box.left - margin - 0.5, box.right + margin + 0.5])
         figure.update_yaxes(range=[box.bottom + margin + 0.5, box.top - margin - 0.5])
     return figure
+
+
+def _png_address(picture: np.ndarray) -> str:
+    return "data:image/png;base64," + base64.b64encode(png_bytes(picture)).decode()
 
 
 def _colour_bar(unit: str) -> dict:

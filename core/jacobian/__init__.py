@@ -3,11 +3,12 @@
 from .effective import EffectiveReceptiveField, effective_receptive_field
 from .encoding import STORED_TYPES
 from .engine import Progress, jacobian
-from .preparation import Estimate, estimate
+from .estimate import Estimate, estimate
+from .request import JacobianRequest
+from .row_summaries import STATISTICS
 from .stored_jacobian import Jacobian
-from .summaries import STATISTICS
 from .support import ReceptiveField, receptive_field
-from .threshold import DEFINITIONS, normalised, save_map
+from .threshold import DEFINITIONS, Threshold, normalised, save_map
 
 __all__ = [
     "DEFINITIONS",
@@ -16,8 +17,10 @@ __all__ = [
     "EffectiveReceptiveField",
     "Estimate",
     "Jacobian",
+    "JacobianRequest",
     "Progress",
     "ReceptiveField",
+    "Threshold",
     "effective_receptive_field",
     "estimate",
     "jacobian",

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from ..errors import UserError
+from .disk_space import bytes_in_words, check_free_disk
 from .store import JacobianStore
-from .store_layout import check_free_disk, in_words
 
 LARGEST_ARCHIVE = 20_000_000_000
 """Bytes that an archive may unpack to."""
@@ -72,8 +72,9 @@ def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
     total = sum(entry.file_size for entry in entries)
     if total > LARGEST_ARCHIVE or len(entries) > _MOST_FILES:
         raise UserError(
-            f"The archive unpacks to {in_words(total)} in {len(entries):,} files; at most {in_words(LARGEST_ARCHIVE)} "
-            f"in {_MOST_FILES:,} files are taken. Unpack it yourself and open the folder."
+            f"The archive unpacks to {bytes_in_words(total)} in {len(entries):,} files; at most "
+            f"{bytes_in_words(LARGEST_ARCHIVE)} in {_MOST_FILES:,} files are taken. Unpack it yourself and open the "
+            "folder."
         )
     check_free_disk(folder, total)
     for entry, path in zip(entries, paths, strict=True):

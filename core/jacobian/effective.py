@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..segmenter import Image, Segmenter
-from ..target import Space, Target
+from ..target import Space
 from .colouring import Plan
 from .passes import PassRunner
-from .store_layout import centred_shape
-from .summaries import PassWindows, magnitude
-from .support import structural_support
+from .request import checked_image
+from .row_summaries import PassWindows, magnitude
+from .support import ReceptiveField, structural_support
 
 FRACTIONS = (0.5, 0.9, 0.99)
 
@@ -22,7 +22,7 @@ class EffectiveReceptiveField:
     Attributes:
         mean: Float64 (h, w), the mean magnitude at each offset from the pixel.
         centre: Row and column of the pixel itself in `mean`.
-        num_pixels: How many rows it is the mean of.
+        num_pixels: Number of rows that it is the mean of.
     """
 
     mean: np.ndarray
@@ -62,50 +62,37 @@ def effective_receptive_field(
     Raises:
         UserError: The image or the class does not fit the network.
     """
-    batch = segmenter.as_batch(image, single=True)[0].detach().cpu().numpy()
-    size = batch.shape[1:]
-    segmenter.findings(size)
-    Target.pixel(0, 0, class_index, space).check(segmenter.num_classes, size)
-    field = structural_support(segmenter, size)
-    plan = Plan(field, (), (), np.zeros((0, 2), np.int64), np.ones(size, dtype=bool))
-    rows, columns = np.nonzero(sampled_pixels(plan))
+    values = checked_image(segmenter, image, class_index, space)
+    field = structural_support(segmenter, values.shape[1:])
+    rows, columns = np.nonzero(sampled_pixels(field, np.ones(field.size, dtype=bool)))
     chosen = np.random.default_rng(seed).choice(len(rows), min(num_pixels, len(rows)), replace=False)
-    runner = PassRunner(segmenter, batch, class_index, space)
-    total = np.zeros(centred_shape(plan))
-    for row, column in zip(rows[chosen], columns[chosen], strict=True):
-        outputs = np.zeros((1, *size), np.float32)
-        outputs[0, row, column] = 1
-        window = field.window(int(row), int(column))
-        _add(total, magnitude(runner(outputs)[0])[window], (field.up, field.left), (row, column), window)
-    return EffectiveReceptiveField(total / len(chosen), (field.up, field.left), len(chosen))
+    runner = PassRunner(segmenter, values, class_index, space)
+    total = np.zeros(field.centred_shape)
+    for row, column in zip(rows[chosen].tolist(), columns[chosen].tolist(), strict=True):
+        _add_row(total, field, (row, column), magnitude(runner.row(row, column)))
+    return EffectiveReceptiveField(total / len(chosen), field.centre, len(chosen))
 
 
-def sampled_pixels(plan: Plan) -> np.ndarray:
+def sampled_pixels(field: ReceptiveField, selected: np.ndarray) -> np.ndarray:
     """Bool (H, W): the selected pixels whose windows the border does not cut, or all selected where it cuts each."""
-    rows, columns = plan.field.rows, plan.field.columns
+    rows, columns = field.rows, field.columns
     whole_rows = (rows.first > 0) & (rows.last < len(rows) - 1)
     whole_columns = (columns.first > 0) & (columns.last < len(columns) - 1)
-    whole = plan.selected & whole_rows[:, None] & whole_columns
-    return whole if whole.any() else plan.selected
+    whole = selected & whole_rows[:, None] & whole_columns
+    return whole if whole.any() else selected
 
 
 def add_centred(total: np.ndarray, windows: PassWindows, magnitudes: np.ndarray, plan: Plan) -> None:
     """Add the rows of a pass, each centred on its pixel, to `total`, leaving out pixels that are not sampled."""
-    sampled = sampled_pixels(plan)
+    sampled = sampled_pixels(plan.field, plan.selected)
     for row in windows.rows.positions:
         for column in windows.columns.positions:
             if sampled[row, column]:
-                window = plan.field.window(row, column)
-                _add(total, magnitudes[window], (plan.field.up, plan.field.left), (row, column), window)
+                _add_row(total, plan.field, (row, column), magnitudes)
 
 
-def _add(
-    total: np.ndarray,
-    magnitudes: np.ndarray,
-    centre: tuple[int, int],
-    pixel: tuple[int, int],
-    window: tuple[slice, slice],
-) -> None:
-    top = window[0].start - pixel[0] + centre[0]
-    left = window[1].start - pixel[1] + centre[1]
-    total[top : top + magnitudes.shape[0], left : left + magnitudes.shape[1]] += magnitudes
+def _add_row(total: np.ndarray, field: ReceptiveField, pixel: tuple[int, int], magnitudes: np.ndarray) -> None:
+    window = field.window(*pixel)
+    top, left = (part.start - own + middle for part, own, middle in zip(window, pixel, field.centre, strict=True))
+    row = magnitudes[window]
+    total[top : top + row.shape[0], left : left + row.shape[1]] += row

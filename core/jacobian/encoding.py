@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from .summaries import STATISTICS, PassWindows
+from .row_summaries import STATISTICS, PassWindows
 
 StoredType = Literal["float32", "float16", "uint8"]
 

@@ -12,19 +12,24 @@ import numpy as np
 from ..errors import UserError
 from ..segmenter import Image, Segmenter
 from ..target import Space
+from .array_layouts import passes_per_block
 from .colouring import plan_passes
+from .disk_space import check_free_disk, disk_bytes
 from .effective import add_centred
 from .encoding import StoredType, encode
 from .passes import PassRunner
-from .preparation import UNPROVEN, Request, prepare
+from .preparation import UNPROVEN, prepare
 from .proof import FieldTooSmallError, SumProof, check_field, check_row
+from .request import ImageRequest, JacobianRequest
+from .row_summaries import NUM_BINS, NUM_OCTAVES, STATISTICS, magnitude, summarise
 from .store import BlockResult, JacobianStore
-from .store_layout import centred_shape, check_free_disk, disk_bytes, passes_per_block
 from .stored_jacobian import Jacobian
-from .summaries import NUM_BINS, NUM_OCTAVES, STATISTICS, magnitude, summarise
 from .support import ReceptiveField
 
 _SECONDS_BETWEEN_REPORTS = 0.5
+
+Cancel = Callable[[], bool]
+"""Called between passes; True stops the run."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,10 @@ class Progress:
     """How far a run is.
 
     Attributes:
-        passes: Done, those of earlier runs included.
+        passes: Passes done, those of earlier runs included.
         total: Passes of the whole Jacobian.
-        seconds: Since this run began.
-        seconds_left: At the pace so far; NaN before the first pass.
+        seconds: Seconds since this run began.
+        seconds_left: Seconds left at the pace so far; NaN before the first pass.
         jacobian: The Jacobian so far. Its maps cover the whole image, coarse to fine, NaN where nothing is known yet.
     """
 
@@ -47,8 +52,12 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """Of the passes, done: 0 to 1."""
+        """Share of the passes that are done, 0 to 1."""
         return self.passes / self.total
+
+
+ShowProgress = Callable[[Progress], object]
+"""Called after every block of passes and about twice a second."""
 
 
 def jacobian(
@@ -63,8 +72,8 @@ def jacobian(
     dtype: StoredType = "float32",
     keep_rows: bool = True,
     batch_size: int | None = None,
-    progress: Callable[[Progress], None] | None = None,
-    cancel: Callable[[], bool] | None = None,
+    progress: ShowProgress | None = None,
+    cancel: Cancel | None = None,
 ) -> Jacobian:
     """The Jacobian of one class's score map with respect to the image, on disk.
 
@@ -76,13 +85,13 @@ def jacobian(
     Args:
         segmenter: The network.
         image: (C, H, W) in [0, 1].
-        class_index: The class whose scores are differentiated.
-        space: Their score space; rows are in its unit per unit of image intensity.
+        class_index: As in `JacobianRequest`, likewise `space`, `stride`, `dtype` and `keep_rows`.
+        space: See there.
         out: The store, a folder.
-        stride: Every how many output rows and columns one is computed.
+        stride: See there.
         region: Bool (H, W), the output pixels wanted; None for all.
-        dtype: How rows are stored: "float32" exactly; "float16" and "uint8" with a scale and an error bound a row.
-        keep_rows: Whether to keep the rows; False keeps summaries only, from which the threshold maps come.
+        dtype: See there.
+        keep_rows: See there.
         batch_size: Passes at once; None finds the fastest.
         progress: Called after every block of passes and about twice a second.
         cancel: Asked between passes; True stops the run and returns what is finished.
@@ -91,15 +100,16 @@ def jacobian(
         UserError: Arguments that do not fit the network or the image, a store of another Jacobian, or too little disk
             space or memory.
     """
-    request = Request.check(
-        segmenter, image, class_index, space, stride, region=region, dtype=dtype, keep_rows=keep_rows
-    )
-    store = open_or_create(segmenter, request, Path(out), batch_size)
+    request = JacobianRequest(class_index, space, stride, dtype, keep_rows)
+    asked = ImageRequest.check(segmenter, image, request, region)
+    store = open_or_create(segmenter, asked, Path(out), batch_size)
     compute_missing(segmenter, store, progress=progress, cancel=cancel)
     return Jacobian(store.path, segmenter)
 
 
-def open_or_create(segmenter: Segmenter, request: Request, path: Path, batch_size: int | None = None) -> JacobianStore:
+def open_or_create(
+    segmenter: Segmenter, asked: ImageRequest, path: Path, batch_size: int | None = None
+) -> JacobianStore:
     """The store to compute into: the one at `path` if it is of this very Jacobian, else a new one.
 
     Raises:
@@ -107,17 +117,17 @@ def open_or_create(segmenter: Segmenter, request: Request, path: Path, batch_siz
     """
     if path.exists():
         store = JacobianStore(path)
-        difference = store.manifest.difference(request.identity(segmenter))
+        difference = store.manifest.difference(asked.identity(segmenter))
         if difference:
             raise UserError(
                 f"{path} holds another Jacobian ({difference} differ); choose another name, or delete it first."
             )
-        _check_disk(store)
+        total = disk_bytes(store.plan, store.manifest)
+        check_free_disk(path, total * len(missing_blocks(store)) // store.num_blocks)
         return store
-    preparation = prepare(segmenter, request, batch_size)
-    manifest = preparation.manifest
-    check_free_disk(path, disk_bytes(preparation.plan, manifest.channels, manifest.dtype, keep_rows=manifest.keep_rows))
-    return JacobianStore.create(path, manifest, preparation.plan, request.image, preparation.labels)
+    prepared = prepare(segmenter, asked, batch_size)
+    check_free_disk(path, disk_bytes(prepared.plan, prepared.manifest))
+    return JacobianStore.create(path, prepared.manifest, prepared.plan, asked.image, prepared.labels)
 
 
 def missing_blocks(store: JacobianStore) -> list[int]:
@@ -130,8 +140,8 @@ def compute_missing(
     segmenter: Segmenter,
     store: JacobianStore,
     *,
-    progress: Callable[[Progress], None] | None = None,
-    cancel: Callable[[], bool] | None = None,
+    progress: ShowProgress | None = None,
+    cancel: Cancel | None = None,
 ) -> None:
     """Compute all that a store lacks; where a gradient leaves the field that was planned with, all of it on the whole.
 
@@ -157,7 +167,7 @@ def widened(store: JacobianStore) -> JacobianStore:
     plan = plan_passes(ReceptiveField.whole(store.plan.size), region=store.plan.selected)
     block = passes_per_block(plan, old.channels, old.batch_size)
     manifest = replace(old, dense=True, note=UNPROVEN, batch_size=min(old.batch_size, block), passes_per_block=block)
-    check_free_disk(store.path, disk_bytes(plan, old.channels, old.dtype, keep_rows=old.keep_rows))
+    check_free_disk(store.path, disk_bytes(plan, manifest))
     shutil.rmtree(store.path)
     return JacobianStore.create(store.path, manifest, plan, store.image, store.labels)
 
@@ -167,8 +177,8 @@ def compute_blocks(
     store: JacobianStore,
     blocks: Iterable[int],
     *,
-    progress: Callable[[Progress], None] | None = None,
-    cancel: Callable[[], bool] | None = None,
+    progress: ShowProgress | None = None,
+    cancel: Cancel | None = None,
 ) -> None:
     """Compute blocks of passes and write them to their store; blocks cut short by `cancel` are not written.
 
@@ -177,7 +187,7 @@ def compute_blocks(
         FieldTooSmallError: See `widened`.
     """
     runner = store_runner(segmenter, store)
-    report = _Reporter(store, segmenter, progress)
+    report = ProgressReporter(store, segmenter, progress)
     proof = SumProof(runner, store.plan)
     for block in blocks:
         result = _compute_block(runner, store, block, proof, report, cancel)
@@ -185,8 +195,8 @@ def compute_blocks(
             break
         if proof.is_due:
             proof.check()
-        write_block(store, block, result)
-        report.block_finished()
+        _write_block(store, block, result)
+        report.report()
     proof.check()
 
 
@@ -202,26 +212,22 @@ def store_runner(segmenter: Segmenter, store: JacobianStore) -> PassRunner:
     return PassRunner(segmenter, store.image, manifest.class_index, manifest.space, manifest.batch_size)
 
 
-def compute_block(runner: PassRunner, store: JacobianStore, block: int) -> BlockResult:
-    """Run the passes of one block.
-
-    Raises:
-        FieldTooSmallError: See `widened`.
-    """
-    proof = SumProof(runner, store.plan) if store.is_sampled(block) else None
-    result = _compute_block(runner, store, block, proof, None, None)
-    assert result is not None  # noqa: S101 - only a cancelled block has no result
-    if proof is not None:
-        proof.check()
-    return result
-
-
-def write_block(store: JacobianStore, block: int, result: BlockResult) -> None:
-    """Write a block to its store.
+def compute_block(runner: PassRunner, store: JacobianStore, block: int) -> None:
+    """Compute the passes of one block and write it to its store, whatever happens to other blocks.
 
     Raises:
         UserError: The disk is full.
+        FieldTooSmallError: See `widened`.
     """
+    proof = SumProof(runner, store.plan) if store.is_sampled(block) else None
+    result = _compute_block(runner, store, block, proof)
+    assert result is not None  # noqa: S101 - only a cancelled block has no result
+    if proof is not None:
+        proof.check()
+    _write_block(store, block, result)
+
+
+def _write_block(store: JacobianStore, block: int, result: BlockResult) -> None:
     try:
         store.write(block, result)
     except OSError as error:
@@ -239,8 +245,8 @@ def _compute_block(
     store: JacobianStore,
     block: int,
     proof: SumProof | None,
-    report: "_Reporter | None",
-    cancel: Callable[[], bool] | None,
+    report: "ProgressReporter | None" = None,
+    cancel: Cancel | None = None,
 ) -> BlockResult | None:
     """None if cancelled."""
     plan, manifest = store.plan, store.manifest
@@ -249,7 +255,7 @@ def _compute_block(
     statistics = np.full((len(passes), plan.slots, len(STATISTICS)), np.nan, np.float32)
     histogram = np.zeros((len(passes), plan.slots, NUM_BINS), np.int32)
     boxes = np.zeros((len(passes), plan.slots, NUM_OCTAVES, 4), np.int32)
-    centred = np.zeros(centred_shape(plan)) if store.is_sampled(block) else None
+    centred = np.zeros(plan.field.centred_shape) if store.is_sampled(block) else None
     for start in range(passes.start, passes.stop, manifest.batch_size):
         if cancel is not None and cancel():
             return None
@@ -278,36 +284,35 @@ def _compute_block(
     return BlockResult(rows, statistics, histogram, boxes, centred)
 
 
-def _check_disk(store: JacobianStore) -> None:
-    manifest = store.manifest
-    total = disk_bytes(store.plan, manifest.channels, manifest.dtype, keep_rows=manifest.keep_rows)
-    check_free_disk(store.path, total * len(missing_blocks(store)) // store.num_blocks)
+class ProgressReporter:
+    """Calls the progress callback, seldom enough to cost nothing.
 
+    Args:
+        store: The store that the run writes to.
+        segmenter: The network.
+        show: What is called; None for nothing.
+    """
 
-class _Reporter:
-    """Calls the progress callback, seldom enough to cost nothing."""
-
-    def __init__(self, store: JacobianStore, segmenter: Segmenter, progress: Callable[[Progress], None] | None) -> None:
-        self._progress = progress
+    def __init__(self, store: JacobianStore, segmenter: Segmenter, show: ShowProgress | None) -> None:
+        self._show = show
         self._started = self._reported = time.perf_counter()
         self._total = len(store.plan)
         self._before = sum(len(store.passes_of(block)) for block in store.finished())
         self._done = 0
-        self._jacobian = Jacobian(store.path, segmenter) if progress is not None else None
+        self._jacobian = Jacobian(store.path, segmenter) if show is not None else None
 
     def passes_done(self, number: int) -> None:
+        """Count passes, and report them if the last report is some time ago."""
         self._done += number
         if time.perf_counter() - self._reported >= _SECONDS_BETWEEN_REPORTS:
-            self._report()
+            self.report()
 
-    def block_finished(self) -> None:
-        self._report()
-
-    def _report(self) -> None:
-        if self._progress is None or self._jacobian is None:
+    def report(self) -> None:
+        """Report how far the run is."""
+        if self._show is None or self._jacobian is None:
             return
         self._reported = time.perf_counter()
         seconds = self._reported - self._started
         passes = self._before + self._done
         seconds_left = seconds / self._done * (self._total - passes) if self._done else float("nan")
-        self._progress(Progress(passes, self._total, seconds, seconds_left, self._jacobian))
+        self._show(Progress(passes, self._total, seconds, seconds_left, self._jacobian))

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .disk_space import check_free_disk
 from .store import JacobianStore
-from .store_layout import check_free_disk
 from .threshold import stored_passes
 
 

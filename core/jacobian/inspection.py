@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .arrays import METADATA, ArrayLayout
-from .manifest_checks import is_integer
-from .store_layout import SCHEMA
+from .array_layouts import METADATA, ArrayLayout
+from .manifest import SCHEMA, is_integer
 
 MOST_IMAGE_VALUES = 2**27
 """Channels times pixels of the largest image that a store takes: 512 MiB."""

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from ..display.colours import blend, sequential_rgb
+from ..display.colours import blend, magnitude_scale
 
 _DIMMED = 0.65
 """How dark the image is drawn where a map says nothing."""
@@ -27,7 +27,7 @@ def filled(values: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
 
 def map_over(base: np.ndarray, values: np.ndarray, limit: float) -> np.ndarray:
     """A map (H, W) from 0 to `limit` as a picture, and where it is NaN the picture `base` (H, W, 3), dimmed."""
-    picture = sequential_rgb(np.nan_to_num(values), limit)
+    picture = magnitude_scale(limit).rgb(np.nan_to_num(values))
     unknown = np.isnan(values)
     picture[unknown] = blend(base, (0, 0, 0), _DIMMED)[unknown]
     return picture

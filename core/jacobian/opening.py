@@ -1,6 +1,6 @@
 """Writing what a store says of itself, and reading it back with nothing taken on trust."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -8,16 +8,18 @@ import numpy as np
 import zarr
 from zarr.storage import LocalStore
 
-from .arrays import CONSTANTS, METADATA, SUMMARIES, ArrayLayout, constant_layouts, result_layouts
+from .array_layouts import CONSTANTS, METADATA, SUMMARIES, ArrayLayout, constant_layouts, result_layouts
 from .colouring import Plan
 from .inspection import attributes_of, check_files, check_layout, check_schema, shapes_of_constants
-from .manifest_checks import checked_manifest, hash_of_entries
-from .plan_arrays import plan_of
-from .store_layout import Manifest, hash_of
+from .manifest import Manifest, checked_manifest, hash_of_entries
+from .request import hash_of
+from .support import AxisSupport, ReceptiveField
 
 _KEY = "whypixel_jacobian"
 _HASHES = "whypixel_hashes"
 _MANIFEST = "manifest"
+_MOST_SUMMARIES = 2**26
+"""Passes times slots: above, the histograms alone would take 17 GB of memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +27,11 @@ class Opened:
     """A store that was checked.
 
     Attributes:
-        manifest: Of which model, image and target it is.
+        manifest: Which Jacobian it is, of which model and image.
         image: Float32 (C, H, W).
         labels: Int32 (H, W), the predicted class of each pixel.
-        plan: Of the passes.
-        layouts: Of the arrays of results.
+        plan: The passes.
+        layouts: The layouts of the arrays of results.
         arrays: Those arrays.
     """
 
@@ -41,15 +43,18 @@ class Opened:
     arrays: dict[str, zarr.Array]
 
 
-def write_constants(path: Path, manifest: Manifest, values: Mapping[str, np.ndarray]) -> None:
-    """Make a group with what is written once, the manifest and `CONSTANTS`, and their hashes."""
-    layouts = constant_layouts(values["image"].shape, len(values["passes"]))
+def write_empty_store(path: Path, manifest: Manifest, plan: Plan, image: np.ndarray, labels: np.ndarray) -> None:
+    """Make a group with what is written once, the manifest and `CONSTANTS`, with their hashes, and empty results."""
+    values = {"image": image, "labels": labels, **_arrays_of(plan)}
+    layouts = constant_layouts(values["image"].shape, len(plan))
     constants = {layout.name: np.ascontiguousarray(values[layout.name], layout.dtype) for layout in layouts}
     entries = asdict(manifest)
     hashes = {_MANIFEST: hash_of_entries(entries)} | {name: hash_of(array) for name, array in constants.items()}
     group = zarr.open_group(path, mode="w", zarr_format=3, attributes={_KEY: entries, _HASHES: hashes})
     for layout in layouts:
         layout.create(group)[...] = constants[layout.name]
+    for layout in result_layouts(manifest, plan):
+        layout.create(group)
 
 
 def open_checked(path: Path) -> Opened:
@@ -79,7 +84,7 @@ def open_checked(path: Path) -> Opened:
     for layout in constant_layouts(image_shape, num_passes):
         check_layout(path, layout)
         constants[layout.name] = _constant(path, files, layout, hashes.get(layout.name))
-    plan = plan_of(constants, manifest)
+    plan = _plan_of(constants, manifest)
     layouts = {layout.name: layout for layout in result_layouts(manifest, plan)}
     for layout in layouts.values():
         check_layout(path, layout)
@@ -99,3 +104,84 @@ def _constant(path: Path, files: LocalStore, layout: ArrayLayout, expected: obje
     if hash_of(values) != expected:
         raise ValueError(f"its {layout.name} is damaged")
     return values
+
+
+def _arrays_of(plan: Plan) -> dict[str, np.ndarray]:
+    """The arrays that a plan is kept in."""
+    return {
+        "row_support": _pairs(plan.field.rows),
+        "column_support": _pairs(plan.field.columns),
+        "row_colour": _colour_of_position(plan.rows, plan.size[0]),
+        "column_colour": _colour_of_position(plan.columns, plan.size[1]),
+        "passes": plan.passes,
+        "selected": plan.selected,
+    }
+
+
+def _plan_of(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Plan:
+    """The plan that was kept in these arrays, of the right shapes and types.
+
+    Raises:
+        ValueError: They hold no plan that could be computed by.
+    """
+    rows, columns = (AxisSupport(*arrays[name].T) for name in ("row_support", "column_support"))
+    _check_support("row_support", rows)
+    _check_support("column_support", columns)
+    plan = Plan(
+        ReceptiveField(rows, columns, manifest.dense),
+        _positions_of_colour("row_colour", arrays["row_colour"], rows),
+        _positions_of_colour("column_colour", arrays["column_colour"], columns),
+        arrays["passes"],
+        arrays["selected"],
+    )
+    _check_passes(plan)
+    _check_blocks(plan, manifest)
+    return plan
+
+
+def _pairs(support: AxisSupport) -> np.ndarray:
+    return np.stack((support.first, support.last), axis=1)
+
+
+def _colour_of_position(colours: Iterable[np.ndarray], length: int) -> np.ndarray:
+    colour_of_position = np.full(length, -1, np.int32)
+    for colour, positions in enumerate(colours):
+        colour_of_position[positions] = colour
+    return colour_of_position
+
+
+def _positions_of_colour(name: str, colour_of_position: np.ndarray, support: AxisSupport) -> tuple[np.ndarray, ...]:
+    found = np.unique(colour_of_position[colour_of_position != -1])
+    if len(found) == 0 or not np.array_equal(found, np.arange(len(found))):
+        raise ValueError(f"its {name} holds numbers that are no colours")
+    order = np.argsort(support.first, kind="stable")
+    colours = tuple(order[colour_of_position[order] == colour] for colour in range(len(found)))
+    if any((support.last[positions[:-1]] >= support.first[positions[1:]]).any() for positions in colours):
+        raise ValueError(f"its {name} gives one colour to positions whose supports meet")
+    return colours
+
+
+def _check_support(name: str, support: AxisSupport) -> None:
+    if support.first.min() < 0 or support.last.max() >= len(support) or (support.first > support.last).any():
+        raise ValueError(f"its {name} leads out of the image")
+
+
+def _check_passes(plan: Plan) -> None:
+    num_colours = np.array([len(plan.rows), len(plan.columns)])
+    if plan.passes.min() < 0 or (plan.passes >= num_colours).any():
+        raise ValueError("its passes name colours that do not exist")
+    if len(np.unique(plan.passes[:, 0] * num_colours[1] + plan.passes[:, 1])) != len(plan):
+        raise ValueError("its passes hold one pass twice")
+    # A byte of a stored bool can be any number.
+    if plan.selected.view(np.uint8).max() > 1 or not plan.selected.any():
+        raise ValueError("its selected is no choice of pixels")
+    if (plan.pass_of_pixel[plan.selected] < 0).any():
+        raise ValueError("its passes leave out pixels that were asked for")
+
+
+def _check_blocks(plan: Plan, manifest: Manifest) -> None:
+    block = manifest.passes_per_block
+    if block > len(plan) or block & (block - 1) or manifest.batch_size > block:
+        raise ValueError("its passes_per_block does not fit its passes")
+    if len(plan) * plan.slots > _MOST_SUMMARIES:
+        raise ValueError("its summaries would be too large to read")

@@ -20,8 +20,8 @@ _STEP = 4
 _WORTHWHILE = 0.95
 _REPETITIONS = 3
 _BATCH_TOLERANCE = 1e-3
-"""Of a gradient image's largest value: how far one from a batch may lie from the same one computed alone. The two
-round differently, and a saturated probability multiplies that."""
+"""How far a gradient image from a batch may lie from the same one computed alone, as a share of its largest value. The
+two round differently, and a saturated probability multiplies that."""
 
 
 class PassRunner:
@@ -75,6 +75,12 @@ class PassRunner:
             start += len(gradients)
         return done[0] if len(done) == 1 else np.concatenate(done)
 
+    def row(self, row: int, column: int) -> np.ndarray:
+        """∂score(row, column) / ∂image, float32 (C, H, W)."""
+        outputs = np.zeros((1, *self._image.shape[1:]), np.float32)
+        outputs[0, row, column] = 1
+        return self(outputs)[0]
+
     def alone(self, outputs: np.ndarray) -> np.ndarray:
         """The gradient image (C, H, W) of Σ outputs · scores by a single pass.
 
@@ -100,7 +106,7 @@ class PassRunner:
                 raise
             if self.batch_size == 1:
                 raise
-            # Some operation of the network may know no several passes at once.
+            # Some operation of the network may not go backward for several passes at once.
             self._go_one_by_one()
             return self._attempt(outputs[:1])
 
@@ -164,7 +170,7 @@ def fastest_batch_size(
     graph_size: int,
     only: int | None = None,
 ) -> tuple[int, float]:
-    """The number of passes at once that takes the least time a pass, and that time in seconds.
+    """The number of passes at once that takes the least time per pass, and that time in seconds.
 
     Args:
         segmenter: The network.
@@ -183,12 +189,12 @@ def fastest_batch_size(
     best_size, best_seconds = 1, float("inf")
     if only is not None:
         runner = PassRunner(segmenter, image, class_index, space, only)
-        seconds = _seconds_a_pass(runner, np.repeat(outputs, only, axis=0))
+        seconds = _seconds_per_pass(runner, np.repeat(outputs, only, axis=0))
         return runner.batch_size, seconds
     size = 1
     while size <= largest:
         runner = PassRunner(segmenter, image, class_index, space, size)
-        seconds = _seconds_a_pass(runner, np.repeat(outputs, size, axis=0))
+        seconds = _seconds_per_pass(runner, np.repeat(outputs, size, axis=0))
         if runner.batch_size < size:
             break
         if seconds < _WORTHWHILE * best_seconds:
@@ -197,7 +203,7 @@ def fastest_batch_size(
     return best_size, best_seconds
 
 
-def _seconds_a_pass(runner: PassRunner, outputs: np.ndarray) -> float:
+def _seconds_per_pass(runner: PassRunner, outputs: np.ndarray) -> float:
     runner(outputs)
     seconds = []
     for _ in range(_REPETITIONS):

@@ -4,7 +4,7 @@ import numpy as np
 
 from .colouring import Plan
 from .passes import PassRunner
-from .summaries import PassWindows
+from .row_summaries import PassWindows
 
 ROW_TOLERANCE = 1e-5
 """Of a row's largest entry: how far a row from a shared pass may lie from the same row computed alone."""

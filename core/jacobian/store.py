@@ -19,30 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
 from ..errors import UserError
-from .arrays import ArrayLayout, create_results
+from .array_layouts import ArrayLayout, sampled_blocks
 from .colouring import Plan
 from .inspection import check_image_shape
-from .opening import open_checked, write_constants
-from .plan_arrays import arrays_of
-from .store_layout import Manifest, sampled_blocks
-from .summaries import Histogram, PlannedWindows
+from .manifest import Manifest
+from .opening import open_checked, write_empty_store
+from .row_summaries import Histogram, PlannedWindows
 
 _STATISTICS_CHUNK = re.compile(r"c\.(\d{1,10})\.0\.0")
 _MOST_NAMED = 3
-_REFUSALS = (
-    KeyError,
-    TypeError,
-    ValueError,
-    OSError,
-    AttributeError,
-    IndexError,
-    RuntimeError,
-    MemoryError,
-    OverflowError,
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +70,7 @@ class JacobianStore:
             opened = open_checked(self.path)
         except UserError:
             raise
-        except _REFUSALS as error:
+        except Exception as error:  # whatever a stranger's store brings about
             raise UserError(
                 f"{self.path} is not a whole Jacobian store ({error or type(error).__name__}); delete it and compute "
                 "it again."
@@ -103,9 +90,7 @@ class JacobianStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         try:
-            write_constants(part, manifest, {"image": image, "labels": labels, **arrays_of(plan)})
-            group = zarr.open_group(part, mode="r+", zarr_format=3)
-            create_results(group, manifest, plan)
+            write_empty_store(part, manifest, plan, image, labels)
             part.rename(path)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
@@ -196,7 +181,7 @@ class JacobianStore:
         """Part of one of the arrays "rows", "statistics", "histogram", "boxes", "centred", of finished blocks.
 
         Args:
-            name: Of the array.
+            name: Name of the array.
             selection: `...` for all of it, or whole numbers and slices of step 1.
 
         Raises:

@@ -9,13 +9,13 @@ from ..segmenter import Segmenter
 from .effective import EffectiveReceptiveField, sampled_pixels
 from .encoding import decode
 from .export import write_dense
+from .manifest import Manifest
 from .passes import PassRunner
+from .row_summaries import STATISTICS
 from .store import JacobianStore
-from .store_layout import Manifest
-from .summaries import STATISTICS
 from .summary_maps import SummaryMaps
 from .support import ReceptiveField
-from .threshold import Definition, Source, ThresholdMaps, normalised, save_map
+from .threshold import Definition, Source, Threshold, ThresholdMaps, normalised, save_map
 
 
 class Jacobian:
@@ -38,7 +38,6 @@ class Jacobian:
         self._segmenter = segmenter
         self._runner: PassRunner | None = None
         self._summaries = SummaryMaps(self._store)
-        self._maps = ThresholdMaps(self._store, self._summaries)
 
     def __repr__(self) -> str:
         height, width = self.size
@@ -51,7 +50,7 @@ class Jacobian:
 
     @property
     def manifest(self) -> Manifest:
-        """Of which model, image and target it is."""
+        """Which Jacobian it is, of which model and image."""
         return self._store.manifest
 
     @property
@@ -81,7 +80,7 @@ class Jacobian:
 
     @property
     def fraction(self) -> float:
-        """Of the passes, done: 0 to 1."""
+        """Share of the passes that are done, 0 to 1."""
         return sum(len(self._store.passes_of(block)) for block in self._store.finished()) / self.num_passes
 
     @property
@@ -128,7 +127,7 @@ class Jacobian:
         return float(self._stored_statistic(row, column, "error_bound"))
 
     def column(self, row: int, column: int) -> np.ndarray:
-        """∂score(every output pixel) / ∂image(row, column), float32 (C, H, W), one influence map a channel.
+        """∂score(every output pixel) / ∂image(row, column), float32 (C, H, W), one influence map per channel.
 
         It reads through the whole store, some seconds for gigabytes. NaN where a row is not computed.
 
@@ -159,24 +158,22 @@ class Jacobian:
 
     def maximum(self, definition: Definition = "absolute") -> float:
         """The largest |J| ("absolute") or the largest signed J ("original") over all rows computed so far."""
-        return self._maps.maximum(definition)
+        return self._maps(Threshold(definition=definition)).maximum
 
-    def threshold(
-        self, proportion: float = 0.01, *, definition: Definition = "absolute", source: Source | None = None
-    ) -> float:
+    def threshold(self, threshold: Threshold | float = 0.01) -> float:
         """The magnitude above which `threshold_map` counts; from histograms, moved to the nearest edge of a bin.
 
         Raises:
-            UserError: A proportion outside [0, 1], or below what the histograms resolve.
+            UserError: As `threshold_map`.
         """
-        return float(self._maps.threshold(proportion, definition, source))
+        return float(self._maps(threshold).magnitude())
 
     def threshold_map(
         self,
-        proportion: float = 0.01,
+        proportion: Threshold | float = 0.01,
         *,
-        definition: Definition = "absolute",
         within_prediction: bool = False,
+        definition: Definition = "absolute",
         source: Source | None = None,
     ) -> np.ndarray:
         """t(p) = #{q : |J[p, q]| > proportion · max |J|}, raw counts of input pixels, float32 (H, W).
@@ -184,27 +181,23 @@ class Jacobian:
         |J[p, q]| is the magnitude over the channels of pixel q. See `normalised` for a map between 0 and 1.
 
         Args:
-            proportion: Of the maximum, 0 to 1.
-            definition: "absolute": of max |J|. "original": of the signed maximum max J, and min-max normalised, as the
-                original project did.
+            proportion: A `Threshold`, or its proportion of the maximum, 0 to 1.
             within_prediction: NaN outside the pixels predicted as this class.
-            source: "rows" counts exactly and reads the whole store; "histogram" is immediate, and exact for the
-                threshold moved to the nearest edge of a bin (at most 7 % away, see `threshold`). By default rows where
-                they are kept.
+            definition: As in `Threshold`, for a proportion.
+            source: Likewise.
 
         Raises:
             UserError: A proportion outside [0, 1] or below what histograms resolve, or rows that are not kept.
         """
-        counts = self._maps.counts(proportion, definition, source)
-        if definition == "original":
+        threshold = Threshold.of(proportion, definition, source)
+        counts = self._maps(threshold).counts()
+        if threshold.definition == "original":
             counts = normalised(counts)
         if within_prediction:
             counts[self.labels != self.manifest.class_index] = np.nan
         return counts
 
-    def bounding_boxes(
-        self, proportion: float = 0.01, *, definition: Definition = "absolute", source: Source | None = None
-    ) -> np.ndarray:
+    def bounding_boxes(self, threshold: Threshold | float = 0.01) -> np.ndarray:
         """The box around each row's entries above the threshold, int32 (H, W, 4): top, left, bottom, right.
 
         Bottom and right lie just outside. All are 0 where nothing is above the threshold or the row is not computed.
@@ -213,45 +206,29 @@ class Jacobian:
         Raises:
             UserError: As `threshold_map`.
         """
-        return self._maps.boxes(proportion, definition, source)
+        return self._maps(threshold).boxes()
 
-    def area_map(
-        self, proportion: float = 0.01, *, definition: Definition = "absolute", source: Source | None = None
-    ) -> np.ndarray:
+    def area_map(self, threshold: Threshold | float = 0.01) -> np.ndarray:
         """The area of each row's bounding box in pixels, float32 (H, W)."""
-        return self._maps.areas(self._maps.boxes(proportion, definition, source))
+        return self._maps(threshold).areas()
 
-    def fulfilment_map(
-        self, proportion: float = 0.01, *, definition: Definition = "absolute", source: Source | None = None
-    ) -> np.ndarray:
+    def fulfilment_map(self, threshold: Threshold | float = 0.01) -> np.ndarray:
         """The count above the threshold divided by the area of its bounding box, float32 (H, W) in (0, 1].
 
         NaN where the box is empty. From histograms both are taken at the level of `bounding_boxes`.
         """
-        counts, boxes = self._maps.counts_and_boxes(proportion, definition, source)
-        areas = self._maps.areas(boxes)
-        return np.divide(counts, areas, out=np.full_like(areas, np.nan), where=areas > 0)
+        return self._maps(threshold).fulfilment()
 
     def save_threshold_maps(
-        self,
-        folder: str | Path,
-        proportion: float = 0.01,
-        *,
-        definition: Definition = "absolute",
-        within_prediction: bool = False,
-        source: Source | None = None,
+        self, folder: str | Path, threshold: Threshold | float = 0.01, *, within_prediction: bool = False
     ) -> list[Path]:
         """Write the threshold map and those of box area and fulfilment, each as `.npy` (raw) and `.png` (normalised).
 
         Returns:
             The files: `threshold_map`, `box_area` and `fulfilment`.
         """
-        counts, boxes = self._maps.counts_and_boxes(proportion, definition, source)
-        areas = self._maps.areas(boxes)
-        fulfilment = np.divide(counts, areas, out=np.full_like(areas, np.nan), where=areas > 0)
-        if source == "histogram" or not self.manifest.keep_rows:
-            counts = self._maps.counts(proportion, definition, source)
-        maps = {"threshold_map": counts, "box_area": areas, "fulfilment": fulfilment}
+        found = self._maps(threshold)
+        maps = {"threshold_map": found.counts(), "box_area": found.areas(), "fulfilment": found.fulfilment()}
         if within_prediction:
             for values in maps.values():
                 values[self.labels != self.manifest.class_index] = np.nan
@@ -265,13 +242,13 @@ class Jacobian:
         """
         plan = self._store.plan
         blocks = [block for block in sorted(self._store.finished()) if self._store.is_sampled(block)]
-        sampled = sampled_pixels(plan)
+        sampled = sampled_pixels(plan.field, plan.selected)
         passes = [index for block in blocks for index in self._store.passes_of(block)]
         num_pixels = sum(int(sampled[np.ix_(*plan.pixels(index))].sum()) for index in passes)
         if num_pixels == 0:
             raise UserError("No rows are computed yet; let the run go on for a while.")
         total = sum(self._store.read("centred", block).astype(np.float64) for block in blocks)
-        return EffectiveReceptiveField(np.asarray(total) / num_pixels, (self.field.up, self.field.left), num_pixels)
+        return EffectiveReceptiveField(np.asarray(total) / num_pixels, self.field.centre, num_pixels)
 
     def export_dense(self, path: str | Path) -> Path:
         """Write the dense tensor (H, W, H, W), rows first, as the original project's `jacobian_gradient_0.pt`.
@@ -286,6 +263,9 @@ class Jacobian:
             raise UserError("A dense tensor needs every row; let the run finish, with stride 1 and no region.")
         return write_dense(self._store, Path(path))
 
+    def _maps(self, threshold: Threshold | float) -> ThresholdMaps:
+        return ThresholdMaps(self._store, self._summaries, Threshold.of(threshold))
+
     def _fresh_row(self, row: int, column: int) -> np.ndarray:
         if self._segmenter is None:
             raise UserError(
@@ -294,9 +274,7 @@ class Jacobian:
         if self._runner is None:
             manifest = self.manifest
             self._runner = PassRunner(self._segmenter, self.image, manifest.class_index, manifest.space)
-        outputs = np.zeros((1, *self.size), np.float32)
-        outputs[0, row, column] = 1
-        return self._runner(outputs)[0]
+        return self._runner.row(row, column)
 
     def _is_stored(self, row: int, column: int) -> bool:
         index = int(self._store.plan.pass_of_pixel[row, column])

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .row_summaries import STATISTICS
 from .store import JacobianStore
-from .summaries import STATISTICS
 
 _ARRAYS = ("statistics", "histogram", "boxes")
 

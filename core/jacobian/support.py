@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import UserError, explained_differentiation, is_out_of_memory
 from ..segmenter import Segmenter
+from ..segmenter.examination import REFUSALS
 from .probe_mode import StrictProbe, UnseenError
 
 _STRIP = 16
@@ -25,7 +26,6 @@ _STRIP = 16
 _BLOCK = 16
 _LARGE_CANVAS = 1024
 _PROBED_PIXELS = 2**18
-_REFUSALS = (RuntimeError, ValueError, AssertionError, UserError)
 
 Reach = Callable[[np.ndarray], np.ndarray]
 """Masks (M, N) of probed input lines -> (M, N), the output lines that each mask reaches."""
@@ -104,6 +104,16 @@ class ReceptiveField:
         """See `up`."""
         return self.columns.after
 
+    @property
+    def centre(self) -> tuple[int, int]:
+        """Row and column of a row's own pixel in an array of `centred_shape`."""
+        return self.up, self.left
+
+    @property
+    def centred_shape(self) -> tuple[int, int]:
+        """Size of an array in which every row of the Jacobian fits when it is centred on its pixel."""
+        return self.up + self.down + 1, self.left + self.right + 1
+
     def window(self, row: int, column: int) -> tuple[slice, slice]:
         """Rows and columns of the image that can reach the output pixel (row, column)."""
         return (
@@ -146,7 +156,7 @@ def structural_support(segmenter: Segmenter, size: tuple[int, int]) -> Receptive
                     field = _probe(segmenter, size)
             except UnseenError as error:
                 field = ReceptiveField.whole(size, reason=str(error))
-            except _REFUSALS as error:
+            except REFUSALS as error:
                 if is_out_of_memory(error):
                     raise
                 field = ReceptiveField.whole(size, reason="it fails on the NaN that probes it")
@@ -166,7 +176,7 @@ def _probe_axis(segmenter: Segmenter, size: tuple[int, int], axis: int) -> AxisS
     """Probed on a narrow strip, which is fast; at full size where the strip is refused or turns out to differ."""
     strip = _canvas(size, axis, min(size[1 - axis], _STRIP))
     full_size_reach = _reach(segmenter, size, axis)
-    with contextlib.suppress(*_REFUSALS):
+    with contextlib.suppress(*REFUSALS):
         support = _axis_support(_reach(segmenter, strip, axis), size[axis])
         if _holds(support, full_size_reach):
             return support
@@ -241,7 +251,7 @@ def _is_global(segmenter: Segmenter) -> bool:
         mask[0, 0] = True
         try:
             reached = _reach(segmenter, _canvas((_LARGE_CANVAS, _LARGE_CANVAS), axis, _STRIP), axis)(mask)
-        except _REFUSALS:
+        except REFUSALS:
             return True
         if not reached[0, -1]:
             return False

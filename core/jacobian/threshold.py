@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 
-from ..attribution.attribution import npy_bytes
-from ..display.colours import png_bytes, sequential_rgb
+from ..display.colours import magnitude_scale, png_bytes
 from ..errors import UserError
-from ..io.files import write_atomically
+from ..io.files import npy_bytes, write_atomically
 from .encoding import decode
+from .row_summaries import STATISTICS, magnitude
 from .store import JacobianStore
-from .summaries import STATISTICS, magnitude
 from .summary_maps import SummaryMaps
 
 Definition = Literal["absolute", "original"]
@@ -25,34 +25,89 @@ _SCALE = STATISTICS.index("scale")
 
 
 @dataclass(frozen=True)
+class Threshold:
+    """A proportion of the largest entry of a Jacobian.
+
+    Attributes:
+        proportion: Proportion of the maximum, 0 to 1.
+        definition: "absolute": the maximum is max |J|. "original": it is the signed maximum max J, and threshold maps
+            are min-max normalised, as the original project did.
+        source: "rows" counts exactly and reads the whole store; "histogram" is immediate, and exact for the threshold
+            moved to the nearest level that histograms keep (at most 7 % away). None: rows where they are kept.
+
+    Raises:
+        UserError: A proportion outside [0, 1], or an unknown definition or source.
+    """
+
+    proportion: float = 0.01
+    definition: Definition = "absolute"
+    source: Source | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.proportion <= 1:
+            raise UserError(f"The proportion of the maximum is between 0 and 1; {self.proportion} was given.")
+        if self.definition not in DEFINITIONS:
+            raise UserError(f'A threshold is {" or ".join(DEFINITIONS)}; "{self.definition}" was given.')
+        if self.source is not None and self.source not in SOURCES:
+            raise UserError(f'Maps come from {" or ".join(SOURCES)}; "{self.source}" was given.')
+
+    @classmethod
+    def of(
+        cls, value: "Threshold | float", definition: Definition = "absolute", source: Source | None = None
+    ) -> "Threshold":
+        """The threshold itself, or the one at this proportion."""
+        return value if isinstance(value, Threshold) else cls(value, definition, source)
+
+
+@dataclass(frozen=True, eq=False)
 class ThresholdMaps:
     """Maps of what lies above a threshold, from rows or from summaries.
+
+    Counts and boxes from rows are those of one reading. From summaries, boxes are kept at one level per octave.
 
     Attributes:
         store: The Jacobian's store.
         summaries: Its summaries.
+        threshold: The threshold.
+
+    Raises:
+        UserError: Rows are the source and are not kept.
     """
 
     store: JacobianStore
     summaries: SummaryMaps
+    threshold: Threshold
 
-    def maximum(self, definition: Definition) -> float:
+    def __post_init__(self) -> None:
+        if self.threshold.source == "rows" and not self.store.manifest.keep_rows:
+            raise UserError(f"{self.store.path} keeps summaries only; take the histogram as the source.")
+
+    @property
+    def from_rows(self) -> bool:
+        """Whether the rows are counted; else histograms are the source."""
+        return self.threshold.source != "histogram" and self.store.manifest.keep_rows
+
+    @property
+    def maximum(self) -> float:
         """The largest magnitude ("absolute") or the largest signed value ("original") over all rows computed."""
-        if definition not in DEFINITIONS:
-            raise UserError(f'A threshold is {" or ".join(DEFINITIONS)}; "{definition}" was given.')
-        values = self.summaries.statistic("maximum" if definition == "absolute" else "signed_maximum")
+        name = "maximum" if self.threshold.definition == "absolute" else "signed_maximum"
+        values = self.summaries.statistic(name)
         return 0.0 if np.isnan(values).all() else max(float(np.nanmax(values)), 0.0)
 
-    def threshold(
-        self, proportion: float, definition: Definition, source: Source | None, *, for_boxes: bool = False
-    ) -> np.float32:
-        """The threshold itself; from histograms, moved to the nearest level that they keep."""
-        if not 0 <= proportion <= 1:
-            raise UserError(f"The proportion of the maximum is between 0 and 1; {proportion} was given.")
-        threshold = np.float32(proportion) * np.float32(self.maximum(definition))
-        if self.source(source) == "rows":
+    def magnitude(self, *, at_box_level: bool = False) -> np.float32:
+        """The magnitude above which is counted; from histograms, moved to the nearest level that they keep.
+
+        Args:
+            at_box_level: Whether that is a level of the boxes, of which an octave has one.
+
+        Raises:
+            UserError: A proportion below what the histograms resolve.
+        """
+        proportion = self.threshold.proportion
+        threshold = np.float32(proportion) * np.float32(self.maximum)
+        if self.from_rows:
             return threshold
-        levels = self.store.bins.box_levels if for_boxes else self.store.bins.edges
+        levels = self.store.bins.box_levels if at_box_level else self.store.bins.edges
         if proportion > 0 and threshold < levels[0] / 2:
             raise UserError(
                 f"The summaries resolve magnitudes down to {levels[0]:.2g}, and the proportion {proportion:g} of the "
@@ -62,51 +117,38 @@ class ThresholdMaps:
         # Bins count what reaches their edge, a threshold what exceeds it.
         return np.nextafter(nearest, np.float32(0))
 
-    def counts(
-        self, proportion: float, definition: Definition, source: Source | None, *, for_boxes: bool = False
-    ) -> np.ndarray:
+    def counts(self, *, at_box_level: bool = False) -> np.ndarray:
         """Float32 (H, W): the input pixels above the threshold, NaN where no row is computed."""
-        threshold = self.threshold(proportion, definition, source, for_boxes=for_boxes)
-        if self.source(source) == "rows":
-            return self._scan_rows(threshold)[0]
-        first_bin = int(np.searchsorted(self.store.bins.edges, threshold, side="right"))
+        if self.from_rows:
+            return self._counts_and_boxes_of_rows[0].copy()
+        magnitude = self.magnitude(at_box_level=at_box_level)
+        first_bin = int(np.searchsorted(self.store.bins.edges, magnitude, side="right"))
         return self.summaries.gather(
             "histogram", lambda bins: bins[..., first_bin:].sum(axis=-1, dtype=np.float32), np.nan
         )
 
-    def boxes(self, proportion: float, definition: Definition, source: Source | None) -> np.ndarray:
+    def boxes(self) -> np.ndarray:
         """Int32 (H, W, 4): top, left, bottom, right of the box around what is above the threshold; zeros for none."""
-        threshold = self.threshold(proportion, definition, source, for_boxes=True)
-        if self.source(source) == "rows":
-            return self._scan_rows(threshold)[1]
-        level = int(np.searchsorted(self.store.bins.box_levels, threshold, side="right"))
+        if self.from_rows:
+            return self._counts_and_boxes_of_rows[1]
+        level = int(np.searchsorted(self.store.bins.box_levels, self.magnitude(at_box_level=True), side="right"))
         return self.summaries.gather("boxes", lambda boxes: boxes[..., level, :].astype(np.int32), 0)
 
-    def areas(self, boxes: np.ndarray) -> np.ndarray:
+    def areas(self) -> np.ndarray:
         """Float32 (H, W): the area of each box, NaN where no row is computed."""
+        boxes = self.boxes()
         areas = ((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])).astype(np.float32)
         areas[~self.summaries.computed] = np.nan
         return areas
 
-    def counts_and_boxes(
-        self, proportion: float, definition: Definition, source: Source | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Counts and boxes for one and the same threshold, reading rows once."""
-        if self.source(source) == "rows":
-            return self._scan_rows(self.threshold(proportion, definition, source))
-        counts = self.counts(proportion, definition, source, for_boxes=True)
-        return counts, self.boxes(proportion, definition, source)
+    def fulfilment(self) -> np.ndarray:
+        """Float32 (H, W) in (0, 1]: the count above the boxes' threshold divided by the area; NaN for empty boxes."""
+        counts, areas = self.counts(at_box_level=True), self.areas()
+        return np.divide(counts, areas, out=np.full_like(areas, np.nan), where=areas > 0)
 
-    def source(self, source: Source | None) -> Source:
-        """The source asked for, or the exact one if there is a choice."""
-        if source is not None and source not in SOURCES:
-            raise UserError(f'Maps come from {" or ".join(SOURCES)}; "{source}" was given.')
-        if source == "rows" and not self.store.manifest.keep_rows:
-            raise UserError(f"{self.store.path} keeps summaries only; take the histogram as the source.")
-        return source or ("rows" if self.store.manifest.keep_rows else "histogram")
-
-    def _scan_rows(self, threshold: np.float32) -> tuple[np.ndarray, np.ndarray]:
-        plan = self.store.plan
+    @cached_property
+    def _counts_and_boxes_of_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        plan, threshold = self.store.plan, self.magnitude()
         # The boxes hold what reaches a level; the next float above the threshold is the least that exceeds it.
         level = np.nextafter(threshold, np.float32(np.inf), dtype=np.float32)
         counts = np.full(plan.size, np.nan, np.float32)
@@ -152,7 +194,7 @@ def normalised(values: np.ndarray) -> np.ndarray:
 def save_map(values: np.ndarray, folder: str | Path, name: str) -> tuple[Path, Path]:
     """Write a map (H, W) as `name.npy`, raw, and as `name.png`, normalised, NaN shown as 0."""
     folder = Path(folder)
-    picture = sequential_rgb(np.nan_to_num(normalised(values)), 1.0)
+    picture = magnitude_scale(1.0).rgb(np.nan_to_num(normalised(values)))
     return (
         write_atomically(folder / f"{name}.npy", npy_bytes(values)),
         write_atomically(folder / f"{name}.png", png_bytes(picture)),

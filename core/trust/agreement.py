@@ -1,12 +1,13 @@
 """How far maps agree on which pixels matter."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 
-from ..attribution.smoothgrad import Progress
+from ..compute.progress import Progress
+
+_FEWEST = 3
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, int]:
@@ -16,19 +17,34 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, int]
     """
     known = np.isfinite(first) & np.isfinite(second)
     count = int(known.sum())
-    if count < 3:
+    if count < _FEWEST:
         return float("nan"), count
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        return float(stats.spearmanr(first[known], second[known]).statistic), count
+    return float(_correlations([stats.rankdata(values[known]) for values in (first, second)])[0, 1]), count
 
 
 def rank_correlations(maps: Sequence[np.ndarray], progress: Progress | None = None) -> np.ndarray:
-    """Spearman's ρ of every pair of maps of one shape, float64 (n, n); the progress counts pairs."""
-    found = np.eye(len(maps))
-    pairs = [(first, second) for first in range(len(maps)) for second in range(first)]
-    for done, (first, second) in enumerate(pairs, 1):
-        found[first, second] = found[second, first] = rank_correlation(maps[first], maps[second])[0]
+    """Spearman's ρ of every pair of maps of one shape, float64 (n, n); the progress counts maps.
+
+    A pair with values that are not finite is compared as `rank_correlation` does it.
+    """
+    found, ranks, whole = np.eye(len(maps)), [], []
+    for index, values in enumerate(maps):
+        if values.size >= _FEWEST and np.isfinite(values).all():
+            ranks.append(stats.rankdata(values))
+            whole.append(index)
+        else:
+            for other in range(len(maps)):
+                if other != index:
+                    found[index, other] = found[other, index] = rank_correlation(values, maps[other])[0]
         if progress is not None:
-            progress(done, len(pairs))
+            progress(index + 1, len(maps))
+    if len(whole) > 1:
+        found[np.ix_(whole, whole)] = _correlations(ranks)
+        np.fill_diagonal(found, 1)
     return found
+
+
+def _correlations(ranks: Sequence[np.ndarray]) -> np.ndarray:
+    """Pearson's correlation of every pair of rows; NaN for a row that is constant."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.corrcoef(np.stack([row.ravel() for row in ranks]))

@@ -34,7 +34,7 @@ def controls(image: Image, target: Target, seed: int = 0) -> dict[ControlName, n
     Args:
         image: (C, H, W).
         target: The scalar explained; only its place counts.
-        seed: Of the noise.
+        seed: Seed of the noise.
     """
     return {name: control(name, image, target, seed) for name in CONTROLS}
 

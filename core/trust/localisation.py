@@ -15,7 +15,7 @@ _NOTHING = (float("nan"),) * 4
 class Localisation:
     """Four ways to say how far a map points into a mask; higher is more inside, each 0 to 1.
 
-    A network may rightly look beside the mask, so a low number is no fault of the map. Of a map that has nothing to do
+    A network may rightly look beside the mask, so a low number is no fault of the map. For a map that has nothing to do
     with the mask, the first three are `area_ratio` on average and `auc` is 0.5. All are NaN where the mask is empty, or
     the map has values that are not finite.
 
@@ -46,7 +46,7 @@ def localisation(
         importance: (H, W), the higher the more important; signed maps are allowed.
         mask: Bool (H, W).
         known: Bool (H, W), the pixels that count; None takes all. Leave out those that nobody has labelled.
-        fraction: Of `top_k`: k as a fraction of the pixels, in (0, 1]; None takes the mask's area.
+        fraction: k of `top_k` as a fraction of the pixels, in (0, 1]; None takes the mask's area.
 
     Raises:
         UserError: Arrays of different sizes, a mask that is not boolean, or a fraction out of range.

@@ -13,7 +13,7 @@ from ..errors import UserError, is_out_of_memory
 from ..segmenter import Segmenter
 
 _LARGEST_SIDE = 64
-"""Of the image that the order of the layers is read on: the graph of a large one would only cost memory."""
+"""Largest side of the image that the layers' order is read on: the graph of a large one would only cost memory."""
 _FRESH_BUFFERS = {"running_mean": 0.0, "running_var": 1.0, "weight": 1.0, "bias": 0.0}
 _drawing = threading.Lock()
 """Held while torch's own CPU generator is set to a layer's seed: `reset_parameters` draws from no other."""
@@ -24,7 +24,7 @@ def layers_from_the_top(segmenter: Segmenter, size: tuple[int, int]) -> list[str
 
     A module's own parameters are those that are not its parts'; "" is the network itself. Parameters that are shared
     count for the module that uses them last. What never reaches the logits, as an auxiliary head, is left out. A
-    module without parameters that keeps learnt running statistics (`BatchNorm2d(affine=False)`, a frozen batch
+    module without parameters that keeps learned running statistics (`BatchNorm2d(affine=False)`, a frozen batch
     normalisation) is a layer, too.
 
     Args:
@@ -84,7 +84,7 @@ def randomised(segmenter: Segmenter, layers: Sequence[str], seed: int = 0) -> Se
     Args:
         segmenter: The network.
         layers: Names as in `segmenter.module.named_modules()`, e.g. of `layers_from_the_top`.
-        seed: Of the draws, which are the same on every device.
+        seed: Seed of the draws, which are the same on every device.
 
     Raises:
         UserError: A layer that is not there, or a network that cannot be copied.

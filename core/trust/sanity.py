@@ -1,4 +1,4 @@
-"""Sanity checks: a map that explains a network must change when the network forgets what it has learnt.
+"""Sanity checks: a map that explains a network must change when the network forgets what it has learned.
 
 Adebayo et al., "Sanity checks for saliency maps", 2018: weights drawn anew layer by layer (`sanity_check`), and a
 network trained on the wrong masks (`data_check`).
@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from ..attribution.smoothgrad import Progress
+from ..compute.progress import Progress
 from ..errors import UserError
 from ..segmenter import Image, Segmenter
 from ..target import Target
@@ -19,24 +19,10 @@ from .agreement import rank_correlation
 from .randomisation import layers_from_the_top, randomised
 from .similarity import FEWEST_PIXELS, detail_correlation, structural_similarity
 
-__all__ = [
-    "MODES",
-    "DataCheck",
-    "Likeness",
-    "Mode",
-    "SanityCheck",
-    "Stage",
-    "data_check",
-    "layers_from_the_top",
-    "likeness",
-    "randomised",
-    "sanity_check",
-]
-
 Mode = Literal["cascading", "independent"]
 Verdict = Literal["passed", "failed", "undecided"]
 Explainer = Callable[[Segmenter, Image, Target], np.ndarray]
-"""Gives the importance (H, W) of each pixel, as `core.attribution.catalogue.importance` does."""
+"""Gives the importance (H, W) of each pixel, as `core.attribution.registry.importance` does."""
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 THRESHOLD = 0.25
@@ -67,7 +53,7 @@ class Stage:
         layers: Those drawn anew in it.
         importance: (H, W); NaN where the copy gave no finite values.
         labels: Int64 (H, W), what it predicts; -1 where it gave no finite values.
-        likeness: Of its map to the original.
+        likeness: Likeness of its map to the original.
     """
 
     layers: tuple[str, ...]
@@ -75,23 +61,34 @@ class Stage:
     labels: np.ndarray
     likeness: Likeness
 
-    @property
-    def ssim(self) -> float:
-        """As `Likeness`."""
-        return self.likeness.ssim
+
+class Judged:
+    """A check with a verdict."""
 
     @property
-    def rank_correlation(self) -> float:
-        """As `Likeness`."""
-        return self.likeness.rank_correlation
+    def details(self) -> float:
+        """What the verdict goes by."""
+        raise NotImplementedError
+
+    @property
+    def verdict(self) -> Verdict:
+        """By `details` against `THRESHOLD`; "undecided" where that is NaN."""
+        if np.isnan(self.details):
+            return "undecided"
+        return "passed" if self.details <= THRESHOLD else "failed"
+
+    @property
+    def passed(self) -> bool:
+        """Whether the map changes, as it must; independent stages never say so."""
+        return self.verdict == "passed"
 
 
 @dataclass(frozen=True, eq=False)
-class SanityCheck:
+class SanityCheck(Judged):
     """What randomising the weights does to a method's map.
 
     Attributes:
-        method: Its name, for the sentence.
+        method: Name of the method, for the sentence.
         mode: "cascading": each stage randomises what the one before did and more, from the output down; "independent":
             each randomises its own layers only. Each cascading stage draws all its layers afresh, where Adebayo et al.
             keep the draws of the stage before: a lucky draw of one layer would decide all stages after it.
@@ -116,18 +113,8 @@ class SanityCheck:
         counted = [stage for stage in self.stages if self.mode == "cascading" and 2 * len(stage.layers) >= most]
         return _median([abs(stage.likeness.details) for stage in counted])
 
-    @property
-    def verdict(self) -> Verdict:
-        """By `details` against `THRESHOLD`; "undecided" where that is NaN."""
-        return _verdict(self.details)
-
-    @property
-    def passed(self) -> bool:
-        """Whether the map changes with the weights, as it must; independent stages never say so."""
-        return self.verdict == "passed"
-
     def in_words(self) -> str:
-        """The verdict in one sentence; of independent stages, what the map depends on."""
+        """The verdict in one sentence; for independent stages, what the map depends on."""
         name = self.method or "The method"
         if self.mode == "independent":
             return f"{name}: {self._most_and_least()}."
@@ -136,7 +123,7 @@ class SanityCheck:
             "passed": f"{name} passes: with half or more of the layers drawn anew, its map changes even in its details "
             f"({number}).",
             "failed": f"{name} fails: with half or more of the layers drawn anew, its map keeps its details ({number}),"
-            " so they show the image or the target's place more than what the network has learnt.",
+            " so they show the image or the target's place more than what the network has learned.",
             "undecided": f"{name} cannot be judged here: its map is the same everywhere or other than 0 at fewer than "
             f"{FEWEST_PIXELS} pixels, or the randomised networks gave no finite values.",
         }[self.verdict]
@@ -155,14 +142,14 @@ class SanityCheck:
 
 
 @dataclass(frozen=True, eq=False)
-class DataCheck:
+class DataCheck(Judged):
     """A method's maps of two networks, one trained on true masks, one on wrong ones.
 
     Attributes:
-        method: Its name, for the sentence.
+        method: Name of the method, for the sentence.
         original: (H, W), the importance for the network that was trained on true masks.
         mistaught: (H, W), for the other.
-        likeness: Of the two.
+        likeness: Likeness of the two.
     """
 
     method: str
@@ -171,19 +158,14 @@ class DataCheck:
     likeness: Likeness
 
     @property
-    def verdict(self) -> Verdict:
-        """By the details against `THRESHOLD`."""
-        return _verdict(abs(self.likeness.details))
-
-    @property
-    def passed(self) -> bool:
-        """Whether the map tells the two networks apart."""
-        return self.verdict == "passed"
+    def details(self) -> float:
+        """|Correlation| of the details."""
+        return abs(self.likeness.details)
 
     def in_words(self) -> str:
         """The verdict in one sentence."""
         name = self.method or "The method"
-        number = f"{abs(self.likeness.details):.2f} of 1; up to {THRESHOLD} counts as different"
+        number = f"{self.details:.2f} of 1; up to {THRESHOLD} counts as different"
         return {
             "passed": f"{name} passes: a network trained on wrong masks gets another map ({number}).",
             "failed": f"{name} fails: a network trained on wrong masks gets the same map in its details ({number}).",
@@ -215,9 +197,9 @@ def sanity_check(
         explain: The method; it is called with the network and with each copy.
         mode: See `SanityCheck`.
         n_stages: Into how many groups the layers are put; None takes each layer by itself.
-        seed: Of the weights, drawn for each stage by itself.
+        seed: Seed of the weights, which are drawn for each stage by itself.
         progress: See `Progress`; counts stages.
-        name: Of the method, for the sentence.
+        name: Name of the method, for the sentence.
 
     Raises:
         UserError: An unknown mode, fewer than one stage, a network that cannot be randomised, or as the method.
@@ -246,12 +228,12 @@ def data_check(
     """A method's maps of a network trained on true masks and of its like trained on wrong ones, e.g. other images'.
 
     Args:
-        trained: On true masks.
-        mistaught: Of the same kind, trained on masks that do not belong to their images.
+        trained: Network trained on true masks.
+        mistaught: Network of the same kind, trained on masks that do not belong to their images.
         image: (C, H, W) in [0, 1].
         target: The scalar explained, the same for both.
         explain: The method.
-        name: Of the method, for the sentence.
+        name: Name of the method, for the sentence.
 
     Raises:
         UserError: As the method.
@@ -298,9 +280,3 @@ def _explained(
 def _median(values: list[float]) -> float:
     known = [value for value in values if not np.isnan(value)]
     return float(np.median(known)) if known else float("nan")
-
-
-def _verdict(details: float) -> Verdict:
-    if np.isnan(details):
-        return "undecided"
-    return "passed" if details <= THRESHOLD else "failed"

@@ -10,9 +10,9 @@ from ..errors import UserError
 _WINDOW = 7
 _SMALLEST_WINDOW = 3
 DETAIL_SIGMA = 3.0
-"""Of the Gaussian, in pixels, that takes away what is coarser than a detail."""
+"""Sigma, in pixels, of the Gaussian that takes away what is coarser than a detail."""
 FEWEST_PIXELS = 50
-"""That a correlation of details rests on: of n unrelated pixels it is about ±1/√n, so of fewer it tells nothing."""
+"""Fewest pixels for a correlation of details: for n unrelated ones it is about ±1/√n, so fewer tell nothing."""
 
 
 def structural_similarity(first: np.ndarray, second: np.ndarray) -> float:
@@ -50,12 +50,12 @@ def detail_correlation(first: np.ndarray, second: np.ndarray, sigma: float = DET
     Maps of one target are alike in the large whatever the network does: they fade with the distance from its pixels,
     so their rank correlation is high for any two networks. What is left after the coarse part is taken away is not.
     Pixels at which both maps are 0 are left out: which ones a target can reach at all is the network's shape, not what
-    it has learnt.
+    it has learned.
 
     Args:
         first: (H, W).
         second: (H, W).
-        sigma: Of the Gaussian, in pixels.
+        sigma: Sigma of the Gaussian, in pixels.
 
     Returns:
         Pearson's correlation, in [-1, 1]; NaN where a map is the same everywhere or has values that are not finite, or
@@ -82,7 +82,7 @@ def top_overlap(first: np.ndarray, second: np.ndarray, fraction: float = 0.1) ->
     Args:
         first: (H, W), the higher the more important.
         second: (H, W).
-        fraction: Of all pixels, in (0, 1], how many are the top; at least one pixel.
+        fraction: Fraction of all pixels that are the top, in (0, 1]; at least one pixel.
 
     Returns:
         In [0, 1], 1 for equal maps; NaN where a map has values that are not finite.
@@ -107,7 +107,7 @@ def top_overlaps(maps: Sequence[np.ndarray], fraction: float = 0.1) -> np.ndarra
 
 
 def top_places(values: np.ndarray, count: int) -> np.ndarray:
-    """Of each entry the part of a place it has among the `count` highest, float64 of the same shape, sum `count`.
+    """The part of a place that each entry has among the `count` highest, float64 of the same shape, sum `count`.
 
     1 above the lowest value among them, 0 below; entries that tie there share the places left in equal parts.
     """
@@ -117,7 +117,7 @@ def top_places(values: np.ndarray, count: int) -> np.ndarray:
 
 
 def _details(values: np.ndarray, said: np.ndarray, sigma: float) -> np.ndarray:
-    """Of the pixels where something is said, in one row."""
+    """The details of the pixels where something is said, in one row."""
     if values[said].min() == values[said].max():
         return np.zeros(int(said.sum()))
     ranks = np.zeros(values.shape)

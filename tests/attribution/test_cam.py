@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from core import Segmenter, Target, UserError
 from core.attribution import cam
-from core.attribution.cam import METHODS, PERTURBATION_METHODS, activations_and_gradients, cam_atlas
+from core.attribution.cam import activations_and_gradients, cam_atlas, cam_methods, gradient_methods
 from core.models import UNet
 from tests.networks import IMAGE_1_TO_9, NeedsMultiple, TinySeg
 
+PERTURBATION_METHODS = [name for name in cam_methods() if name not in gradient_methods()]
 MASK = np.zeros((3, 3), dtype=bool)
 MASK[1, 1] = MASK[2, 2] = True
 TARGET = Target.region(MASK, 1, "logit")
@@ -29,7 +30,7 @@ def tiny():
     return Segmenter(TinySeg(), in_channels=1, name="tiny")
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", cam_methods())
 def test_nothing_is_left_behind(tiny, method):
     tiny.module.conv.weight.grad = torch.ones_like(tiny.module.conv.weight)
     before = {name: value.clone() for name, value in tiny.module.state_dict().items()}
@@ -134,7 +135,7 @@ class InPlace(TinySeg):
 @pytest.mark.parametrize("relu", [nn.ReLU(inplace=True), torch.relu_, lambda features: features.clamp_(min=0)])
 def test_what_overwrites_a_layer_does_not_change_its_map(tiny, relu):
     overwriting = Segmenter(InPlace(relu), in_channels=1)
-    for method in METHODS:
+    for method in cam_methods():
         expected = cam(tiny, IMAGE_1_TO_9, TARGET, "conv", method).values
         np.testing.assert_allclose(cam(overwriting, IMAGE_1_TO_9, TARGET, "conv", method).values, expected, atol=1e-6)
     if isinstance(relu, nn.Module):
@@ -238,13 +239,14 @@ def _bilinear(values: np.ndarray, length: int) -> np.ndarray:
     return np.stack([np.interp(centres, np.arange(count), row) for row in values])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", cam_methods())
 def test_a_padded_image_gets_the_part_of_the_map_that_is_its_own(method):
     torch.manual_seed(0)
     segmenter = Segmenter(NeedsMultiple(), in_channels=1)
     found = cam(segmenter, torch.rand(1, 9, 13), Target.pixel(4, 6, 1, "logit"), "down", method)
     assert found.values.shape == (1, 2, 2)
-    assert found.parameters["padded_size"] == [16, 16]
+    assert found.padded_size == (16, 16)
+    assert found.manifest()["parameters"]["padded_size"] == [16, 16]
     for positive in (True, False):
         small = np.maximum(found.values[0], 0) if positive else found.values[0]
         expected = _bilinear(_bilinear(small, 16).T, 16).T[:9, :13]
@@ -296,7 +298,7 @@ class Patches(nn.Module):
 
 
 @pytest.mark.parametrize("form", ["channels last", "tokens", "tokens after a class token"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", cam_methods())
 def test_tokens_and_channels_last_give_the_map_of_the_same_network(form, method):
     image = torch.rand(1, 12, 28, generator=torch.Generator().manual_seed(0))
     target = Target.pixel(6, 13, 1, "logit")

@@ -95,13 +95,15 @@ def tiny():
 
 def test_a_sound_map_is_not_warned_about(unet):
     image = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
-    assert cam_warnings(cam(unet, image, Target.pixel(30, 30, 1), "encoder.2"), pointwise_layers(unet, (64, 64))) == ()
+    found = cam(unet, image, Target.pixel(30, 30, 1), "encoder.2")
+    assert cam_warnings(found, unet.predict(image), pointwise_layers(unet, (64, 64))) == ()
 
 
 def test_warnings(tiny):
     def words(target: Target, method: str = "seg_hires_grad_cam", **changes: object) -> str:
         attribution = cam(tiny, IMAGE_1_TO_9, target, "relu", method)
-        return " ".join(cam_warnings(dataclasses.replace(attribution, **changes), pointwise_layers(tiny, (3, 3))))
+        changed = dataclasses.replace(attribution, **changes)
+        return " ".join(cam_warnings(changed, tiny.predict(IMAGE_1_TO_9), pointwise_layers(tiny, (3, 3))))
 
     centre = Target.pixel(1, 1, 1, "logit")  # its logit is -27
     assert "Empty when positive" in words(centre)

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from core import Segmenter, Target, load_segmenter, read_image
 from core.attribution import cam
-from core.attribution.cam import GRADIENT_METHODS, LINEAR_METHODS, METHODS, activations_and_gradients, cam_atlas
+from core.attribution.cam import activations_and_gradients, cam_atlas, cam_methods, gradient_methods
+from core.attribution.registry import METHODS
 from core.models import UNet
 from tests.networks import IMAGE_1_TO_9, TinySeg
 
+LINEAR_METHODS = [name for name in gradient_methods() if METHODS[name].is_linear]
 UNIT_0 = np.array([[2, 11, 6], [17, 35, 23], [14, 29, 18]])
 UNIT_1 = np.array([[0, 0, 0], [2, 4, 6], [8, 10, 12]])
 UNIT_1_BEFORE_RELU = np.array([[-4, -2, 0], [2, 4, 6], [8, 10, 12]])
@@ -189,7 +191,7 @@ def test_raw_maps_of_disjoint_sets_add_up(parts, seed):
         np.testing.assert_allclose(attribution.values, total, atol=1e-4 * scale)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", cam_methods())
 @pytest.mark.parametrize("space", ["logit", "probability", "log_odds"])
 def test_empty_set_gives_zero(tiny, method, space):
     nothing = Target.region(np.zeros((3, 3), dtype=bool), 1, space)
@@ -198,7 +200,7 @@ def test_empty_set_gives_zero(tiny, method, space):
 
 def test_the_atlas_holds_what_single_calls_give(tiny):
     atlas = cam_atlas(tiny, IMAGE_1_TO_9, TARGET)
-    assert list(atlas) == [(layer, method) for layer in ("conv", "relu", "head") for method in GRADIENT_METHODS]
+    assert list(atlas) == [(layer, method) for layer in ("conv", "relu", "head") for method in gradient_methods()]
     for (layer, method), attribution in atlas.items():
         single = cam(tiny, IMAGE_1_TO_9, TARGET, layer, method)
         np.testing.assert_array_equal(attribution.values, single.values)
@@ -211,13 +213,13 @@ def test_the_atlas_holds_what_single_calls_give(tiny):
 def test_point_mode_is_a_set_of_one_pixel(tiny):
     one = np.zeros((3, 3), dtype=bool)
     one[1, 2] = True
-    for method in METHODS:
+    for method in cam_methods():
         by_pixel = cam(tiny, IMAGE_1_TO_9, Target.pixel(1, 2, 1, "logit"), "relu", method)
         by_mask = cam(tiny, IMAGE_1_TO_9, Target.region(one, 1, "logit"), "relu", method)
         np.testing.assert_array_equal(by_pixel.values, by_mask.values)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", cam_methods())
 def test_one_channel_network(method):
     torch.manual_seed(3)
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))

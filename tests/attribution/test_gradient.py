@@ -114,11 +114,12 @@ def test_no_trace_is_left():
     torch.testing.assert_close(image, IMAGE_1_TO_9)
 
 
-def test_prediction_is_that_of_the_image():
-    segmenter = Segmenter(TinySeg(), in_channels=1)
-    attribution = gradient(segmenter, IMAGE_1_TO_9, Target.pixel(0, 0))
-    np.testing.assert_array_equal(attribution.prediction.labels, segmenter.predict(IMAGE_1_TO_9).labels)
-    np.testing.assert_array_equal(attribution.prediction.probabilities, segmenter.predict(IMAGE_1_TO_9).probabilities)
+def test_the_prediction_stands_beside_the_map():
+    attribution = gradient(Segmenter(TinySeg(), in_channels=1), IMAGE_1_TO_9, Target.pixel(0, 0))
+    assert attribution.image_size == (3, 3)
+    assert (attribution.layer, attribution.padded_size) == (None, None)
+    with pytest.raises(AttributeError, match=r"segmenter\.predict\(image\) gives it"):
+        attribution.prediction  # noqa: B018
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

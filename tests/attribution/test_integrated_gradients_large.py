@@ -33,7 +33,7 @@ def load(*arguments):
     return segmenter
 
 report, folder = {}, sys.argv[1]
-importlib.import_module("core.cli.ig").load_segmenter = load
+importlib.import_module("core.cli.explain").load_segmenter = load
 common = ["ig", "--weights", f"{folder}/trained.pth", "--device", "cpu"]
 core.cli.app([*common, "--images", f"{folder}/images", "--class", "1", "--steps", "1", "--out", f"{folder}/batch"],
              standalone_mode=False)

@@ -94,7 +94,7 @@ def test_padded_network_and_empty_region():
     found = occlusion(segmenter, image, Target.region(np.zeros((9, 13)), 1), 4)
     assert found.values.shape == (1, 9, 13)
     assert not found.values.any()
-    np.testing.assert_array_equal(found.prediction.labels, segmenter.predict(image).labels)
+    assert found.image_size == segmenter.predict(image).labels.shape
 
 
 def test_progress_counts_and_can_stop():

@@ -12,20 +12,20 @@ from core.segmenter import Prediction
 from tests.networks import Wrapped
 
 
-def _attribution(values: np.ndarray, labels: np.ndarray, class_index: int = 1) -> Attribution:
+def _attribution(values: np.ndarray, class_index: int = 1) -> Attribution:
     torch.manual_seed(0)
     result = gradient(Segmenter(Wrapped("tensor")), torch.rand(3, 8, 8), Target.pixel(0, 0, class_index))
-    prediction = Prediction(result.prediction.probabilities, labels)
-    return replace(result, values=values.astype(np.float32), prediction=prediction)
+    return replace(result, values=values.astype(np.float32), image_size=values.shape[1:])
 
 
 VALUES = np.array([[[3.0, 0], [0, -1]], [[4, 0], [2, 0]]])
 """Two channels, 2×2: the magnitudes are 5, 0, 2, 1."""
 LABELS = np.array([[1, 0], [0, 2]])
+PREDICTION = Prediction(np.zeros((3, 2, 2), np.float32), LABELS)
 
 
 def test_by_hand():
-    found = statistics(_attribution(VALUES, LABELS), truth=np.array([[1, 1], [0, 0]]))
+    found = statistics(_attribution(VALUES), PREDICTION, truth=np.array([[1, 1], [0, 0]]))
     assert (found.mean, found.minimum, found.maximum) == (2, 0, 5)
     assert found.std == pytest.approx(math.sqrt((9 + 4 + 0 + 1) / 4))
     assert (found.predicted.area, found.predicted.area_ratio) == (1, 0.25)
@@ -42,20 +42,20 @@ def test_by_hand():
 
 
 def test_the_whole_prediction_is_compared_with_the_foreground():
-    result = replace(_attribution(VALUES, LABELS), target=Target.prediction(LABELS))
-    assert statistics(result).predicted.area == 2
+    result = replace(_attribution(VALUES), target=Target.prediction(LABELS))
+    assert statistics(result, PREDICTION).predicted.area == 2
 
 
 def test_pixels_of_no_known_class_count_nowhere():
-    found = statistics(_attribution(VALUES, LABELS), truth=np.array([[1, 0], [255, 0]])).truth
+    found = statistics(_attribution(VALUES), PREDICTION, truth=np.array([[1, 0], [255, 0]])).truth
     assert found is not None
     assert (found.area, found.area_ratio) == (1, 1 / 3)
     assert (found.inside, found.outside, found.mass) == (5, 0.5, 5 / 6)
-    whole = replace(_attribution(VALUES, LABELS), target=Target.prediction(LABELS))
-    found = statistics(whole, truth=np.array([[1, 0], [255, 0]])).truth
+    whole = replace(_attribution(VALUES), target=Target.prediction(LABELS))
+    found = statistics(whole, PREDICTION, truth=np.array([[1, 0], [255, 0]])).truth
     assert found is not None
     assert found.area == 1
-    nothing = statistics(whole, truth=np.full((2, 2), 255)).truth
+    nothing = statistics(whole, PREDICTION, truth=np.full((2, 2), 255)).truth
     assert nothing is not None
     assert "empty" in nothing.in_words()
 
@@ -84,7 +84,7 @@ def test_the_ratio_in_words(inside, word):
 
 def test_sizes_that_do_not_fit():
     with pytest.raises(UserError, match="of the image's size"):
-        statistics(_attribution(VALUES[:, :1], LABELS))
+        statistics(_attribution(VALUES[:, :1]), PREDICTION)
     with pytest.raises(UserError, match="ground truth"):
-        statistics(_attribution(VALUES, LABELS), truth=np.zeros((3, 3)))
-    assert math.isnan(statistics(_attribution(0 * VALUES, LABELS)).channel_shares[0])
+        statistics(_attribution(VALUES), PREDICTION, truth=np.zeros((3, 3)))
+    assert math.isnan(statistics(_attribution(0 * VALUES), PREDICTION).channel_shares[0])

@@ -9,7 +9,8 @@ from playwright.sync_api import Page
 from skimage.draw import polygon2mask
 
 from core import Target, load_segmenter, read_image
-from core.attribution.cam import GRADIENT_METHODS, TITLES, cam
+from core.attribution.cam import cam, gradient_methods
+from core.attribution.registry import METHODS
 from tests.browser.app import ROOT
 
 pytestmark = pytest.mark.browser
@@ -60,8 +61,8 @@ def drag(page: Page, corners: list[tuple[float, float]]) -> None:
 
 
 def press(page: Page, method: str, layer: str) -> None:
-    page.get_by_role("button", name=f"{TITLES[method]} at {layer}", exact=True).click()
-    page.locator(f"strong:text-is('{TITLES[method]} at {layer}')").wait_for(timeout=30_000)
+    page.get_by_role("button", name=f"{METHODS[method].title} at {layer}", exact=True).click()
+    page.locator(f"strong:text-is('{METHODS[method].title} at {layer}')").wait_for(timeout=30_000)
     at_rest(page)
 
 
@@ -114,14 +115,14 @@ def test_lasso_atlas_thumbnail_and_numbers(page, address, segmenter, image):
     assert page.get_by_text(f"{mask.sum():,} pixels").count() == 1
 
     thumbnails = page.locator("button[aria-pressed]")
-    assert thumbnails.count() % len(GRADIENT_METHODS) == 0
-    assert thumbnails.count() >= 6 * len(GRADIENT_METHODS)
+    assert thumbnails.count() % len(gradient_methods()) == 0
+    assert thumbnails.count() >= 6 * len(gradient_methods())
     assert page.locator("button[aria-pressed=true]").count() == 1
     for method, layer in (("layer_cam", "decoder.1"), ("seg_grad_cam", "encoder.2"), ("xgrad_cam", "decoder.1")):
         press(page, method, layer)
         compare(page, segmenter, image, mask, layer, method)
         pressed = page.locator("button[aria-pressed=true]")
-        assert pressed.get_attribute("aria-label") == f"{TITLES[method]} at {layer}"
+        assert pressed.get_attribute("aria-label") == f"{METHODS[method].title} at {layer}"
         assert f"method={method}" in page.url
         assert f"layer={layer}" in page.url
 
@@ -169,9 +170,9 @@ def test_a_click_explains_one_pixel(page, address, segmenter, image):
 
 def test_the_keyboard_opens_a_thumbnail_too(page, address, segmenter, image):
     open_cams(page, address, QUERY)
-    page.get_by_role("button", name=f"{TITLES['layer_cam']} at encoder.3", exact=True).focus()
+    page.get_by_role("button", name=f"{METHODS['layer_cam'].title} at encoder.3", exact=True).focus()
     page.keyboard.press("Enter")
-    page.locator(f"strong:text-is('{TITLES['layer_cam']} at encoder.3')").wait_for(timeout=30_000)
+    page.locator(f"strong:text-is('{METHODS['layer_cam'].title} at encoder.3')").wait_for(timeout=30_000)
     at_rest(page)
     compare(page, segmenter, image, segmenter.predict(image).labels == CAR, "encoder.3", "layer_cam")
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page
 
 from core import Target, load_segmenter, read_image
-from core.attribution.catalogue import ExplainSettings, explain, importance
+from core.attribution.registry import explain, importance, quick_settings
 from core.trust.controls import controls
 from tests.browser.app import ROOT
 
@@ -93,7 +93,7 @@ def test_maps_tests_agreement_and_sanity(page, address, segmenter, image, target
     assert [tile.get_attribute("data-name") for tile in tiles.all()] == [
         "gradient", "layer_cam", "random", "blurred_random", "edges", "centre_distance",
     ]  # fmt: skip
-    settings = ExplainSettings(layer="decoder.1")
+    settings = quick_settings() | {"layer": "decoder.1"}
     for title, name in (("LayerCAM", "layer_cam"), ("Gradient", "gradient")):
         show(page, title)
         expected = importance(explain(segmenter, image, target, name, settings))

@@ -123,7 +123,9 @@ def test_pixel_sets(command, data, tmp_path, pixel_set, options, pixels):
             masks = np.asarray(Image.open(data / "masks" / entry["image"]))
             assert 0 < entry["target"]["pixels"] <= (masks == 1).sum()
         else:
-            assert entry["target"]["pixels"] == pixels
+            assert entry["target"].get("pixels", 1) == pixels
+            if pixel_set == "point":
+                assert (entry["target"]["row"], entry["target"]["column"]) == (3, 4)
         if pixel_set == "zero":
             assert not np.load(path.parent / entry["values"]).any()
 
@@ -151,7 +153,7 @@ def test_an_image_that_fails_is_listed_and_the_others_go_on(command, data, tmp_p
         (["--class", "door"], 'no class "door"; its classes are 0 ground, 1 wall, 2 roof'),
         (["--class", "3"], 'no class "3"'),
         (["--layer", "encoder.1", "--window", "2"], "Only seg_xres_cam"),
-        (["--method", "seg_xres_cam", "--window", "2,3,4"], "The window is"),
+        (["--method", "seg_xres_cam", "--window", "2,3,4"], "The option --window is"),
         (["--pixel-set", "box", "--box", "1,2,3"], "The box is 4 whole numbers"),
         (["--pixel-set", "lasso", "--lasso", "1,2 3"], "The lasso is corners"),
         (["--pixel-set", "lasso", "--lasso", "0,0 0,1"], "at least three corners"),

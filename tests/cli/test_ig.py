@@ -13,46 +13,8 @@ from PIL import Image
 
 import core.cli
 from core import load_segmenter, read_image
-from core.compute.batches import averages, csv_bytes
-
-STEMS = ("first", "second", "third")
-SIZE = (24, 32)
-SOURCE = """
-from core import Segmenter
-from tests.networks import OneChannel
-
-def bright():
-    return Segmenter(OneChannel(), in_channels=1, class_names=("dark", "bright"), name="bright")
-"""
-"""The logits of the class bright are 3 · image - 1, those of dark are 0: every answer is known on paper."""
-
-
-@pytest.fixture
-def network(tmp_path, monkeypatch):
-    folder = tmp_path / "code"
-    folder.mkdir()
-    (folder / "own_network.py").write_text(SOURCE)
-    monkeypatch.syspath_prepend(str(folder))
-    yield "own_network:bright"
-    sys.modules.pop("own_network", None)
-
-
-@pytest.fixture
-def data(tmp_path):
-    folder = tmp_path / "data"
-    (folder / "images").mkdir(parents=True)
-    (folder / "masks").mkdir()
-    generator = np.random.default_rng(0)
-    for stem in STEMS:
-        pixels = generator.integers(0, 256, SIZE, dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / "images" / f"{stem}.png")
-        Image.fromarray(((pixels > 127) * 255).astype(np.uint8)).save(folder / "masks" / f"{stem}.png")
-    return folder
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "results"
+from core.io.tables import averages, csv_bytes
+from tests.cli.conftest import SIZE, STEMS
 
 
 @pytest.fixture
@@ -272,18 +234,18 @@ def test_an_error_inside_the_network_and_memory_that_runs_out(command, data, mon
     [
         (["--class", "roof"], 'no class "roof"; its classes are 0 dark, 1 bright'),
         (["--class", "2"], 'no class "2"'),
-        (["--region", "class"], "name it with --class"),
-        (["--row", 3], "give both --row and --column"),
+        (["--region", "class"], "needs to know of which class"),
+        (["--row", 3], "needs a row and a column"),
         (["--row", 3, "--column", 3, "--class", 1, "--region", "class"], "either a pixel or the region"),
-        (["--row", 3, "--column", -1], "count from 0"),
+        (["--row", 3, "--column", -1], "counted from 0"),
         (["--steps", "0"], "needs at least 1 steps; 0 were given"),
         (["--steps", "1", "--rule", "trapezoid"], "needs at least 2 steps"),
-        (["--steps", "many"], 'a whole number or auto; "many" was given'),
+        (["--steps", "many"], '--steps is auto, or a whole number; "many" was given'),
         (["--steps", "auto", "--rule", "left"], "leave out --rule"),
         (["--steps", "auto", "--tolerance", "0"], "between 0 and 1"),
         (["--steps", "auto", "--max-steps", "0"], "a budget of at least 3; 0 were given"),
         (["--tolerance", "0.1"], "add --steps auto"),
-        (["--baseline", "grey"], 'zero, random, blur, mean or an image file; there is no file "grey"'),
+        (["--baseline", "grey"], 'zero, mean, blur, random or an image file; there is no file "grey"'),
         (["--baseline", "small.png"], "The baseline is 1×9×9 .* the image 1×24×32"),
         (["--baseline", "random", "--draws", "0"], "at least one draw"),
         (["--baseline", "blur", "--sigma", "0"], "positive number of pixels"),
@@ -307,7 +269,7 @@ def test_an_empty_region_and_masks_that_fit_no_image(command, data, tmp_path):
     Image.new("L", SIZE[::-1]).save(data / "images" / "first.png")
     code, _, err = command("--image", data / "images" / "first.png", "--class", "bright", "--region", "class")
     assert code == 2
-    assert "No pixel is predicted as class 1; the prediction has the classes 0" in err
+    assert "No pixel is predicted as class 1 (bright); the prediction has the classes 0" in err
     (data / "masks" / "first.png").unlink()
     code, _, err = command("--image", data / "images" / "first.png", "--masks", data / "masks")
     assert code == 2

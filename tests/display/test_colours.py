@@ -4,36 +4,67 @@ import numpy as np
 from PIL import Image
 
 from core.display.colours import (
+    SEQUENTIAL,
+    ColourScale,
     blend,
     class_colour,
-    diverging_rgb,
+    colour_limit,
     intensity_rgb,
     labels_over,
+    magnitude_scale,
     png_bytes,
-    sequential_rgb,
     signed_over,
+    signed_scale,
 )  # fmt: skip
 
 
 def test_diverging_is_symmetric_and_white_at_zero():
     values = np.array([[-2.0, -1.0, 0.0, 1.0, 2.0]])
-    colours = diverging_rgb(values)[0].astype(int)
+    fitting = signed_scale(colour_limit(values)).rgb(values)
+    colours = fitting[0].astype(int)
     assert colours[2].min() > 240
     assert colours[0][2] > colours[0][0]
     assert colours[4][0] > colours[4][2]
-    np.testing.assert_array_equal(diverging_rgb(values, 1.0)[0, 4], diverging_rgb(values, 1.0)[0, 3])
-    np.testing.assert_array_equal(diverging_rgb(values * 7), diverging_rgb(values))
+    beyond = signed_scale(1.0).rgb(values)
+    np.testing.assert_array_equal(beyond[0, 4], beyond[0, 3])
+    np.testing.assert_array_equal(signed_scale(colour_limit(values * 7)).rgb(values * 7), fitting)
 
 
 def test_sequential_rises_in_lightness():
-    colours = sequential_rgb(np.linspace(0, 1, 20)[None])[0].astype(float)
+    colours = magnitude_scale(1.0).rgb(np.linspace(0, 1, 20)[None])[0].astype(float)
     lightness = colours @ [0.299, 0.587, 0.114]
     assert (np.diff(lightness) > 0).all()
 
 
 def test_maps_of_zeros_do_not_divide_by_zero():
-    assert diverging_rgb(np.zeros((2, 2))).min() > 240
-    assert sequential_rgb(np.zeros((2, 2))).std(axis=(0, 1)).max() == 0
+    zeros = np.zeros((2, 2))
+    assert colour_limit(zeros) == 1
+    assert signed_scale(colour_limit(zeros)).rgb(zeros).min() > 240
+    assert magnitude_scale(colour_limit(zeros)).rgb(zeros).std(axis=(0, 1)).max() == 0
+
+
+def test_a_scale_between_two_limits_has_its_ends_there():
+    scale = ColourScale(-9.0, 4.0, SEQUENTIAL)
+    np.testing.assert_array_equal(scale.rgb(np.array([[-9.0, 4.0]])), magnitude_scale(1.0).rgb(np.array([[0.0, 1.0]])))
+
+
+def test_maps_share_the_limit_of_the_largest():
+    small, large = np.array([1.0, -2.0, np.nan]), np.array([0.0] * 98 + [3.0, -50.0])
+    assert colour_limit(small, large) == 50
+    assert colour_limit(small, large, proportion=0.5) == 25
+    assert colour_limit(small, large, percentile=50) == 1.5  # that of the first: half of the second is 0
+    assert colour_limit(large, percentile=50) == 50
+    assert colour_limit(np.array([np.nan])) == colour_limit(np.array([])) == 1
+
+
+def test_a_map_over_a_picture_is_as_opaque_as_it_is_strong():
+    base, values = np.full((1, 3, 3), 100, np.uint8), np.array([[0.0, 2.0, -8.0]])
+    scale = signed_scale(4.0)
+    assert scale.strength(values).tolist() == [[0, 0.5, 1]]
+    over = scale.over(base, values, scale.strength(values))
+    assert over[0, 0].tolist() == [100] * 3
+    assert over[0, 2].tolist() == scale.rgb(values)[0, 2].tolist()
+    np.testing.assert_array_equal(over[0, 1], np.round(50 + scale.rgb(values)[0, 1] / 2).astype(np.uint8))
 
 
 def test_intensity():

@@ -4,6 +4,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from core.display.colours import magnitude_scale, signed_scale
 from core.display.figures import add_box, add_crosshair, map_figure, picture_figure, zoom_to
 from core.display.footprint import BoundingBox
 
@@ -21,7 +22,7 @@ def test_picture_is_sent_as_the_png_it_is():
 def test_map_sends_the_box_of_its_values_in_place():
     values = np.zeros((20, 30), np.float32)
     values[4, 7], values[9, 11] = 1.0, -2.0
-    heat = map_figure(values, "logit per unit intensity", 2.0, "image").data[0]
+    heat = map_figure(values, "logit per unit intensity", signed_scale(2.0), "image").data[0]
     assert (heat.y0, heat.x0) == (4, 7)
     np.testing.assert_array_equal(heat.z, values[4:10, 7:12])
     assert (heat.zmin, heat.zmax) == (-2.0, 2.0)
@@ -29,7 +30,19 @@ def test_map_sends_the_box_of_its_values_in_place():
 
 
 def test_map_of_zeros_is_drawn():
-    assert map_figure(np.zeros((5, 5)), "unit", 1.0, "image").data[0].z.shape == (1, 1)
+    assert map_figure(np.zeros((5, 5)), "unit", signed_scale(1.0), "image").data[0].z.shape == (1, 1)
+
+
+def test_map_over_an_image_is_sent_whole():
+    values = np.zeros((4, 6))
+    values[1, 2] = np.nan
+    figure = map_figure(values, "unit", magnitude_scale(3.0), "image", np.full((2, 4, 6), 0.2), 0.7)
+    heat = figure.data[0]
+    assert heat.z.shape == (4, 6)
+    assert np.isnan(heat.z[1, 2])
+    assert (heat.zmin, heat.zmax, heat.opacity) == (0, 3, 0.7)
+    content = base64.b64decode(figure.layout.images[0].source.removeprefix("data:image/png;base64,"))
+    assert (np.asarray(Image.open(io.BytesIO(content))) == 51).all()
 
 
 def test_marks_lie_where_they_should():

@@ -1,6 +1,6 @@
 import numpy as np
 
-from core.display.colours import sequential_rgb
+from core.display.colours import magnitude_scale
 from core.jacobian.map_pictures import colour_limit, decades, filled, largest, map_over
 
 NAN = np.nan
@@ -29,7 +29,7 @@ def test_nothing_known_and_everything_known_stay_as_they_are():
 def test_where_the_map_is_silent_the_image_shines_through_darker():
     base = np.full((1, 2, 3), 200, np.uint8)
     picture = map_over(base, np.array([[4.0, NAN]]), 4.0)
-    np.testing.assert_array_equal(picture[0, 0], sequential_rgb(np.array([[1.0]]), 1.0)[0, 0])
+    np.testing.assert_array_equal(picture[0, 0], magnitude_scale(1.0).rgb(np.array([[1.0]]))[0, 0])
     np.testing.assert_array_equal(picture[0, 1], [70, 70, 70])
 
 

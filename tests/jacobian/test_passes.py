@@ -5,10 +5,10 @@ from torch import nn
 
 from core.errors import UserError
 from core.jacobian import estimate, jacobian
+from core.jacobian.array_layouts import passes_per_block
 from core.jacobian.colouring import plan_passes
 from core.jacobian.passes import PassRunner
 from core.jacobian.preparation import DENSE, UNSEEN, WIDE
-from core.jacobian.store_layout import passes_per_block
 from core.jacobian.support import ReceptiveField
 from core.models import CustomResNet, UNet
 from core.segmenter import Segmenter

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from core import Segmenter, Target, UserError
 from core.attribution import gradient
-from core.jacobian import Jacobian, engine, jacobian, receptive_field
+from core.jacobian import Jacobian, JacobianRequest, engine, jacobian, receptive_field
 from core.jacobian.batchable import Batchable
 from core.jacobian.colouring import plan_passes
 from core.jacobian.many_images import jacobians
@@ -18,7 +18,7 @@ from core.jacobian.passes import PassRunner
 from core.jacobian.preparation import UNPROVEN, UNSEEN
 from core.jacobian.probe_mode import _KEEPS_NAN
 from core.jacobian.proof import FieldTooSmallError, SumProof, check_field
-from core.jacobian.summaries import PlannedWindows
+from core.jacobian.row_summaries import PlannedWindows
 from core.jacobian.support import AxisSupport, ReceptiveField, structural_support
 from tests.jacobian.rows import dense_jacobian, largest_relative_error, lively, random_image
 
@@ -167,7 +167,7 @@ def test_a_run_whose_field_is_too_small_begins_again_on_the_whole_and_says_so(tm
 def test_several_images_at_once_too(tmp_path):
     segmenter = Segmenter(Late(), in_channels=1)
     images = {tmp_path / f"{number}.zarr": random_image(1, *SIZE, seed=number) for number in range(2)}
-    for computed in jacobians(segmenter, images, space="logit"):
+    for computed in jacobians(segmenter, images, JacobianRequest(space="logit")):
         assert computed.complete
         assert computed.manifest.note == UNPROVEN
 

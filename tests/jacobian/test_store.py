@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from core.errors import UserError
-from core.jacobian import Jacobian, engine, jacobian, layout
+from core.jacobian import Jacobian, disk_space, engine, jacobian
+from core.jacobian.manifest import SCHEMA
 from core.jacobian.store import JacobianStore
 from core.models import UNet
 from core.segmenter import Segmenter
@@ -178,7 +179,7 @@ def test_a_truncated_manifest_and_one_of_a_later_version(tmp_path):
     with pytest.raises(UserError, match="not a whole Jacobian store"):
         Jacobian(path)
     later = json.loads(manifest)
-    later["attributes"]["whypixel_jacobian"]["schema"] = layout.SCHEMA + 1
+    later["attributes"]["whypixel_jacobian"]["schema"] = SCHEMA + 1
     (path / "zarr.json").write_text(json.dumps(later))
     with pytest.raises(UserError, match="later version"):
         Jacobian(path)
@@ -209,14 +210,14 @@ def test_a_failed_creation_leaves_nothing(tmp_path, monkeypatch):
     def fail(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("core.jacobian.store.create_results", fail)
+    monkeypatch.setattr("core.jacobian.opening.result_layouts", fail)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "run.zarr")
     assert not any(tmp_path.iterdir())
 
 
 def test_a_store_larger_than_the_disk_is_told_before(tmp_path, monkeypatch):
-    monkeypatch.setattr(layout.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**6, 0, 10**6))
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**6, 0, 10**6))
     with pytest.raises(UserError, match=r"needs up to .* and .* has 1.0 MB left"):
         run(tmp_path / "run.zarr")
     assert not any(tmp_path.iterdir())
@@ -227,7 +228,7 @@ def test_a_dense_network_too_large_for_the_disk_is_told_before_it_runs(tmp_path,
         def forward(self, images):
             return torch.cat((images, images * images.mean(dim=(2, 3), keepdim=True)), dim=1)
 
-    monkeypatch.setattr(layout.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 0, 10**9))
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 0, 10**9))
     segmenter = Segmenter(Dense(), in_channels=1)
     image = random_image(1, 160, 160)
     with pytest.raises(UserError, match=r"needs up to 2\.\d GB"):

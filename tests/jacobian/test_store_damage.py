@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from core.errors import UserError
-from core.jacobian import Jacobian, jacobian
+from core.jacobian import Jacobian, Threshold, jacobian
+from core.jacobian.row_summaries import STATISTICS
 from core.jacobian.store import JacobianStore
-from core.jacobian.summaries import STATISTICS
 from core.segmenter import Segmenter
 from tests.jacobian.rows import random_image
 from tests.jacobian.stores import ARRAYS, CONSTANTS, RESULTS, chunks, small_segmenter, small_store
@@ -34,7 +34,7 @@ def answers(found: Jacobian):
     for source in ("rows", "histogram"):
         # At the proportion 0 the threshold does not depend on which rows are computed.
         yield f"counts of {source}", lambda source=source: found.threshold_map(0, source=source)
-        yield f"areas of {source}", lambda source=source: found.area_map(0, source=source)
+        yield f"areas of {source}", lambda source=source: found.area_map(Threshold(0, source=source))
     yield "column", lambda: found.column(1, 2)
     for row, column in ((0, 0), (1, 2), (height - 1, width - 1), (2, 0)):
         yield f"row {row} {column}", lambda place=(row, column): found.row(*place)

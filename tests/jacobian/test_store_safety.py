@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 from core.errors import UserError
 from core.jacobian import Jacobian
 from core.jacobian.archive import read_archive, write_archive
-from core.jacobian.manifest_checks import CHECKS
+from core.jacobian.manifest import CHECKS, Manifest
 from core.jacobian.store import JacobianStore
-from core.jacobian.store_layout import Manifest
 from tests.jacobian.stores import ARRAYS, RESULTS, edit_constant, edit_manifest, edit_metadata, small_store
 
 REFUSED = "not a whole Jacobian store"

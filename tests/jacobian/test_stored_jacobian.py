@@ -8,12 +8,13 @@ from PIL import Image as PillowImage
 from core.errors import UserError
 from core.jacobian import (
     Jacobian,
+    Threshold,
     effective_receptive_field,
     estimate,
     jacobian,
     normalised,
 )
-from core.jacobian.summaries import Histogram
+from core.jacobian.row_summaries import Histogram
 from core.models import UNet
 from core.segmenter import Segmenter
 from tests.jacobian.rows import dense_jacobian, lively, random_image, rows_alone
@@ -82,10 +83,10 @@ def test_threshold_of_the_original(computed):
 @pytest.mark.parametrize("proportion", [0.0005, 0.004, 0.013, 0.1, 0.77])
 def test_histogram_counts_exactly_at_the_threshold_it_names(computed, proportion):
     _, on_disk, _, magnitudes = computed
-    threshold = on_disk.threshold(proportion, source="histogram")
+    threshold = on_disk.threshold(Threshold(proportion, source="histogram"))
     assert threshold == pytest.approx(proportion * on_disk.maximum(), rel=0.07)
     expected = (magnitudes > np.float32(threshold)).sum(axis=(2, 3))
-    np.testing.assert_array_equal(on_disk.threshold_map(proportion, source="histogram"), expected)
+    np.testing.assert_array_equal(on_disk.threshold_map(Threshold(proportion, source="histogram")), expected)
 
 
 def test_map_within_the_prediction(computed):
@@ -109,7 +110,7 @@ def test_boxes_area_and_fulfilment(computed):
 
 def test_boxes_of_the_summaries(computed):
     _, on_disk, _, magnitudes = computed
-    boxes = on_disk.bounding_boxes(0.1, source="histogram")
+    boxes = on_disk.bounding_boxes(Threshold(0.1, source="histogram"))
     levels = Histogram(on_disk.manifest.lowest_bin).box_levels
     matching = [
         level
@@ -119,10 +120,10 @@ def test_boxes_of_the_summaries(computed):
     assert len(matching) == 1
     assert 0.5 <= matching[0] / (0.1 * on_disk.maximum()) <= 2
     counts = (magnitudes >= matching[0]).sum(axis=(2, 3))
-    area = on_disk.area_map(0.1, source="histogram")
+    area = on_disk.area_map(Threshold(0.1, source="histogram"))
     with np.errstate(invalid="ignore", divide="ignore"):
         expected = np.where(area > 0, counts / area, np.nan)
-    np.testing.assert_allclose(on_disk.fulfilment_map(0.1, source="histogram"), expected, rtol=1e-6)
+    np.testing.assert_allclose(on_disk.fulfilment_map(Threshold(0.1, source="histogram")), expected, rtol=1e-6)
 
 
 def test_columns_are_the_transposed_rows(computed):

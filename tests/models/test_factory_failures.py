@@ -250,9 +250,9 @@ def _page():
     import streamlit as st
 
     from widgets.shared.model_picker import pick_model
-    from widgets.shared.user_errors import told_plainly
+    from widgets.shared.user_errors import show_user_errors
 
-    with told_plainly():
+    with show_user_errors():
         st.write(pick_model().name)
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core import Target, load_segmenter, read_image
-from core.attribution.cam import TITLES, cam, suggested_layer
+from core.attribution.cam import cam, suggested_layer
+from core.attribution.registry import METHODS
 from core.data.images import read_mask
 from core.pixel_sets import PixelSet
 
@@ -130,7 +131,7 @@ def test_a_perturbation_method_waits_to_be_asked(segmenter, image, prediction):
 def test_the_difference_of_two_methods_is_named():
     page = open_page(minus="LayerCAM")
     numbers(page)
-    assert f"**{TITLES['seg_hires_grad_cam']} − {TITLES['layer_cam']}**" in texts(page)
+    assert f"**{METHODS['seg_hires_grad_cam'].title} − {METHODS['layer_cam'].title}**" in texts(page)
 
 
 def test_a_layer_that_is_not_there_gets_the_nearest_name(segmenter, image):

@@ -13,14 +13,7 @@ from core.attribution.attribution import image_hash
 from core.attribution.statistics import statistics
 from core.pixel_sets import PixelSet
 from widgets.integrated_gradients.panels import narrow_traffic_lights, traffic_light
-from widgets.shared import cancellable
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """Nothing here runs a page again when a computation has ended."""
-    monkeypatch.setattr(cancellable, "PATIENCE", 120)
-
+from widgets.shared import slow_work
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST = {"image": "formats/not_square", "steps_are": "Fixed", "steps": "2"}
@@ -56,9 +49,10 @@ def image():
 def test_the_whole_prediction(segmenter, image):
     page = open_page(**FAST)
     found = numbers(page)
-    labels = segmenter.predict(image).labels
+    prediction = segmenter.predict(image)
+    labels = prediction.labels
     attribution = integrated_gradients(segmenter, image, Target.prediction(labels), n_steps=2)
-    expected = statistics(attribution)
+    expected = statistics(attribution, prediction)
     assert found["Mean"] == f"{expected.mean:.4g}"
     assert found["Area"] == f"{(labels == 1).sum():,} px"
     assert found["Ratio"] == f"{expected.predicted.ratio:.4g}"
@@ -78,7 +72,7 @@ def test_a_pixel_against_a_blurred_baseline(segmenter, image):
     assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
     assert any("at row 61, column 99" in text.value for text in page.markdown)
     # A click elsewhere.
-    key = f"ig-{image_hash(image)[:12]}-{segmenter.weights_hash[:12]}"
+    key = f"{image_hash(image)[:12]}-{segmenter.weights_hash[:12]}"
     page.session_state[key] = json.dumps([{"x": 120, "y": 80, "curveNumber": 0}])
     page.run()
     attribution = integrated_gradients(segmenter, image, Target.pixel(80, 120), "blur", 2, sigma=3.0)
@@ -128,14 +122,14 @@ def test_baselines_and_steps_on_demand():
 
 
 def test_a_cancelled_computation_can_start_again(monkeypatch):
-    monkeypatch.setattr(cancellable, "PATIENCE", 0)
+    monkeypatch.setattr(slow_work, "PATIENCE", 0)
     page = open_page(**FAST, explain="Pixel", row="40", column="41")
     assert not page.metric
-    page.session_state["_works"]["ig"].cancel()
-    page.session_state["_works"]["ig"].wait(60)
+    page.session_state["_claims"]["ig"].cancel()
+    page.session_state["_claims"]["ig"].wait(60)
     page.run()
     assert any("Cancelled" in info.value for info in page.info)
-    monkeypatch.setattr(cancellable, "PATIENCE", 120)
+    monkeypatch.setattr(slow_work, "PATIENCE", 120)
     next(button for button in page.button if button.label == "Start again").click().run()
     assert numbers(page)
 

@@ -18,7 +18,7 @@ from core import Segmenter, Target, load_segmenter, read_image
 from core.attribution import gradient
 from core.attribution.attribution import image_hash
 from core.display.footprint import footprint
-from core.jacobian import Jacobian, estimate, jacobian
+from core.jacobian import Jacobian, JacobianRequest, Threshold, estimate, jacobian
 from core.jacobian.archive import write_archive
 from widgets.jacobian.job import Jobs, Run, State
 from widgets.shared.sources import PickedImage
@@ -94,7 +94,7 @@ def test_arrival_shows_the_estimate_and_starts_nothing(segmenter, image, tmp_pat
     page.text_input(key="folder").set_value(str(tmp_path)).run()
     wait(page, "The others would take about")
     found = numbers(page)
-    expected = estimate(segmenter, image, stride=8, out=tmp_path / "x.zarr")
+    expected = estimate(segmenter, image, JacobianRequest(stride=8), tmp_path / "x.zarr")
     assert found["Output pixels"] == f"{expected.pixels:,}" == "24"
     assert found["Backward passes"] == f"{expected.passes:,}"
     assert found["Fewer passes"] == f"{expected.speedup:.1f} ×"
@@ -112,7 +112,7 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     assert str(path) in captions(page)
     result = Jacobian(path)
     attribution = gradient(segmenter, image, Target.pixel(*pixel))
-    threshold = result.threshold(0.01, source="histogram")
+    threshold = result.threshold(Threshold(0.01, source="histogram"))
     check_row(page, attribution, threshold)
     assert "read from the store" in page.markdown[0].value + page.markdown[1].value
     counts = result.threshold_map(0.01, source="histogram")
@@ -120,9 +120,9 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     assert counts[pixel] > 0
 
     page.select_slider(key="threshold").set_value(0.1).run()
-    check_row(page, attribution, result.threshold(0.1, source="histogram"))
+    check_row(page, attribution, result.threshold(Threshold(0.1, source="histogram")))
     page.toggle(key="exact").set_value(True).run()
-    check_row(page, attribution, result.threshold(0.1, source="rows"))
+    check_row(page, attribution, result.threshold(Threshold(0.1, source="rows")))
 
     again = open_page(image, row="3", column="5")
     again.text_input(key="folder").set_value(str(tmp_path)).run()
@@ -209,7 +209,7 @@ def test_a_cancelled_job_keeps_what_is_done_and_goes_on_from_there(image, tmp_pa
     torch.manual_seed(0)
     segmenter = Segmenter(torch.nn.Conv2d(1, 2, 17, padding=8), in_channels=1)
     picked = PickedImage(image, None, "small.png", (), image_hash(image))
-    run = Run(segmenter, picked, 1, "logit", 1, "float32", tmp_path)
+    run = Run(segmenter, picked, JacobianRequest(1, "logit"), tmp_path)
     jobs = Jobs()
     jobs.start(run)
     job = jobs.find(run.path)
@@ -234,7 +234,7 @@ def test_a_run_into_a_folder_that_cannot_be_made_fails_with_a_sentence(image, tm
     (tmp_path / "file").write_text("")
     segmenter = Segmenter(torch.nn.Conv2d(1, 2, 3, padding=1), in_channels=1)
     picked = PickedImage(image, None, "small.png", (), image_hash(image))
-    run = Run(segmenter, picked, 1, "logit", 8, "float32", tmp_path / "file" / "stores")
+    run = Run(segmenter, picked, JacobianRequest(1, "logit", 8), tmp_path / "file" / "stores")
     jobs = Jobs()
     jobs.start(run)
     for _ in states(jobs, run, until="failed"):
@@ -243,7 +243,7 @@ def test_a_run_into_a_folder_that_cannot_be_made_fails_with_a_sentence(image, tm
 
 
 def test_a_dense_network_and_a_disk_too_small_are_told_before_anything_starts(image, monkeypatch, tmp_path):
-    monkeypatch.setattr("core.jacobian.preparation.free_disk_bytes", lambda out: 1_000_000)
+    monkeypatch.setattr("core.jacobian.estimate.free_disk_bytes", lambda out: 1_000_000)
     monkeypatch.setattr(sys, "argv", ["app.py", "--model", "tests.networks:dense_segmenter"])
     page = open_page(image, model="tests.networks:dense_segmenter", stride="Every pixel")
     page.text_input(key="folder").set_value(str(tmp_path)).run()
@@ -254,7 +254,7 @@ def test_a_dense_network_and_a_disk_too_small_are_told_before_anything_starts(im
         page.run()
     assert numbers(page)["Backward passes"] == f"{image[0].size:,}"
     told = " ".join(element.value for element in (*page.info, *page.caption, *page.markdown, *page.warning))
-    assert "dense path, one pass a pixel" in told
+    assert "dense path, one pass per pixel" in told
     assert "would not fit on the disk" in told
     assert page.button(key="run").disabled
     assert list(tmp_path.iterdir()) == []

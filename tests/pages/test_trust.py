@@ -14,14 +14,15 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core import load_segmenter, read_image
-from core.attribution.catalogue import ExplainSettings, explain, importance
+from core.attribution.registry import explain, importance
 from core.data.images import read_mask
 from core.pixel_sets import PixelSet
+from core.trust import Candidate, Comparison, Curve, RemovalSettings, deletion
 from core.trust.controls import controls
-from core.trust.faithfulness import Candidate, Comparison, Curve, RemovalSettings, deletion
 from core.trust.localisation import localisation
 from core.trust.similarity import top_overlap
-from widgets.shared import cancellable
+from tests.trust.made_up import made_up_metric
+from widgets.shared import slow_work
 from widgets.trust.comparison import curves_csv, summary, table_csv, table_html
 from widgets.trust.maps import colour_limits, coloured
 from widgets.trust.trial import TrustMap
@@ -31,12 +32,6 @@ SCENES = ROOT / "sample_data" / "scenes" / "test"
 CAR = 5
 QUICK = {"methods": ["Gradient", "LayerCAM"], "layer": "decoder.1"}
 TESTED = {**QUICK, "tab": "Tests", "metrics": ["Deletion", "Mass inside"], "test_steps": "2"}
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """Nothing here runs a page again when a computation has ended."""
-    monkeypatch.setattr(cancellable, "PATIENCE", 120)
 
 
 def open_page(**query: object) -> AppTest:
@@ -79,7 +74,7 @@ def target(segmenter, image):
 
 @pytest.fixture(scope="module")
 def layer_cam(segmenter, image, target):
-    return importance(explain(segmenter, image, target, "layer_cam", ExplainSettings(layer="decoder.1")))
+    return importance(explain(segmenter, image, target, "layer_cam", {"layer": "decoder.1"}))
 
 
 def test_maps_of_all_chosen_methods_and_one_large(segmenter, image, target, layer_cam):
@@ -131,6 +126,22 @@ def test_the_table_holds_the_librarys_numbers(segmenter, image, target, layer_ca
     ranks = re.findall(r"<tr class=\"(method|control)\"", table)
     better = ranks.index("control")
     assert f"**{better} of 2**" in texts(page) if better else "none of the 2 methods" in texts(page)
+
+
+def test_a_metric_that_is_only_registered_is_offered_measured_and_shown(layer_cam):
+    with made_up_metric():
+        page = open_page(**{**TESTED, "metrics": ["Peak"]}, factor="3")
+        assert "Peak" in page.multiselect(key="metrics").options
+        assert page.number_input(key="factor").label == "Factor of peak"
+        page.button(key="run-tests").click().run()
+        assert not page.error
+        table = html(page)
+        assert "Peak ↑" in table
+        row = re.search(r'<tr[^>]*><td>\d+</td><td class="name">LayerCAM.*?</tr>', table)
+        assert row is not None
+        value = float(re.findall(r"<td[^>]*>([^<]*)</td>", row.group(0))[-1])
+        assert value == pytest.approx(3 * layer_cam.max(), rel=1e-2)
+    assert "Peak" not in open_page(**TESTED).multiselect(key="metrics").options
 
 
 def test_what_is_tested_changes_with_the_settings():
@@ -197,14 +208,14 @@ def test_the_sanity_check_on_demand(segmenter, image, target, layer_cam):
 
 
 def test_cancelled_maps_can_be_started_again(monkeypatch):
-    monkeypatch.setattr(cancellable, "PATIENCE", 0)
+    monkeypatch.setattr(slow_work, "PATIENCE", 0)
     page = open_page(methods=["SmoothGrad"], samples="40", row="70", column="20", pixel_set="One pixel")
-    work = page.session_state["_works"]["maps"]
+    work = page.session_state["_claims"]["maps"]
     work.cancel()
     work.wait(60)
     page.run()
     assert any("Cancelled" in info.value for info in page.info)
-    monkeypatch.setattr(cancellable, "PATIENCE", 120)
+    monkeypatch.setattr(slow_work, "PATIENCE", 120)
     page.number_input(key="samples").set_value(2).run()
     assert not any("Cancelled" in info.value for info in page.info)
     assert figure(page)["data"][0]["type"] == "heatmap"

@@ -12,9 +12,10 @@ from torch import nn
 
 from core import Segmenter, Target, UserError, load_segmenter, read_image
 from core.attribution import gradient
-from core.attribution.catalogue import importance
+from core.attribution.registry import importance
 from core.models import UNet
-from core.trust.sanity import data_check, layers_from_the_top, likeness, sanity_check
+from core.trust.randomisation import layers_from_the_top
+from core.trust.sanity import data_check, likeness, sanity_check
 from phantoms import vessel_phantom
 from tests.networks import TinySeg
 
@@ -128,8 +129,8 @@ def test_an_edge_detector_fails(trained, scene):
     assert not found.passed
     assert "fails" in found.in_words()
     for stage in found.stages:
-        assert stage.ssim == pytest.approx(1)
-        assert stage.rank_correlation == pytest.approx(1)
+        assert stage.likeness.ssim == pytest.approx(1)
+        assert stage.likeness.rank_correlation == pytest.approx(1)
         assert stage.likeness.details == pytest.approx(1)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from core import load_segmenter, read_image
+from core.trust import EvaluationSettings, RemovalSettings
 from core.trust.benchmark import BenchmarkSettings, evaluate_image, summarise
-from core.trust.faithfulness import EvaluationSettings, RemovalSettings
 
 ROOT = Path(__file__).resolve().parents[2] / "sample_data"
 IMAGES = {
@@ -19,7 +19,7 @@ SETTINGS = BenchmarkSettings(
     metrics=("deletion", "insertion", "sensitivity_n"),
     n_targets=2,
     space="log_odds",
-    evaluation=EvaluationSettings(RemovalSettings("probability"), n_steps=6, n_subsets=24),
+    evaluation=EvaluationSettings(RemovalSettings("probability"), {"n_steps": 6, "n_subsets": 24}),
 )
 
 

@@ -1,43 +1,24 @@
 """The atlas: the maps of several layers and methods for one pixel set, computed in one pass, kept and shown."""
 
 import dataclasses
-import hashlib
 import time
 from collections.abc import Callable, Hashable, Sequence
 
-import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
-from core.attribution.cam import GRADIENT_METHODS, TITLES, Method, Pooling, cam_atlas, cam_warnings
+from core.attribution.cam import LayerAdvice, Pooling, cam_atlas, cam_warnings, gradient_methods
+from core.attribution.registry import METHODS
 from core.models.layers import Layer
-from core.pixel_sets import PixelSet
-from core.segmenter import Segmenter
-from core.target import Reduction, Space, Target
+from core.segmenter import Prediction
 from widgets.cams.grid import cam_grid
-from widgets.cams.layers import LayerAdvice, size_and_stride
 from widgets.cams.maps import MapView, atlas_sprite
+from widgets.shared.layer_picker import size_and_stride
+from widgets.shared.pixel_set_picker import Question
 from widgets.shared.results import results
-from widgets.shared.sources import PickedImage
+from widgets.shared.sidebar import Selection
 
-Maps = dict[tuple[str, Method], Attribution]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Question:
-    """What is explained.
-
-    Attributes:
-        target: The score.
-        pixel_set: How its pixels were chosen.
-        mask: These pixels, bool (H, W).
-        key: The same for the same score.
-    """
-
-    target: Target
-    pixel_set: PixelSet
-    mask: np.ndarray
-    key: Hashable
+Maps = dict[tuple[str, str], Attribution]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,7 +27,7 @@ class Atlas:
 
     Attributes:
         maps: By layer and method.
-        seconds: All of them together took.
+        seconds: What all of them took together.
         key: The same for the same maps.
     """
 
@@ -55,56 +36,30 @@ class Atlas:
     key: Hashable
 
 
-def ask(pixel_set: PixelSet, mask: np.ndarray, class_index: int, space: Space, reduction: Reduction) -> Question:
-    """The question about the pixels in `mask` (H, W).
+def atlas_of(selection: Selection, question: Question, layers: Sequence[str], window: int, pooling: Pooling) -> Atlas:
+    """Every map from one pass."""
+    key = "cam atlas", *selection.key, question.key, tuple(layers), window, pooling
 
-    Raises:
-        UserError: The mean over no pixels.
-    """
-    target = Target.region(mask, class_index, space, reduction)
-    return Question(
-        target, pixel_set, mask, (hashlib.sha256(mask.tobytes()).hexdigest(), class_index, space, reduction)
-    )
-
-
-def atlas_of(
-    segmenter: Segmenter,
-    image: PickedImage,
-    question: Question,
-    layers: Sequence[str],
-    window: int,
-    pooling: Pooling,
-) -> Atlas:
-    """Every map from one pass; what they share is kept once."""
-
-    def compute() -> tuple[Attribution, dict, float]:
+    def compute() -> Atlas:
         started = time.perf_counter()
-        found = cam_atlas(segmenter, image.values, question.target, layers, window=window, pooling=pooling)
-        parts = {key: (one.values, one.parameters, one.seconds) for key, one in found.items()}
-        return next(iter(found.values())), parts, time.perf_counter() - started
+        given = selection.segmenter, selection.image.values, question.target
+        maps = cam_atlas(*given, layers, window=window, pooling=pooling)
+        return Atlas(maps, time.perf_counter() - started, key)
 
-    key = (
-        "cam atlas", segmenter.weights_hash, str(segmenter.device), image.hash, question.key, tuple(layers), window,
-        pooling,
-    )  # fmt: skip
-    first, parts, seconds = results().get_or_compute(key, compute)
-    maps = {
-        (layer, method): dataclasses.replace(first, values=values, method=method, parameters=parameters, seconds=took)
-        for (layer, method), (values, parameters, took) in parts.items()
-    }
-    return Atlas(maps, seconds, key)
+    return results().get_or_compute(key, compute)
 
 
 def draw_atlas(
     choices: LayerAdvice,
     atlas: Atlas,
     layer: Layer,
-    method: Method,
+    method: str,
     view: MapView,
-    pick: Callable[[str, Method], None],
+    prediction: Prediction,
+    pick: Callable[[str, str], None],
 ) -> None:
     """The grid of thumbnails; `pick` is called with the layer and the method of the one that is pressed."""
-    maps, methods = atlas.maps, list(GRADIENT_METHODS)
+    maps, methods = atlas.maps, list(gradient_methods())
     layers = list(dict.fromkeys(name for name, _ in maps))
     st.markdown(
         f"**Atlas**: press a map to see it large. All {len(maps)} come from one forward and one backward pass, "
@@ -119,15 +74,15 @@ def draw_atlas(
             (row, column): " ".join(sentences)
             for row, one_method in enumerate(methods)
             for column, name in enumerate(layers)
-            if (sentences := cam_warnings(maps[name, one_method], choices.pointwise))
+            if (sentences := cam_warnings(maps[name, one_method], prediction, choices.pointwise))
         },
     )
-    height, width = next(iter(maps.values())).prediction.labels.shape
+    height, width = prediction.labels.shape
     cam_grid(
         sprite,
         [(name, size_and_stride(choices.layers[name])[0]) for name in layers],
-        [TITLES[name] for name in methods],
-        (methods.index(method) if method in GRADIENT_METHODS else -1, layers.index(layer.name)),
+        [METHODS[name].title for name in methods],
+        (methods.index(method) if method in methods else -1, layers.index(layer.name)),
         warnings,
         width / height,
         lambda row, column: pick(layers[column], methods[row]),

@@ -1,30 +1,17 @@
-"""The layers of a network on the page of class activation maps: which to begin with, and the pickers."""
+"""The layers of the atlas: which to begin with, and the picker."""
 
-import difflib
 from collections.abc import Collection, Sequence
 from itertools import groupby
 
 import streamlit as st
 
-from core.attribution.cam import LayerAdvice, layer_advice
+from core.attribution.cam import LayerAdvice
 from core.models.layers import Layer
-from core.segmenter import Segmenter
-from widgets.shared.links import asked_for, link, settle_choice
-from widgets.shared.results import results
+from widgets.shared.layer_picker import layer_in_words
+from widgets.shared.links import value_in_url, write_to_url
 
 MOST_AT_FIRST = 12
 MOST_IN_ATLAS = 40
-
-
-def layer_choices(segmenter: Segmenter, size: tuple[int, int]) -> LayerAdvice:
-    """The layers for images of `size` (height, width), looked at once a model and size."""
-
-    def find() -> LayerAdvice:
-        with st.spinner("Looking at the layers…"):
-            return layer_advice(segmenter, size)
-
-    key = "layers", segmenter.weights_hash, str(segmenter.device), size
-    return results().get_or_compute(key, find)
 
 
 def main_layers(
@@ -55,48 +42,17 @@ def main_layers(
     return [chosen[place] for place in places]
 
 
-def size_and_stride(layer: Layer) -> tuple[str, str]:
-    """A layer's size and stride in words, e.g. "16×16" and "stride 16"."""
-    assert layer.stride is not None  # noqa: S101 - layers of a single position are never offered
-    vertical, horizontal = (f"{step:.3g}" for step in layer.stride)
-    stride = vertical if vertical == horizontal else f"{vertical}×{horizontal}"
-    return f"{layer.height}×{layer.width}", f"stride {stride}"
-
-
-def pick_layer(choices: LayerAdvice, segmenter: Segmenter, label: str = "Layer") -> Layer:
-    """The layer of the large map, kept in the URL; the suggested one at first, or where the URL names none there is."""
-    asked = asked_for("layer")
-    if asked and asked not in choices.layers:
-        near = difflib.get_close_matches(asked, choices.layers, n=1, cutoff=0.3)
-        st.warning(
-            f'{segmenter.name} has no layer "{asked}" that gives a map'
-            + (f'; did you mean "{near[0]}"? ' if near else ". ")
-            + f"Here is the suggested one, {choices.suggested}."
-        )
-    settle_choice("layer", choices.layers, choices.suggested)
-    name = st.selectbox(
-        label, list(choices.layers), key="layer", format_func=lambda name: _described(choices, name),
-        help=choices.reason,
-    )  # fmt: skip
-    link("layer", name, choices.suggested)
-    return choices.layers[name]
-
-
 def pick_atlas_layers(choices: LayerAdvice, shown: str) -> list[str]:
     """The layers of the atlas, kept in the URL; the one of the large map is always there."""
     default = main_layers(list(choices.layers.values()), choices.suggested, choices.pointwise)
-    asked = st.session_state.get("layers", (asked_for("layers") or "").split(","))
+    asked = st.session_state.get("layers", (value_in_url("layers") or "").split(","))
     known = [name for name in asked if name in choices.layers]
     if "layers" not in st.session_state or known != asked:
         st.session_state["layers"] = known[:MOST_IN_ATLAS] or default
     chosen = st.multiselect(
         "Layers of the atlas", list(choices.layers), key="layers", max_selections=MOST_IN_ATLAS,
-        format_func=lambda name: _described(choices, name),
+        format_func=lambda name: layer_in_words(choices, name),
         help="At first the last block of each resolution. All of them come from one forward and one backward pass.",
     )  # fmt: skip
-    link("layers", ",".join(chosen), ",".join(default))
+    write_to_url("layers", ",".join(chosen), ",".join(default))
     return [name for name in choices.layers if name in chosen or name == shown]
-
-
-def _described(choices: LayerAdvice, name: str) -> str:
-    return " · ".join((name, *size_and_stride(choices.layers[name])))

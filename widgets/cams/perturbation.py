@@ -1,73 +1,35 @@
-"""Score-CAM and Ablation-CAM, which run the network once a channel: on demand, with progress, stopped by a click."""
-
-import time
-from collections.abc import Hashable
+"""Score-CAM and Ablation-CAM, which run the network once per channel: computed on demand, in the background."""
 
 import streamlit as st
 
 from core.attribution import Attribution
-from core.attribution.cam import TITLES, PerturbationMethod, cam
+from core.attribution.registry import METHODS, explain
 from core.display.words import duration
 from core.models.layers import Layer
-from core.segmenter import Segmenter
-from core.target import Target
-from widgets.shared.results import results
-from widgets.shared.sources import PickedImage
-
-_WANTED = "_wanted_cams"
-_TRIALS = 3
+from widgets.shared.pixel_set_picker import Question
+from widgets.shared.run_time import seconds_per_image
+from widgets.shared.sidebar import Selection
+from widgets.shared.slow_work import compute_in_background, start_button
 
 
 def perturbation_map(
-    segmenter: Segmenter, image: PickedImage, target: Target, target_key: Hashable, layer: Layer,
-    method: PerturbationMethod,
-) -> Attribution | None:  # fmt: skip
-    """The map, or None with a word of what it costs until the user wants it.
+    selection: Selection, question: Question, layer: Layer, method: str, place: str
+) -> Attribution | None:
+    """The map; None, with its cost or its progress on the page, until it is there."""
+    title, segmenter, image = METHODS[method].title, selection.segmenter, selection.image
+    key = "cam", *selection.key, question.key, layer.name, method
 
-    Any click stops the computation: the run that it starts takes the place of the one that computes. Pressing Cancel
-    moreover takes the wish back.
-    """
-    key = "cam", segmenter.weights_hash, str(segmenter.device), image.hash, target_key, layer.name, method
-    wanted: set[Hashable] = st.session_state.setdefault(_WANTED, set())
-    if key not in wanted:
-        seconds = layer.channels * seconds_of_a_run(segmenter, image)
+    def describe() -> None:
+        seconds = layer.channels * seconds_per_image(segmenter, image)
         st.info(
-            f"{TITLES[method]} runs the network once for each of the {layer.channels} channels of {layer.name}: "
+            f"{title} runs the network once for each of the {layer.channels} channels of {layer.name}: "
             f"about {duration(seconds)}.",
             icon=":material/hourglass_top:",
         )
-        st.button(f"Compute {TITLES[method]}", icon=":material/play_arrow:", type="primary", key=f"run-{method}",
-                  on_click=wanted.add, args=(key,))  # fmt: skip
+
+    if not start_button(key, f"Compute {title}", describe=describe, type="primary", key=f"run-{method}"):
         return None
-
-    def compute() -> Attribution:
-        slot, started = st.empty(), time.monotonic()
-        with slot.container():
-            bar = st.progress(0.0, f"{TITLES[method]}…")
-            st.button("Cancel", icon=":material/stop:", key=f"cancel-{method}", on_click=wanted.discard, args=(key,))
-
-        def tell(done: int, total: int) -> None:
-            left = (time.monotonic() - started) / done * (total - done)
-            bar.progress(done / total, f"{TITLES[method]}: {done} of {total} channels, {duration(left)} left")
-
-        try:
-            return cam(segmenter, image.values, target, layer.name, method, progress=tell)
-        finally:
-            slot.empty()
-
-    return results().get_or_compute(key, compute)
-
-
-def seconds_of_a_run(segmenter: Segmenter, image: PickedImage) -> float:
-    """What one image takes on its way through the network, measured once a model and size."""
-
-    def timed() -> float:
-        seconds = []
-        for _ in range(_TRIALS):
-            started = time.perf_counter()
-            segmenter.predict(image.values)
-            seconds.append(time.perf_counter() - started)
-        return min(seconds)
-
-    key = "seconds of a run", segmenter.weights_hash, str(segmenter.device), image.values.shape
-    return results().get_or_compute(key, timed)
+    return compute_in_background(
+        place, key, f"{title}, channels",
+        lambda progress: explain(segmenter, image.values, question.target, method, {"layer": layer.name}, progress),
+    )  # fmt: skip

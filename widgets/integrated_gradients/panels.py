@@ -1,26 +1,29 @@
 """Panels below an attribution: its numbers, its channels, how exact it is, other baselines."""
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import streamlit as st
 
-from core.attribution import Attribution, integrated_gradients
+from core.attribution import Attribution
+from core.attribution.baselines import BaselineKind
 from core.attribution.integrated_gradients import errors_by_steps
-from core.attribution.smoothgrad import Progress
 from core.attribution.statistics import AttributionStatistics, RegionShare, statistics
-from core.compute.batches import defined, json_bytes
+from core.compute.progress import Progress
 from core.display.charts import correlation_figure, curve_figure
 from core.display.colours import intensity_rgb, png_bytes
 from core.display.words import percent
-from core.segmenter import Segmenter
-from core.target import Target
+from core.io.tables import json_bytes
+from core.segmenter import Prediction
 from core.trust.agreement import rank_correlations
 from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings
-from widgets.integrated_gradients.views import Display, channel_names, show_channels
-from widgets.shared.cancellable import cancellable
+from widgets.integrated_gradients.views import Display
 from widgets.shared.downloads import attribution_downloads
+from widgets.shared.pixel_set_picker import Question
+from widgets.shared.sidebar import Selection
+from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.shared.sources import PickedImage
 
 GOOD, FAIR = 1.0, 5.0
@@ -60,10 +63,12 @@ def _badge(text: str, percent: float) -> str:
     return f":red-badge[:material/cancel: {text}]"
 
 
-def statistics_panel(attribution: Attribution, truth: np.ndarray | None, names: tuple[str, ...]) -> None:
+def statistics_panel(
+    attribution: Attribution, prediction: Prediction, truth: np.ndarray | None, names: tuple[str, ...]
+) -> None:
     """The numbers, each group with a line on how to read it."""
-    numbers = statistics(attribution, truth)
-    st.markdown(f"**The map**: magnitude a pixel, in {attribution.unit}")
+    numbers = statistics(attribution, prediction, truth)
+    st.markdown(f"**The map**: magnitude per pixel, in {attribution.unit}")
     for slot, name in zip(st.columns(6), ("mean", "std", "minimum", "maximum"), strict=False):
         slot.metric(name.capitalize(), f"{getattr(numbers, name):.4g}", border=True)
     _share("The predicted region", numbers.predicted)
@@ -76,7 +81,7 @@ def _share(title: str, share: RegionShare) -> None:
     st.markdown(f"**{title}**: {share.in_words()}")
     values = {
         "Area": f"{share.area:,} px",
-        "Of the image": percent(share.area_ratio),
+        "Share of image": percent(share.area_ratio),
         "Mean inside": _number(share.inside),
         "Mean outside": _number(share.outside),
         "Ratio": _number(share.ratio),
@@ -102,27 +107,20 @@ def _channel_shares(numbers: AttributionStatistics, names: tuple[str, ...]) -> N
         slot.metric(name, f"{part:.4g}", f"{percent(share)} of Σ|a|", border=True, delta_color="off", delta_arrow="off")
 
 
-def channels_panel(attribution: Attribution, display: Display) -> None:
-    """Maps of each channel."""
-    show_channels(attribution, display, channel_names(len(attribution.values)))
-
-
-def steps_panel(
-    segmenter: Segmenter, image: PickedImage, target: Target, settings: Settings, identity: Hashable
-) -> None:
+def steps_panel(selection: Selection, question: Question, settings: Settings) -> None:
     """The error against the number of steps, on demand."""
     st.caption(
         "How far the sum of the map is from the difference of the scores, and the estimated error of the map itself, "
         f"after each number of steps of a fixed rule. It takes {sum(_STEPS)} gradients."
     )
-    key = "convergence", identity, settings.kind, settings.key, settings.rule
-    if not _wanted("Measure", key, ":material/show_chart:"):
+    key = "convergence", selection.key, question.key, settings.key
+    if not start_button(key, "Measure", "show_chart"):
         return
-    found = cancellable(
+    found = compute_in_background(
         "convergence", key, "Gradients",
         lambda progress: errors_by_steps(
-            segmenter, image.values, target, settings.baseline, settings.rule, _STEPS, settings.sigma,
-            progress=progress,
+            selection.segmenter, selection.image.values, question.target, settings.baseline, settings.rule, _STEPS,
+            settings.sigma, progress=progress,
         ),
     )  # fmt: skip
     if found is not None:
@@ -135,59 +133,59 @@ def steps_panel(
 
 
 def baselines_panel(
-    segmenter: Segmenter, image: PickedImage, target: Target, settings: Settings, display: Display, identity: Hashable
+    selection: Selection, question: Question, prediction: Prediction, settings: Settings, display: Display
 ) -> None:
     """All baselines side by side, and how far they agree, on demand."""
     st.caption(
         "A map answers “why, rather than for the baseline?”, so another baseline is another question. Where maps of "
         "different baselines agree, the answer does not hang on that choice."
     )
-    kinds = ["zero", "random", "blur", "mean"] + (["image"] if settings.kind == "image" else [])
-    key = "baselines", identity, settings.key
-    if not _wanted("Compare", key, ":material/compare:"):
+    kinds: tuple[BaselineKind, ...] = ("zero", "random", "blur", "mean")
+    baselines: dict[str, BaselineKind | np.ndarray] = {kind: kind for kind in kinds}
+    if settings.kind == "image":
+        baselines["image"] = settings.baseline
+    key = "baselines", selection.key, question.key, settings.key
+    if not start_button(key, "Compare", "compare"):
         return
 
     def compute(progress: Progress) -> dict[str, Attribution]:
         def part(index: int) -> Callable[[int, int], object]:
-            return lambda done, total: progress(index * total + done, len(kinds) * total)
+            return lambda done, total: progress(index * total + done, len(baselines) * total)
 
         return {
-            kind: integrated_gradients(
-                segmenter, image.values, target, settings.baseline if kind == "image" else kind,  # type: ignore[arg-type]
-                settings.n_steps, settings.rule, sigma=settings.sigma, draws=settings.draws,
-                tolerance=settings.tolerance, progress=part(index),
-            )
-            for index, kind in enumerate(kinds)
-        }  # fmt: skip
+            kind: replace(settings, kind=kind, baseline=baseline).attribute(selection, question.target, part(index))
+            for index, (kind, baseline) in enumerate(baselines.items())
+        }
 
-    found = cancellable("baselines", key, "Gradients, at most", compute)
+    found = compute_in_background("baselines", key, "Gradients, at most", compute)
     if found is None:
         return
-    slots = st.columns(len(kinds) + 1, gap="small")
+    slots = st.columns(len(baselines) + 1, gap="small")
     for slot, (kind, attribution) in zip(slots, found.items(), strict=False):
         values = display.shown(attribution)
         slot.markdown(f"**{BASELINE_NAMES[kind]}**")
-        slot.image(display.coloured(values, display.limit(values)), width="stretch")
+        slot.image(display.scale(values).rgb(values), width="stretch")
         slot.markdown(narrow_traffic_lights(attribution.convergence_percent, attribution.map_error_percent))
-        ratio = statistics(attribution).predicted.ratio
+        ratio = statistics(attribution, prediction).predicted.ratio
         slot.caption(f"score difference {attribution.score_difference:.4g}, ratio {_number(ratio)}")
     table = rank_correlations([attribution.magnitude() for attribution in found.values()])
     with slots[-1]:
         st.markdown("**Agreement**", help="Spearman's rank correlation of the magnitudes, pixel by pixel.")
-        figure = correlation_figure(table, [BASELINE_NAMES[kind] for kind in kinds])
+        figure = correlation_figure(table, [BASELINE_NAMES[kind] for kind in baselines])
         st.plotly_chart(figure, height=300, theme=None, config={"displayModeBar": False}, key="ig-agreement")
 
 
-def downloads_panel(attribution: Attribution, image: PickedImage, display: Display, stem: str) -> None:
+def downloads_panel(
+    attribution: Attribution, image: PickedImage, prediction: Prediction, display: Display, stem: str
+) -> None:
     """The files of the attribution, its statistics and the overlay."""
 
     def numbers() -> bytes:
-        found = statistics(attribution, image.truth).as_dict()
-        return json_bytes({name: defined(value) for name, value in found.items()})
+        return json_bytes(statistics(attribution, prediction, image.truth).as_dict())
 
     def overlay() -> bytes:
         values = display.shown(attribution)
-        return png_bytes(display.over(intensity_rgb(image.values), values, display.limit(values)))
+        return png_bytes(display.over(intensity_rgb(image.values), values))
 
     attribution_downloads(
         attribution,
@@ -197,15 +195,6 @@ def downloads_panel(attribution: Attribution, image: PickedImage, display: Displ
             ("overlay.png", "Overlay (.png)", "image/png"): overlay,
         },
     )
-
-
-def _wanted(label: str, key: Hashable, icon: str) -> bool:
-    """Whether the button was pressed for this very question."""
-    state = f"_wanted_{label}"
-    if st.session_state.get(state) == key:
-        return True
-    st.button(label, icon=icon, on_click=lambda: st.session_state.update({state: key}))
-    return False
 
 
 def _number(value: float) -> str:

@@ -8,14 +8,21 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.attribution import Attribution
 from core.attribution.baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, BaselineKind, make_baseline
-from core.attribution.integrated_gradients import DEFAULT_BUDGET, DEFAULT_STEPS
+from core.attribution.integrated_gradients import DEFAULT_BUDGET, DEFAULT_STEPS, integrated_gradients
 from core.attribution.quadrature import RULES, Rule
+from core.compute.progress import Progress
 from core.data.images import load_image, with_channels
 from core.display.colours import intensity_rgb
-from widgets.shared.explained import pick_explained
+from core.pixel_sets import PixelSetName
+from core.target import Target
+from widgets.shared.sidebar import Selection
 from widgets.shared.sources import PickedImage
 
+EXPLAINED: dict[PixelSetName, str] = {
+    "prediction": "Whole prediction", "class": "Class", "point": "Pixel", "box": "Box", "lasso": "Lasso",
+}  # fmt: skip
 BASELINE_NAMES: dict[str, str] = {
     "zero": "Black", "random": "Noise", "blur": "Blurred", "mean": "Mean", "image": "Own image",
 }  # fmt: skip
@@ -39,12 +46,12 @@ class Settings:
 
     Attributes:
         baseline: A kind, or the user's own image (C, H, W).
-        kind: Of the baseline.
-        sigma: Of the blur.
-        draws: Of the noise.
-        n_steps: A number or "auto".
-        rule: Of a fixed number of steps.
-        tolerance: Of automatic steps.
+        kind: Kind of the baseline, one of `BASELINE_NAMES`.
+        sigma: Sigma of a blurred baseline, in pixels.
+        draws: Number of noise baselines that are averaged.
+        n_steps: Number of steps, or "auto".
+        rule: Quadrature rule for a fixed number of steps.
+        tolerance: Error at which automatic steps end, as a fraction.
     """
 
     baseline: BaselineKind | np.ndarray
@@ -57,23 +64,36 @@ class Settings:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Tells these settings from any others."""
+        """The same for the same settings."""
         own = "" if isinstance(self.baseline, str) else hashlib.sha256(self.baseline.tobytes()).hexdigest()
         return self.kind, own, self.sigma, self.draws, self.n_steps, self.rule, self.tolerance
 
+    def attribute(self, selection: Selection, target: Target, progress: Progress) -> Attribution:
+        """Integrated Gradients with these settings."""
+        return integrated_gradients(
+            selection.segmenter, selection.image.values, target, self.baseline, self.n_steps, self.rule,
+            sigma=self.sigma, draws=self.draws, tolerance=self.tolerance, progress=progress,
+        )  # fmt: skip
 
-def pick_settings(image: PickedImage) -> tuple[str, Settings | None]:
-    """What is explained (see `EXPLAINED`) and the settings; None while the user's own image is still to come.
+
+def pick_settings(image: PickedImage) -> tuple[PixelSetName, Settings | None]:
+    """The pixel set explained, one of `EXPLAINED`, and the settings; None while the user's own image is missing.
 
     Raises:
         UserError: That image does not fit.
     """
     left, right = st.columns([9, 1], vertical_alignment="center")
     with left:
-        first = st.columns([4.6, 2.2, 3.2], vertical_alignment="bottom")
-        second = st.columns([4.6, 5.4], vertical_alignment="bottom")
+        first = st.columns([5.6, 2.2, 2.2], vertical_alignment="bottom")
+        second = st.columns([5.6, 4.4], vertical_alignment="bottom")
     with first[0]:
-        explained = pick_explained()
+        explained = st.segmented_control(
+            "Explain", list(EXPLAINED), default="prediction", required=True, key="explain", bind="query-params",
+            format_func=lambda name: EXPLAINED[name], wrap=True,
+            help="Whole prediction: at every pixel the score of the class predicted there, summed up. Class: the score "
+            "of the class at the left over the pixels predicted to be it. Pixel, box, lasso: its score there; choose "
+            "them on the image.",
+        )  # fmt: skip
     n_steps, rule, tolerance = _pick_steps(first[1], first[2])
     kind = str(
         second[0].segmented_control(
@@ -102,7 +122,7 @@ def pick_settings(image: PickedImage) -> tuple[str, Settings | None]:
 def _pick_steps(left: DeltaGenerator, right: DeltaGenerator) -> tuple[int | Literal["auto"], Rule, float]:
     automatic = left.segmented_control(
         "Steps", ["auto", "fixed"], default="auto", required=True, key="steps_are", bind="query-params",
-        format_func=lambda name: {"auto": "Automatic", "fixed": "Fixed"}[name],
+        format_func=lambda name: {"auto": "Automatic", "fixed": "Fixed"}[name], wrap=True,
         help="Automatic: more where the map still changes or the score bends, until the map and its sum are right to "
         f"the tolerance, at most {DEFAULT_BUDGET}. Fixed: a quadrature rule.",
     ) == "auto"  # fmt: skip

@@ -8,10 +8,18 @@ import streamlit as st
 
 from core.attribution import Attribution
 from core.data.index_masks import IGNORED
-from core.display.colours import blend, class_colour, diverging_rgb, intensity_rgb, labels_over, sequential_rgb
-from core.display.figures import FRAME_HEIGHT, magnitude_figure, map_figure
-from core.segmenter import Segmenter
-from widgets.shared.plots import NO_BAR, level_with_maps
+from core.display.colours import (
+    ColourScale,
+    class_colour,
+    colour_limit,
+    intensity_rgb,
+    labels_over,
+    magnitude_scale,
+    signed_scale,
+)
+from core.display.figures import FRAME_HEIGHT, map_figure
+from core.segmenter import Prediction, Segmenter
+from widgets.shared.plots import NO_BAR
 from widgets.shared.sources import PickedImage
 
 PERCENTILES = [100.0, 99.9, 99.5, 99.0, 98.0, 95.0]
@@ -24,8 +32,8 @@ class Display:
 
     Attributes:
         signed: The signed sum over the channels rather than the magnitude.
-        percentile: Of the magnitude, where the colours end.
-        opacity: Of overlays, in [0, 1].
+        percentile: Percentile of the magnitude at which the colours end.
+        opacity: Opacity of overlays, in [0, 1].
         threshold: Magnitudes below this share of the limit are not laid over the image.
     """
 
@@ -38,27 +46,24 @@ class Display:
         """The map (H, W) that is shown."""
         return attribution.signed_map() if self.signed else attribution.magnitude()
 
-    def limit(self, values: np.ndarray) -> float:
-        """Where the colours end."""
-        return float(np.percentile(np.abs(values), self.percentile)) or float(np.abs(values).max()) or 1.0
+    def scale(self, values: np.ndarray) -> ColourScale:
+        """The colour scale of a map."""
+        return (signed_scale if self.signed else magnitude_scale)(colour_limit(values, percentile=self.percentile))
 
-    def coloured(self, values: np.ndarray, limit: float) -> np.ndarray:
-        """The map as a picture (H, W, 3)."""
-        return diverging_rgb(values, limit) if self.signed else sequential_rgb(values, limit)
-
-    def over(self, base: np.ndarray, values: np.ndarray, limit: float) -> np.ndarray:
-        """The map laid over a picture, the stronger the less transparent."""
-        strength = np.clip(np.abs(values) / limit, 0, 1)
+    def over(self, base: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """The map laid over a picture (H, W, 3), the stronger the less transparent."""
+        scale = self.scale(values)
+        strength = scale.strength(values)
         strength = np.where(strength >= self.threshold, 0.35 + 0.65 * strength, 0)
-        return blend(base, self.coloured(values, limit), self.opacity * strength.astype(np.float32))
+        return scale.over(base, values, self.opacity * strength.astype(np.float32))
 
 
 def pick_display() -> Display:
-    """The settings of the display, kept in the URL."""
+    """Controls of the display, kept in the URL."""
     slots = st.columns([2.2, 3, 2.4, 3], vertical_alignment="bottom")
     signed = slots[0].segmented_control(
         "Map", ["magnitude", "signed"], default="magnitude", required=True, key="map", bind="query-params",
-        format_func=str.capitalize,
+        format_func=str.capitalize, wrap=True,
         help="Magnitude: the root of the channels' sum of squares. Signed: the channels' sum, red where a pixel raises "
         "the score against the baseline, blue where it lowers it.",
     ) == "signed"  # fmt: skip
@@ -69,21 +74,16 @@ def pick_display() -> Display:
     opacity = slots[2].slider("Overlay", 0, 100, 80, 5, format="%d%%", key="overlay_opacity", bind="query-params")
     threshold = slots[3].slider(
         "Overlay from", 0, 100, 10, 5, format="%d%%", key="overlay_from", bind="query-params",
-        help="Of the end of the colours: what is weaker is left out of the overlays.",
+        help="Pixels weaker than this share of the end of the colours are left out of the overlays.",
     )  # fmt: skip
     return Display(bool(signed), float(percentile), opacity / 100, threshold / 100)
 
 
 def show_heat_map(attribution: Attribution, display: Display, height: int) -> None:
-    """The map with its colour bar; hovering tells values."""
+    """The map with its colour bar; hovering shows the values."""
     values = display.shown(attribution)
-    limit = display.limit(values)
     st.markdown(f"**{'Signed attribution' if display.signed else 'Magnitude'}**")
-    view = f"ig-{values.shape}"
-    if display.signed:
-        figure = map_figure(values, attribution.unit, limit, view)
-    else:
-        figure = magnitude_figure(values, attribution.unit, (0.0, limit), view)
+    figure = map_figure(values, attribution.unit, display.scale(values), f"ig-{values.shape}")
     st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="ig-map")
 
 
@@ -93,7 +93,8 @@ def show_labels(segmenter: Segmenter, labels: np.ndarray | None, title: str) -> 
     if labels is None:
         st.info("This image has no ground truth.", icon=":material/help:")
         return
-    level_with_maps()
+    # Level with the maps beside it, which have buttons above.
+    st.html('<div style="height: 18px"></div>')
     st.image(labels_over(np.zeros((*labels.shape, 3), np.uint8) + np.uint8(27), labels, 1.0), width="stretch")
     there = [index for index in np.unique(labels) if 0 < index < len(segmenter.class_names)]
     marks = "".join(
@@ -104,16 +105,15 @@ def show_labels(segmenter: Segmenter, labels: np.ndarray | None, title: str) -> 
     st.html(f'<div style="font-size:12px;color:#7d8794">{marks or "background only"}</div>')
 
 
-def show_overlays(attribution: Attribution, image: PickedImage, display: Display) -> None:
+def show_overlays(attribution: Attribution, image: PickedImage, prediction: Prediction, display: Display) -> None:
     """Attribution, prediction, both, and the ground truth, over the image."""
     base = intensity_rgb(image.values)
     values = display.shown(attribution)
-    limit = display.limit(values)
-    prediction = labels_over(base, attribution.prediction.labels, _LABEL_OPACITY)
+    predicted = labels_over(base, prediction.labels, _LABEL_OPACITY)
     pictures = {
-        "Attribution over the image": display.over(base, values, limit),
-        "Prediction over the image": prediction,
-        "Both": display.over(prediction, values, limit),
+        "Attribution over the image": display.over(base, values),
+        "Prediction over the image": predicted,
+        "Both": display.over(predicted, values),
     }
     if image.truth is not None:
         truth = np.where(image.truth != IGNORED, image.truth, 0)
@@ -125,12 +125,12 @@ def show_overlays(attribution: Attribution, image: PickedImage, display: Display
 
 def show_channels(attribution: Attribution, display: Display, names: tuple[str, ...]) -> None:
     """Signed map and magnitude of each channel, all on one scale."""
-    limit = display.limit(attribution.values)
+    limit = colour_limit(attribution.values, percentile=display.percentile)
     st.caption(f"All on one scale, ± {limit:.3g} {attribution.unit}: red raises the score, blue lowers it.")
     slots = st.columns(max(4, min(6, 2 * len(attribution.values))), gap="small")
     for index, values in enumerate(attribution.values):
         for offset, (word, picture) in enumerate(
-            (("signed", diverging_rgb(values, limit)), ("magnitude", sequential_rgb(np.abs(values), limit)))
+            (("signed", signed_scale(limit).rgb(values)), ("magnitude", magnitude_scale(limit).rgb(np.abs(values))))
         ):
             slot = slots[(2 * index + offset) % len(slots)]
             slot.markdown(f"**{names[index]}**, {word}")
@@ -138,7 +138,7 @@ def show_channels(attribution: Attribution, display: Display, names: tuple[str, 
 
 
 def channel_names(channels: int) -> tuple[str, ...]:
-    """What the channels are called."""
+    """Names of the channels."""
     if channels == 3:
         return "Red", "Green", "Blue"
     return ("Grey",) if channels == 1 else tuple(f"Channel {index}" for index in range(channels))

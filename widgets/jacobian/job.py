@@ -2,20 +2,18 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import streamlit as st
 
 from core.errors import UserError
-from core.jacobian import Jacobian, Progress, jacobian
-from core.jacobian.encoding import StoredType
+from core.jacobian import Jacobian, JacobianRequest, Progress, jacobian
 from core.segmenter import Segmenter
-from core.target import Space
-from widgets.shared.background import Background
-from widgets.shared.results import ResultStore
+from widgets.shared.results import DaemonExecutor, ResultStore
 from widgets.shared.sources import PickedImage
 
 State = Literal["waiting", "preparing", "running", "cancelling", "cancelled", "finished", "failed"]
@@ -24,7 +22,7 @@ ACTIVE: tuple[State, ...] = ("waiting", "preparing", "running", "cancelling")
 SUMMARIES = "summaries"
 _MOST_JOBS = 16
 _MOST_OPENED = 8
-_WORKING = threading.Lock()
+_EXECUTOR = DaemonExecutor(1)
 """One run at a time: two would each take twice as long, and the first picture with them."""
 
 
@@ -35,45 +33,31 @@ class Run:
     Attributes:
         segmenter: The network.
         image: The image.
-        class_index: The class explained.
-        space: The score space.
-        stride: Every how many output rows and columns one is computed.
-        storage: "float32", "float16", "uint8", or "summaries" for no rows.
-        folder: Of the stores.
+        request: What is asked for.
+        folder: Folder of the stores.
     """
 
     segmenter: Segmenter
     image: PickedImage
-    class_index: int
-    space: Space
-    stride: int
-    storage: str
+    request: JacobianRequest
     folder: Path
-
-    @property
-    def keep_rows(self) -> bool:
-        """Whether rows are stored."""
-        return self.storage != SUMMARIES
-
-    @property
-    def dtype(self) -> StoredType:
-        """How they are stored."""
-        return self.storage if self.keep_rows else "float32"  # type: ignore[return-value]
 
     @property
     def path(self) -> Path:
         """The store: a name to read, and enough of the hashes to tell models and images apart."""
-        names = self.segmenter.name, Path(self.image.name).stem, self.segmenter.class_names[self.class_index]
+        request = self.request
+        names = self.segmenter.name, Path(self.image.name).stem, self.segmenter.class_names[request.class_index]
         words = "_".join(re.sub(r"[^\w.-]+", "-", name)[:40] for name in names)
         hashes = f"{self.segmenter.weights_hash[:8]}{self.image.hash[:8]}"
-        return self.folder / f"{words}_{self.space}_stride{self.stride}_{self.storage}_{hashes}.zarr"
+        storage = request.dtype if request.keep_rows else SUMMARIES
+        return self.folder / f"{words}_{request.space}_stride{request.stride}_{storage}_{hashes}.zarr"
 
     def compute(self, progress: Callable[[Progress], None], cancel: Callable[[], bool]) -> Jacobian:
-        """Run it, or go on with it."""
+        """Run it, or resume it."""
         try:
             return jacobian(
-                self.segmenter, self.image.values, self.class_index, self.space, self.path, self.stride,
-                dtype=self.dtype, keep_rows=self.keep_rows, progress=progress, cancel=cancel,
+                self.segmenter, self.image.values, out=self.path, progress=progress, cancel=cancel,
+                **asdict(self.request),
             )  # fmt: skip
         except OSError as error:
             raise UserError(
@@ -92,35 +76,36 @@ class Job:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.progress: Progress | None = None
-        self._started = False
+        self._asked = time.monotonic()
         self._cancelled = threading.Event()
-        self._background = Background(self._work)
+        self._future = _EXECUTOR.submit(run.compute, self._note, self._cancelled.is_set)
 
     def cancel(self) -> None:
         """Stop soon; what is computed by then is kept."""
         self._cancelled.set()
+        self._future.cancel()
 
     @property
     def state(self) -> State:
         """Where it stands."""
-        if self._background.done:
+        if self._future.done():
             return self._end()
         if self._cancelled.is_set():
             return "cancelling"
-        if not self._started:
+        if not self._future.running():
             return "waiting"
         return "preparing" if self.progress is None else "running"
 
     @property
     def seconds(self) -> float:
-        """Since it was asked for."""
-        return self._background.seconds
+        """Seconds since it was asked for."""
+        return time.monotonic() - self._asked
 
     @property
     def jacobian(self) -> Jacobian | None:
         """The Jacobian so far; None before anything of it is known."""
         if self.state == "finished":
-            return self._background.result()
+            return self._future.result()
         return self.progress.jacobian if self.progress is not None else None
 
     @property
@@ -132,30 +117,15 @@ class Job:
     @property
     def error(self) -> UserError | None:
         """Why it failed; None if it did not."""
-        try:
-            if self._background.done:
-                self._background.result()
-        except UserError as error:
+        error = self._future.exception() if self._future.done() and not self._future.cancelled() else None
+        if error is None or isinstance(error, UserError):
             return error
-        except Exception as error:  # noqa: BLE001 - a thread has nobody else to tell
-            return UserError(f"The run stopped: {type(error).__name__}: {error}. What is done is kept; start it again.")
-        return None
+        return UserError(f"The run stopped: {type(error).__name__}: {error}. What is done is kept; start it again.")
 
     def _end(self) -> State:
         if self.error is not None:
             return "failed"
-        result = self._background.result()
-        return "finished" if result is not None and result.complete else "cancelled"
-
-    def _work(self) -> Jacobian | None:
-        while not _WORKING.acquire(timeout=0.2):
-            if self._cancelled.is_set():
-                return None
-        try:
-            self._started = True
-            return self.run.compute(self._note, self._cancelled.is_set)
-        finally:
-            _WORKING.release()
+        return "finished" if not self._future.cancelled() and self._future.result().complete else "cancelled"
 
     def _note(self, progress: Progress) -> None:
         self.progress = progress
@@ -169,7 +139,7 @@ class Jobs:
         self._lock = threading.Lock()
 
     def start(self, run: Run) -> None:
-        """Start a run, or go on with it; one that is under way is left alone."""
+        """Start or resume a run; one that is under way is left alone."""
         with self._lock:
             job = self._jobs.get(run.path)
             if job is None or job.state not in ACTIVE:
@@ -209,4 +179,4 @@ def open_store(path: Path, segmenter: Segmenter) -> Jacobian:
 
 @st.cache_resource
 def _opened() -> ResultStore:
-    return ResultStore(_MOST_OPENED)
+    return ResultStore(_MOST_OPENED, lambda _: 1)

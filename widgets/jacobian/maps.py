@@ -1,15 +1,17 @@
 """The maps of a Jacobian: which one, at which threshold, and as a picture to click into."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import streamlit as st
 
 from core.display.colours import intensity_rgb, labels_over
-from core.jacobian import Jacobian, normalised
+from core.jacobian import Jacobian, Threshold, normalised
 from core.jacobian.map_pictures import colour_limit, filled, largest, map_over
-from core.jacobian.threshold import Definition, Source
-from widgets.shared.colour_bar import colour_bar
+from widgets.jacobian.colour_bar import colour_bar
 from widgets.shared.pixel_state import pixel_inputs
 from widgets.shared.results import results
 
@@ -37,19 +39,15 @@ class View:
 
     Attributes:
         picture: One of `PICTURES`.
-        proportion: Of the largest gradient of all rows.
-        definition: Of the threshold.
-        source: Histograms, or the rows themselves.
+        threshold: Threshold of the maps.
         scaled: Whether the threshold map is shown between 0 and 1.
         within: Whether to leave out what is not predicted as the class.
-        colour_limit: Of the row's map, as a share of its maximum.
+        colour_limit: Colour limit of the row's map, as a share of its maximum.
         zoomed: Whether the row's maps show its extent only.
     """
 
     picture: str
-    proportion: float
-    definition: Definition
-    source: Source
+    threshold: Threshold
     scaled: bool
     within: bool
     colour_limit: float
@@ -65,10 +63,10 @@ def pick_view(jacobian: Jacobian, *, live: bool, has_truth: bool) -> tuple[View,
         format_func=lambda name: PICTURES[name], wrap=True,
     )  # fmt: skip
     definition = slots[1].segmented_control(
-        "Threshold", ["absolute", "original"], default="absolute", required=True, key="definition", bind="query-params",
-        format_func=lambda name: {"absolute": "Of max |J|", "original": "Of max J"}[name], wrap=True,
-        help="Of the largest magnitude of all rows, counted. Or of the largest signed value, the map between its "
-        "minimum and maximum: the definition of the first thresholded gradients.",
+        "Threshold relative to", ["absolute", "original"], default="absolute", required=True, key="definition",
+        bind="query-params", format_func=lambda name: {"absolute": "Max |J|", "original": "Max J"}[name], wrap=True,
+        help="Max |J|: the largest magnitude of all rows; the map holds counts. Max J: the largest signed value, with "
+        "the map between its minimum and maximum, the definition of the first thresholded gradients.",
     )  # fmt: skip
     with slots[2]:
         pixel = pixel_inputs(*jacobian.size)
@@ -96,11 +94,10 @@ def pick_view(jacobian: Jacobian, *, live: bool, has_truth: bool) -> tuple[View,
         "Zoom in", value=True, key="zoom", bind="query-params",
         help="Show the row where it exceeds 1 % of its own maximum.",
     )  # fmt: skip
-    view = View(
-        str(picture), proportion, "original" if definition == "original" else "absolute",
-        "rows" if exact and kept else "histogram", scaled and definition == "absolute", within, limit, zoomed,
+    threshold = Threshold(
+        proportion, "original" if definition == "original" else "absolute", "rows" if exact and kept else "histogram"
     )  # fmt: skip
-    return view, pixel
+    return View(str(picture), threshold, scaled and definition == "absolute", within, limit, zoomed), pixel
 
 
 def shown_map(jacobian: Jacobian, name: str, view: View) -> np.ndarray:
@@ -145,7 +142,7 @@ def map_bar(jacobian: Jacobian, view: View) -> None:
 
 def unit_of(name: str, view: View) -> str:
     """What the values of a map are."""
-    if name == "threshold" and (view.scaled or view.definition == "original"):
+    if name == "threshold" and (view.scaled or view.threshold.definition == "original"):
         return "threshold map, minimum to maximum"
     return UNITS[name]
 
@@ -156,24 +153,12 @@ def limit_of(name: str, values: np.ndarray) -> float:
 
 
 def _raw_map(jacobian: Jacobian, name: str, view: View) -> np.ndarray:
-    options = {"definition": view.definition, "source": view.source}
-
-    def compute() -> np.ndarray:
-        if name == "area":
-            return jacobian.area_map(view.proportion, **options)  # type: ignore[arg-type]
-        if name == "fulfilment":
-            return jacobian.fulfilment_map(view.proportion, **options)  # type: ignore[arg-type]
-        return jacobian.threshold_map(view.proportion, **options)  # type: ignore[arg-type]
-
+    maps: dict[str, Callable[[Threshold], np.ndarray]] = {
+        "threshold": jacobian.threshold_map, "area": jacobian.area_map, "fulfilment": jacobian.fulfilment_map,
+    }  # fmt: skip
+    compute = partial(maps[name], view.threshold)
     if not jacobian.complete:
         return compute()
-    manifest = jacobian.manifest
-    key = (
-        "jacobian map", manifest.weights_hash, manifest.image_hash, manifest.class_index, manifest.space,
-        manifest.stride, manifest.region_hash, manifest.dtype, manifest.keep_rows, name, view.proportion,
-        *options.values(),
-    )  # fmt: skip
-    if view.source == "histogram":
-        return results().get_or_compute(key, compute)
-    with st.spinner("Reading every row…", show_time=True):
+    key = "jacobian map", *jacobian.manifest.identity.values(), name, view.threshold
+    with st.spinner("Reading every row…", show_time=True) if view.threshold.source == "rows" else nullcontext():
         return results().get_or_compute(key, compute)

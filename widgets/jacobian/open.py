@@ -57,13 +57,13 @@ def open_card(segmenter: Segmenter, image: PickedImage, folder: Path) -> tuple[J
         if found.fraction == 0:
             raise UserError(found.damage or f"{path} holds no finished rows yet; compute some of it first.")
         own = found.manifest.image_hash != image.hash
-        _tell(found, image, path, segmenter, own=own)
+        _describe(found, image, path, segmenter, own=own)
     if own:
         image = replace(image, values=found.image, truth=None, name=path.stem, notes=(), hash=found.manifest.image_hash)
     return found, image
 
 
-def _tell(found: Jacobian, image: PickedImage, path: Path, segmenter: Segmenter, *, own: bool) -> None:
+def _describe(found: Jacobian, image: PickedImage, path: Path, segmenter: Segmenter, *, own: bool) -> None:
     manifest, (height, width) = found.manifest, found.size
     state = "complete" if found.complete else f"{found.fraction:.0%} done"
     rows = f"rows as {manifest.dtype}" if manifest.keep_rows else "summaries only"

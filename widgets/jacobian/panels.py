@@ -6,25 +6,25 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from core.attribution.attribution import npy_bytes
 from core.display.charts import scatter_figure
-from core.display.colours import intensity_rgb, png_bytes
+from core.display.colours import SEQUENTIAL, ColourScale, intensity_rgb, magnitude_scale, png_bytes
 from core.display.figures import (
     COLOUR_BAR_HEIGHT,
     FRAME_HEIGHT,
     add_box,
     add_circle,
     add_crosshair,
-    magnitude_figure,
+    map_figure,
     picture_figure,
 )
 from core.display.footprint import BoundingBox
 from core.errors import UserError
+from core.io.files import npy_bytes
 from core.jacobian import Jacobian
 from core.jacobian.archive import store_bytes, write_archive
+from core.jacobian.disk_space import bytes_in_words
 from core.jacobian.map_pictures import decades, map_over
-from core.jacobian.morphology import VesselGeometry, medians, vessel_geometry
-from core.jacobian.store_layout import in_words
+from core.jacobian.vessel_geometry import VesselGeometry, medians, vessel_geometry
 from core.trust.agreement import rank_correlation
 from widgets.jacobian.maps import View, limit_of, shown_map, unit_of
 from widgets.shared.plots import NO_BAR
@@ -56,14 +56,15 @@ def receptive_field_panel(jacobian: Jacobian, image: PickedImage, pixel: tuple[i
     with slots[1]:
         st.markdown("**Mean |row|**, centred on its pixel")
         mean = decades(effective.mean)
-        figure = magnitude_figure(mean, "log₁₀ of the share of the peak", (float(mean.min()), 0.0), "mean-row")
+        scale = ColourScale(float(mean.min()), 0.0, SEQUENTIAL)
+        figure = map_figure(mean, "log₁₀ of the share of the peak", scale, "mean-row")
         st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="mean-row")
     with slots[2]:
         field = jacobian.field
         st.markdown("**How far it reaches**")
         up, down, left, right = field.up, field.down, field.left, field.right
         lines = st.columns(2)
-        reach = f"Of this pixel. Over all pixels at most {up} up, {down} down, {left} left and {right} right."
+        reach = f"For this pixel. Over all pixels at most {up} up, {down} down, {left} left and {right} right."
         lines[0].metric("Structural rows", f"{box.height}", border=True, help=reach)
         lines[1].metric("Structural columns", f"{box.width}", border=True, help=reach)
         for slot, (fraction, radius) in zip(st.columns(3), effective.radii.items(), strict=True):
@@ -79,14 +80,14 @@ def boxes_panel(jacobian: Jacobian, view: View, pixel: tuple[int, int], height: 
     """Area of the bounding boxes and how far they are filled."""
     for slot, name in zip(st.columns([1, 1, 1], gap="small"), ("threshold", "area", "fulfilment"), strict=True):
         values = shown_map(jacobian, name, view)
-        figure = magnitude_figure(values, unit_of(name, view), (0.0, limit_of(name, values)), f"boxes-{name}")
+        figure = map_figure(values, unit_of(name, view), magnitude_scale(limit_of(name, values)), f"boxes-{name}")
         add_crosshair(figure, *pixel, values.shape)
         with slot:
             st.markdown(f"**{_MEASURES[name]}**")
             st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key=f"map-{name}")
-    if view.source == "histogram":
+    if view.threshold.source == "histogram":
         st.caption(
-            "Boxes and fulfilment are kept at one threshold an octave; the nearest is shown, at most a factor of √2 "
+            "Boxes and fulfilment are kept at one threshold per octave; the nearest is shown, at most a factor of √2 "
             "away. With rows kept, “Exact counts” takes the threshold itself."
         )
 
@@ -132,17 +133,13 @@ def store_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
     """What the store is of, and everything to take away."""
     manifest, size = jacobian.manifest, store_bytes(jacobian.path)
     st.markdown(
-        f"`{jacobian.path}`: {in_words(size)}, model **{manifest.model}**, weights `{manifest.weights_hash[:12]}`, "
-        f"image `{manifest.image_hash[:12]}`. {manifest.note}"
+        f"`{jacobian.path}`: {bytes_in_words(size)}, model **{manifest.model}**, "
+        f"weights `{manifest.weights_hash[:12]}`, image `{manifest.image_hash[:12]}`. {manifest.note}"
     )
-    stem = f"{image.name.rsplit('.', 1)[0]}_{view.definition}_{100 * view.proportion:.2g}percent"
+    stem = f"{image.name.rsplit('.', 1)[0]}_{view.threshold.definition}_{100 * view.threshold.proportion:.2g}percent"
 
     def raw() -> bytes:
-        return npy_bytes(
-            jacobian.threshold_map(
-                view.proportion, definition=view.definition, within_prediction=view.within, source=view.source
-            )
-        )
+        return npy_bytes(jacobian.threshold_map(view.threshold, within_prediction=view.within))
 
     def picture() -> bytes:
         values = shown_map(jacobian, "threshold", view)

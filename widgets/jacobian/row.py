@@ -9,7 +9,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.attribution import Attribution
-from core.display.colours import intensity_rgb, signed_over
+from core.display.colours import colour_limit as limit_of_colours
+from core.display.colours import intensity_rgb, signed_over, signed_scale
 from core.display.figures import (
     COLOUR_BAR_HEIGHT,
     FRAME_HEIGHT,
@@ -26,7 +27,7 @@ from core.target import Target
 from widgets.shared.pixel_numbers import show_numbers
 from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
-from widgets.shared.score import SPACE_NAMES
+from widgets.shared.sidebar import SPACE_NAMES
 
 ZOOM_PROPORTION = 0.01
 _COMPUTING = threading.Lock()
@@ -38,7 +39,7 @@ def is_stored(jacobian: Jacobian, pixel: tuple[int, int]) -> bool:
     return jacobian.manifest.keep_rows and bool(jacobian.computed[pixel])
 
 
-def row_of(segmenter: Segmenter, jacobian: Jacobian, prediction: Prediction, pixel: tuple[int, int]) -> Attribution:
+def row_of(segmenter: Segmenter, jacobian: Jacobian, pixel: tuple[int, int]) -> Attribution:
     """The pixel's row, read or computed."""
     manifest, stored = jacobian.manifest, is_stored(jacobian, pixel)
     target = Target.pixel(*pixel, manifest.class_index, manifest.space)
@@ -52,7 +53,7 @@ def row_of(segmenter: Segmenter, jacobian: Jacobian, prediction: Prediction, pix
                 values = jacobian.row(*pixel)
         parameters = {"stored_as": manifest.dtype if stored else "computed afresh"}
         return Attribution(
-            values, target, "jacobian_row", parameters, prediction, time.perf_counter() - started, target.unit,
+            values, target, "jacobian_row", parameters, jacobian.size, time.perf_counter() - started, target.unit,
             segmenter.weights_hash, manifest.image_hash, model_name=segmenter.name,
         )  # fmt: skip
 
@@ -63,11 +64,12 @@ def row_of(segmenter: Segmenter, jacobian: Jacobian, prediction: Prediction, pix
     return results().get_or_compute(key, read)
 
 
-def tell_row(
-    segmenter: Segmenter, attribution: Attribution, remaining: Footprint, pixel: tuple[int, int], *, stored: bool
-) -> None:
+def show_answer(
+    segmenter: Segmenter, attribution: Attribution, prediction: Prediction, remaining: Footprint,
+    pixel: tuple[int, int], *, stored: bool,
+) -> None:  # fmt: skip
     """The answer in a sentence."""
-    target, names, prediction = attribution.target, segmenter.class_names, attribution.prediction
+    target, names = attribution.target, segmenter.class_names
     label = int(prediction.labels[pixel])
     sentence = (
         f"At row **{pixel[0]}**, column **{pixel[1]}** the network says **{names[label]}** with probability "
@@ -90,12 +92,12 @@ def draw_row(
 ) -> None:  # fmt: skip
     """The row as a signed map, and what of it lies above the threshold."""
     signed, base = attribution.signed_map(), intensity_rgb(image)
-    limit = colour_limit * float(np.abs(signed).max()) or 1.0
+    scale = signed_scale(limit_of_colours(signed, proportion=colour_limit))
     extent = footprint(attribution.magnitude(), ZOOM_PROPORTION).box if zoomed else None
     view = f"{identity}-{extent}"
     tinted = signed_over(base, signed, remaining.above)
     maps = (
-        ("**Its row**: signed", map_figure(signed, attribution.unit, limit, view)),
+        ("**Its row**: signed", map_figure(signed, attribution.unit, scale, view)),
         ("**Above the threshold**, with its box", picture_figure(tinted, view, below=COLOUR_BAR_HEIGHT)),
     )
     add_box(maps[1][1], remaining.box)
@@ -108,9 +110,10 @@ def draw_row(
 
 
 def row_numbers(
-    segmenter: Segmenter, attribution: Attribution, remaining: Footprint, pixel: tuple[int, int], largest: float
-) -> None:
+    segmenter: Segmenter, attribution: Attribution, prediction: Prediction, remaining: Footprint,
+    pixel: tuple[int, int], largest: float,
+) -> None:  # fmt: skip
     """The same measures as in the Pixel Explorer; `largest` is what the threshold is a proportion of."""
     proportion = remaining.threshold / largest if largest else 0.0
     of_what = f"{100 * proportion:.3g} % of the largest gradient of all rows"
-    show_numbers(segmenter, attribution, remaining, pixel, of_what)
+    show_numbers(segmenter, attribution, prediction, remaining, pixel, of_what)

@@ -1,22 +1,21 @@
 """The card of a run: its choices, what it would cost, and once it is started how far it is."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 
 from core.display.words import duration
 from core.errors import UserError
-from core.jacobian import Jacobian
+from core.jacobian import Jacobian, JacobianRequest
 from core.jacobian.archive import store_bytes
-from core.jacobian.costs import Costs
-from core.jacobian.preparation import Estimate
-from core.jacobian.store_layout import in_words
+from core.jacobian.disk_space import bytes_in_words
+from core.jacobian.estimate import Estimator
 from core.segmenter import Segmenter
 from core.target import Space
 from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, jobs, open_store
-from widgets.shared.background import Background
-from widgets.shared.results import results
+from widgets.shared import slow_work
+from widgets.shared.results import Claim
 from widgets.shared.sources import PickedImage
 
 STRIDES = {"8": "Every 8th", "4": "Every 4th", "2": "Every 2nd", "1": "Every pixel"}
@@ -42,7 +41,7 @@ def run_card(
         stride = slots[0].segmented_control(
             "Output pixels", list(STRIDES), default="8", required=True, key="stride", bind="query-params",
             format_func=lambda name: STRIDES[name], wrap=True,
-            help="Of the rows and of the columns: every 8th is 1 pixel in 64. A finer run begins with the coarse "
+            help="Every 8th row and column is 1 pixel in 64. A finer run begins with the coarse "
             "grids, so its first picture comes as soon.",
         )  # fmt: skip
         storage = slots[1].segmented_control(
@@ -51,7 +50,11 @@ def run_card(
             help="Rows: a click reads its gradient map from the disk; fewer bits take less disk and round a little. "
             "Summaries only: a few megabytes, every map on this page, and a click computes its row afresh.",
         )  # fmt: skip
-        run = Run(segmenter, image, class_index, space, int(stride), str(storage), folder)
+        keep_rows = storage != SUMMARIES
+        request = JacobianRequest(
+            class_index, space, int(stride), storage if keep_rows else "float32", keep_rows  # type: ignore[arg-type]
+        )  # fmt: skip
+        run = Run(segmenter, image, request, folder)
         job = jobs().find(run.path) if run.path.exists() or _is_active(run.path) else None
         found = _so_far(run, job)
         active = job is not None and job.state in ACTIVE
@@ -59,16 +62,16 @@ def run_card(
             fits = _button(run, job, found)
         if job is not None and active:
             _follow(job, shown=found is not None)
-            st.caption(f"Store: {_shown(run.path)}")
+            st.caption(f"Store: {_path_in_words(run.path)}")
         elif found is None:
             _estimate(run)
         else:
-            _tell_end(run, found)
+            _show_end(run, found)
         if job is not None and (error := job.error) is not None:
             st.error(str(error), icon=":material/error:")
         if not fits:
             st.warning("This would not fit on the disk: keep fewer bits or summaries only, or sample more coarsely.")
-        _tell_others(run)
+        _show_other_runs(run)
     return found, active
 
 
@@ -95,8 +98,8 @@ def _button(run: Run, job: Job | None, found: Jacobian | None) -> bool:
         return True
     if found is not None and found.complete:
         return True
-    costs = _costs(run)
-    fits = found is not None or not costs.done or _cost(run, costs).fits_on_disk
+    claim = _estimator(run)
+    fits = found is not None or not claim.has_ended or claim.result().estimate(run.request, run.path).fits_on_disk
     label, icon = ("Run", ":material/play_arrow:") if found is None else ("Resume", ":material/resume:")
     st.button(label, icon=icon, type="primary", key="run", on_click=jobs().start, args=(run,), width="stretch",
               disabled=not fits)  # fmt: skip
@@ -123,9 +126,9 @@ def _follow(job: Job, *, shown: bool) -> None:
     look()
 
 
-def _tell_end(run: Run, found: Jacobian) -> None:
+def _show_end(run: Run, found: Jacobian) -> None:
     done = round(found.fraction * found.num_passes)
-    where = f"{in_words(store_bytes(run.path))} in {_shown(run.path)}"
+    where = f"{bytes_in_words(store_bytes(run.path))} in {_path_in_words(run.path)}"
     if found.complete:
         st.caption(f":material/check_circle: Complete: all {found.num_passes:,} passes, {where}")
         return
@@ -133,7 +136,7 @@ def _tell_end(run: Run, found: Jacobian) -> None:
     st.caption(where)
 
 
-def _tell_others(run: Run) -> None:
+def _show_other_runs(run: Run) -> None:
     for other in jobs().active():
         if other.run.path != run.path:
             text, button = st.columns([8.6, 1.4], vertical_alignment="center")
@@ -143,25 +146,26 @@ def _tell_others(run: Run) -> None:
 
 
 def _estimate(run: Run) -> None:
-    costs = _costs(run)
-    if not costs.done:
-        _wait_for(costs)
-        st.caption(f"Store: {_shown(run.path)}")
+    claim = _estimator(run)
+    if not claim.has_ended:
+        _wait_for(claim)
+        st.caption(f"Store: {_path_in_words(run.path)}")
         return
-    cost = _cost(run, costs)
+    estimator = claim.result()
+    cost = estimator.estimate(run.request, run.path)
     up, down, left, right = cost.receptive_field
     names = {
         "Output pixels": f"{cost.pixels:,}",
         "Backward passes": f"{cost.passes:,}",
         "Fewer passes": f"{cost.speedup:.1f} ×",
         "Time, about": duration(cost.seconds),
-        "Disk, at most": in_words(cost.disk_bytes),
-        "Memory, about": in_words(cost.memory_bytes),
+        "Disk, at most": bytes_in_words(cost.disk_bytes),
+        "Memory, about": bytes_in_words(cost.memory_bytes),
     }
     helps = {
-        "Fewer passes": "Than one a pixel: output pixels whose receptive fields do not meet share a pass, exactly.",
-        "Time, about": f"{cost.seconds_per_pass:.3f} s a pass as timed just now, {cost.batch_size} at once.",
-        "Disk, at most": f"{in_words(cost.free_disk_bytes)} are free.",
+        "Fewer passes": "Than one per pixel: output pixels whose receptive fields do not meet share a pass, exactly.",
+        "Time, about": f"{cost.seconds_per_pass:.3f} s per pass as timed just now, {cost.batch_size} at once.",
+        "Disk, at most": f"{bytes_in_words(cost.free_disk_bytes)} are free.",
         "Backward passes": f"The receptive field reaches {up} rows up, {down} down, {left} left, {right} right.",
     }
     for slot, name in zip(st.columns(len(names)), names, strict=True):
@@ -169,37 +173,31 @@ def _estimate(run: Run) -> None:
     if cost.note:
         st.info(cost.note, icon=":material/info:")
     others = ", ".join(
-        f"{STRIDES[stride].lower()} {duration(_cost(run, costs, int(stride)).seconds)}"
-        for stride in STRIDES
-        if int(stride) != run.stride
+        f"{name.lower()} {duration(estimator.estimate(replace(run.request, stride=int(stride)), run.path).seconds)}"
+        for stride, name in STRIDES.items()
+        if int(stride) != run.request.stride
     )
-    st.caption(f"The others would take about: {others}. Store: {_shown(run.path)}")
+    st.caption(f"The others would take about: {others}. Store: {_path_in_words(run.path)}")
 
 
-def _wait_for(costs: Background[Costs]) -> None:
+def _wait_for(claim: Claim[Estimator]) -> None:
     @st.fragment(run_every=_SECONDS_BETWEEN_LOOKS)
     def look() -> None:
-        if costs.done:
+        if claim.has_ended:
             st.rerun()
         st.caption(
             f":material/hourglass_top: Estimating: tracing the receptive field and timing a few passes… "
-            f"{costs.seconds:.0f} s. You can press Run already."
+            f"{claim.computation.seconds:.0f} s. You can press Run already."
         )
 
     look()
 
 
-def _costs(run: Run) -> Background[Costs]:
-    size = run.image.values.shape
-    work: Callable[[], Costs] = lambda: Costs(run.segmenter, run.image.values, run.class_index, run.space)  # noqa: E731
-    key = "costs", run.segmenter.weights_hash, str(run.segmenter.device), size
-    return results().get_or_compute(key, lambda: Background(work))
+def _estimator(run: Run) -> Claim[Estimator]:
+    key = "estimator", run.segmenter.weights_hash, str(run.segmenter.device), run.image.values.shape
+    return slow_work.request("estimator", key, lambda _: Estimator(run.segmenter, run.image.values, run.request))
 
 
-def _cost(run: Run, costs: Background[Costs], stride: int | None = None) -> Estimate:
-    return costs.result().estimate(run.path, stride or run.stride, run.dtype, keep_rows=run.keep_rows)
-
-
-def _shown(path: Path) -> str:
+def _path_in_words(path: Path) -> str:
     here = Path.cwd()
     return f"`{path.relative_to(here) if path.is_relative_to(here) else path}`"

@@ -8,22 +8,22 @@ from collections.abc import Collection
 import streamlit as st
 
 
-def asked_for(key: str) -> str | None:
+def value_in_url(key: str) -> str | None:
     """What the URL says at arrival; None once the page has a value of its own."""
     return None if key in st.session_state else st.query_params.get(key)
 
 
-def settle_choice(key: str, offered: Collection[str], default: str) -> None:
+def restore_choice(key: str, offered: Collection[str], default: str) -> None:
     """Before a widget without a default: its value, if offered, else the URL's at arrival, else the default."""
-    asked, chosen = asked_for(key), st.session_state.get(key)
+    asked, chosen = value_in_url(key), st.session_state.get(key)
     if chosen not in offered:
         chosen = asked if asked in offered else default
     # Also where it is so already: of two runs close to each other the browser may see the second only, and then shows
-    # the first option unless that run, too, tells the value.
+    # the first option unless that run, too, sends the value.
     st.session_state[key] = chosen
 
 
-def link(key: str, value: str, default: str) -> None:
+def write_to_url(key: str, value: str, default: str) -> None:
     """After the widget: put its value into the URL, unless it is the default."""
     if value == default:
         st.query_params.pop(key, None)

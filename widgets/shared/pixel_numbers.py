@@ -5,24 +5,26 @@ import streamlit as st
 from core.attribution import Attribution
 from core.display.footprint import RADII, Footprint, share_within
 from core.display.words import percent
-from core.segmenter import Segmenter
+from core.segmenter import Prediction, Segmenter
 
 _A_LINE = 6
 
 
 def show_numbers(
-    segmenter: Segmenter, attribution: Attribution, remaining: Footprint, pixel: tuple[int, int], of_what: str = ""
-) -> None:
+    segmenter: Segmenter, attribution: Attribution, prediction: Prediction, remaining: Footprint,
+    pixel: tuple[int, int], of_what: str = "",
+) -> None:  # fmt: skip
     """What the network says there, how large the map is, what lies above the threshold, how the mass spreads.
 
     Args:
         segmenter: The network, for the names of the classes.
         attribution: The pixel's map.
+        prediction: The network's prediction for the image.
         remaining: What the threshold leaves of it.
         pixel: Row and column.
         of_what: What the threshold is a proportion of, where that is not this map's maximum.
     """
-    target, box, prediction = attribution.target, remaining.box, attribution.prediction
+    target, box = attribution.target, remaining.box
     magnitude = attribution.magnitude()
     probability = prediction.probabilities[(target.class_index, *pixel)]
     numbers = {

@@ -1,21 +1,23 @@
-"""Which pixels are explained: chosen by name, drawn on the picture."""
+"""The pixel set whose score is explained: chosen by name, drawn on the picture."""
+
+from collections.abc import Collection, Hashable
+from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
-from plotly.colors import hex_to_rgb
 
-from core.display.colours import CLASS_COLOURS, intensity_rgb
+from core.display.colours import intensity_rgb, mask_over
 from core.display.figures import COLOUR_BAR_HEIGHT, FRAME_HEIGHT, picture_figure
 from core.errors import UserError
 from core.pixel_sets import NEEDS_PIXEL, NEEDS_TRUTH, PIXEL_SETS, TITLES, PixelSet, PixelSetName
-from core.segmenter import Prediction, Segmenter
-from widgets.cams.maps import mask_over
+from core.segmenter import Prediction
+from core.target import Reduction, Target
 from widgets.shared.pixel_picker import pixel_picker, take_click
-from widgets.shared.pixel_state import pixel_inputs, set_pixel, settle_pixel
-from widgets.shared.region_picker import Mode, region_picker
-from widgets.shared.sources import PickedImage
+from widgets.shared.pixel_state import pixel_inputs, restore_pixel, set_pixel
+from widgets.shared.region_picker import region_picker
+from widgets.shared.sidebar import Selection
 
-_INVITATIONS: dict[PixelSetName, str] = {
+_INVITATIONS: dict[str, str] = {
     "point": ": click a pixel",
     "component": ": click a pixel",
     "box": ": drag a box",
@@ -23,9 +25,39 @@ _INVITATIONS: dict[PixelSetName, str] = {
 }
 
 
-def pick_pixel_set(*, has_truth: bool) -> PixelSetName:
-    """The pixel set's name, kept in the URL; those that compare with a ground truth only where there is one."""
-    offered = [name for name in PIXEL_SETS if has_truth or name not in NEEDS_TRUTH]
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is explained.
+
+    Attributes:
+        pixel_set: How the pixels were chosen.
+        mask: These pixels, bool (H, W).
+        target: The score over these pixels.
+    """
+
+    pixel_set: PixelSet
+    mask: np.ndarray
+    target: Target
+
+    @property
+    def key(self) -> Hashable:
+        """The same for the same score."""
+        return tuple(sorted(self.target.describe().items()))
+
+    def in_words(self, selection: Selection) -> str:
+        """The score and its pixels, as they follow "Explained: the"."""
+        chosen, count = self.pixel_set, int(self.mask.sum())
+        if chosen.name == "point":
+            return f"{selection.score_name} at row **{chosen.row}**, column **{chosen.column}**"
+        where = TITLES[chosen.name] if count else "a check: the maps are 0"
+        pixels = "1 pixel" if count == 1 else f"{count:,} pixels"
+        score = f"{self.target.reduction} of the {selection.score_name}"
+        return f"{score} over **{pixels}** ({where[0].lower()}{where[1:]})"
+
+
+def pick_pixel_set(*, has_truth: bool, without: Collection[str] = ("prediction",)) -> PixelSetName:
+    """Picker for the pixel set, kept in the URL; those that need a ground truth only where there is one."""
+    offered = [name for name in PIXEL_SETS if name not in without and (has_truth or name not in NEEDS_TRUTH)]
     return st.selectbox(
         "Pixels explained", offered, key="pixel_set", bind="query-params", format_func=lambda name: TITLES[name],
         help="The score of the class is summed or averaged over these pixels, and the maps explain that.",
@@ -33,59 +65,63 @@ def pick_pixel_set(*, has_truth: bool) -> PixelSetName:
 
 
 def draw_pixel_set(
-    name: PixelSetName, segmenter: Segmenter, image: PickedImage, prediction: Prediction, class_index: int, height: int
-) -> tuple[PixelSet, np.ndarray] | None:
-    """Draw the picture with the pixel set on it, and what it needs; the choice and its mask (H, W).
+    name: PixelSetName, selection: Selection, prediction: Prediction, height: int, reduction: Reduction = "sum",
+    base: np.ndarray | None = None,
+) -> Question | None:  # fmt: skip
+    """Draw the picture with the pixel set on it and the inputs that the set needs; what they ask.
+
+    Args:
+        name: Name of the pixel set.
+        selection: Network, image, class and score.
+        prediction: The network's prediction for the image.
+        height: Height of the picture, in CSS pixels.
+        reduction: "sum" or "mean" over the pixels.
+        base: Picture (H, W, 3) to draw on, by default the image.
 
     Returns:
         None where there are no such pixels (yet); the reason is on the page.
     """
-    identity = f"{image.hash[:12]}-{segmenter.weights_hash[:12]}"
-    settle_pixel(image.name, prediction.labels)
-    if name in NEEDS_PIXEL and (clicked := take_click(identity)) is not None:
+    image, key = selection.image, selection.picture_key
+    restore_pixel(image.name, prediction.labels)
+    if name in NEEDS_PIXEL and (clicked := take_click(key)) is not None:
         set_pixel(*clicked)
-    st.markdown(f"**Image**{_INVITATIONS.get(name, ' and the pixels explained')}")
-    if name == "box" or name == "lasso":  # noqa: PLR1714 - so that the type checker knows the two
-        return _draw_region(name, image, prediction, identity, height)
+    st.markdown(f"**Image**{_INVITATIONS.get(name, ' and pixel set')}")
+    base = intensity_rgb(image.values) if base is None else base
     picture_slot = st.container()
-    choice = _choice(name, prediction.labels.shape)
+    choice: PixelSet | None = None
+    question = None
     try:
-        mask = choice.mask(prediction, class_index, image.truth, segmenter.class_names)
+        if name == "box" or name == "lasso":  # noqa: PLR1714 - so that the type checker knows the two
+            region = region_picker(base, key, height, name)
+            choice = region.pixel_set if region is not None else None
+        else:
+            choice = _choice(name, prediction.labels.shape)
+        if choice is not None:
+            asked = prediction, selection.class_index
+            names = selection.segmenter.class_names
+            mask = choice.mask(*asked, image.truth, names)
+            target = choice.target(*asked, selection.space, reduction, image.truth, names)
+            question = Question(choice, mask, target)
     except UserError as error:
         st.error(str(error), icon=":material/error:")
-        mask = None
-    with picture_slot:
-        _draw_mask(choice, mask, intensity_rgb(image.values), identity, height)
-    return None if mask is None else (choice, mask)
+    if choice is not None and choice.name not in ("box", "lasso"):
+        with picture_slot:
+            is_tinted = question is not None and name != "prediction"
+            _draw_picture(choice, mask_over(base, question.mask) if is_tinted else base, key, height)  # type: ignore[union-attr]
+    return question
 
 
-def _draw_region(
-    mode: Mode, image: PickedImage, prediction: Prediction, identity: str, height: int
-) -> tuple[PixelSet, np.ndarray] | None:
-    try:
-        region = region_picker(intensity_rgb(image.values), identity, height, mode)
-        if region is None:
-            return None
-        choice = region.pixel_set
-        return choice, choice.mask(prediction)
-    except UserError as error:
-        st.error(str(error), icon=":material/error:")
-        return None
-
-
-def _draw_mask(choice: PixelSet, mask: np.ndarray | None, base: np.ndarray, identity: str, height: int) -> None:
-    picture = base if mask is None else mask_over(base, mask, hex_to_rgb(CLASS_COLOURS[1]))
+def _draw_picture(choice: PixelSet, picture: np.ndarray, key: str, height: int) -> None:
     if choice.row is not None and choice.column is not None:
-        pixel_picker(picture, choice.row, choice.column, identity, height)
+        pixel_picker(picture, choice.row, choice.column, key, height)
         return
-    figure, frame = picture_figure(picture, identity), height + FRAME_HEIGHT - COLOUR_BAR_HEIGHT
+    figure, frame = picture_figure(picture, key), height + FRAME_HEIGHT - COLOUR_BAR_HEIGHT
     st.plotly_chart(figure, height=frame, theme=None, key="pixel-set", config={"displayModeBar": False})
 
 
 def _choice(name: PixelSetName, size: tuple[int, ...]) -> PixelSet:
     if name in NEEDS_PIXEL:
-        row, column = pixel_inputs(size[0], size[1])
-        return PixelSet(name, row, column)
+        return PixelSet(name, *pixel_inputs(size[0], size[1]))
     if name == "border":
         width = st.number_input("Width of the border, in pixels", 1, max(1, min(size)), 1, key="border_width",
                                 bind="query-params")  # fmt: skip

@@ -6,7 +6,7 @@ import streamlit as st
 _IMAGE_OF_PIXEL = "_image_of_pixel"
 
 
-def settle_pixel(name: str, labels: np.ndarray) -> tuple[int, int]:
+def restore_pixel(name: str, labels: np.ndarray) -> tuple[int, int]:
     """The pixel to explain, inside an image with predicted `labels` (H, W).
 
     A pixel named by the URL or the widgets is kept, whatever model, scaling or page the image is looked at with. An

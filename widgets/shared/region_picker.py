@@ -83,8 +83,8 @@ def region_picker(picture: np.ndarray, key: str, height: int, mode: Mode) -> Reg
 
     Args:
         picture: What is shown.
-        key: Of the component; holds the identity of the image. Pages with the same key share the region.
-        height: Of the picture, in CSS pixels.
+        key: Key of the component; holds the identity of the image. Pages with the same key share the region.
+        height: Height of the picture, in CSS pixels.
         mode: What dragging draws.
 
     Raises:
@@ -94,7 +94,7 @@ def region_picker(picture: np.ndarray, key: str, height: int, mode: Mode) -> Reg
     try:
         region = region_of(str(st.session_state.get(mode) or st.query_params.get(mode, "")), mode)
     except UserError:
-        region = None  # told below, where there is a field to mend it
+        region = None  # the message comes below, with the field to correct it
     chart = f"{key}-{mode}"
     st.plotly_chart(
         _figure(picture, region, mode, key),

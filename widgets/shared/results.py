@@ -1,52 +1,206 @@
-"""Results shared by all sessions, bounded in memory, computed once."""
+"""Results shared by all sessions: bounded in memory, each computed once, in the background where it takes long."""
 
 import dataclasses
 import threading
-from collections import OrderedDict
+import time
 from collections.abc import Callable, Hashable, Mapping
-from typing import TypeVar
+from concurrent.futures import Executor, Future, wait
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import streamlit as st
+from cachetools import LRUCache
+
+from core.compute.progress import Progress
 
 Result = TypeVar("Result")
 
-MAX_RESULTS = 256
 MAX_BYTES = 512 * 2**20
+_MIN_BYTES = MAX_BYTES // 256
+"""Size that a result counts with at least, so that small ones are bounded in number."""
+_WORKERS = 8
+
+
+class Cancelled(BaseException):
+    """Nobody wants the result any more. Not an `Exception`, so that no handler of errors swallows it."""
+
+
+class DaemonExecutor(Executor):
+    """Runs calls in daemon threads, at most `max_workers` at a time; the others wait in the order of submission.
+
+    `ThreadPoolExecutor` joins its threads when Python ends, so stopping the server would take as long as its longest
+    computation.
+    """
+
+    def __init__(self, max_workers: int) -> None:
+        self._free = threading.Semaphore(max_workers)
+
+    def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
+        """Schedule `fn(*args, **kwargs)`, which must make no Streamlit call."""
+        future: Future[Result] = Future()
+
+        def run() -> None:
+            with self._free:
+                if future.set_running_or_notify_cancel():
+                    try:
+                        future.set_result(fn(*args, **kwargs))
+                    except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+                        future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        return future
+
+
+@dataclasses.dataclass(eq=False)
+class Computation(Generic[Result]):
+    """A computation under way, shared by all who asked for its key.
+
+    Attributes:
+        future: Its result.
+        done: Number of steps done.
+        total: Number of steps in all.
+        started: Time of the first request, of `time.monotonic()`.
+        num_claims: Number of requests that were not cancelled.
+    """
+
+    future: Future[Result] = dataclasses.field(default_factory=Future)
+    done: int = 0
+    total: int = 1
+    started: float = dataclasses.field(default_factory=time.monotonic)
+    num_claims: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the first request."""
+        return time.monotonic() - self.started
+
+    @property
+    def seconds_left(self) -> float:
+        """Estimate from the pace so far; infinite before the first step."""
+        return self.seconds / self.done * (self.total - self.done) if self.done else float("inf")
+
+
+@dataclasses.dataclass(eq=False)
+class Claim(Generic[Result]):
+    """One request for a computation, which others may have requested too.
+
+    Attributes:
+        key: Key of the result.
+        computation: The computation.
+        is_cancelled: Whether this request was cancelled.
+    """
+
+    key: Hashable
+    computation: Computation[Result]
+    _lock: threading.Lock
+    is_cancelled: bool = False
+
+    def cancel(self) -> None:
+        """Stop the computation at its next report of progress, unless another request still wants it."""
+        with self._lock:
+            self.computation.num_claims -= not self.is_cancelled
+            self.is_cancelled = True
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the computation ended, with or without a result."""
+        return self.computation.future.done()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of the computation, at most this long."""
+        wait([self.computation.future], seconds)
+
+    def result(self) -> Result:
+        """The result, when it is there; raises what the computation raised."""
+        return self.computation.future.result()
 
 
 class ResultStore:
     """The last results by key, the least recently used dropped first. Safe to share between threads.
 
-    Unlike a cached function it lets the computation draw its progress, and be stopped by a rerun.
+    A key is computed once however many ask for it at the same time. What failed or was cancelled is not kept.
+
+    Args:
+        max_size: Bound of the sum of all sizes; a single larger result is kept alone.
+        size_of: Size of a result, by default the bytes of its arrays.
     """
 
-    def __init__(self, max_entries: int, max_bytes: int = MAX_BYTES) -> None:
-        self._max_entries = max_entries
-        self._max_bytes = max_bytes
-        self._results: OrderedDict[Hashable, tuple[object, int]] = OrderedDict()
+    def __init__(self, max_size: int = MAX_BYTES, size_of: Callable[[Any], int] | None = None) -> None:
+        measure = size_of or (lambda result: max(array_bytes(result), _MIN_BYTES))
+        self._kept: LRUCache = LRUCache(max_size, lambda result: min(measure(result), max_size))
+        self._under_way: dict[Hashable, Computation] = {}
         self._lock = threading.Lock()
+        self._executor = DaemonExecutor(_WORKERS)
 
     def __contains__(self, key: Hashable) -> bool:
         with self._lock:
-            return key in self._results
+            return key in self._kept
 
     def get_or_compute(self, key: Hashable, compute: Callable[[], Result]) -> Result:
-        """The result stored under `key`, computed where it is not there."""
-        with self._lock:
-            if key in self._results:
-                self._results.move_to_end(key)
-                return self._results[key][0]  # type: ignore[return-value]
-        result = compute()
-        with self._lock:
-            self._results[key] = result, array_bytes(result)
-            while len(self._results) > 1 and self._is_full():
-                self._results.popitem(last=False)
-        return result
+        """The result under `key`, computed here where it is neither kept nor under way.
 
-    def _is_full(self) -> bool:
-        held = sum(size for _, size in self._results.values())
-        return len(self._results) > self._max_entries or held > self._max_bytes
+        `compute` may draw on the page, and a rerun may stop it: then another session that waits computes it itself.
+        """
+        while True:
+            claim, is_new = self._claim(key)
+            if is_new:
+                self._compute(claim, lambda _progress: compute())
+            try:
+                return claim.result()
+            except Exception:
+                raise
+            except BaseException:
+                if is_new:
+                    raise
+            finally:
+                claim.cancel()
+
+    def start(self, key: Hashable, compute: Callable[[Progress], Result]) -> Claim[Result]:
+        """Request the result under `key`; it is computed in the background where it is neither kept nor under way."""
+        claim, is_new = self._claim(key)
+        if is_new:
+            self._executor.submit(self._compute, claim, compute)
+        return claim
+
+    def _claim(self, key: Hashable) -> tuple[Claim, bool]:
+        with self._lock:
+            computation = self._under_way.get(key)
+            is_new = computation is None and key not in self._kept
+            if computation is None:
+                computation = Computation()
+                if is_new:
+                    self._under_way[key] = computation
+                else:
+                    computation.future.set_result(self._kept[key])
+            computation.num_claims += 1
+            return Claim(key, computation, self._lock), is_new
+
+    def _compute(self, claim: Claim[Result], compute: Callable[[Progress], Result]) -> None:
+        computation = claim.computation
+
+        def report(done: int, total: int) -> None:
+            with self._lock:
+                if not computation.num_claims:
+                    self._forget(claim)  # whoever asks from now on starts again
+                    raise Cancelled
+            computation.done, computation.total = done, total
+
+        try:
+            report(0, 1)
+            result = compute(report)
+        except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+            with self._lock:
+                self._forget(claim)
+            computation.future.set_exception(error)
+        else:
+            with self._lock:
+                self._kept[claim.key] = result
+                self._forget(claim)
+            computation.future.set_result(result)
+
+    def _forget(self, claim: Claim) -> None:
+        if self._under_way.get(claim.key) is claim.computation:
+            del self._under_way[claim.key]
 
 
 def array_bytes(result: object) -> int:
@@ -63,4 +217,4 @@ def array_bytes(result: object) -> int:
 @st.cache_resource
 def results() -> ResultStore:
     """The one store of this server."""
-    return ResultStore(MAX_RESULTS)
+    return ResultStore()

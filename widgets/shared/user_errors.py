@@ -9,7 +9,7 @@ from core.errors import UserError, is_out_of_memory
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
+def show_user_errors() -> Iterator[None]:
     """Show a UserError raised inside. A fragment needs its own: its reruns do not pass through the page's."""
     try:
         yield

@@ -8,8 +8,8 @@ import streamlit as st
 from core.display.charts import correlation_figure
 from core.trust.agreement import rank_correlations
 from core.trust.similarity import top_overlaps
-from widgets.shared.cancellable import cancellable
 from widgets.shared.results import results
+from widgets.shared.slow_work import compute_in_background
 from widgets.trust.trial import Trial, TrustMap
 
 _MEASURES = {"ranks": "Ranks of all pixels", "top": "Most important pixels"}
@@ -61,7 +61,7 @@ def agreement_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
 
 def _ranks(trial: Trial, maps: Mapping[str, TrustMap]) -> np.ndarray | None:
     values = [one.values for one in maps.values()]
-    return cancellable(
-        "ranks", ("ranks", trial.identity, tuple(maps)), "Pairs of maps",
+    return compute_in_background(
+        "ranks", ("ranks", trial.identity, tuple(maps)), "Maps ranked",
         lambda progress: rank_correlations(values, progress),
     )  # fmt: skip

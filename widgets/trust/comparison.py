@@ -1,16 +1,17 @@
 """What came out of the tests: a sentence, a table, curves, and the files of both."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 
+import numpy as np
 import streamlit as st
 
 from core.display.charts import tested_curves_figure
-from core.trust.faithfulness import CURVES, METRIC_NAMES, METRICS, Comparison, MetricName
+from core.io.tables import csv_bytes
+from core.trust import METRICS, Comparison
+from core.trust.metrics.registry import ShownCurve
 from widgets.trust.trial import Trial
 
 _STYLE = """
@@ -39,7 +40,7 @@ _STYLE = """
 _HEIGHT_OF_A_ROW = 330
 
 
-def show_comparison(trial: Trial, found: Comparison, metrics: Sequence[MetricName], score: str) -> None:
+def show_comparison(trial: Trial, found: Comparison, metrics: Sequence[str], score: str) -> None:
     """The whole of it.
 
     Args:
@@ -48,14 +49,14 @@ def show_comparison(trial: Trial, found: Comparison, metrics: Sequence[MetricNam
         metrics: Those that were asked for.
         score: What was followed, in words.
     """
-    ordered = [name for name in METRIC_NAMES if name in metrics]
+    ordered = [name for name in METRICS if name in metrics]
     by = st.selectbox(
         "Ranked by", ordered, key="ranked_by", bind="query-params", format_func=lambda name: METRICS[name].title,
         width=260,
     )  # fmt: skip
     metric = METRICS[by]
     st.markdown(summary(found, by))
-    st.caption(f"{metric.title}, {arrow(by)} {metric.direction} is better. {metric.question}")
+    st.caption(f"{metric.heading}: {metric.direction} is better. {metric.question}")
     st.html(_STYLE + table_html(found, ordered, by))
     failed = [name for name in found.ranked(by) if found.beats_controls(name, by) is False]
     unknown = [
@@ -70,23 +71,15 @@ def show_comparison(trial: Trial, found: Comparison, metrics: Sequence[MetricNam
             st.markdown("\n".join(lines))
     _draw_curves(found, ordered, score)
     stem = f"{trial.image.name.rsplit('.', 1)[0].replace('/', '_')}_{trial.segmenter.name}"
-    slots = st.columns(4)
-    slots[0].download_button(
-        "Table (.csv)", lambda: table_csv(found, ordered), f"{stem}_tests.csv", "text/csv", on_click="ignore",
-        icon=":material/download:", key="download-table", width="stretch",
-    )  # fmt: skip
-    slots[1].download_button(
-        "Curves (.csv)", lambda: curves_csv(found), f"{stem}_curves.csv", "text/csv", on_click="ignore",
-        icon=":material/download:", key="download-curves", width="stretch",
-    )  # fmt: skip
+    files = {"table": ("tests", lambda: table_csv(found, ordered)), "curves": ("curves", lambda: curves_csv(found))}
+    for slot, (name, (ending, content)) in zip(st.columns(4), files.items(), strict=False):
+        slot.download_button(
+            f"{name.capitalize()} (.csv)", content, f"{stem}_{ending}.csv", "text/csv", on_click="ignore",
+            icon=":material/download:", key=f"download-{name}", width="stretch",
+        )  # fmt: skip
 
 
-def arrow(metric: MetricName) -> str:
-    """Which way is better."""
-    return "↓" if METRICS[metric].direction == "lower" else "↑"
-
-
-def summary(found: Comparison, metric: MetricName) -> str:
+def summary(found: Comparison, metric: str) -> str:
     """How many methods beat every control at a metric, in a sentence."""
     methods = [name for name in found.ranked(metric) if not found.candidates[name].is_control]
     title = METRICS[metric].title
@@ -104,12 +97,12 @@ def summary(found: Comparison, metric: MetricName) -> str:
     return f"At **{title}** **{len(good)} of {len(judged)}** methods {verb} every control: {names}."
 
 
-def table_html(found: Comparison, metrics: Sequence[MetricName], by: MetricName) -> str:
+def table_html(found: Comparison, metrics: Sequence[str], by: str) -> str:
     """The table, the best at `by` first; what beats every control is bold with a tick."""
     groups = {category: list(names) for category, names in groupby(metrics, lambda name: METRICS[name].category)}
     starts = {names[0] for names in groups.values()}
 
-    def kind(metric: MetricName, *more: str) -> str:
+    def kind(metric: str, *more: str) -> str:
         marks = [*more, *(["first"] if metric in starts else []), *(["by"] if metric == by else [])]
         return f' class="{" ".join(marks)}"' if marks else ""
 
@@ -119,7 +112,7 @@ def table_html(found: Comparison, metrics: Sequence[MetricName], by: MetricName)
     )
     heads = "".join(
         f'<th{kind(metric)} scope="col"><abbr title="{escape(METRICS[metric].question)} '
-        f'{METRICS[metric].direction.capitalize()} is better.">{METRICS[metric].title} {arrow(metric)}</abbr></th>'
+        f'{METRICS[metric].direction.capitalize()} is better.">{METRICS[metric].heading}</abbr></th>'
         for metric in metrics
     )
     rows = []
@@ -142,27 +135,23 @@ def table_html(found: Comparison, metrics: Sequence[MetricName], by: MetricName)
     )
 
 
-def table_csv(found: Comparison, metrics: Sequence[MetricName]) -> bytes:
-    """One line a map: its name, whether it is a control, what it took, and each metric; empty where not defined."""
-    lines = [
-        [
-            name, candidate.title, int(candidate.is_control), f"{candidate.seconds:.4g}",
-            *(_plain(found.values[name][metric]) for metric in metrics),
-        ]
-        for name, candidate in found.candidates.items()
-    ]  # fmt: skip
-    return _csv(["name", "title", "control", "seconds", *metrics], lines)
+def table_csv(found: Comparison, metrics: Sequence[str]) -> bytes:
+    """One line per map: its name, whether it is a control, its time, and each metric; empty where not defined."""
+    return csv_bytes([
+        {"name": name, "title": one.title, "control": int(one.is_control), "seconds": float(f"{one.seconds:.4g}")}
+        | {metric: found.values[name][metric] for metric in metrics}
+        for name, one in found.candidates.items()
+    ])  # fmt: skip
 
 
 def curves_csv(found: Comparison) -> bytes:
-    """One line a point of a curve: map, metric, fraction of the pixels changed, score, leakage."""
-    lines = [
-        [name, metric, *map(_plain, point)]
+    """One line per point of a curve: map, curve, fraction of the pixels changed, score, leakage."""
+    return csv_bytes([
+        {"name": name, "metric": curve_name, "fraction": fraction, "score": score, "leakage": leakage}
         for name, curves in found.curves.items()
-        for metric, curve in curves.items()
-        for point in zip(curve.fractions, curve.scores, curve.leakage, strict=True)
-    ]
-    return _csv(["name", "metric", "fraction", "score", "leakage"], lines)
+        for curve_name, curve in curves.items()
+        for fraction, score, leakage in np.stack((curve.fractions, curve.scores, curve.leakage), 1).tolist()
+    ], ("name", "metric", "fraction", "score", "leakage"))  # fmt: skip
 
 
 def number(value: float) -> str:
@@ -172,20 +161,16 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _draw_curves(found: Comparison, metrics: Sequence[MetricName], score: str) -> None:
-    drawn = [metric for metric in CURVES if metric in metrics and _is_known(found, metric)]
-    if not drawn:
-        return
+def _draw_curves(found: Comparison, metrics: Sequence[str], score: str) -> None:
     followed = "Score" if score == "The one explained" else score
-    ways = {"insertion": "Pixels put back", "road": "Pixels imputed"}
     panels, titles = {}, {}
-    for metric in drawn:
-        title = "Change elsewhere" if metric == "leakage" else f"{METRICS[metric].title} {arrow(metric)}"
-        panels[title] = {
-            candidate.title: _points(found, name, metric)
-            for name, candidate in found.candidates.items()
-        }  # fmt: skip
-        titles[title] = ways.get(metric, "Pixels taken away"), "Probability moved" if metric == "leakage" else followed
+    for metric in metrics:
+        shown = METRICS[metric].curve
+        if shown is not None and (points := _points(found, shown)):
+            title = shown.heading or METRICS[metric].heading
+            panels[title], titles[title] = points, (shown.change, shown.unit or followed)
+    if not panels:
+        return
     controls = [candidate.title for candidate in found.candidates.values() if candidate.is_control]
     st.markdown(
         "**Curves**: the most important pixels first",
@@ -193,39 +178,27 @@ def _draw_curves(found: Comparison, metrics: Sequence[MetricName], score: str) -
         "table's leakage is the change elsewhere at the moment when a map's score has gone half of its way.",
     )
     figure = tested_curves_figure(panels, controls, titles)
-    rows = -(-len(drawn) // 2)
+    rows = -(-len(panels) // 2)
     height = max(_HEIGHT_OF_A_ROW * rows, 24 * len(found.candidates) + 40)
     st.plotly_chart(figure, height=height, theme=None, config={"displayModeBar": False}, key="trust-curves")
 
 
-def _points(found: Comparison, name: str, metric: MetricName) -> tuple[list[float], list[float]]:
-    curve = found.curves[name]["deletion" if metric == "leakage" else metric]
-    scores = curve.leakage if metric == "leakage" else curve.scores
-    return curve.fractions.tolist(), scores.tolist()
+def _points(found: Comparison, shown: ShownCurve) -> dict[str, tuple[list[float], list[float]]]:
+    """The curves by the maps' titles; none where no value is defined, such as the leakage of a whole image."""
+    curves = {
+        found.candidates[name].title: curves[shown.name]
+        for name, curves in found.curves.items()
+        if shown.name in curves
+    }
+    points = {title: (one.fractions.tolist(), getattr(one, shown.values).tolist()) for title, one in curves.items()}
+    return points if any(not math.isnan(value) for _, values in points.values() for value in values) else {}
 
 
-def _is_known(found: Comparison, metric: MetricName) -> bool:
-    """Leakage is not, where the target is the whole image."""
-    return any(not math.isnan(score) for name in found.candidates for score in _points(found, name, metric)[1])
-
-
-def _mark(found: Comparison, name: str, metric: MetricName) -> str:
+def _mark(found: Comparison, name: str, metric: str) -> str:
     return "beats" if found.beats_controls(name, metric) else "fails"
 
 
-def _count(found: Comparison, metric: MetricName) -> str:
+def _count(found: Comparison, metric: str) -> str:
     judged = [found.beats_controls(name, metric) for name in found.candidates]
     known = [beats for beats in judged if beats is not None]
     return f"{sum(known)} of {len(known)}" if known else "–"
-
-
-def _plain(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.6g}"
-
-
-def _csv(head: Sequence[str], lines: Sequence[Sequence[object]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(lines)
-    return text.getvalue().encode()

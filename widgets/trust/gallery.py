@@ -79,9 +79,9 @@ class Tile:
     """One picture of the gallery.
 
     Attributes:
-        name: What is picked when it is pressed.
-        title: Below the picture.
-        caption: Below the title.
+        name: Name that is picked when it is pressed.
+        title: Title below the picture.
+        caption: Line below the title.
         picture: A PNG file in base64; empty where it is still being made.
     """
 
@@ -96,8 +96,8 @@ class Group:
     """Pictures that belong together.
 
     Attributes:
-        heading: Above them; empty for none.
-        note: Beside the heading.
+        heading: Heading above them; empty for none.
+        note: Note beside the heading.
         tiles: The pictures.
         apart: Within a frame of its own.
     """
@@ -116,7 +116,7 @@ def gallery(groups: Sequence[Group], shown: str, aspect: float, pick: Callable[[
         shown: Name of the tile that is shown large elsewhere.
         aspect: Width of a picture by its height.
         pick: Called with a tile's name when it is pressed, before the page is run.
-        key: Of the component.
+        key: Key of the component.
     """
 
     def take() -> None:

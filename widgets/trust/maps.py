@@ -10,13 +10,12 @@ import plotly.graph_objects as go
 import streamlit as st
 from PIL import Image as PillowImage
 
-from core.attribution.catalogue import TITLES
-from core.display.colours import DIVERGING, SEQUENTIAL, diverging_rgb, sequential_rgb
-from core.display.figures import FRAME_HEIGHT
+from core.attribution.registry import METHODS
+from core.display.colours import DIVERGING, SEQUENTIAL, ColourScale, palette_png
+from core.display.figures import FRAME_HEIGHT, map_figure
 from core.display.words import duration
-from widgets.cams.maps import overlay_figure, palette_png
 from widgets.shared.downloads import attribution_downloads
-from widgets.shared.links import link, settle_choice
+from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
 from widgets.trust.gallery import Group, Tile, gallery
@@ -25,14 +24,8 @@ from widgets.trust.trial import Trial, TrustMap
 LARGE_WIDTH = 400
 _THUMBNAIL = 220
 _PERCENTILES = [100.0, 99.9, 99.5, 99.0, 98.0, 95.0]
-_SCALES = {"own": "Each its own", "unit": "One a unit"}
-_WHAT_IT_SAYS = {
-    "gradient": "How much the score moves with each pixel's intensity: the size over the channels.",
-    "gradient_x_input": "The gradient times the intensity: a first guess of each pixel's share of the score. Black "
-    "pixels have none.",
-    "smoothgrad": "The gradient averaged over noisy copies of the image: its size over the channels.",
-    "integrated_gradients": "Each pixel's share of the score's difference to the baseline.",
-    "occlusion": "By how much the score drops when a patch around the pixel is covered.",
+_SCALES = {"own": "Each its own", "unit": "One per unit"}
+_WHAT_A_CONTROL_IS = {
     "random": "Noise. Whatever does no better than this knows nothing.",
     "blurred_random": "Noise as smooth as a class activation map.",
     "edges": "Edges of the image itself. Explanations often look like this whatever the network has learned.",
@@ -45,15 +38,15 @@ def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     left, right = st.columns([1.5, 1], gap="medium")
     with left:
         shared, percentile = _pick_scale()
-    offered = {name: TITLES[name] for name in trial.methods} | {
+    offered = {name: METHODS[name].title for name in trial.methods} | {
         name: one.title for name, one in maps.items() if one.is_control
     }
     first = next(iter(offered))
-    settle_choice("shown", list(offered), first)
+    restore_choice("shown", list(offered), first)
     with right:
         slots = st.columns([1.3, 1], vertical_alignment="bottom", gap="medium")
         name = slots[0].selectbox("Shown large", list(offered), key="shown", format_func=lambda one: offered[one])
-        link("shown", name, first)
+        write_to_url("shown", name, first)
         opacity = slots[1].slider(
             "Opacity", 0, 100, 70, 5, format="%d%%", key="trust_opacity", bind="query-params"
         ) / 100  # fmt: skip
@@ -94,7 +87,7 @@ def colour_limits(maps: Mapping[str, TrustMap], percentile: float, *, shared: bo
 def coloured(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """A map as a picture (H, W, 3): around 0 where the limits are, else from the lower limit to the upper one."""
     low, high = limits
-    return diverging_rgb(values, high) if low == -high else sequential_rgb(values - low, high - low)
+    return ColourScale(low, high, DIVERGING if low == -high else SEQUENTIAL).rgb(values)
 
 
 def groups_of(
@@ -120,8 +113,8 @@ def groups_of(
 
 def overlay(trial: Trial, one: TrustMap, limits: tuple[float, float], opacity: float, revision: str) -> go.Figure:
     """The map over the image, with its colour bar."""
-    figure = overlay_figure(trial.image.values, one.values, limits, one.unit, opacity, revision)
-    return figure.update_traces(colorscale=DIVERGING if one.is_signed else SEQUENTIAL)
+    scale = ColourScale(*limits, DIVERGING if one.is_signed else SEQUENTIAL)
+    return map_figure(one.values, one.unit, scale, revision, trial.image.values, opacity)
 
 
 def thumbnail(values: np.ndarray, limits: tuple[float, float], longest: int = _THUMBNAIL) -> bytes:
@@ -144,7 +137,7 @@ def _pick_scale() -> tuple[bool, float]:
     scale = slots[0].segmented_control(
         "Colour scale", list(_SCALES), default="own", required=True, key="trust_scale", bind="query-params",
         format_func=lambda name: _SCALES[name], width="stretch",
-        help="Each its own: every map from its own 0 to its own largest value, to compare patterns. One a unit: a "
+        help="Each its own: every map from its own 0 to its own largest value, to compare patterns. One per unit: a "
         "common scale, to compare sizes. That only makes sense among maps of one unit, so they are grouped by it; "
         "the controls keep scales of their own.",
     )  # fmt: skip
@@ -158,12 +151,14 @@ def _pick_scale() -> tuple[bool, float]:
 
 def _tile(name: str, one: TrustMap | None, limits: Mapping[str, tuple[float, float]]) -> Tile:
     if one is None:
-        return Tile(name, TITLES[name], "not there yet", "")  # type: ignore[index]
+        return Tile(name, METHODS[name].title, "not there yet", "")
     picture = base64.b64encode(thumbnail(one.values, limits[name])).decode()
-    return Tile(name, one.title, took(one.attribution.seconds) if one.attribution is not None else "", picture)
+    return Tile(
+        name, one.title, short_duration(one.attribution.seconds) if one.attribution is not None else "", picture
+    )
 
 
-def took(seconds: float) -> str:
+def short_duration(seconds: float) -> str:
     """How long a map took, in words."""
     if seconds < 0.1:
         return f"{1000 * seconds:.0f} ms"
@@ -178,6 +173,6 @@ def _draw_large(trial: Trial, one: TrustMap | None, limits: tuple[float, float],
     figure = overlay(trial, one, limits, opacity, f"trust-{trial.image.hash[:12]}")
     frame = int(np.clip(LARGE_WIDTH * height / width, 160, 480)) + FRAME_HEIGHT
     st.plotly_chart(figure, height=frame, theme=None, config=NO_BAR, key="trust-map")
-    layer = one.attribution.parameters.get("layer") if one.attribution is not None else None
-    said = _WHAT_IT_SAYS.get(one.name, "Where the layer speaks for the class: its positive part, resized to the image.")
+    said = METHODS[one.name].sentence if one.name in METHODS else _WHAT_A_CONTROL_IS[one.name]
+    layer = one.attribution.layer if one.attribution is not None else None
     st.caption(said + (f" At **{layer}**." if layer else ""))

@@ -1,37 +1,28 @@
 """The sanity check: the network's weights are drawn anew, layer after layer; a map that stays did not look at them."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import streamlit as st
 
-from core.attribution.catalogue import TITLES, MethodName, explain, importance
-from core.attribution.smoothgrad import Progress
+from core.attribution.registry import METHODS, explain, importance
+from core.compute.progress import Progress, repeatable
 from core.display.charts import curve_figure
 from core.display.colours import intensity_rgb, labels_over
 from core.segmenter import Image, Segmenter
 from core.target import Target
-from core.trust.sanity import Mode, SanityCheck, Stage, layers_from_the_top, sanity_check
-from widgets.shared.cancellable import cancellable
+from core.trust.randomisation import layers_from_the_top
+from core.trust.sanity import Mode, SanityCheck, Stage, sanity_check
 from widgets.shared.results import results
+from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.trust.maps import thumbnail
-from widgets.trust.trial import Trial, TrustMap, tell_empty
+from widgets.trust.trial import Trial, TrustMap, warn_if_empty
 
 _MODES: dict[Mode, str] = {"cascading": "From the output down", "independent": "One at a time"}
+_LIKENESS = {"ssim": "SSIM", "rank_correlation": "Spearman", "details": "Details"}
 _A_ROW = 6
 _LABEL_OPACITY = 0.5
-_WANTED = "_wanted_sanity"
-
-
-@dataclass(frozen=True, eq=False)
-class _Cell:
-    title: str
-    note: str
-    layers: str
-    values: np.ndarray
-    labels: np.ndarray
-    stage: Stage | None = None
 
 
 def sanity_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
@@ -40,7 +31,7 @@ def sanity_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         "The weights of the network are replaced by random ones, layer after layer, until it has learned nothing. An "
         "explanation of what the network has learned must then change. One that stays shows the image, not the network."
     )
-    if tell_empty(trial):
+    if warn_if_empty(trial):
         return
     if not trial.methods:
         st.info("Choose a method above first.", icon=":material/checklist:")
@@ -50,19 +41,17 @@ def sanity_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         st.info("Its map of the network itself comes first; see above how far that is.", icon=":material/hourglass:")
         return
     key = "sanity", trial.identity, method, mode, stages
-    if key not in results() and st.session_state.get(_WANTED) != key:
-        st.button("Run the sanity check", icon=":material/play_arrow:", type="primary", key="run-sanity",
-                  on_click=lambda: st.session_state.update({_WANTED: key}))  # fmt: skip
+    if not start_button(key, "Run the sanity check", type="primary", key="run-sanity"):
         return
     found = _check(trial, key, maps[method], method, mode, stages)
     if found is not None:
         _show(trial, found, maps[method])
 
 
-def _pick(trial: Trial) -> tuple[MethodName, Mode, int]:
+def _pick(trial: Trial) -> tuple[str, Mode, int]:
     slots = st.columns([1.3, 1.4, 1], vertical_alignment="bottom", gap="medium")
     method = slots[0].selectbox(
-        "Method", trial.methods, key="sanity_method", bind="query-params", format_func=lambda name: TITLES[name]
+        "Method", trial.methods, key="sanity_method", bind="query-params", format_func=lambda name: METHODS[name].title
     )
     mode = slots[1].segmented_control(
         "Layers", list(_MODES), default="cascading", required=True, key="sanity_mode", bind="query-params",
@@ -83,41 +72,30 @@ def _pick(trial: Trial) -> tuple[MethodName, Mode, int]:
     return method, mode, int(stages)
 
 
-def _check(
-    trial: Trial, key: Hashable, one: TrustMap, method: MethodName, mode: Mode, stages: int
-) -> SanityCheck | None:
+def _check(trial: Trial, key: Hashable, one: TrustMap, method: str, mode: Mode, stages: int) -> SanityCheck | None:
     def check(progress: Progress) -> SanityCheck:
-        done = [0, stages]
-
-        def follow(now: int, total: int) -> None:
-            done[:] = now, total
-            progress(now, total)
+        report, again = repeatable(progress)
 
         def important(segmenter: Segmenter, image: Image, target: Target) -> np.ndarray:
-            # Within a stage too: so that Cancel need not wait for its end.
-            inside: Progress = lambda _now, _total: progress(done[0], done[1])  # noqa: E731
-            return importance(explain(segmenter, image, target, method, trial.settings, inside))
+            return importance(explain(segmenter, image, target, method, trial.settings, again))
 
         given = trial.segmenter, trial.image.values, trial.target
-        return sanity_check(*given, important, mode, stages, progress=follow, name=one.title)
+        return sanity_check(*given, important, mode, stages, progress=report, name=one.title)
 
-    return cancellable("sanity", key, "Stages", check)
+    return compute_in_background("sanity", key, "Stages", check)
 
 
 def _show(trial: Trial, found: SanityCheck, original: TrustMap) -> None:
     tell = {"passed": st.success, "failed": st.warning, "undecided": st.info}[found.verdict]
     icon = {"passed": "check_circle", "failed": "warning", "undecided": "help"}[found.verdict]
     tell(found.in_words(), icon=f":material/{icon}:")
-    cells = [_Cell("As learned", "the network itself", "", original.values, trial.prediction.labels)]
-    for index, stage in enumerate(found.stages, 1):
-        count = len(stage.layers)
-        note = f"{count} layer{'s' * (count != 1)} random"
-        cells.append(_Cell(f"Stage {index}", note, ", ".join(stage.layers), stage.importance, stage.labels, stage))
+    cells: list[tuple[str, Stage | None]] = [("As learned", None)]
+    cells += [(f"Stage {index}", stage) for index, stage in enumerate(found.stages, 1)]
     for start in range(0, len(cells), _A_ROW):
-        row = cells[start : start + _A_ROW]
-        for slot, cell in zip(st.columns(min(_A_ROW, len(cells)), gap="small"), row, strict=False):
+        slots = st.columns(min(_A_ROW, len(cells)), gap="small")
+        for slot, (title, stage) in zip(slots, cells[start : start + _A_ROW], strict=False):
             with slot:
-                _draw_cell(trial, cell, original)
+                _draw_cell(trial, title, stage, original)
     st.caption(
         "Above the map, each on its own scale; below it what the network then predicts. SSIM compares the pictures, "
         "Spearman the order of the pixels, details what is left of both once the fading with the distance is taken "
@@ -126,9 +104,8 @@ def _show(trial: Trial, found: SanityCheck, original: TrustMap) -> None:
     places = list(range(len(found.stages) + 1))
     figure = curve_figure(
         {
-            "SSIM": (places, [1.0, *(stage.ssim for stage in found.stages)]),
-            "Spearman": (places, [1.0, *(stage.rank_correlation for stage in found.stages)]),
-            "Details": (places, [1.0, *(stage.likeness.details for stage in found.stages)]),
+            title: (places, [1.0, *(getattr(stage.likeness, name) for stage in found.stages)])
+            for name, title in _LIKENESS.items()
         },
         ("Stage", "Likeness to the original map"),
     )
@@ -136,21 +113,24 @@ def _show(trial: Trial, found: SanityCheck, original: TrustMap) -> None:
     st.plotly_chart(figure, height=300, theme=None, config={"displayModeBar": False}, key="trust-sanity")
 
 
-def _draw_cell(trial: Trial, cell: _Cell, original: TrustMap) -> None:
-    st.markdown(f"**{cell.title}**  \n:small[{cell.note}]", help=cell.layers or None)
-    if np.isfinite(cell.values).all():
-        shown = replace(original, values=cell.values)
-        st.image(thumbnail(cell.values, shown.limits(99.5), 512), width="stretch")
+def _draw_cell(trial: Trial, title: str, stage: Stage | None, original: TrustMap) -> None:
+    """The map and the prediction at a stage, or of the network itself without one."""
+    if stage is None:
+        note, values, labels = "the network itself", original.values, trial.prediction.labels
+    else:
+        count, values, labels = len(stage.layers), stage.importance, stage.labels
+        note = f"{count} layer{'s' * (count != 1)} random"
+    st.markdown(f"**{title}**  \n:small[{note}]", help=", ".join(stage.layers) if stage else None)
+    if np.isfinite(values).all():
+        limits = replace(original, values=values).limits(99.5)
+        st.image(thumbnail(values, limits, 512), width="stretch")
     else:
         st.caption("The random network gives no finite values, so there is no map.")
-    if cell.labels.min() >= 0:
-        st.image(labels_over(intensity_rgb(trial.image.values), cell.labels, _LABEL_OPACITY), width="stretch")
-    if cell.stage is not None:
-        likeness = cell.stage.likeness
-        st.caption(
-            f"SSIM **{_number(likeness.ssim)}**  \nSpearman **{_number(likeness.rank_correlation)}**  \n"
-            f"Details **{_number(likeness.details)}**"
-        )
+    if labels.min() >= 0:
+        st.image(labels_over(intensity_rgb(trial.image.values), labels, _LABEL_OPACITY), width="stretch")
+    if stage is not None:
+        numbers = {title: getattr(stage.likeness, name) for name, title in _LIKENESS.items()}
+        st.caption("  \n".join(f"{title} **{_number(value)}**" for title, value in numbers.items()))
 
 
 def _number(value: float) -> str:

@@ -1,41 +1,25 @@
 """One model, image and target whose maps are put to the test, and these maps, each shown as soon as it is there."""
 
-from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
-from core.attribution.cam import GRADIENT_METHODS, PERTURBATION_METHODS
-from core.attribution.catalogue import (
-    METHODS,
-    TITLES,
-    ExplainSettings,
-    MethodName,
-    explain,
-    explain_each,
-    importance,
-)
-from core.attribution.smoothgrad import Progress
+from core.attribution.registry import METHODS, explain, explain_each, importance, quickest_first
+from core.compute.progress import Progress
 from core.segmenter import Prediction, Segmenter
 from core.target import Target
 from core.trust.controls import CONTROLS, controls
 from core.trust.controls import TITLES as CONTROL_TITLES
-from widgets.cams.atlas import Question
-from widgets.shared.cancellable import cancellable
+from widgets.shared.pixel_set_picker import Question
 from widgets.shared.results import results
+from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage
-from widgets.shared.user_errors import told_plainly
-
-SIGNED: tuple[MethodName, ...] = ("gradient_x_input", "integrated_gradients", "occlusion")
-"""Methods whose importance has a sign."""
-_QUICK_FIRST: tuple[MethodName, ...] = (
-    "gradient", "gradient_x_input", *GRADIENT_METHODS, "smoothgrad", "integrated_gradients", "occlusion",
-    *PERTURBATION_METHODS,
-)  # fmt: skip
-_NO_PREDICTION = Prediction(np.zeros((0, 0, 0), np.float32), np.zeros((0, 0), np.int64))
+from widgets.shared.user_errors import show_user_errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,18 +29,18 @@ class Trial:
     Attributes:
         segmenter: The network.
         image: The image.
-        prediction: Of the network for the image.
+        prediction: The network's prediction for the image.
         question: Which score of which pixels is explained.
         methods: Names of the methods, in the order of display.
-        settings: Of the methods.
+        settings: Settings of the methods, by name.
     """
 
     segmenter: Segmenter
     image: PickedImage
     prediction: Prediction
     question: Question
-    methods: tuple[MethodName, ...]
-    settings: ExplainSettings
+    methods: tuple[str, ...]
+    settings: Mapping[str, Any]
 
     @property
     def target(self) -> Target:
@@ -66,8 +50,8 @@ class Trial:
     @cached_property
     def identity(self) -> Hashable:
         """The same for the same network, image, target and settings of the methods."""
-        target = tuple(sorted(self.target.describe().items()))
-        return self.segmenter.weights_hash, str(self.segmenter.device), self.image.hash, target, self.settings
+        target, settings = (tuple(sorted(each.items())) for each in (self.target.describe(), self.settings))
+        return self.segmenter.weights_hash, str(self.segmenter.device), self.image.hash, target, settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +59,10 @@ class TrustMap:
     """A map that is held against others.
 
     Attributes:
-        name: Of the method or the control.
-        title: On screen.
+        name: Name of the method or the control.
+        title: Name on screen.
         values: Float32 (H, W), higher matters more.
-        unit: Of the values.
+        unit: Unit of the values.
         attribution: What it was made from; None for a control.
     """
 
@@ -96,7 +80,7 @@ class TrustMap:
     @property
     def is_signed(self) -> bool:
         """Whether 0 lies in the middle of its scale."""
-        return self.name in SIGNED
+        return self.name in METHODS and METHODS[self.name].is_signed
 
     def limits(self, percentile: float = 100.0) -> tuple[float, float]:
         """Where the colours begin and end: at a percentile of what is not 0, so that a sparse map is not all dark."""
@@ -110,27 +94,29 @@ class TrustMap:
 
 def compute_maps(trial: Trial) -> dict[str, TrustMap]:
     """The maps that there are, the controls last; the others are computed meanwhile, under a bar with Cancel."""
-    missing = [name for name in _QUICK_FIRST if name in trial.methods and _key(trial, name) not in results()]
+    missing = [name for name in trial.methods if _key(trial, name) not in results()]
     key = "maps", trial.identity, trial.methods
     whole = not missing
 
     def compute(progress: Progress) -> int:
         given = trial.segmenter, trial.image.values, trial.target
-        for name, attribution in explain_each(*given, missing, trial.settings, progress):
-            kept = _kept(attribution)
+        size = trial.prediction.labels.shape
+        order = quickest_first(missing, trial.segmenter, (size[0], size[1]), trial.settings)
+        for name, attribution in explain_each(*given, order, trial.settings, progress):
+            kept = attribution, importance(attribution)
             results().get_or_compute(_key(trial, name), lambda kept=kept: kept)  # type: ignore[misc]
         return len(missing)
 
     if missing:
         there = lambda: sum(_key(trial, name) in results() for name in trial.methods)  # noqa: E731 - a sum, not a step
-        with told_plainly():
-            whole = cancellable("maps", key, "Passes of the network", compute, there) is not None
+        with show_user_errors():
+            whole = compute_in_background("maps", key, "Passes of the network", compute, there) is not None
     found: dict[str, TrustMap] = {}
     for name in METHODS:
         if name in trial.methods and (whole or _key(trial, name) in results()):
             attribution, ranked = _computed(trial, name)
-            place = " per position of the layer" if "layer" in attribution.parameters else ""
-            found[name] = TrustMap(name, TITLES[name], ranked, attribution.unit + place, attribution)
+            place = " per position of the layer" if attribution.layer is not None else ""
+            found[name] = TrustMap(name, METHODS[name].title, ranked, attribution.unit + place, attribution)
     return found | control_maps(trial)
 
 
@@ -142,7 +128,7 @@ def control_maps(trial: Trial) -> dict[str, TrustMap]:
     return {name: TrustMap(name, CONTROL_TITLES[name], made[name], units.get(name, "noise"), None) for name in CONTROLS}
 
 
-def tell_empty(trial: Trial) -> bool:
+def warn_if_empty(trial: Trial) -> bool:
     """Whether there is no pixel to explain, which is then said."""
     if trial.question.mask.any():
         return False
@@ -153,18 +139,13 @@ def tell_empty(trial: Trial) -> bool:
     return True
 
 
-def _computed(trial: Trial, name: MethodName) -> tuple[Attribution, np.ndarray]:
+def _computed(trial: Trial, name: str) -> tuple[Attribution, np.ndarray]:
     def again() -> tuple[Attribution, np.ndarray]:
         """For a map that was pushed out of the store just now."""
-        return _kept(explain(trial.segmenter, trial.image.values, trial.target, name, trial.settings))
+        found = explain(trial.segmenter, trial.image.values, trial.target, name, trial.settings)
+        return found, importance(found)
 
-    attribution, ranked = results().get_or_compute(_key(trial, name), again)
-    return replace(attribution, prediction=trial.prediction), ranked
-
-
-def _kept(attribution: Attribution) -> tuple[Attribution, np.ndarray]:
-    """What is stored: the prediction is the same for all maps, and larger than most of them."""
-    return replace(attribution, prediction=_NO_PREDICTION), importance(attribution)
+    return results().get_or_compute(_key(trial, name), again)
 
 
 def _key(trial: Trial, name: str) -> Hashable:

@@ -2,42 +2,26 @@
 
 from .activations import LayerPass, LayerValues, activations_and_gradients
 from .advice import LayerAdvice, cam_warnings, layer_advice, pointwise_layers, suggested_layer
-from .maps import cam, cam_atlas, map_layers
-from .methods import (
-    GRADIENT_METHODS,
-    LINEAR_METHODS,
-    METHODS,
-    PERTURBATION_METHODS,
-    POOLINGS,
-    TITLES,
-    GradientMethod,
-    Method,
-    PerturbationMethod,
-    Pooling,
-    Window,
-    gradient_map,
-)
+from .layer_method import GradientCam, LayerMethod, LayerSettings
+from .maps import cam, cam_atlas, cam_methods, gradient_methods, map_layers
+from .methods import POOLINGS, Pooling, Window
 
 __all__ = [
-    "GRADIENT_METHODS",
-    "LINEAR_METHODS",
-    "METHODS",
-    "PERTURBATION_METHODS",
     "POOLINGS",
-    "TITLES",
-    "GradientMethod",
+    "GradientCam",
     "LayerAdvice",
+    "LayerMethod",
     "LayerPass",
+    "LayerSettings",
     "LayerValues",
-    "Method",
-    "PerturbationMethod",
     "Pooling",
     "Window",
     "activations_and_gradients",
     "cam",
     "cam_atlas",
+    "cam_methods",
     "cam_warnings",
-    "gradient_map",
+    "gradient_methods",
     "layer_advice",
     "map_layers",
     "pointwise_layers",

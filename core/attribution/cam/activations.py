@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...errors import UserError, explained_differentiation
 from ...models.spatial import SpatialForm, spatial_form
-from ...segmenter import Image, Prediction, Segmenter, prediction_of
+from ...segmenter import Image, Segmenter
 from ...target import Target
 
 _NAMES_SHOWN = 3
@@ -36,13 +36,11 @@ class LayerPass:
 
     Attributes:
         layers: Activations and gradients by the layer's name.
-        prediction: Of the network for the image.
         score: The target's value.
         padded_size: (height, width) of the image as the network got it; layers cover that area.
     """
 
     layers: dict[str, LayerValues]
-    prediction: Prediction
     score: float
     padded_size: tuple[int, int]
 
@@ -97,7 +95,7 @@ def activations_and_gradients(segmenter: Segmenter, image: Image, target: Target
     for (name, form), output, gradient in zip(forms.items(), outputs, found, strict=True):
         gradients = torch.zeros_like(output) if gradient is None else gradient
         values[name] = LayerValues(form.as_map(output.detach())[0], form.as_map(gradients)[0])
-    return LayerPass(values, prediction_of(logits[0]), float(score.detach()), recording.padded_size)
+    return LayerPass(values, float(score.detach()), recording.padded_size)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import torch
 from ...errors import UserError
 from ...models.layers import Layer
 from ...models.layers import layers as layers_of
-from ...segmenter import Segmenter
+from ...segmenter import Prediction, Segmenter
 from ...target import Target
 from ..attribution import Attribution
 from .activations import LayerPass, activations_and_gradients
@@ -24,13 +24,13 @@ _ONE_CHANNEL = 0.99
 
 @dataclass(frozen=True)
 class LayerAdvice:
-    """What is known of a network's layers before any map is made.
+    """What is known about a network's layers before any map is made.
 
     Attributes:
         layers: Those that give a map, by name, in the order in which they finish.
         suggested: The name to begin with.
         reason: Why that one.
-        pointwise: Names of those of which a pixel's score reads the same point only; see `pointwise_layers`.
+        pointwise: Names of those that a pixel's score reads at the same point only; see `pointwise_layers`.
     """
 
     layers: dict[str, Layer]
@@ -68,7 +68,7 @@ def suggested_layer(segmenter: Segmenter, size: tuple[int, int]) -> tuple[str, s
 
 
 def pointwise_layers(segmenter: Segmenter, size: tuple[int, int]) -> frozenset[str]:
-    """Layers of which a pixel's score reads the same point only, as before a 1×1 head.
+    """Layers that a pixel's score reads at the same point only, as before a 1×1 head.
 
     There G is the head's weights inside the pixel set and 0 outside, so Seg-HiRes-Grad CAM is the set times the logit.
     Found by gradients, not by types: the gradient of one pixel's logit is 0 at all positions but one. Or, where logits
@@ -102,24 +102,25 @@ def _suggested(found: list[Layer], extents: dict[str, tuple[int, int]], pointwis
     )
 
 
-def cam_warnings(attribution: Attribution, pointwise: Collection[str] = ()) -> tuple[str, ...]:
-    """Why a class activation map may say nothing, one sentence a reason; none if all is well.
+def cam_warnings(attribution: Attribution, prediction: Prediction, pointwise: Collection[str] = ()) -> tuple[str, ...]:
+    """Why a class activation map may say nothing, one sentence per reason; none if all is well.
 
     Args:
         attribution: What `cam` or `cam_atlas` gave.
-        pointwise: Of `pointwise_layers`.
+        prediction: The network's prediction for the image.
+        pointwise: What `pointwise_layers` gave.
     """
-    return tuple(_reasons(attribution, pointwise))
+    return tuple(_reasons(attribution, prediction, pointwise))
 
 
-def _reasons(attribution: Attribution, pointwise: Collection[str]) -> Iterable[str]:
+def _reasons(attribution: Attribution, prediction: Prediction, pointwise: Collection[str]) -> Iterable[str]:
     values, target = attribution.values, attribution.target
     highest, lowest = float(values.max()), float(values.min())
     largest = max(abs(highest), abs(lowest))
     if target.mask is not None and not target.mask.any():
         yield "Empty: the pixel set has no pixel, so the map is 0 everywhere, as it must be."
         return
-    slope = _slope(attribution)
+    slope = _slope(target, prediction)
     if slope is not None and slope < _SATURATED:
         yield (
             f"Saturated: the probability in the pixel set is nearly 0 or 1 (mean p(1 - p) = {slope:.1e}), so hardly "
@@ -131,21 +132,20 @@ def _reasons(attribution: Attribution, pointwise: Collection[str]) -> Iterable[s
         yield "Empty when positive: the map is at most 0 everywhere, it speaks against the class; look at it signed."
     elif highest - lowest <= _FLAT * largest:
         yield "Constant: the map is the same everywhere, so it shows no place."
-    layer = attribution.parameters.get("layer")
-    if layer in pointwise:
+    if attribution.layer in pointwise:
         yield (
-            f"Degenerate: the score reads {layer} point by point, as a 1×1 head does, so maps by position (Seg-HiRes-"
-            "Grad CAM, LayerCAM) are only the pixel set times the score; choose an earlier layer."
+            f"Degenerate: the score reads {attribution.layer} point by point, as a 1×1 head does, so maps by position "
+            "(Seg-HiRes-Grad CAM, LayerCAM) are only the pixel set times the score; choose an earlier layer."
         )
     if attribution.parameters.get("largest_weight", 0.0) > _ONE_CHANNEL and attribution.method == "score_cam":
         yield "One channel has all the weight: its softmax is saturated by large scores; take the mean over the set."
 
 
-def _slope(attribution: Attribution) -> float | None:
-    target = attribution.target
+def _slope(target: Target, prediction: Prediction) -> float | None:
     if target.space != "probability":
         return None
-    probability = attribution.prediction.probabilities[target.class_index].astype(np.float64)
+    labels = np.full_like(prediction.labels, target.class_index) if target.labels is None else target.labels
+    probability = np.take_along_axis(prediction.probabilities, labels[None], axis=0)[0].astype(np.float64)
     slopes = probability * (1 - probability)
     if target.mask is None:
         return float(slopes[target.row, target.column])
@@ -155,7 +155,7 @@ def _slope(attribution: Attribution) -> float | None:
 def _reach(
     segmenter: Segmenter, size: tuple[int, int], names: list[str]
 ) -> tuple[dict[str, tuple[int, int]], dict[str, bool]]:
-    """Of each layer: rows and columns from which one pixel's logit is read, and whether by the same gradient always."""
+    """Rows and columns of each layer from which one pixel's logit is read, and whether by the same gradient always."""
     extents = dict.fromkeys(names, (0, 0))
     affine = dict.fromkeys(names, True)
     for pixel in _pixels(size):

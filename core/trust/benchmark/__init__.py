@@ -1,6 +1,6 @@
 """Which methods are right, over many images: targets drawn by a seed, every metric, intervals, verdicts."""
 
-from .bootstrap import Interval, bootstrap_mean, t_interval
+from .interval import Interval, t_interval
 from .measurement import (
     BenchmarkSettings,
     Measurement,
@@ -20,7 +20,6 @@ __all__ = [
     "SummaryRow",
     "TargetKind",
     "Verdict",
-    "bootstrap_mean",
     "caution",
     "draw_targets",
     "evaluate_image",

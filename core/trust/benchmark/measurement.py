@@ -8,30 +8,32 @@ from typing import Any
 
 import numpy as np
 
-from ...attribution.catalogue import DEFAULT_METHODS, TITLES, ExplainSettings, MethodName, explain, explain_each
-from ...attribution.smoothgrad import Progress
+from ...attribution.registry import METHODS, explain, explain_each, quick_methods, quick_settings
+from ...compute.progress import Progress, progress_of_part
 from ...data.index_masks import IGNORED
 from ...errors import UserError
 from ...pixel_sets import check_truth
 from ...segmenter import Segmenter
 from ...target import Space
+from ..candidates import Candidate, candidate_of, control_candidates
+from ..comparison import compare
 from ..controls import TITLES as CONTROL_TITLES
-from ..faithfulness import (
-    DEFAULT_METRICS,
-    METRIC_NAMES,
-    Candidate,
-    EvaluationSettings,
-    MetricName,
-    candidate_of,
-    compare,
-    control_candidates,
-)
+from ..metrics.registry import METRICS, EvaluationSettings, default_metrics
 from .targets import DEFAULT_WINDOW, DrawnTarget, TargetKind, draw_targets
 
-_TITLES: dict[str, str] = dict([*TITLES.items(), *CONTROL_TITLES.items()])
-_YES_OR_NO = {"True": True, "False": False}
 _PARTS = 1000
-"""Units of progress of one target's maps, and as many of its metrics."""
+"""Units of progress for one target's maps, and as many for its metrics."""
+
+
+def _number(text: str) -> float:
+    return float(text or "nan")
+
+
+_COLUMNS: dict[str, Callable[[str], Any]] = {
+    "image": str, "target": int, "description": str, "class_index": int, "pixels": int, "seed": int, "candidate": str,
+    "is_control": {"True": True, "False": False}.__getitem__, "layer": str, "seconds": _number,
+}  # fmt: skip
+"""The columns of a table beside the metrics, and how each is read."""
 
 
 @dataclass(frozen=True)
@@ -39,54 +41,54 @@ class BenchmarkSettings:
     """What is compared, on which targets, and how thoroughly.
 
     Attributes:
-        methods: Names of `core.attribution.catalogue.METHODS`; the controls always come with them.
-        metrics: Names of `core.trust.faithfulness.METRICS`.
-        kind: Of the targets, see `draw_targets`.
-        n_targets: The most targets of an image.
-        class_index: Of the targets; None draws it.
+        methods: Names in `core.attribution.registry.METHODS`; the controls always come with them.
+        metrics: Names in `core.trust.METRICS`.
+        kind: Kind of the targets, see `draw_targets`.
+        n_targets: The most targets per image.
+        class_index: Class of the targets; None draws it.
         space: Score space of the targets.
-        window: Of a patch, in pixels.
-        explain: Of the methods; its seed is replaced by one of each target.
-        evaluation: Of the metrics; its seed is replaced too.
-        seed: Of all that is drawn, together with the image's name: neither the order of the images matters nor where
-            they are worked on.
+        window: Rows and columns of a patch's window.
+        explain: Settings of the methods by name; the seed is replaced by one of each target.
+        evaluation: How thoroughly maps are tested; its seed is replaced too.
+        seed: Seed of all that is drawn, together with the image's name: neither the order of the images matters nor
+            where they are worked on.
     """
 
-    methods: tuple[MethodName, ...] = DEFAULT_METHODS
-    metrics: tuple[MetricName, ...] = DEFAULT_METRICS
+    methods: tuple[str, ...] = field(default_factory=quick_methods)
+    metrics: tuple[str, ...] = field(default_factory=default_metrics)
     kind: TargetKind = "patch"
     n_targets: int = 1
     class_index: int | None = None
     space: Space = "probability"
     window: int = DEFAULT_WINDOW
-    explain: ExplainSettings = field(default_factory=ExplainSettings)
+    explain: Mapping[str, Any] = field(default_factory=quick_settings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.n_targets < 1:
-            raise UserError(f"At least one target an image is drawn; {self.n_targets} were asked for.")
+            raise UserError(f"At least one target per image is drawn; {self.n_targets} were asked for.")
         if self.seed < 0:
             raise UserError(f"A seed is a whole number from 0 on; {self.seed} was given.")
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Of one target and one candidate.
+    """The metrics of one candidate for one target.
 
     Attributes:
-        image: Its name.
-        target: Its number in the image, from 0 on.
-        description: Of the target, in words.
-        class_index: Of the target.
-        pixels: Of the target.
-        seed: Of whatever was drawn for this target.
-        candidate: Its name.
-        title: On screen.
+        image: Name of the image.
+        target: Number of the target in the image, from 0 on.
+        description: The target in words.
+        class_index: Class of the target.
+        pixels: Number of pixels of the target.
+        seed: Seed of whatever was drawn for this target.
+        candidate: Name of the candidate.
+        title: Its name on screen.
         is_control: Whether it knows nothing of the network.
-        layer: Of a class activation map; empty for others.
-        seconds: What the map took; NaN for a control.
-        values: By metric; NaN where it is not defined.
+        layer: Layer of a class activation map; empty for others.
+        seconds: Time that the map took; NaN for a control.
+        values: Values by metric; NaN where it is not defined.
     """
 
     image: str
@@ -100,23 +102,11 @@ class Measurement:
     is_control: bool
     layer: str
     seconds: float
-    values: Mapping[MetricName, float]
+    values: Mapping[str, float]
 
     def as_row(self) -> dict[str, Any]:
         """A line of a table."""
-        return {
-            "image": self.image,
-            "target": self.target,
-            "description": self.description,
-            "class_index": self.class_index,
-            "pixels": self.pixels,
-            "seed": self.seed,
-            "candidate": self.candidate,
-            "is_control": self.is_control,
-            "layer": self.layer,
-            "seconds": self.seconds,
-            **{str(metric): value for metric, value in self.values.items()},
-        }
+        return {name: getattr(self, name) for name in _COLUMNS} | dict(self.values)
 
 
 def measurements_from(rows: Sequence[Mapping[str, str]]) -> list[Measurement]:
@@ -158,7 +148,7 @@ def evaluate_image(
     Args:
         segmenter: The network.
         image: (C, H, W) in [0, 1].
-        name: Of the image; targets are drawn by it and the seed.
+        name: Name of the image; targets are drawn by it and the seed.
         settings: What is compared.
         truth: The true class of each pixel, integers (H, W), 255 where it is not known; without it, metrics of
             localisation are NaN. They look for `DrawnTarget.object_in`.
@@ -222,21 +212,17 @@ def evaluate_image(
 def _measurement(row: Mapping[str, str], number: int) -> Measurement:
     try:
         return Measurement(
-            row["image"],
-            int(row["target"]),
-            row["description"],
-            int(row["class_index"]),
-            int(row["pixels"]),
-            int(row["seed"]),
-            row["candidate"],
-            _TITLES.get(row["candidate"], row["candidate"]),
-            _YES_OR_NO[row["is_control"]],
-            row["layer"],
-            float(row["seconds"] or "nan"),
-            {metric: float(row[metric] or "nan") for metric in METRIC_NAMES if metric in row},
+            **{name: read(row[name]) for name, read in _COLUMNS.items()},
+            title=_title(row["candidate"]),
+            values={metric: _number(row[metric]) for metric in METRICS if metric in row},
         )
     except (KeyError, ValueError) as error:
         raise UserError(f"Row {number} is not one of a targets.csv ({error}); give a file as it was written.") from None
+
+
+def _title(candidate: str) -> str:
+    controls: Mapping[Any, str] = CONTROL_TITLES
+    return METHODS[candidate].title if candidate in METHODS else controls.get(candidate, candidate)
 
 
 def _candidates(
@@ -249,24 +235,16 @@ def _candidates(
 ) -> tuple[dict[str, Candidate], dict[str, str]]:
     """All maps of one target, and the layers of those that have one."""
     fill = replace(settings.evaluation.removal, seed=seed).fill_of(image)
-    explaining = replace(settings.explain, seed=seed)
+    explaining = {**settings.explain, "seed": seed}
     candidates: dict[str, Candidate] = {}
     layers: dict[str, str] = {}
     for method, attribution in explain_each(segmenter, image, drawn.target, settings.methods, explaining, progress):
         again = partial(explain, segmenter, target=drawn.target, method=method, settings=explaining)
-        candidates[method] = candidate_of(attribution, TITLES[method], image, fill, again)
-        layers[method] = attribution.parameters.get("layer", "")
+        candidates[method] = candidate_of(attribution, METHODS[method].title, image, fill, again)
+        layers[method] = attribution.layer or ""
     return candidates | control_candidates(image, drawn.target, seed), layers
 
 
-def _phases(progress: Progress | None, target: int, targets: int) -> Callable[[int], Progress | None]:
-    """Of one target, the progress of its maps (0) and that of its metrics (1), as parts of the whole image's."""
-
-    def of_phase(phase: int) -> Progress | None:
-        if progress is None:
-            return None
-        return lambda done, total: progress(
-            (2 * target + phase) * _PARTS + _PARTS * done // max(total, 1), 2 * _PARTS * targets
-        )
-
-    return of_phase
+def _phases(progress: Progress | None, target: int, targets: int) -> Callable[[int], Progress]:
+    """The progress of one target's maps (0) and that of its metrics (1), as parts of the whole image's."""
+    return lambda phase: progress_of_part(progress, (2 * target + phase) * _PARTS, _PARTS, 2 * _PARTS * targets)

@@ -1,12 +1,12 @@
-"""What a benchmark says: of every candidate and metric a mean, how sure it is, and whether a control does as well."""
+"""What a benchmark says of every candidate and metric: a mean, how sure it is, and whether a control does as well."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ..faithfulness import METRICS, MetricName
-from .bootstrap import DEFAULT_RESAMPLES, Interval, bootstrap_mean, t_interval
+from ..metrics.registry import METRICS
+from .interval import NO_INTERVAL, Interval, t_interval
 from .measurement import Measurement
 
 Verdict = Literal["better", "worse", "not told apart", "control", "not defined", "no verdict"]
@@ -16,7 +16,6 @@ ENOUGH_IMAGES = 6
 only, five images all point one way by mere chance in 2 · 2⁻⁵ = 6.25 % of the cases, six in 3.125 %."""
 
 _ROUNDING = 1e-12
-_NOTHING = Interval(float("nan"), float("nan"), float("nan"), 0, 0)
 
 
 @dataclass(frozen=True)
@@ -25,17 +24,17 @@ class SummaryRow:
 
     Attributes:
         candidate: Its name.
-        title: On screen.
+        title: Name on screen.
         is_control: Whether it knows nothing of the network.
         metric: Its name.
         rank: 1 for the best mean of this metric, controls among them; equal means share the best of their ranks; 0
             where it is not defined.
-        mean: Over the targets at which the metric is defined.
-        low: Lower end of the mean's 95 % interval; see `bootstrap_mean`.
+        mean: Mean over the targets at which the metric is defined.
+        low: Lower end of the mean's 95 % interval; see `t_interval`.
         high: Upper end.
-        targets: At which the metric is defined.
-        images: That these are in.
-        seconds: A map takes on average; NaN for a control.
+        targets: Number of targets at which the metric is defined.
+        images: Number of images that these are in.
+        seconds: Time that a map takes on average; NaN for a control.
         best_control: Name of the control whose mean is best; empty where no control has a value.
         difference: Mean over the targets of this candidate's value less that control's; NaN for controls.
         difference_low: Lower end of its 95 % interval; see `t_interval`.
@@ -46,7 +45,7 @@ class SummaryRow:
     candidate: str
     title: str
     is_control: bool
-    metric: MetricName
+    metric: str
     rank: int
     mean: float
     low: float
@@ -65,37 +64,33 @@ class SummaryRow:
         return asdict(self)
 
 
-def summarise(
-    measurements: Sequence[Measurement],
-    metrics: Sequence[MetricName],
-    n_resamples: int = DEFAULT_RESAMPLES,
-    seed: int = 0,
-) -> list[SummaryRow]:
+def summarise(measurements: Sequence[Measurement], metrics: Sequence[str]) -> list[SummaryRow]:
     """Every candidate in every metric, metric by metric, the best first and those without a value last.
 
     A candidate is held against the control that is best on average, target by target. As that control is chosen by the
-    same numbers, it looks a little better than it is: the comparison errs on the side of the controls. Of a candidate
+    same numbers, it looks a little better than it is: the comparison errs on the side of the controls. For a candidate
     that is no different from its control, about 5 % of the verdicts are false, and more where differences are skewed;
     nothing is corrected for how many candidates and metrics there are.
 
     Args:
-        measurements: Of `evaluate_image`, of all images together. Where a metric was not measured, it is not defined.
+        measurements: What `evaluate_image` gives, for all images. A metric that was not measured is not defined.
         metrics: In the order of the table.
-        n_resamples: Of the means' bootstrap, which draws whole images.
-        seed: Of the bootstrap.
     """
     of_candidate: dict[str, list[Measurement]] = {}
     for measurement in measurements:
         of_candidate.setdefault(measurement.candidate, []).append(measurement)
     rows: list[SummaryRow] = []
     for metric in metrics:
-        intervals = {name: _interval(found, metric, n_resamples, seed) for name, found in of_candidate.items()}
-        control = _best_control(of_candidate, intervals, metric)
-        ranked = _ranked(intervals, metric)
+        intervals = {
+            name: t_interval(_values(found, metric), [each.image for each in found])
+            for name, found in of_candidate.items()
+        }
+        ranked = METRICS[metric].ranked({name: interval.mean for name, interval in intervals.items()})
+        control = next((name for name in ranked if of_candidate[name][0].is_control and intervals[name].values), "")
         places = _places(ranked, intervals)
         for name in ranked:
             found, interval = of_candidate[name], intervals[name]
-            difference = _NOTHING
+            difference = NO_INTERVAL
             if control and not found[0].is_control:
                 difference = _paired(found, of_candidate[control], metric)
             times = [each.seconds for each in found if math.isfinite(each.seconds)]
@@ -122,7 +117,7 @@ def summarise(
     return rows
 
 
-def verdict_of(difference: Interval, metric: MetricName) -> Verdict:
+def verdict_of(difference: Interval, metric: str) -> Verdict:
     """What the interval of a candidate's difference to its best control says.
 
     "better" where all of it lies on the good side of 0, "worse" where all of it lies on the other, "not told apart"
@@ -142,7 +137,7 @@ def verdict_of(difference: Interval, metric: MetricName) -> Verdict:
 
 
 def in_words(rows: Sequence[SummaryRow]) -> list[str]:
-    """A sentence a method: in which metrics it beats its controls, and in which it does not."""
+    """A sentence per method: in which metrics it beats its controls, and in which it does not."""
     of_method: dict[str, list[SummaryRow]] = {}
     for row in rows:
         if not row.is_control:
@@ -153,16 +148,17 @@ def in_words(rows: Sequence[SummaryRow]) -> list[str]:
 def caution(rows: Sequence[SummaryRow]) -> str:
     """What to keep in mind where there are too few images for any verdict; empty where there are `ENOUGH_IMAGES`.
 
-    Enough for a verdict is not enough for everything: the means' intervals stay too narrow up to some twenty images
-    (see `bootstrap_mean`), and a small difference needs more images to be seen.
+    Enough for a verdict is not enough for everything: a small difference needs more images to be seen.
     """
     images = max((row.images for row in rows), default=0)
     if images >= ENOUGH_IMAGES:
         return ""
-    return (
-        f"{'A single image' if images == 1 else f'{images} images'} cannot tell a method from a control, and the "
-        f"means' intervals are too narrow{' or missing' if images < 2 else ''}; take at least {ENOUGH_IMAGES} images."
+    few = (
+        "A single image cannot tell a method from a control, and gives no"
+        if images < 2
+        else (f"{images} images cannot tell a method from a control, and give only a wide")
     )
+    return f"{few} interval for a mean; take at least {ENOUGH_IMAGES} images."
 
 
 def _sentence(title: str, rows: Sequence[SummaryRow]) -> str:
@@ -183,28 +179,19 @@ def _sentence(title: str, rows: Sequence[SummaryRow]) -> str:
     return f"{title} {'; '.join(parts)}."
 
 
-def _interval(found: Sequence[Measurement], metric: MetricName, n_resamples: int, seed: int) -> Interval:
-    return bootstrap_mean(_values(found, metric), [each.image for each in found], n_resamples=n_resamples, seed=seed)
-
-
-def _paired(found: Sequence[Measurement], controls: Sequence[Measurement], metric: MetricName) -> Interval:
+def _paired(found: Sequence[Measurement], controls: Sequence[Measurement], metric: str) -> Interval:
     held_against = dict(zip(map(_target, controls), _values(controls, metric), strict=True))
     others = [held_against.get(_target(each), float("nan")) for each in found]
     differences = [value - other for value, other in zip(_values(found, metric), others, strict=True)]
     return t_interval(differences, [each.image for each in found])
 
 
-def _values(found: Sequence[Measurement], metric: MetricName) -> list[float]:
+def _values(found: Sequence[Measurement], metric: str) -> list[float]:
     return [each.values.get(metric, float("nan")) for each in found]
 
 
 def _target(measurement: Measurement) -> tuple[str, int, int]:
     return measurement.image, measurement.target, measurement.seed
-
-
-def _ranked(intervals: dict[str, Interval], metric: MetricName) -> list[str]:
-    sign = 1 if METRICS[metric].direction == "lower" else -1
-    return sorted(intervals, key=lambda name: (not intervals[name].values, sign * intervals[name].mean))
 
 
 def _places(ranked: Sequence[str], intervals: Mapping[str, Interval]) -> dict[str, int]:
@@ -217,10 +204,3 @@ def _places(ranked: Sequence[str], intervals: Mapping[str, Interval]) -> dict[st
         places[name] = shared if intervals[name].values else 0
         before = mean
     return places
-
-
-def _best_control(
-    of_candidate: dict[str, list[Measurement]], intervals: dict[str, Interval], metric: MetricName
-) -> str:
-    ranked = [name for name in _ranked(intervals, metric) if of_candidate[name][0].is_control]
-    return ranked[0] if ranked and intervals[ranked[0]].values else ""

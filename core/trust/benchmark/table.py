@@ -3,17 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from ..faithfulness import METRICS, MetricName
+from ..metrics.registry import METRICS
 from .summary import SummaryRow, Verdict
 
-_MARKS: dict[Verdict, str] = {
-    "better": " +",
-    "worse": " -",
-    "not told apart": " =",
-    "control": "",
-    "not defined": "",
-    "no verdict": "",
-}
+_MARKS: dict[Verdict, str] = {"better": " +", "worse": " -", "not told apart": " ="}
 _LEGEND = (
     "Against the best control: + better, - worse, = not told apart, each at 95 %; nothing is corrected for many "
     "comparisons."
@@ -21,16 +14,16 @@ _LEGEND = (
 
 
 def text_table(rows: Sequence[SummaryRow], *, markdown: bool = False) -> str:
-    """A line a candidate, the best average rank first, a column a metric, and a legend below.
+    """A line per candidate, the best average rank first, a column per metric, and a legend below.
 
     Args:
-        rows: Of `summarise`.
+        rows: What `summarise` gives.
         markdown: With bars between the columns, for a README, and with the intervals too; they would make lines too
             long for a terminal.
     """
     metrics = list(dict.fromkeys(row.metric for row in rows))
     cells = {(row.candidate, row.metric): row for row in rows}
-    header = ["Method", *(_heading(metric) for metric in metrics), "Seconds a map"]
+    header = ["Method", *(METRICS[metric].heading for metric in metrics), "Seconds per map"]
     body = []
     for name in _by_average_rank(rows):
         found = [cells[name, metric] for metric in metrics]
@@ -48,15 +41,11 @@ def _by_average_rank(rows: Sequence[SummaryRow]) -> list[str]:
     return sorted(ranks, key=lambda name: sum(ranks[name]) / len(ranks[name]) if ranks[name] else math.inf)
 
 
-def _heading(metric: MetricName) -> str:
-    return f"{METRICS[metric].title} {'↓' if METRICS[metric].direction == 'lower' else '↑'}"
-
-
 def _cell(row: SummaryRow, *, interval: bool) -> str:
     if not row.targets:
         return "-"
     ends = f" [{_number(row.low)}, {_number(row.high)}]" if interval and not math.isnan(row.low) else ""
-    return f"{_number(row.mean)}{ends}{_MARKS[row.verdict]}"
+    return f"{_number(row.mean)}{ends}{_MARKS.get(row.verdict, '')}"
 
 
 def _number(value: float) -> str:

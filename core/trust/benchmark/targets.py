@@ -17,7 +17,7 @@ TargetKind = Literal["patch", "point", "component", "class"]
 TARGET_KINDS: tuple[TargetKind, ...] = get_args(TargetKind)
 DEFAULT_WINDOW = 33
 _SMALLEST_SHARE = 0.01
-"""Of the image, what a class needs before one of its pixels is drawn: a few stray pixels are no object."""
+"""Share of the image that a class needs before one of its pixels is drawn: a few stray pixels are no object."""
 _EVERY_NEIGHBOUR = np.ones((3, 3), dtype=bool)
 
 
@@ -29,9 +29,9 @@ class DrawnTarget:
         target: The scalar explained; a mean over its pixels.
         kind: See `draw_targets`.
         class_index: Its class.
-        row: Of the pixel that was drawn.
-        column: Of that pixel.
-        within: Bool (H, W): of a patch, its window; else the whole image.
+        row: Row of the pixel that was drawn.
+        column: Column of that pixel.
+        within: Bool (H, W): the window of a patch, or else the whole image.
     """
 
     target: Target
@@ -44,8 +44,8 @@ class DrawnTarget:
     def object_in(self, truth: np.ndarray) -> np.ndarray:
         """The object that a map should find, bool (H, W); nothing where the mask has none.
 
-        Of a patch, the pixels of its class inside its window; of a point or a component, the connected parts of its
-        class that it touches; of a class, the whole class.
+        For a patch, the pixels of its class inside its window; for a point or a component, the connected parts of its
+        class that it touches; for a class, the whole class.
 
         Args:
             truth: The true class of each pixel, integers (H, W).
@@ -87,14 +87,14 @@ def draw_targets(
     - class: all pixels of the class.
 
     Args:
-        prediction: Of the network.
-        class_names: One a class; see `foreground_classes`.
+        prediction: The network's prediction.
+        class_names: One name per class; see `foreground_classes`.
         kind: One of `TARGET_KINDS`.
         count: How many; there are fewer where the image does not have so many different ones.
         class_index: Draws this class only.
         space: Score space of the targets.
         window: Rows and columns of a patch's window, an odd number.
-        generator: Of the draws; by default one with the seed 0.
+        generator: Generator of the draws; by default one with the seed 0.
 
     Raises:
         UserError: An unknown kind, no target asked for, an even window, or nothing but background.
@@ -102,7 +102,7 @@ def draw_targets(
     if kind not in TARGET_KINDS:
         raise UserError(f'The targets are one of {", ".join(TARGET_KINDS)}; "{kind}" was given.')
     if count < 1:
-        raise UserError(f"At least one target an image is drawn; {count} were asked for.")
+        raise UserError(f"At least one target per image is drawn; {count} were asked for.")
     if window < 1 or window % 2 == 0:
         raise UserError(f"The window of a patch has an odd number of rows and columns; {window} was given.")
     generator = generator or np.random.default_rng(0)

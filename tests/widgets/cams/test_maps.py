@@ -1,5 +1,6 @@
 """Scales, thumbnails and differences of class activation maps, on maps written by hand."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -8,32 +9,31 @@ from PIL import Image
 
 from core import Target
 from core.attribution import Attribution
-from core.display.colours import diverging_rgb, sequential_rgb
+from core.display.colours import magnitude_scale, signed_scale
 from core.models.layers import Layer
-from core.segmenter import Prediction
-from widgets.cams.layers import main_layers, size_and_stride
+from widgets.cams.layers import main_layers
 from widgets.cams.maps import (
     MapView,
     atlas_sprite,
-    colour_limit,
     normalised_difference,
+    scale_of,
     share_inside,
     thumbnail,
     thumbnail_size,
 )
+from widgets.shared.layer_picker import size_and_stride
 
 SIZE = (4, 8)
 
 
 def attribution(values, layer="a", method="layer_cam") -> Attribution:
-    prediction = Prediction(np.zeros((2, *SIZE), np.float32), np.zeros(SIZE, np.int64))
-    parameters = {"layer": layer, "padded_size": list(SIZE)}
     array = np.asarray(values, np.float32)[None]
-    return Attribution(array, Target.pixel(0, 0), method, parameters, prediction, 0.0, "logit", "", "")
+    place = {"layer": layer, "padded_size": SIZE}
+    return Attribution(array, Target.pixel(0, 0), method, {}, SIZE, 0.0, "logit", "", "", **place)
 
 
 def atlas(*maps: Attribution) -> dict:
-    return {(one.parameters["layer"], one.method): one for one in maps}
+    return {(one.layer, one.method): one for one in maps}
 
 
 SMALL = attribution([[1, -8], [2, 0]], "a", "layer_cam")
@@ -47,13 +47,13 @@ OTHER = attribution([[100, 0], [0, 0]], "a", "seg_grad_cam")
 )
 def test_the_colour_scale_ends_at_the_largest_value_of_its_company(positive, scale, expected):
     maps = atlas(SMALL, LARGE, OTHER)
-    assert colour_limit(SMALL, maps, MapView(positive, scale, 1.0)) == expected
-    assert colour_limit(SMALL, maps, MapView(positive, scale, 1.0, 0.5)) == expected / 2
+    assert scale_of(SMALL, maps, MapView(positive, scale, 1.0)).high == expected
+    assert scale_of(SMALL, maps, MapView(positive, scale, 1.0, 0.5)).high == expected / 2
 
 
 def test_a_map_below_zero_has_a_scale_all_the_same():
     below = attribution([[-1, -2], [-3, -4]])
-    assert colour_limit(below, atlas(below), MapView(positive=True, scale="own", opacity=1.0)) == 1
+    assert scale_of(below, atlas(below), MapView(positive=True, scale="own", opacity=1.0)).high == 1
 
 
 def test_difference_of_maps_each_divided_by_its_largest_magnitude():
@@ -74,17 +74,16 @@ def test_share_of_the_positive_map_inside_a_mask():
 
 def test_a_thumbnail_keeps_the_shape_of_the_image_and_the_place_of_the_map():
     assert thumbnail_size(SIZE) == (48, 96)
-    found = thumbnail(attribution([[0, 1], [0, 0]]), 1.0, positive=True)
+    found = thumbnail(attribution([[0, 1], [0, 0]]), magnitude_scale(1.0))
     assert found.shape == (48, 96, 3)
-    assert found[0, -1].tolist() == sequential_rgb(np.ones((1, 1)), 1.0)[0, 0].tolist()
-    assert found[-1, 0].tolist() == sequential_rgb(np.zeros((1, 1)), 1.0)[0, 0].tolist()
+    assert found[0, -1].tolist() == magnitude_scale(1.0).rgb(np.ones((1, 1)))[0, 0].tolist()
+    assert found[-1, 0].tolist() == magnitude_scale(1.0).rgb(np.zeros((1, 1)))[0, 0].tolist()
 
 
 def test_a_thumbnail_leaves_out_the_padding_of_the_image():
-    padded = attribution([[0, 1], [1, 1]])
-    padded.parameters["padded_size"] = [8, 16]
-    found = thumbnail(padded, 1.0, positive=False)
-    assert found[0, 0].tolist() == diverging_rgb(np.zeros((1, 1)), 1.0)[0, 0].tolist()
+    padded = dataclasses.replace(attribution([[0, 1], [1, 1]]), padded_size=(8, 16))
+    found = thumbnail(padded, signed_scale(1.0))
+    assert found[0, 0].tolist() == signed_scale(1.0).rgb(np.zeros((1, 1)))[0, 0].tolist()
 
 
 def test_the_sprite_holds_every_thumbnail_in_its_place():
@@ -99,7 +98,7 @@ def test_the_sprite_holds_every_thumbnail_in_its_place():
             for column, layer in enumerate(layers):
                 cell = sprite[48 * row : 48 * (row + 1), 96 * column : 96 * (column + 1)]
                 one = maps[layer, method]
-                expected = thumbnail(one, colour_limit(one, maps, view), positive=positive)
+                expected = thumbnail(one, scale_of(one, maps, view))
                 np.testing.assert_array_equal(cell, expected)
 
 

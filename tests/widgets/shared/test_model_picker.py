@@ -29,9 +29,9 @@ def _page():
     import streamlit as st
 
     from widgets.shared.model_picker import pick_model
-    from widgets.shared.user_errors import told_plainly
+    from widgets.shared.user_errors import show_user_errors
 
-    with told_plainly():
+    with show_user_errors():
         segmenter = pick_model()
         st.write(f"{segmenter.name}: {type(segmenter.module).__name__}")
         st.write(f"channels {segmenter.in_channels}, classes {segmenter.num_classes}")
@@ -74,7 +74,7 @@ def test_factories_on_the_command_line():
 
 def test_numbers():
     assert numbers_in("0.485, 0.456 0.406", "mean") == (0.485, 0.456, 0.406)
-    with pytest.raises(UserError, match="The mean is one number, or one a channel"):
+    with pytest.raises(UserError, match="The mean is one number, or one per channel"):
         numbers_in("a half", "mean")
 
 

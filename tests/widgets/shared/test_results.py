@@ -1,7 +1,17 @@
+"""The store of results: bounded, and one computation per key however many sessions ask for it."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import numpy as np
+import pytest
 
 from core.segmenter import Prediction
-from widgets.shared.results import ResultStore, array_bytes
+from widgets.shared.results import Cancelled, DaemonExecutor, ResultStore, array_bytes
+
+SECONDS = 30
+"""For what never takes as long: only a fault does."""
 
 
 def test_bytes_of_nested_results():
@@ -12,7 +22,7 @@ def test_bytes_of_nested_results():
 
 
 def test_the_least_recently_used_goes_first():
-    store = ResultStore(max_entries=2)
+    store = ResultStore(2, lambda _: 1)
     for key in ("a", "b"):
         store.get_or_compute(key, lambda key=key: key)
     store.get_or_compute("a", lambda: "computed again")
@@ -22,7 +32,7 @@ def test_the_least_recently_used_goes_first():
 
 
 def test_memory_is_bounded():
-    store = ResultStore(max_entries=100, max_bytes=1000)
+    store = ResultStore(1000, array_bytes)
     for key in range(5):
         store.get_or_compute(key, lambda: np.zeros(50))
     assert store.get_or_compute(4, lambda: None) is not None
@@ -30,6 +40,154 @@ def test_memory_is_bounded():
 
 
 def test_one_result_larger_than_the_bound_is_kept():
-    store = ResultStore(max_entries=100, max_bytes=10)
+    store = ResultStore(10, array_bytes)
     store.get_or_compute("large", lambda: np.zeros(50))
     assert store.get_or_compute("large", lambda: None) is not None
+
+
+def test_results_without_arrays_are_bounded_in_number():
+    store = ResultStore()
+    for key in range(257):
+        store.get_or_compute(key, lambda: "text")
+    assert 0 not in store
+    assert 1 in store
+
+
+class Work:
+    """Work that waits in each step until the test lets it go on."""
+
+    def __init__(self, result: object = "result") -> None:
+        self.count = 0
+        self.started, self.go_on, self.stopped = (threading.Event() for _ in range(3))
+        self._result = result
+
+    def __call__(self, progress: Callable[[int, int], object] = lambda done, total: None) -> object:
+        self.count += 1
+        self.started.set()
+        assert self.go_on.wait(SECONDS)
+        try:
+            progress(1, 2)
+        except BaseException:
+            self.stopped.set()
+            raise
+        if isinstance(self._result, Exception):
+            raise self._result
+        return self._result
+
+
+def test_two_sessions_that_ask_at_once_compute_once():
+    store, work = ResultStore(), Work()
+    claims = [store.start("key", work) for _ in range(2)]
+    assert work.started.wait(SECONDS)
+    with ThreadPoolExecutor(1) as pool:
+        third: Future = pool.submit(store.get_or_compute, "key", work)
+        assert "key" not in store
+        work.go_on.set()
+        found = [claim.computation.future.result(SECONDS) for claim in claims]
+        assert [*found, third.result(SECONDS)] == ["result"] * 3
+    assert work.count == 1
+    assert "key" in store
+    assert store.start("key", work).result() == "result"
+    assert work.count == 1
+
+
+def test_two_threads_that_compute_on_the_spot_compute_once():
+    store, work = ResultStore(), Work()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(store.get_or_compute, "key", work)
+        assert work.started.wait(SECONDS)
+        second = pool.submit(store.get_or_compute, "key", work)
+        assert not second.done()
+        work.go_on.set()
+        assert first.result(SECONDS) == second.result(SECONDS) == "result"
+    assert work.count == 1
+
+
+def test_progress_is_shared():
+    store, work = ResultStore(), Work()
+    claims = [store.start("key", work) for _ in range(2)]
+    work.go_on.set()
+    claims[0].computation.future.result(SECONDS)
+    assert [(claim.computation.done, claim.computation.total) for claim in claims] == [(1, 2)] * 2
+
+
+def test_a_failure_is_not_kept_and_reaches_all_who_asked():
+    store, work = ResultStore(), Work(ValueError("no"))
+    claims = [store.start("key", work) for _ in range(2)]
+    work.go_on.set()
+    for claim in claims:
+        with pytest.raises(ValueError, match="no"):
+            claim.result()
+    assert "key" not in store
+    assert store.get_or_compute("key", lambda: "now") == "now"
+
+
+def test_one_session_that_cancels_leaves_the_work_to_the_other():
+    store, work = ResultStore(), Work()
+    first, second = store.start("key", work), store.start("key", work)
+    assert work.started.wait(SECONDS)
+    second.cancel()
+    second.cancel()  # counts once
+    work.go_on.set()
+    assert first.result() == "result"
+    assert second.is_cancelled
+    assert not first.is_cancelled
+    assert not work.stopped.is_set()
+
+
+def test_work_that_nobody_wants_stops_and_is_not_kept():
+    store, work = ResultStore(), Work()
+    claims = [store.start("key", work) for _ in range(2)]
+    assert work.started.wait(SECONDS)
+    for claim in claims:
+        claim.cancel()
+    work.go_on.set()
+    assert work.stopped.wait(SECONDS)
+    with pytest.raises(Cancelled):
+        claims[0].result()
+    assert "key" not in store
+    assert store.start("key", lambda _: "again").result() == "again"
+
+
+def test_who_asks_before_cancelled_work_has_stopped_keeps_it_going():
+    store, work = ResultStore(), Work()
+    first = store.start("key", work)
+    assert work.started.wait(SECONDS)
+    first.cancel()
+    second = store.start("key", work)
+    work.go_on.set()
+    assert second.result() == "result"
+    assert work.count == 1
+
+
+def test_who_waits_computes_it_when_a_rerun_stops_the_one_that_did():
+    store, started, stop = ResultStore(), threading.Event(), threading.Event()
+
+    class Rerun(BaseException):
+        pass
+
+    def stopped() -> object:
+        started.set()
+        assert stop.wait(SECONDS)
+        raise Rerun
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(store.get_or_compute, "key", stopped)
+        assert started.wait(SECONDS)
+        second = pool.submit(store.get_or_compute, "key", lambda: "mine")
+        stop.set()
+        assert isinstance(first.exception(SECONDS), Rerun)
+        assert second.result(SECONDS) == "mine"
+
+
+def test_the_executor_runs_so_many_at_once_and_waiting_ones_can_be_cancelled():
+    executor, works = DaemonExecutor(1), [Work(), Work()]
+    futures = [executor.submit(work) for work in works]
+    assert works[0].started.wait(SECONDS)
+    assert futures[0].running()
+    assert not futures[1].running()
+    assert futures[1].cancel()
+    works[0].go_on.set()
+    assert futures[0].result(SECONDS) == "result"
+    assert executor.submit(lambda: threading.current_thread().daemon).result(SECONDS)
+    assert works[1].count == 0

@@ -7,7 +7,7 @@ from torch import nn
 from core.attribution.attribution import image_hash
 from core.segmenter import Segmenter
 from core.target import Target
-from widgets.shared import cancellable
+from widgets.shared import slow_work
 from widgets.shared.sources import PickedImage
 from widgets.trust.two_networks import UNTRAINED, asked_of, common_limit, same_class, scaled
 
@@ -56,12 +56,12 @@ def test_a_class_is_found_by_its_name():
 def test_the_second_network_is_asked_about_the_same_pixels():
     labels = np.zeros((2, 2), np.int64)
     mask = np.array([[1, 0], [0, 2.0]])
-    pixel = asked_of(Target.pixel(1, 0, 1, "logit"), 2, "logit", labels)
+    pixel = asked_of(Target.pixel(1, 0, 1, "logit"), 2, labels)
     assert (pixel.row, pixel.column, pixel.class_index, pixel.space) == (1, 0, 2, "logit")
-    region = asked_of(Target.region(mask, 1, "log_odds", "mean"), 0, "log_odds", labels)
+    region = asked_of(Target.region(mask, 1, "log_odds", "mean"), 0, labels)
     np.testing.assert_array_equal(region.mask, mask)
     assert (region.class_index, region.reduction) == (0, "mean")
-    whole = asked_of(Target.prediction(labels + 1), 0, "probability", labels)
+    whole = asked_of(Target.prediction(labels + 1), 0, labels)
     np.testing.assert_array_equal(whole.labels, labels)
 
 
@@ -72,7 +72,7 @@ def _page():
     from widgets.trust.two_networks import two_networks_panel
 
     first, image = network(2, ("ground", "vessel")), picked()
-    two_networks_panel(first, image, first.predict(image.values), st.session_state["target"], 1, "logit")
+    two_networks_panel(first, image, first.predict(image.values), st.session_state["target"], {})
 
 
 def picked() -> PickedImage:
@@ -82,7 +82,7 @@ def picked() -> PickedImage:
 
 @pytest.fixture
 def page(monkeypatch):
-    monkeypatch.setattr(cancellable, "PATIENCE", 120)
+    monkeypatch.setattr(slow_work, "PATIENCE", 120)
     page = AppTest.from_function(_page, default_timeout=120)
     page.session_state["target"] = Target.pixel(10, 12, 1, "logit")
     return page

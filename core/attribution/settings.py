@@ -1,0 +1,133 @@
+"""Settings of methods: each field tells its label, help, bounds and choices, from which options and inputs are made."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from ..errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One setting of a method, or of several that share it.
+
+    Attributes:
+        name: Name of the field.
+        annotation: Type of the field.
+        default: Its default.
+        label: Label on screen.
+        help: What it does, with its unit, in one or two sentences.
+        option: Name of the option in the shell, without dashes.
+        key: Key in the page's URL.
+        low: Lowest value of the page's input.
+        high: Highest value of the page's input.
+        step: Step of the page's input.
+        at_most: Name of another setting that bounds it from above.
+        choices: Values to choose from, with what each is called on screen.
+        quick: Default where the maps of many methods are compared.
+        on_page: Whether pages offer it; the others are for Python and the shell.
+    """
+
+    name: str = ""
+    annotation: Any = None
+    default: Any = None
+    label: str = ""
+    help: str = ""
+    option: str = ""
+    key: str = ""
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    at_most: str = ""
+    choices: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    quick: Any = None
+    on_page: bool = True
+
+    @property
+    def number_type(self) -> type[int] | type[float] | None:
+        """Int or float where it is a number; None where it is not."""
+        types = _plain_types(self.annotation)
+        return int if int in types else float if float in types else None
+
+    @property
+    def takes_image(self) -> bool:
+        """Whether it may also be an image (C, H, W)."""
+        return np.ndarray in _plain_types(self.annotation)
+
+    @property
+    def words(self) -> list[str]:
+        """The words that it may be."""
+        return [*self.choices] or [word for word in _plain_types(self.annotation) if isinstance(word, str)]
+
+    @property
+    def metavar(self) -> str:
+        """What the shell's help shows as its values."""
+        types = _plain_types(self.annotation)
+        numbers = [] if self.number_type is None else [self.number_type.__name__]
+        pair = ["int,int"] if tuple in types else []
+        return "|".join([*self.words, *numbers, *pair, *(["file"] if self.takes_image else [])]) or "text"
+
+    def parse(self, text: str) -> Any:
+        """The value that a text stands for: a choice, a number, or two numbers with a comma between them.
+
+        Raises:
+            UserError: The text is none of these.
+        """
+        types, words = _plain_types(self.annotation), self.words
+        if text in words or (str in types and not words):
+            return text
+        try:
+            if tuple in types and "," in text:
+                first, second = (int(part) for part in text.split(","))
+                return first, second
+            if self.number_type is not None:
+                return self.number_type(text)
+        except ValueError:
+            pass
+        wanted = [", ".join(words)] if words else []
+        wanted += ["a whole number" if self.number_type is int else "a number"] if self.number_type else []
+        wanted += ["two whole numbers with a comma between them"] if tuple in types else []
+        raise UserError(f'The option --{self.option} is {", or ".join(wanted)}; "{text}" was given.')
+
+
+def setting(default: Any, **told: Any) -> Any:
+    """A field of a `Settings` dataclass; what else is told are attributes of `Setting`."""
+    return dataclasses.field(default=default, metadata={"setting": Setting(**told)})
+
+
+def seed_setting() -> Any:
+    """The seed that all methods with random numbers share."""
+    return setting(0, label="Seed", help="Seed of everything that is drawn at random.", low=0, on_page=False)
+
+
+def settings_of(settings_class: type) -> tuple[Setting, ...]:
+    """The settings that the fields of a `Settings` dataclass stand for, in their order."""
+    types = get_type_hints(settings_class)
+    found = []
+    for field in dataclasses.fields(settings_class):
+        told: Setting = field.metadata.get("setting", Setting())
+        option = told.option or field.name.replace("_", "-")
+        found.append(
+            dataclasses.replace(
+                told,
+                name=field.name,
+                annotation=types[field.name],
+                default=field.default,
+                label=told.label or field.name.replace("_", " ").capitalize(),
+                option=option,
+                key=told.key or option.replace("-", "_"),
+            )
+        )
+    return tuple(found)
+
+
+def _plain_types(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union, and the words of a `Literal`, e.g. (int, "auto") of int | Literal["auto"]."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    if get_origin(annotation) is tuple:
+        return (tuple,)
+    members = get_args(annotation)
+    return tuple(plain for member in members for plain in _plain_types(member)) if members else (annotation,)

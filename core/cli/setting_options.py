@@ -1,0 +1,96 @@
+"""Settings of what a registry holds as options: one option per setting."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import typer
+
+from ..attribution.registry import METHODS, all_settings
+from ..attribution.settings import Setting
+from ..errors import UserError
+from .option_groups import OptionGroup
+
+_MOST_OWNERS = 3
+"""How many owners the help of a setting names; the text of one that more share says itself whose it is."""
+
+
+class SettingOptions(OptionGroup):
+    """The settings that were given.
+
+    Attributes:
+        values: Values by the name of the setting; the path of a file where a setting may be an image.
+    """
+
+    def __init__(self, **texts: str | bool | None) -> None:
+        known = {own.name: own for settings in self.owners().values() for own in settings}
+        self.values = {name: _value(known[name], text) for name, text in texts.items() if text is not None}
+
+    @classmethod
+    def owners(cls) -> Mapping[str, Sequence[Setting]]:
+        """The settings of each method or metric, by its name."""
+        raise NotImplementedError
+
+    @classmethod
+    def parameters(cls) -> list[inspect.Parameter]:
+        """One optional parameter per setting."""
+        owners = cls.owners()
+        known = {own.name: own for settings in owners.values() for own in settings}
+        return [
+            _parameter(own, [name for name in owners if own in owners[name]], len(owners)) for own in known.values()
+        ]
+
+
+class MethodOptions(SettingOptions):
+    """The settings of attribution methods.
+
+    Attributes:
+        only: Names of the methods whose settings are offered; empty offers those of all.
+        hidden: Names of settings that are not offered.
+    """
+
+    only: ClassVar[tuple[str, ...]] = ()
+    hidden: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def owners(cls) -> Mapping[str, Sequence[Setting]]:
+        """The settings of each method."""
+        methods = cls.only or tuple(METHODS)
+        return {name: [own for own in METHODS[name].settings if own.name not in cls.hidden] for name in methods}
+
+    def check(self, methods: Sequence[str]) -> None:
+        """Raise a UserError where a setting was given that none of the methods has, or that contradicts another."""
+        for name in self.values:
+            if name not in all_settings(methods):
+                option = all_settings()[name].option
+                owners = ", ".join(method for method in METHODS if name in all_settings([method]))
+                raise UserError(f"Only {owners} has --{option}; leave it out, or choose that method.")
+        if self.values.get("n_steps") == "auto" and "rule" in self.values:
+            raise UserError("Automatic steps choose their places themselves; leave out --rule.")
+        if self.values.get("n_steps") != "auto" and {"tolerance", "max_steps"} & set(self.values):
+            raise UserError("Only automatic steps have a tolerance and a budget; add --steps auto.")
+
+
+def _parameter(own: Setting, owners: Sequence[str], total: int) -> inspect.Parameter:
+    whose = f" For {', '.join(owners)}." if len(owners) < min(total, _MOST_OWNERS + 1) else ""
+    default = "" if own.default is None else f" [default: {own.default}]"
+    is_flag = own.annotation is bool
+    option = typer.Option(
+        f"--{own.option}/--no-{own.option}" if is_flag else f"--{own.option}",
+        help=f"{own.help or own.label}{whose}{default}",
+        metavar=None if is_flag else f"<{own.metavar}>",
+    )
+    annotation: Any = Annotated[bool | None, option] if is_flag else Annotated[str | None, option]
+    return inspect.Parameter(own.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _value(own: Setting, text: str | bool) -> Any:
+    if isinstance(text, bool):
+        return text
+    if not own.takes_image or text in own.words:
+        return own.parse(text)
+    if not Path(text).is_file():
+        known = ", ".join(own.words)
+        raise UserError(f'The option --{own.option} is {known} or an image file; there is no file "{text}".')
+    return Path(text).absolute()

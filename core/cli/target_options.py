@@ -1,0 +1,81 @@
+"""Which score is explained, as options that mean the same for every image."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from ..errors import UserError
+from ..pixel_sets import PixelSet, PixelSetName
+from ..segmenter import Prediction, Segmenter
+from ..target import Reduction, Space, Target
+from .option_groups import OptionGroup
+from .options import OptionalClassName, chosen_class
+
+
+@dataclass(frozen=True)
+class TargetOptions(OptionGroup):
+    """The score of a class over a pixel set."""
+
+    class_name: OptionalClassName = None
+    pixel_set: Annotated[
+        PixelSetName | None,
+        typer.Option(help="Pixels whose scores are explained. By default the pixel, box or lasso given, else all."),
+    ] = None
+    row: Annotated[int | None, typer.Option(help="Row of the pixel, for point and component.")] = None
+    column: Annotated[int | None, typer.Option(help="Column of the pixel, for point and component.")] = None
+    box: Annotated[str | None, typer.Option(help="First row, first column, last row, last column: 0,0,9,9.")] = None
+    lasso: Annotated[str | None, typer.Option(help="Corners as row,column: '0,0 0,9.5 9,9'.")] = None
+    border_width: Annotated[int, typer.Option(help="Width of the border, in pixels.")] = 1
+    space: Annotated[Space, typer.Option(help="Score space to explain.")] = "probability"
+    reduction: Annotated[Reduction, typer.Option(help="How the scores of the pixels are put together.")] = "sum"
+
+    @property
+    def pixels(self) -> PixelSet:
+        """The pixel set.
+
+        Raises:
+            UserError: A box or lasso that cannot be read.
+        """
+        name: PixelSetName = "prediction" if self.class_name is None else "image"
+        if self.pixel_set is not None:
+            name = self.pixel_set
+        elif self.row is not None or self.column is not None:
+            name = "point"
+        elif self.box is not None or self.lasso is not None:
+            name = "lasso" if self.box is None else "box"
+        return PixelSet(name, self.row, self.column, _box(self.box), _corners(self.lasso), self.border_width)
+
+    def class_index(self, segmenter: Segmenter) -> int | None:
+        """The class; None is the class that is predicted at each pixel."""
+        return None if self.class_name is None else chosen_class(segmenter, self.class_name)
+
+    def target(self, segmenter: Segmenter, prediction: Prediction, truth: np.ndarray | None) -> Target:
+        """The target in the image of a prediction."""
+        class_index, names = self.class_index(segmenter), segmenter.class_names
+        return self.pixels.target(prediction, class_index, self.space, self.reduction, truth, names)
+
+    def describe(self, segmenter: Segmenter) -> dict[str, Any]:
+        """The choice as plain values."""
+        chosen = {"pixel_set": self.pixels.describe(), "class_index": self.class_index(segmenter)}
+        return chosen | {"space": self.space, "reduction": self.reduction}
+
+
+def _box(text: str | None) -> tuple[int, int, int, int] | None:
+    if text is None:
+        return None
+    try:
+        first_row, first_column, last_row, last_column = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError(f'The box is 4 whole numbers with commas between them; "{text}" was given.') from error
+    return first_row, first_column, last_row, last_column
+
+
+def _corners(text: str | None) -> list[tuple[float, float]] | None:
+    if text is None:
+        return None
+    try:
+        return [(float(row), float(column)) for row, column in (each.split(",") for each in text.split())]
+    except ValueError as error:
+        raise UserError(f'The lasso is corners row,column with spaces between them; "{text}" was given.') from error

@@ -1,0 +1,35 @@
+"""How long work reports how far it is."""
+
+from collections.abc import Callable
+
+Progress = Callable[[int, int], object]
+"""Called with what is done and the total. What it raises stops the computation and reaches the caller."""
+
+
+def progress_of_part(progress: Progress | None, before: int, part: int, total: int) -> Progress:
+    """Progress of one part of the work, reported as progress of the whole.
+
+    Args:
+        progress: Progress of the whole; None where nobody listens.
+        before: What was done before this part.
+        part: What this part counts.
+        total: What the whole counts.
+    """
+
+    def report(done: int, of: int) -> None:
+        if progress is not None:
+            progress(before + part * done // max(of, 1), total)
+
+    return report
+
+
+def repeatable(progress: Progress) -> tuple[Progress, Progress]:
+    """The progress, and one that repeats its last report, so that Cancel is heard within a step too."""
+    last = 0, 1
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        last = done, total
+        progress(done, total)
+
+    return report, lambda _done, _total: progress(*last)

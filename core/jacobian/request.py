@@ -1,0 +1,116 @@
+"""What is asked of a Jacobian, as one value."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ..errors import UserError
+from ..segmenter import Image, Segmenter
+from ..target import Space, Target
+from .encoding import STORED_TYPES, StoredType
+from .passes import PassRunner
+
+
+@dataclass(frozen=True)
+class JacobianRequest:
+    """Which Jacobian of an image is wanted, and what is kept of it.
+
+    Attributes:
+        class_index: The class whose scores are differentiated.
+        space: The score space; rows are in its unit per unit of image intensity.
+        stride: Rows of the Jacobian are computed for every `stride`-th row and column of output pixels.
+        dtype: How rows are stored: "float32" exactly; "float16" and "uint8" with a scale and an error bound per row.
+        keep_rows: Whether rows are kept; False keeps summaries only, from which the threshold maps come.
+
+    Raises:
+        UserError: A value that no Jacobian has.
+    """
+
+    class_index: int = 1
+    space: Space = "probability"
+    stride: int = 1
+    dtype: StoredType = "float32"
+    keep_rows: bool = True
+
+    def __post_init__(self) -> None:
+        Target.pixel(0, 0, self.class_index, self.space)
+        if self.dtype not in STORED_TYPES:
+            raise UserError(f'Rows are stored as {", ".join(STORED_TYPES)}; "{self.dtype}" was given.')
+        if self.stride < 1:
+            raise UserError(f"The stride is at least 1; {self.stride} was given.")
+        # A manifest holds plain numbers, not NumPy's.
+        for name, kind in (("class_index", int), ("stride", int), ("keep_rows", bool)):
+            object.__setattr__(self, name, kind(getattr(self, name)))
+
+
+EVERY_ROW = JacobianRequest()
+
+
+@dataclass(frozen=True, eq=False)
+class ImageRequest:
+    """A request for one image that the network can answer. Make one with `ImageRequest.check`.
+
+    Attributes:
+        request: What is asked for.
+        image: Float32 (C, H, W).
+        region: Bool (H, W), the output pixels wanted; None for all.
+    """
+
+    request: JacobianRequest
+    image: np.ndarray
+    region: np.ndarray | None
+
+    @classmethod
+    def check(
+        cls, segmenter: Segmenter, image: Image, request: JacobianRequest, region: np.ndarray | None = None
+    ) -> "ImageRequest":
+        """The request for this image.
+
+        Raises:
+            UserError: What is asked for does not fit the network or the image.
+        """
+        values = checked_image(segmenter, image, request.class_index, request.space)
+        height, width = values.shape[1:]
+        if region is not None:
+            region = np.asarray(region) != 0
+            if region.shape != (height, width):
+                raise UserError(
+                    f"The region is {region.shape}, the image {height}×{width} pixels; they must be of one size."
+                )
+            if not region[:: request.stride, :: request.stride].any():
+                raise UserError("The region holds no pixel that the stride samples; choose a larger one.")
+        return cls(request, values, region)
+
+    def identity(self, segmenter: Segmenter) -> dict[str, object]:
+        """What tells this Jacobian from any other; as `Manifest.identity`."""
+        hashes = {
+            "weights_hash": segmenter.weights_hash,
+            "image_hash": hash_of(self.image),
+            "region_hash": hash_of(self.region),
+        }
+        return hashes | asdict(self.request)
+
+    def runner(self, segmenter: Segmenter, batch_size: int = 1) -> PassRunner:
+        """Runs passes for this request."""
+        return PassRunner(segmenter, self.image, self.request.class_index, self.request.space, batch_size)
+
+
+def checked_image(segmenter: Segmenter, image: Image, class_index: int, space: Space) -> np.ndarray:
+    """The image as float32 (C, H, W), if the network takes its size and has the class.
+
+    Raises:
+        UserError: The network takes no such image or has no such class.
+    """
+    values = segmenter.as_batch(image, single=True)[0].detach().cpu().numpy()
+    size = values.shape[1:]
+    segmenter.findings(size)
+    Target.pixel(0, 0, class_index, space).check(segmenter.num_classes, size)
+    return values
+
+
+def hash_of(values: np.ndarray | None) -> str:
+    """SHA-256 over an array's shape and values; empty for None."""
+    if values is None:
+        return ""
+    return hashlib.sha256(repr(values.shape).encode() + np.ascontiguousarray(values).tobytes()).hexdigest()

@@ -1,0 +1,15 @@
+"""The metrics, one file per metric.
+
+Every file of this folder is imported, so that a metric registers itself; those named here come first in their category.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+# isort: off
+from . import deletion, insertion, road, infidelity, mass_inside, top_k, pointing_game  # noqa: F401
+
+# isort: on
+
+for _module in iter_modules(__path__, f"{__name__}."):
+    import_module(_module.name)

@@ -1,0 +1,53 @@
+"""Evidence that several metrics are read off."""
+
+from collections.abc import Callable
+
+from ..curves import Curve, CurveSettings, removal_curve
+from ..localisation import Localisation, localisation
+from ..removals import Removals, SubsetSettings, sample_removals
+from .registry import EvaluationSettings, Evidence, MapUnderTest
+
+UNCHANGED = Evidence(lambda tested: tested.runs.unchanged, images=lambda _settings: 1, is_shared=True)
+"""Scores of the image as it is."""
+ALL_GONE = Evidence(lambda tested: tested.runs.all_gone, images=lambda _settings: 1, is_shared=True)
+"""Scores of the image with all that may go taken away."""
+
+
+def _curve(*, inserted: bool) -> Callable[[MapUnderTest], Curve]:
+    def gather(tested: MapUnderTest) -> Curve:
+        settings = tested.settings.of(CurveSettings)
+        importance = tested.candidate.importance
+        return removal_curve(tested.runs, importance, settings.n_steps, settings.spacing, inserted=inserted)
+
+    return gather
+
+
+def _images_between(settings: EvaluationSettings) -> int:
+    return settings.of(CurveSettings).n_steps - 1
+
+
+DELETION_CURVE = Evidence(_curve(inserted=False), images=_images_between, needs=(UNCHANGED, ALL_GONE))
+INSERTION_CURVE = Evidence(_curve(inserted=True), images=_images_between, needs=(UNCHANGED, ALL_GONE))
+
+
+def _removals(tested: MapUnderTest) -> Removals:
+    settings = tested.settings.of(SubsetSettings)
+    return sample_removals(tested.runs, n_subsets=settings.n_subsets, cell=settings.cell)
+
+
+REMOVALS = Evidence(
+    _removals,
+    images=lambda settings: settings.of(SubsetSettings).n_subsets,
+    is_shared=True,
+    needs=(UNCHANGED,),
+)
+"""Random sets of pixels taken away: the network runs once on them, however many maps there are."""
+
+
+def _localisation(tested: MapUnderTest) -> Localisation:
+    assert tested.region is not None  # noqa: S101 - without an object, no metric that needs one is measured
+    return localisation(tested.candidate.importance, tested.region, tested.known)
+
+
+LOCALISATION = Evidence(_localisation)
+"""How far the map lies on the object."""
