@@ -1,6 +1,7 @@
 """Options that several commands share, and what they stand for."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,10 +34,6 @@ Out = Annotated[Path, typer.Option(help="Folder for the results; made if it is n
 Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, or cuda.")]
 Scheduler = Annotated[str | None, typer.Option(help="Dask scheduler to spread the images over: tcp://host:8786.")]
 ClassName = Annotated[str, typer.Option("--class", help="Class, by number or name.")]
-OptionalClassName = Annotated[
-    str | None, typer.Option("--class", help="Class, by number or name; without one, at each pixel the predicted one.")
-]
-Masks = Annotated[Path | None, typer.Option(help="Folder of ground truth; a mask has the name of its image.")]
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,11 @@ class Images(OptionGroup):
         """
         if (self.image is None) == (self.images is None):
             raise UserError("Give either --image FILE or --images FOLDER.")
-        return [self.image] if self.image is not None else images_in(self.images or Path())
+        paths = [self.image] if self.image is not None else image_files(self.images or Path())
+        ((stem, count),) = Counter(path.stem for path in paths).most_common(1)
+        if count > 1:
+            raise UserError(f"Two images are called {stem}, and their results would be too; rename one of them.")
+        return paths
 
 
 @dataclass(frozen=True)
@@ -92,46 +93,56 @@ class ImageRun(Images):
     samples: Annotated[
         int | None, typer.Option(help="Number of images to take of a folder: the first, or with --seed drawn.")
     ] = None
-    masks: Masks = None
+    masks: Annotated[Path | None, typer.Option(help="Folder of ground truth; a mask has the name of its image.")] = None
     scheduler: Scheduler = None
     device: Device = "auto"
 
     def chosen(self, seed: int | None) -> tuple[list[Path], str]:
-        """The files, and how they were chosen, in words.
+        """The files, and how they were chosen, in words: drawn with a seed, without one the first by name.
 
         Raises:
-            UserError: As `paths` and `drawn_images`, or samples of a single image.
+            UserError: As `paths`, samples of a single image, fewer than one sample, or a negative seed.
         """
         if self.samples is not None and self.image is not None:
             raise UserError("Samples are taken of a folder; give --images FOLDER, or leave out --samples.")
-        return drawn_images(self.paths(), self.samples, seed)
+        if self.samples is not None and self.samples < 1:
+            raise UserError(f"At least one sample is taken; {self.samples} were asked for.")
+        if seed is not None and seed < 0:
+            raise UserError(f"A seed is a whole number from 0 on; {seed} was given.")
+        paths = self.paths()
+        if self.samples is None:
+            return paths, "all"
+        if self.samples >= len(paths):
+            return paths, f"all; {self.samples} were asked for"
+        if seed is None:
+            return paths[: self.samples], f"the first {self.samples} of {len(paths)} by name"
+        drawn = np.random.default_rng(seed).choice(len(paths), self.samples, replace=False)
+        return [paths[index] for index in sorted(drawn)], f"{self.samples} of {len(paths)}, drawn with seed {seed}"
 
     def pairs(self, paths: Sequence[Path], *, needs_truth: bool) -> Mapping[Path, ImagePair]:
-        """The images that have a mask, by absolute path; where masks are needed but not named, those beside the images.
+        """The images that have a mask, by absolute path; masks that are needed but not named lie beside the images.
+
+        A data set that is whole is read as `find_pairs` does, palettes and label ids among it; where masks or images
+        are missing, masks are black and white, or plain indices.
 
         Raises:
-            UserError: As `masks_of` and `find_pairs`.
+            UserError: The folder of masks is not there or empty, or has a mask of none of the images.
         """
-        if self.masks is not None or not needs_truth:
-            return masks_of(paths, self.masks)
         folder = paths[0].parent
-        return {
-            pair.image.absolute(): pair for pair in find_pairs(folder.parent if folder.name == "images" else folder)
-        }
-
-
-def images_in(folder: Path) -> list[Path]:
-    """The image files of a folder, or of the folder images/ in it.
-
-    Raises:
-        UserError: The folder holds no image, or two that have the same stem.
-    """
-    paths = image_files(folder)
-    stems = [path.stem for path in paths]
-    if len(set(stems)) < len(stems):
-        twice = next(stem for stem in stems if stems.count(stem) > 1)
-        raise UserError(f"Two images are called {twice}, and their results would be too; rename one of them.")
-    return paths
+        if self.masks is None:
+            found = find_pairs(folder.parent if folder.name == "images" else folder) if needs_truth else []
+            return {pair.image.absolute(): pair for pair in found}
+        masks = {path.stem: path for path in image_files(self.masks)}
+        try:
+            known = {pair.image: pair for pair in find_pairs(folder, self.masks)}
+        except UserError:
+            known = {path: ImagePair(path.stem, path, masks[path.stem]) for path in paths if path.stem in masks}
+        pairs = {path.absolute(): known[path] for path in paths if path in known}
+        if not pairs:
+            raise UserError(
+                f"The folder {self.masks} has no mask for any of the images; a mask has the name of its image."
+            )
+        return pairs
 
 
 def chosen_class(segmenter: Segmenter, name: str) -> int:
@@ -163,50 +174,6 @@ def chosen_names(what: str, text: str, known: Sequence[str]) -> tuple[Any, ...]:
             nearest = sorted(known, key=lambda other: -SequenceMatcher(None, name, other).ratio())
             raise UserError(f'There is no {what} "{name}"; there are {", ".join(nearest)}.')
     return names
-
-
-def drawn_images(paths: list[Path], samples: int | None, seed: int | None) -> tuple[list[Path], str]:
-    """Some of the images, and how they were chosen, in words: drawn with a seed, without one the first by name.
-
-    Raises:
-        UserError: Fewer than one sample, or a negative seed.
-    """
-    if seed is not None and seed < 0:
-        raise UserError(f"A seed is a whole number from 0 on; {seed} was given.")
-    if samples is None:
-        return paths, "all"
-    if samples < 1:
-        raise UserError(f"At least one sample is taken; {samples} were asked for.")
-    if samples >= len(paths):
-        return paths, f"all; {samples} were asked for"
-    if seed is None:
-        return paths[:samples], f"the first {samples} of {len(paths)} by name"
-    chosen = np.random.default_rng(seed).choice(len(paths), samples, replace=False)
-    return [paths[index] for index in sorted(chosen)], f"{samples} of {len(paths)}, drawn with seed {seed}"
-
-
-def masks_of(images: Sequence[Path], mask_folder: Path | None) -> Mapping[Path, ImagePair]:
-    """Those of the images of one folder that have a mask of the same stem in another folder, by absolute path.
-
-    A data set that is whole is read as `find_pairs` does, palettes and label ids among it; where masks or images are
-    missing, masks are black and white, or plain indices. Without a folder there are no masks.
-
-    Raises:
-        UserError: The folder is not there or empty, or has a mask of none of the images.
-    """
-    if mask_folder is None:
-        return {}
-    masks = {path.stem: path for path in image_files(mask_folder)}
-    try:
-        pairs = {pair.image: pair for pair in find_pairs(images[0].parent, mask_folder)}
-    except UserError:
-        pairs = {path: ImagePair(path.stem, path, masks[path.stem]) for path in images if path.stem in masks}
-    found = {path.absolute(): pairs[path] for path in images if path in pairs}
-    if not found:
-        raise UserError(
-            f"The folder {mask_folder} has no mask for any of the images; a mask has the name of its image."
-        )
-    return found
 
 
 @contextmanager

@@ -11,14 +11,17 @@ from ..pixel_sets import PixelSet, PixelSetName
 from ..segmenter import Prediction, Segmenter
 from ..target import Reduction, Space, Target
 from .option_groups import OptionGroup
-from .options import OptionalClassName, chosen_class
+from .options import chosen_class
 
 
 @dataclass(frozen=True)
 class TargetOptions(OptionGroup):
     """The score of a class over a pixel set."""
 
-    class_name: OptionalClassName = None
+    class_name: Annotated[
+        str | None,
+        typer.Option("--class", help="Class, by number or name; without one, at each pixel the predicted one."),
+    ] = None
     pixel_set: Annotated[
         PixelSetName | None,
         typer.Option(help="Pixels whose scores are explained. By default the pixel, box or lasso given, else all."),
