@@ -43,7 +43,7 @@ COLOUR_LIMITS = [1.0, 0.5, 0.3, 0.2, 0.1, 0.05]
 def main() -> None:
     page_header(
         "Class activation maps",
-        "Where in the network lies what speaks for a class? Every layer by every method at once.",
+        "Which layers support this class, and where? Every layer by every method at once.",
     )
     with show_user_errors():
         with st.sidebar:
@@ -125,7 +125,7 @@ def pick_view(method: str) -> tuple[MapView, str | None]:
     slots = st.columns([1.1, 1])
     values = slots[0].segmented_control(
         "Values", ["positive", "signed"], default="positive", required=True, key="values", bind="query-params",
-        format_func=str.capitalize,
+        format_func=str.capitalize, wrap=True,
         help="Positive: what speaks for the class, as the papers show it (ReLU, then resized). Signed: what speaks "
         "against it as well, in blue.",
     )  # fmt: skip
@@ -136,7 +136,7 @@ def pick_view(method: str) -> tuple[MapView, str | None]:
     )  # fmt: skip
     scale = st.segmented_control(
         "Colour scale", list(SCALES), default="own", required=True, key="scale", bind="query-params",
-        format_func=lambda name: SCALES[name], width="stretch",
+        format_func=lambda name: SCALES[name], wrap=True,
         help="Where the scale ends: at the largest value of each map, of all layers by the same method, or of the "
         "whole atlas, so that colours can be compared.",
     )  # fmt: skip
@@ -219,9 +219,9 @@ def show_numbers(shown: Attribution, layer: Layer, question: Question) -> None:
     helps = {
         "Layer": "Channels × rows × columns.",
         "Stride": "Image pixels from one position of the layer to the next.",
-        "Maximum": f"Of the raw map at the layer's size, in {shown.unit}.",
-        "Minimum": f"Of the raw map at the layer's size, in {shown.unit}.",
-        "Sum": f"Of the raw map at the layer's size, in {shown.unit}.",
+        "Maximum": f"Raw map at the layer's size, in {shown.unit}.",
+        "Minimum": f"Raw map at the layer's size, in {shown.unit}.",
+        "Sum": f"Raw map at the layer's size, in {shown.unit}.",
         "Inside the pixels": "Share of the positive map, at the image's size, that lies in the pixels explained.",
     }
     for slot, (name, value) in zip(st.columns(len(numbers)), numbers.items(), strict=True):

@@ -1,8 +1,6 @@
 """`Attribution`: the raw result of every method."""
 
 import hashlib
-import io
-import json
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from ..display.colours import colour_limit, magnitude_scale, png_bytes, signed_scale
-from ..io.files import write_atomically
+from ..io.files import npy_bytes, write_atomically
+from ..io.tables import json_bytes
 from ..segmenter import Image, Segmenter, image_tensor
 from ..target import Target
 
@@ -138,7 +137,7 @@ class Attribution:
             "values.npy": npy_bytes(self.values),
             "signed.png": png_bytes(signed_scale(colour_limit(signed)).rgb(signed)),
             "magnitude.png": png_bytes(magnitude_scale(colour_limit(magnitude)).rgb(magnitude)),
-            "manifest.json": (json.dumps(self.manifest(), indent=2) + "\n").encode(),
+            "manifest.json": json_bytes(self.manifest()),
         }
 
     def save(self, folder: str | Path) -> Path:
@@ -197,10 +196,3 @@ def image_hash(image: Image) -> str:
     array = np.ascontiguousarray(image_tensor(image).detach().cpu().numpy(), dtype=np.float32)
     array = array[0] if array.ndim == 4 else array
     return hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
-
-
-def npy_bytes(array: np.ndarray) -> bytes:
-    """An array as the bytes of a .npy file."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()

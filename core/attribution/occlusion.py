@@ -2,12 +2,10 @@
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..compute.memory import ShrinkingBatches, fitting_batch_size
 from ..compute.progress import Progress
@@ -78,14 +76,19 @@ def occlusion(
         batches = ShrinkingBatches(internal_batch_size or fitting_batch_size(segmenter, array, len(places)))
         cover = torch.from_numpy(filling.images).to(batch.device)
         drops, covered = np.zeros((height, width)), np.zeros((height, width))
-        done = 0
-        for scores in _scores_of_covered(segmenter, batch, cover, target, places, batches):
-            for (rows, columns), covered_score in zip(places[done : done + len(scores)], scores, strict=True):
+
+        def covered_scores(start: int, stop: int) -> list[float]:
+            images = batch.repeat(stop - start, 1, 1, 1)
+            for one, (rows, columns) in zip(images, places[start:stop], strict=True):
+                one[:, rows, columns] = cover[0, :, rows, columns]
+            return target(segmenter.logits(images).double()).tolist()
+
+        for start, stop, scores in batches.run_each(len(places), covered_scores):
+            for (rows, columns), covered_score in zip(places[start:stop], scores, strict=True):
                 drops[rows, columns] += score - covered_score
                 covered[rows, columns] += 1
-            done += len(scores)
             if progress is not None:
-                progress(done, len(places))
+                progress(stop, len(places))
     parameters: dict[str, object] = {"patch": patch, "stride": stride, "fill": filling.kind}
     parameters |= {name: value for name, value in filling.parameters.items() if name != "draws"}
     if filling.kind == "image":
@@ -138,29 +141,6 @@ class Occlusion(Method):
 def number_of_patches(size: tuple[int, int], patch: int, stride: int) -> int:
     """How many patches cover an image of `size` (height, width): the network's passes."""
     return math.prod(len(_spans(length, patch, stride)) for length in size)
-
-
-def _scores_of_covered(
-    segmenter: Segmenter,
-    batch: Tensor,
-    cover: Tensor,
-    target: Target,
-    places: list[tuple[slice, slice]],
-    batches: ShrinkingBatches,
-) -> Iterator[list[float]]:
-    done = 0
-    while done < len(places):
-
-        def scores(size: int, first: int = done) -> list[float]:
-            chosen = places[first : first + size]
-            images = batch.repeat(len(chosen), 1, 1, 1)
-            for one, (rows, columns) in zip(images, chosen, strict=True):
-                one[:, rows, columns] = cover[0, :, rows, columns]
-            return target(segmenter.logits(images).double()).tolist()
-
-        found, _ = batches.run(scores)
-        done += len(found)
-        yield found
 
 
 def _spans(length: int, patch: int, stride: int) -> list[slice]:

@@ -1,45 +1,67 @@
-"""The command line: one file a command."""
+"""The command line: one file per command, imported when the command runs."""
 
 import sys
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from ..errors import UserError, is_out_of_memory
-from .cam import cam
-from .evaluate import evaluate
-from .ig import ig
-from .info import info
-from .jacobian import jacobian, threshold
-from .predict import predict
-from .samples import samples
-from .train import train
+from ..errors import sentence_for_users
+from .option_groups import with_plain_options
+
+COMMANDS = {
+    "samples": "Write the synthetic sample images again, the same byte for byte.",
+    "train": "Train a network on images with masks, on phantoms, or on both.",
+    "predict": "Segment images: labels, probabilities and a picture with the labels over the image.",
+    "explain": "Explain images by one or several methods, with statistics.",
+    "ig": "Integrated Gradients, short for explain --method ig.",
+    "cam": "Class activation maps of a data set, for one layer or all.",
+    "jacobian": "Compute the Jacobian of whole images; run again to resume.",
+    "threshold": "Count, per output pixel, the input pixels whose gradient exceeds a threshold.",
+    "evaluate": "Put several methods to the same tests over many images, beside controls.",
+    "info": "Show a model: network, classes, receptive field, layers, and its card.",
+}
+"""The commands with the first line of their docstrings, so that the list of commands imports none of them."""
+_FILES = {"threshold": "jacobian", "ig": "explain"}
+_SETTINGS: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
+
+
+class _Commands(TyperGroup):
+    """The commands as the list shows them; the one that runs is imported."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that the first argument names, and the arguments that remain for it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and imported_command(command.name or ""), rest
+
 
 app = typer.Typer(
+    cls=_Commands,
     name="python -m core",
     help="Why did my segmentation network label this pixel this way?",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    **_SETTINGS,
 )
-for command in (samples, train, predict, jacobian, threshold, ig, cam, evaluate, info):
-    app.command(no_args_is_help=command is not samples)(command)
+for command, sentence in COMMANDS.items():
+    app.command(command, help=sentence)(lambda: None)
+
+
+def imported_command(name: str) -> Any:
+    """The command of a name, its file imported."""
+    single = typer.Typer(**_SETTINGS)
+    function = getattr(import_module(f".{_FILES.get(name, name)}", __name__), name)
+    single.command(name, no_args_is_help=name != "samples")(with_plain_options(function))
+    return typer.main.get_command(single)
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends it with one sentence and exit code 2."""
     try:
         app()
-    except UserError as error:
-        _end(str(error))
-    except OSError as error:
-        _end(f"{error.strerror or error}: {error.filename}." if error.filename else f"{error}.")
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+    except Exception as error:
+        sentence = sentence_for_users(error)
+        if sentence is None:
             raise
-        _end("Memory ran out; take a smaller image, or crop it.")
-
-
-def _end(sentence: str) -> None:
-    print(f"Error: {sentence}", file=sys.stderr)  # noqa: T201
-    sys.exit(2)
+        print(f"Error: {sentence}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)

@@ -11,26 +11,26 @@ from ..jacobian import receptive_field
 from ..models import Layer, identify, layers, load_segmenter, read_training_record
 from ..models.checkpoint import find_checkpoint
 from ..segmenter import Segmenter
-from .options import Weights
+from .options import Model
 
 _SIZE = 256
 
 
 def info(
-    weights: Weights,
+    model: Model,
     size: Annotated[
         tuple[int, int] | None, typer.Option(help="Height and width of the image for which layers are listed.")
     ] = None,
 ) -> None:
-    """Say what a model is: network, classes, normalisation, receptive field, layers, and its card where it has one.
+    """Show a model: network, classes, receptive field, layers, and its card.
 
-    Example: python -m core info --weights weights/vessmap.safetensors --size 256 256
+    Example: python -m core info --model vessmap --size 256 256
     """
-    segmenter = load_segmenter(weights, "cpu")
-    path = find_checkpoint(weights)
+    segmenter = load_segmenter(model, "cpu")
+    path = find_checkpoint(model)
     height, width = size or (_default_size(segmenter),) * 2
     found = layers(segmenter, (height, width))
-    lines = _of_file(path, segmenter) if path.is_file() else {"model": f"{weights} ({_class_name(segmenter)})"}
+    lines = _of_file(path, segmenter) if path.is_file() else {"model": f"{model} ({_class_name(segmenter)})"}
     lines |= _of_segmenter(segmenter)
     lines["receptive field"] = f"{_field(segmenter, (height, width))}, for an image of {height} × {width}"
     label_width = max(map(len, lines))

@@ -1,12 +1,9 @@
 """`python -m core jacobian` and `python -m core threshold`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress as ProgressBars
 from rich.progress import TaskID
 
 from ..errors import UserError
@@ -18,43 +15,42 @@ from ..models import load_segmenter
 from ..segmenter import Image
 from ..target import Space
 from .options import (
+    ClassName,
     Device,
-    Grey,
-    ManyImages,
-    OneImage,
+    Images,
+    Model,
     Out,
-    Stretch,
-    Weights,
-    chosen_images,
-    read_for,
+    Reading,
+    Scheduler,
+    chosen_class,
+    progress_bars,
     with_progress,
 )
 
 
 def jacobian(
-    weights: Weights,
-    out: Annotated[Path, typer.Option(help="Folder for the stores, one <image>.zarr an image.")],
-    image: OneImage = None,
-    images: ManyImages = None,
-    stride: Annotated[int, typer.Option(help="Rows of every n-th output pixel only.")] = 1,
-    class_index: Annotated[int, typer.Option("--class", help="The class whose scores are differentiated.")] = 1,
-    space: Annotated[Space, typer.Option(help="Of the scores.")] = "probability",
-    dtype: Annotated[StoredType, typer.Option(help="How values are stored.")] = "float32",
+    model: Model,
+    out: Annotated[Path, typer.Option(help="Folder for the stores, one <image>.zarr per image.")],
+    images: Images,
+    stride: Annotated[int, typer.Option(help="Compute the rows of every n-th output pixel only.")] = 1,
+    class_name: ClassName = "1",
+    space: Annotated[Space, typer.Option(help="Score space to differentiate.")] = "probability",
+    dtype: Annotated[StoredType, typer.Option(help="Type of the stored values.")] = "float32",
     summaries: Annotated[bool, typer.Option("--summaries", help="Keep no rows, only what they sum up to.")] = False,
-    scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler, e.g. tcp://host:8786.")] = None,
-    only_estimate: Annotated[bool, typer.Option("--estimate", help="Say what it will cost, and stop.")] = False,
+    scheduler: Scheduler = None,
+    only_estimate: Annotated[bool, typer.Option("--estimate", help="Print the cost, and stop.")] = False,
     device: Device = "auto",
-    scaling: Stretch = "dtype",
-    grey: Grey = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Compute the Jacobian of whole images; run again to resume.
 
-    Example: python -m core jacobian --weights weights/vessmap.safetensors --images DIR --out runs --stride 4
+    Example: python -m core jacobian --model vessmap --images DIR --out runs --stride 4
     """
-    segmenter = load_segmenter(weights, device)
+    segmenter = load_segmenter(model, device)
+    class_index = chosen_class(segmenter, class_name)
     read: dict[str | Path, Image] = {
-        out / f"{path.stem}.zarr": read_for(segmenter, path, scaling, grey=grey)[0]
-        for path in chosen_images(image, images)
+        out / f"{path.stem}.zarr": reading.image(segmenter, path) for path in images.paths()
     }
     request = JacobianRequest(class_index, space, stride, dtype, keep_rows=not summaries)
     first, values = next(iter(read.items()))
@@ -62,7 +58,7 @@ def jacobian(
     typer.echo(_described(cost, len(read)))
     if only_estimate:
         return
-    with ProgressBars(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bars:
+    with progress_bars() as bars:
         tasks: dict[Path, TaskID] = {}
 
         def advance(store: Path, progress: Progress) -> None:
@@ -78,13 +74,13 @@ def jacobian(
 def threshold(
     folder: Annotated[Path, typer.Argument(help="A store, or a folder of stores that `jacobian` wrote.")],
     out: Out,
-    proportion: Annotated[float, typer.Option(help="Of the largest |gradient| of the whole Jacobian.")] = 0.01,
+    proportion: Annotated[float, typer.Option(help="Fraction of the largest |gradient| of the whole Jacobian.")] = 0.01,
     definition: Annotated[
-        Definition, typer.Option(help="original: of the signed maximum, as the first project did.")
+        Definition, typer.Option(help="original: a fraction of the signed maximum, as the first project did.")
     ] = "absolute",
     within_prediction: Annotated[bool, typer.Option("--within-prediction", help="Predicted pixels only.")] = False,
 ) -> None:
-    """Count, for every output pixel, the input pixels whose gradient exceeds a threshold.
+    """Count, per output pixel, the input pixels whose gradient exceeds a threshold.
 
     Example: python -m core threshold runs --proportion 0.01 --out maps
     """
@@ -101,9 +97,9 @@ def threshold(
 
 
 def _described(cost: Estimate, images: int) -> str:
-    each = " an image" if images > 1 else ""
+    each = " per image" if images > 1 else ""
     work = f"{cost.passes:,} passes for {cost.pixels:,} rows{each} (x{cost.speedup:.1f})"
-    time = f"{1000 * cost.seconds_per_pass:.1f} ms a pass: about {cost.seconds / 60:.1f} minutes{each}"
+    time = f"{1000 * cost.seconds_per_pass:.1f} ms per pass: about {cost.seconds / 60:.1f} minutes{each}"
     memory = f"memory {cost.memory_bytes / 1e9:.1f} GB"
     disk = f"disk at most {cost.disk_bytes / 1e9:.2f} GB{each}, {cost.free_disk_bytes / 1e9:.0f} GB free"
     return "\n".join([f"{work}, {time}", f"{memory}; {disk}", *filter(None, [cost.note])])

@@ -81,12 +81,12 @@ def tested_curves_figure(
     controls: Collection[str],
     titles: Mapping[str, tuple[str, str]],
 ) -> go.Figure:
-    """Curves (x, y) by panel and name, two panels a row, one colour a name; the legend hides a name everywhere.
+    """Curves (x, y) by panel and name, two panels per row, one colour per name; the legend hides a name everywhere.
 
     Args:
         panels: By the panel's title. All names come in the same order in each.
         controls: Names that are drawn thin and grey.
-        titles: Of the axes of each panel.
+        titles: Titles of the two axes of each panel.
     """
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
@@ -139,7 +139,7 @@ class Estimate:
 
 
 def interval_figure(panels: Mapping[str, Sequence[Estimate]], heading: str = "", columns: int = 2) -> go.Figure:
-    """Panels by title, each with one line an estimate, the first on top: a point and its interval; `heading` above."""
+    """Panels by title, each with one line per estimate, the first on top: a point and its interval; `heading` above."""
     shown = {title: [each for each in estimates if np.isfinite(each.mean)] for title, estimates in panels.items()}
     lines = max(map(len, shown.values()), default=0)
     rows = max(1, -(-len(shown) // columns))

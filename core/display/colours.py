@@ -75,7 +75,7 @@ def colour_limit(*maps: np.ndarray, percentile: float = 100.0, proportion: float
     """Limit of a colour scale that maps share; a percentile below 100 keeps a few large values from hiding the others.
 
     Args:
-        maps: Of any shape; NaN is left out.
+        maps: Maps of any shape; NaN is left out.
         percentile: Percentile of the magnitudes, of the map where it is largest. Where it is 0, the maximum is taken.
         proportion: Proportion of that value.
 

@@ -1,4 +1,4 @@
-"""Plotly figures. Pictures are sent as PNG, maps as values so that hovering tells them."""
+"""Plotly figures. Pictures are sent as PNG, maps as values so that hovering shows them."""
 
 import base64
 

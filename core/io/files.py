@@ -1,8 +1,11 @@
 """Writing files whole or not at all."""
 
+import io
 import os
 import tempfile
 from pathlib import Path
+
+import numpy as np
 
 
 def write_atomically(path: Path, content: bytes) -> Path:
@@ -19,3 +22,10 @@ def write_atomically(path: Path, content: bytes) -> Path:
         partial.unlink()
         raise
     return path
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    """An array as the bytes of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()

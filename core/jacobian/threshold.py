@@ -8,10 +8,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ..attribution.attribution import npy_bytes
 from ..display.colours import magnitude_scale, png_bytes
 from ..errors import UserError
-from ..io.files import write_atomically
+from ..io.files import npy_bytes, write_atomically
 from .encoding import decode
 from .row_summaries import STATISTICS, magnitude
 from .store import JacobianStore

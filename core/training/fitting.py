@@ -15,10 +15,12 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader
 
 from ..errors import UserError
+from ..io.files import write_atomically
+from ..io.tables import csv_bytes
 from ..models.checkpoint import CheckpointInfo, save_checkpoint
 from ..segmenter import Segmenter
 from .learner import Learner
-from .record import EpochRecord, OnEpoch, append_row
+from .record import EpochRecord, OnEpoch
 from .settings import TrainingSettings
 from .training_data import Crops, TrainingData, WholeImages
 
@@ -67,7 +69,7 @@ class EpochLog(lightning.Callback):
         if not math.isfinite(record.train_loss + record.penalty + record.validation_loss):
             raise UserError(f"The loss is no longer finite in epoch {record.epoch}; lower the learning rate.")
         self.records.append(record)
-        append_row(self.metrics, record)
+        write_atomically(self.metrics, csv_bytes([kept.as_row() for kept in self.records]))
         if not self.best_epoch or record.validation_iou > self.best.validation_iou:
             self.best_epoch = record.epoch
             save_checkpoint(self.checkpoint, learner.network, self.info)

@@ -1,9 +1,7 @@
 """The record of a run: one row an epoch, and the learning curves."""
 
-import csv
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -33,18 +31,12 @@ class EpochRecord:
     learning_rate: float
     seconds: float
 
+    def as_row(self) -> dict[str, str]:
+        """The values by column, six digits each."""
+        return {name: f"{value:.6g}" for name, value in asdict(self).items()}
+
 
 OnEpoch = Callable[[EpochRecord], None]
-
-
-def append_row(path: Path, record: EpochRecord) -> None:
-    """Add a row to the CSV file; the first epoch starts the file anew, with a header."""
-    first = record.epoch == 1
-    with path.open("w" if first else "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [entry.name for entry in fields(EpochRecord)])
-        if first:
-            writer.writeheader()
-        writer.writerow({name: f"{value:.6g}" for name, value in asdict(record).items()})
 
 
 def learning_curves(records: Sequence[EpochRecord], best_epoch: int, title: str = "") -> go.Figure:

@@ -13,7 +13,7 @@ from ..errors import UserError, is_out_of_memory
 from ..segmenter import Segmenter
 
 _LARGEST_SIDE = 64
-"""Largest side of the image that the order of the layers is read on: the graph of a large one would only cost memory."""
+"""Largest side of the image that the layers' order is read on: the graph of a large one would only cost memory."""
 _FRESH_BUFFERS = {"running_mean": 0.0, "running_var": 1.0, "weight": 1.0, "bias": 0.0}
 _drawing = threading.Lock()
 """Held while torch's own CPU generator is set to a layer's seed: `reset_parameters` draws from no other."""

@@ -12,7 +12,7 @@ _SMALLEST_WINDOW = 3
 DETAIL_SIGMA = 3.0
 """Sigma, in pixels, of the Gaussian that takes away what is coarser than a detail."""
 FEWEST_PIXELS = 50
-"""Fewest pixels that a correlation of details rests on: for n unrelated ones it is about ±1/√n, so fewer tell nothing."""
+"""Fewest pixels for a correlation of details: for n unrelated ones it is about ±1/√n, so fewer tell nothing."""
 
 
 def structural_similarity(first: np.ndarray, second: np.ndarray) -> float:

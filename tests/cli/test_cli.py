@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import core.cli
 from core import load_segmenter, read_image
-from core.cli import app
+from core.cli import COMMANDS, app, imported_command
 from core.jacobian import Jacobian
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,12 +34,45 @@ def command(monkeypatch, capsys):
     return lambda *arguments: run(*arguments, monkeypatch=monkeypatch, capsys=capsys)
 
 
-@pytest.mark.parametrize("name", [None, *sorted(info.callback.__name__ for info in app.registered_commands)])
+@pytest.mark.parametrize("name", [None, *COMMANDS])
 def test_help_has_an_example(name):
     result = CliRunner().invoke(app, ["--help"] if name is None else [name, "--help"])
     assert result.exit_code == 0
     if name is not None:
         assert f"Example: python -m core {name}" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_their_own_help_says(name):
+    assert imported_command(name).help.splitlines()[0] == COMMANDS[name]
+
+
+def test_the_list_of_commands_imports_none_of_them():
+    code = (
+        "import sys\nfrom core.cli import main\nsys.argv = ['core', '--help']\n"
+        "try:\n    main()\nfinally:\n    print(*sys.modules, file=sys.stderr)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert all(f"  {name}" in found.stdout for name in COMMANDS)
+    loaded = {name.partition(".")[0] for name in found.stderr.split()}
+    assert "typer" in loaded
+    assert not loaded & {"torch", "numpy", "scipy", "skimage", "plotly", "PIL", "zarr", "distributed", "lightning"}
+    assert "core.cli.options" not in found.stderr.split()
+
+
+def test_predict_imports_no_more_than_it_needs():
+    code = "import sys, core.cli.predict\nprint(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in found.stdout.split()}
+    assert "torch" in loaded
+    assert not loaded & {"scipy", "skimage", "pandas", "zarr", "distributed", "dask", "lightning", "torchmetrics"}
+    assert not loaded & {"torchvision", "segmentation_models_pytorch"}
+
+
+def test_a_mistyped_command_is_told_the_nearest(command):
+    code, _, err = command("predct")
+    assert code == 2
+    assert "Did you mean 'predict'?" in err
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)

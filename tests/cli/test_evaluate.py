@@ -1,4 +1,5 @@
 import csv
+import importlib
 import json
 import math
 import re
@@ -8,81 +9,55 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from core.trust.faithfulness import DEFAULT_METRICS, LOCALISATION_METRICS
 from distributed import LocalCluster
 from PIL import Image
 
 import core.cli
 from core import load_segmenter
 from core.attribution.cam import suggested_layer
+from core.trust import default_metrics
 from core.trust.controls import CONTROLS
+from tests.cli.conftest import SIZE
 from tests.networks import OneChannel
+from tests.trust.made_up import made_up_metric
 
 STEMS = ("first", "second")
-SIZE = (24, 32)
 METHODS = ("gradient", "occlusion")
-SOURCE = """
+LOCALISATION_METRICS = ("mass_inside", "top_k", "pointing_game", "localisation_auc")
+LAYERED = """
 import torch
 from torch import nn
-from core import Segmenter
-from tests.networks import OneChannel
-
-def bright():
-    return Segmenter(OneChannel(), in_channels=1, class_names=("dark", "bright"), name="bright")
 
 def layered():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1))
     return Segmenter(network, in_channels=1, class_names=("sky", "wall", "lamp"), name="layered")
 """
-"""Of bright, the logits of the class bright are 3 · image - 1, those of dark are 0."""
 FAST = ("--methods", ",".join(METHODS), "--steps", 3, "--subsets", 8, "--seed", 1)
 
 
 @pytest.fixture
-def network(tmp_path, monkeypatch):
-    folder = tmp_path / "code"
-    folder.mkdir()
-    (folder / "own_network.py").write_text(SOURCE)
-    monkeypatch.syspath_prepend(str(folder))
-    yield "own_network:bright"
-    sys.modules.pop("own_network", None)
+def network(network, tmp_path):
+    with (tmp_path / "code" / "own_network.py").open("a") as file:
+        file.write(LAYERED)
+    return network
 
 
 @pytest.fixture
-def data(tmp_path):
-    folder = tmp_path / "data"
-    (folder / "images").mkdir(parents=True)
-    (folder / "masks").mkdir()
-    generator = np.random.default_rng(0)
+def data(data):
+    """Two images, and masks that say what the network predicts: bright where the intensity is above 1/3."""
+    for folder in ("images", "masks"):
+        (data / folder / "third.png").unlink()
     for stem in STEMS:
-        pixels = generator.integers(0, 256, SIZE, dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / "images" / f"{stem}.png")
-        Image.fromarray(((pixels > 85) * 255).astype(np.uint8)).save(folder / "masks" / f"{stem}.png")
-    return folder
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "results"
+        pixels = np.asarray(Image.open(data / "images" / f"{stem}.png"))
+        Image.fromarray(((pixels > 85) * 255).astype(np.uint8)).save(data / "masks" / f"{stem}.png")
+    return data
 
 
 @pytest.fixture
 def command(monkeypatch, capsys, network, data, out):
     def run(*arguments: object) -> tuple[int, str, str]:
-        given = [
-            "core",
-            "evaluate",
-            "--weights",
-            network,
-            "--images",
-            data,
-            "--out",
-            out,
-            "--device",
-            "cpu",
-            *arguments,
-        ]
+        given = ["core", "evaluate", "--model", network, "--images", data, "--out", out, "--device", "cpu", *arguments]
         monkeypatch.setattr(sys, "argv", list(map(str, given)))
         with pytest.raises(SystemExit) as exit_:
             core.cli.main()
@@ -108,7 +83,7 @@ def test_tables_figure_and_words(command, data, out, network):
     assert [(row["image"], row["target"], row["candidate"]) for row in rows] == [
         (f"{stem}.png", str(target), name) for stem in STEMS for target in (0, 1) for name in candidates
     ]
-    metrics = [*DEFAULT_METRICS, *LOCALISATION_METRICS]
+    metrics = [*default_metrics(), *LOCALISATION_METRICS]
     for row in rows:
         assert re.fullmatch(r"patch of bright at \(\d+, \d+\), \d+ pixels", row["description"])
         assert (row["is_control"] == "True") == (row["candidate"] in CONTROLS) == (row["seconds"] == "")
@@ -143,6 +118,8 @@ def test_tables_figure_and_words(command, data, out, network):
     assert (summary["images"], summary["targets"], summary["failed"]) == (2, 4, {})
     assert (summary["settings"]["seed"], summary["settings"]["methods"]) == (1, list(METHODS))
     assert summary["verdicts"]["corrected_for_many_comparisons"] is False
+    evaluation = summary["settings"]["evaluation"]
+    assert (evaluation["n_steps"], evaluation["n_subsets"], evaluation["cell"]) == (3, 8, 8)
     assert summary["layers"] == []
     assert summary["libraries"]["torch"] == torch.__version__.split("+")[0]
     assert "take at least 6" in summary["caution"]
@@ -165,7 +142,7 @@ def test_six_images_tell_a_true_map_from_a_control(command, data):
     code, printed, _ = command(*FAST, *options)
     assert code == 0
     lines = printed.splitlines()
-    assert lines[:2] == ["| Method | Sensitivity-n ↑ | Seconds a map |", "| --- | --: | --: |"]
+    assert lines[:2] == ["| Method | Sensitivity-n ↑ | Seconds per map |", "| --- | --: | --: |"]
     assert lines[2].startswith("| Gradient | 1 [1, 1] + | ")
     assert "- Gradient beats its controls in Sensitivity-n." in lines
     assert "take at least" not in printed
@@ -226,7 +203,7 @@ def test_an_image_that_fails_stops_no_other(command, data, out):
 
 
 def test_ctrl_c_leaves_what_is_done(command, monkeypatch, out):
-    module = sys.modules["core.cli.evaluate"]
+    module = importlib.import_module("core.cli.evaluate")
     whole = module.evaluate_image
 
     def stopped(segmenter, image, name, *rest):
@@ -271,6 +248,9 @@ def test_a_dask_worker_gives_the_tables_of_one_process(command, data, out):
         (["--methods", "gradient,smooth_grad"], 'There is no method "smooth_grad"; there are smoothgrad, '),
         (["--metrics", "insert"], 'There is no metric "insert"; there are insertion, '),
         (["--metrics", ","], "Name at least one metric"),
+        (["--steps", "0"], "at least one step; 0"),
+        (["--steps", "few"], '--steps is a whole number; "few"'),
+        (["--subsets", "3"], "at least 4 subsets"),
         (["--metrics", "deletion,top_k"], "Top-k needs to know where the objects are; give --masks"),
         (["--samples", "0"], "At least one sample"),
         (["--samples", "1", "--seed", "-1"], "A seed is a whole number"),
@@ -304,3 +284,25 @@ def test_help_has_an_example(command):
     code, printed, _ = command("--help")
     assert code == 0
     assert "Example: python -m core evaluate" in printed
+
+
+def test_a_metric_that_is_only_registered_is_in_the_help_and_in_the_tables(command, out):
+    with made_up_metric():
+        # The help is made when the command runs.
+        code, printed, _ = command("--help")
+        assert code == 0
+        assert "peak" in printed
+        assert "--factor" in printed
+        assert "What the peak is multiplied by." in " ".join(printed.split())
+        assert command(*FAST, "--metrics", "peak,deletion", "--factor", 5)[0] == 0
+    rows = rows_of(out / "targets.csv")
+    assert {row["candidate"] for row in rows} == {*METHODS, *CONTROLS}
+    assert all(float(row["peak"]) >= 0 and row["deletion"] for row in rows)
+    random = [float(row["peak"]) for row in rows if row["candidate"] == "random"]
+    assert min(random) > 4.9, "noise from 0 to 1, five times"
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["settings"]["evaluation"]["factor"] == 5
+    assert {row["metric"] for row in summary["summary"]} == {"peak", "deletion"}
+    code, _, err = command("--metrics", "peak")
+    assert code == 2
+    assert 'There is no metric "peak"' in err

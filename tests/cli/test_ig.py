@@ -13,7 +13,7 @@ from PIL import Image
 
 import core.cli
 from core import load_segmenter, read_image
-from core.compute.batches import averages, csv_bytes
+from core.io.tables import averages, csv_bytes
 
 STEMS = ("first", "second", "third")
 SIZE = (24, 32)

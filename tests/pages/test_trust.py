@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from core.trust.faithfulness import Candidate, Comparison, Curve, RemovalSettings, deletion
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -18,9 +17,11 @@ from core import load_segmenter, read_image
 from core.attribution.registry import explain, importance
 from core.data.images import read_mask
 from core.pixel_sets import PixelSet
+from core.trust import Candidate, Comparison, Curve, RemovalSettings, deletion
 from core.trust.controls import controls
 from core.trust.localisation import localisation
 from core.trust.similarity import top_overlap
+from tests.trust.made_up import made_up_metric
 from widgets.shared import slow_work
 from widgets.trust.comparison import curves_csv, summary, table_csv, table_html
 from widgets.trust.maps import colour_limits, coloured
@@ -125,6 +126,22 @@ def test_the_table_holds_the_librarys_numbers(segmenter, image, target, layer_ca
     ranks = re.findall(r"<tr class=\"(method|control)\"", table)
     better = ranks.index("control")
     assert f"**{better} of 2**" in texts(page) if better else "none of the 2 methods" in texts(page)
+
+
+def test_a_metric_that_is_only_registered_is_offered_measured_and_shown(layer_cam):
+    with made_up_metric():
+        page = open_page(**{**TESTED, "metrics": ["Peak"]}, factor="3")
+        assert "Peak" in page.multiselect(key="metrics").options
+        assert page.number_input(key="factor").label == "Factor of peak"
+        page.button(key="run-tests").click().run()
+        assert not page.error
+        table = html(page)
+        assert "Peak ↑" in table
+        row = re.search(r'<tr[^>]*><td>\d+</td><td class="name">LayerCAM.*?</tr>', table)
+        assert row is not None
+        value = float(re.findall(r"<td[^>]*>([^<]*)</td>", row.group(0))[-1])
+        assert value == pytest.approx(3 * layer_cam.max(), rel=1e-2)
+    assert "Peak" not in open_page(**TESTED).multiselect(key="metrics").options
 
 
 def test_what_is_tested_changes_with_the_settings():

@@ -14,8 +14,8 @@ from torch import nn
 
 from core import Segmenter, UserError
 from core.attribution.cam import suggested_layer
-from core.compute.batches import csv_bytes
 from core.data.index_masks import IGNORED
+from core.io.tables import csv_bytes
 from core.segmenter import Prediction
 from core.trust import METRICS, EvaluationSettings, RemovalSettings
 from core.trust.benchmark import (
@@ -361,7 +361,7 @@ def test_the_table_says_it_all():
     summary = summarise(rows, ["deletion"])
     lines = text_table(summary, markdown=True).splitlines()
     assert lines[:5] == [
-        "| Method | Deletion ↓ | Seconds a map |",
+        "| Method | Deletion ↓ | Seconds per map |",
         "| --- | --: | --: |",
         "| Good | 0.25 [0.25, 0.25] + | 1 |",
         "| Edges (control) | 0.5 [0.5, 0.5] | - |",

@@ -10,7 +10,7 @@ from core.attribution import Attribution
 from core.attribution.registry import METHODS
 from core.display.colours import ColourScale, colour_limit, magnitude_scale, palette_png, signed_scale
 
-SCALES = {"own": "Each its own", "method": "One per method", "all": "One for all"}
+SCALES = {"own": "Own", "method": "Per method", "all": "Shared"}
 _THUMBNAIL = 96
 
 

@@ -11,11 +11,11 @@ from core.attribution import Attribution
 from core.attribution.baselines import BaselineKind
 from core.attribution.integrated_gradients import errors_by_steps
 from core.attribution.statistics import AttributionStatistics, RegionShare, statistics
-from core.compute.batches import defined, json_bytes
 from core.compute.progress import Progress
 from core.display.charts import correlation_figure, curve_figure
 from core.display.colours import intensity_rgb, png_bytes
 from core.display.words import percent
+from core.io.tables import json_bytes
 from core.segmenter import Prediction
 from core.trust.agreement import rank_correlations
 from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings
@@ -68,7 +68,7 @@ def statistics_panel(
 ) -> None:
     """The numbers, each group with a line on how to read it."""
     numbers = statistics(attribution, prediction, truth)
-    st.markdown(f"**The map**: magnitude a pixel, in {attribution.unit}")
+    st.markdown(f"**The map**: magnitude per pixel, in {attribution.unit}")
     for slot, name in zip(st.columns(6), ("mean", "std", "minimum", "maximum"), strict=False):
         slot.metric(name.capitalize(), f"{getattr(numbers, name):.4g}", border=True)
     _share("The predicted region", numbers.predicted)
@@ -81,7 +81,7 @@ def _share(title: str, share: RegionShare) -> None:
     st.markdown(f"**{title}**: {share.in_words()}")
     values = {
         "Area": f"{share.area:,} px",
-        "Of the image": percent(share.area_ratio),
+        "Share of image": percent(share.area_ratio),
         "Mean inside": _number(share.inside),
         "Mean outside": _number(share.outside),
         "Ratio": _number(share.ratio),
@@ -140,12 +140,8 @@ def baselines_panel(
         "A map answers “why, rather than for the baseline?”, so another baseline is another question. Where maps of "
         "different baselines agree, the answer does not hang on that choice."
     )
-    baselines: dict[str, BaselineKind | np.ndarray] = {
-        "zero": "zero",
-        "random": "random",
-        "blur": "blur",
-        "mean": "mean",
-    }
+    kinds: tuple[BaselineKind, ...] = ("zero", "random", "blur", "mean")
+    baselines: dict[str, BaselineKind | np.ndarray] = {kind: kind for kind in kinds}
     if settings.kind == "image":
         baselines["image"] = settings.baseline
     key = "baselines", selection.key, question.key, settings.key
@@ -185,8 +181,7 @@ def downloads_panel(
     """The files of the attribution, its statistics and the overlay."""
 
     def numbers() -> bytes:
-        found = statistics(attribution, prediction, image.truth).as_dict()
-        return json_bytes({name: defined(value) for name, value in found.items()})
+        return json_bytes(statistics(attribution, prediction, image.truth).as_dict())
 
     def overlay() -> bytes:
         values = display.shown(attribution)

@@ -85,8 +85,8 @@ def pick_settings(image: PickedImage) -> tuple[PixelSetName, Settings | None]:
     """
     left, right = st.columns([9, 1], vertical_alignment="center")
     with left:
-        first = st.columns([4.6, 2.2, 3.2], vertical_alignment="bottom")
-        second = st.columns([4.6, 5.4], vertical_alignment="bottom")
+        first = st.columns([5.6, 2.2, 2.2], vertical_alignment="bottom")
+        second = st.columns([5.6, 4.4], vertical_alignment="bottom")
     with first[0]:
         explained = st.segmented_control(
             "Explain", list(EXPLAINED), default="prediction", required=True, key="explain", bind="query-params",
@@ -123,7 +123,7 @@ def pick_settings(image: PickedImage) -> tuple[PixelSetName, Settings | None]:
 def _pick_steps(left: DeltaGenerator, right: DeltaGenerator) -> tuple[int | Literal["auto"], Rule, float]:
     automatic = left.segmented_control(
         "Steps", ["auto", "fixed"], default="auto", required=True, key="steps_are", bind="query-params",
-        format_func=lambda name: {"auto": "Automatic", "fixed": "Fixed"}[name],
+        format_func=lambda name: {"auto": "Automatic", "fixed": "Fixed"}[name], wrap=True,
         help="Automatic: more where the map still changes or the score bends, until the map and its sum are right to "
         f"the tolerance, at most {DEFAULT_BUDGET}. Fixed: a quadrature rule.",
     ) == "auto"  # fmt: skip

@@ -19,7 +19,7 @@ from core.display.colours import (
 )
 from core.display.figures import FRAME_HEIGHT, map_figure
 from core.segmenter import Prediction, Segmenter
-from widgets.shared.plots import NO_BAR, space_above_picture
+from widgets.shared.plots import NO_BAR
 from widgets.shared.sources import PickedImage
 
 PERCENTILES = [100.0, 99.9, 99.5, 99.0, 98.0, 95.0]
@@ -32,8 +32,8 @@ class Display:
 
     Attributes:
         signed: The signed sum over the channels rather than the magnitude.
-        percentile: Of the magnitude, where the colours end.
-        opacity: Of overlays, in [0, 1].
+        percentile: Percentile of the magnitude at which the colours end.
+        opacity: Opacity of overlays, in [0, 1].
         threshold: Magnitudes below this share of the limit are not laid over the image.
     """
 
@@ -59,11 +59,11 @@ class Display:
 
 
 def pick_display() -> Display:
-    """The settings of the display, kept in the URL."""
+    """Controls of the display, kept in the URL."""
     slots = st.columns([2.2, 3, 2.4, 3], vertical_alignment="bottom")
     signed = slots[0].segmented_control(
         "Map", ["magnitude", "signed"], default="magnitude", required=True, key="map", bind="query-params",
-        format_func=str.capitalize,
+        format_func=str.capitalize, wrap=True,
         help="Magnitude: the root of the channels' sum of squares. Signed: the channels' sum, red where a pixel raises "
         "the score against the baseline, blue where it lowers it.",
     ) == "signed"  # fmt: skip
@@ -74,13 +74,13 @@ def pick_display() -> Display:
     opacity = slots[2].slider("Overlay", 0, 100, 80, 5, format="%d%%", key="overlay_opacity", bind="query-params")
     threshold = slots[3].slider(
         "Overlay from", 0, 100, 10, 5, format="%d%%", key="overlay_from", bind="query-params",
-        help="Of the end of the colours: what is weaker is left out of the overlays.",
+        help="Pixels weaker than this share of the end of the colours are left out of the overlays.",
     )  # fmt: skip
     return Display(bool(signed), float(percentile), opacity / 100, threshold / 100)
 
 
 def show_heat_map(attribution: Attribution, display: Display, height: int) -> None:
-    """The map with its colour bar; hovering tells values."""
+    """The map with its colour bar; hovering shows the values."""
     values = display.shown(attribution)
     st.markdown(f"**{'Signed attribution' if display.signed else 'Magnitude'}**")
     figure = map_figure(values, attribution.unit, display.scale(values), f"ig-{values.shape}")
@@ -93,7 +93,8 @@ def show_labels(segmenter: Segmenter, labels: np.ndarray | None, title: str) -> 
     if labels is None:
         st.info("This image has no ground truth.", icon=":material/help:")
         return
-    space_above_picture()
+    # Level with the maps beside it, which have buttons above.
+    st.html('<div style="height: 18px"></div>')
     st.image(labels_over(np.zeros((*labels.shape, 3), np.uint8) + np.uint8(27), labels, 1.0), width="stretch")
     there = [index for index in np.unique(labels) if 0 < index < len(segmenter.class_names)]
     marks = "".join(
@@ -137,7 +138,7 @@ def show_channels(attribution: Attribution, display: Display, names: tuple[str, 
 
 
 def channel_names(channels: int) -> tuple[str, ...]:
-    """What the channels are called."""
+    """Names of the channels."""
     if channels == 3:
         return "Red", "Green", "Blue"
     return ("Grey",) if channels == 1 else tuple(f"Channel {index}" for index in range(channels))

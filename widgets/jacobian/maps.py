@@ -12,10 +12,10 @@ from core.display.colours import colour_limit, intensity_rgb, labels_over
 from core.jacobian import Jacobian, Threshold, normalised
 from core.jacobian.map_pictures import filled, map_over
 from widgets.jacobian.colour_bar import colour_bar
+from widgets.shared.pixel_map import PROPORTIONS, pick_colour_limit
 from widgets.shared.pixel_state import pixel_inputs
 from widgets.shared.results import results
 
-PROPORTIONS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41)]
 PICTURES = {
     "threshold": "Threshold map",
     "area": "Box area",
@@ -24,7 +24,6 @@ PICTURES = {
     "image": "Image",
     "truth": "Truth",
 }
-COLOUR_LIMITS = [1.0, 0.3, 0.1, 0.03, 0.01]
 UNITS = {
     "threshold": "input pixels above the threshold",
     "area": "input pixels in their bounding box",
@@ -85,11 +84,7 @@ def pick_view(jacobian: Jacobian, *, live: bool, has_truth: bool) -> tuple[View,
         help="Read every row from the store, which takes seconds for gigabytes. Without, histograms answer at once, at "
         "the edge of a bin next to the threshold (at most 7 % away; for boxes, one edge per octave).",
     )  # fmt: skip
-    limit = slots[4].select_slider(
-        "Colour limit of the row", COLOUR_LIMITS, 0.1, key="limit", bind="query-params",
-        format_func=lambda value: f"±{100 * value:.0f} % of max",
-        help="Lower it to see faint gradients; what lies beyond is drawn in the end colour.",
-    )  # fmt: skip
+    limit = pick_colour_limit(slots[4], "Colour limit of the row")
     zoomed = slots[5].toggle(
         "Zoom in", value=True, key="zoom", bind="query-params",
         help="Show the row where it exceeds 1 % of its own maximum.",

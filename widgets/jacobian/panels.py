@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from core.attribution.attribution import npy_bytes
 from core.display.charts import scatter_figure
 from core.display.colours import SEQUENTIAL, ColourScale, intensity_rgb, magnitude_scale, png_bytes
 from core.display.figures import (
@@ -20,6 +19,7 @@ from core.display.figures import (
 )
 from core.display.footprint import BoundingBox
 from core.errors import UserError
+from core.io.files import npy_bytes
 from core.jacobian import Jacobian
 from core.jacobian.archive import store_bytes, write_archive
 from core.jacobian.disk_space import bytes_in_words

@@ -19,7 +19,7 @@ def restore_choice(key: str, offered: Collection[str], default: str) -> None:
     if chosen not in offered:
         chosen = asked if asked in offered else default
     # Also where it is so already: of two runs close to each other the browser may see the second only, and then shows
-    # the first option unless that run, too, tells the value.
+    # the first option unless that run, too, sends the value.
     st.session_state[key] = chosen
 
 

@@ -83,7 +83,7 @@ def numbers_in(text: str, what: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.replace(",", " ").split())
     except ValueError as error:
-        raise UserError(f"The {what} is one number, or one a channel, such as 0.485, 0.456, 0.406.") from error
+        raise UserError(f"The {what} is one number, or one per channel, such as 0.485, 0.456, 0.406.") from error
 
 
 def _pick_upload(place: str) -> Segmenter:
@@ -113,7 +113,7 @@ def _pick_upload(place: str) -> Segmenter:
 
 
 def _ask_architecture(identity: Identity, place: str) -> tuple[str, dict[str, Any]]:
-    """The architecture and its arguments from the user, starting from what the keys tell."""
+    """The architecture and its arguments from the user, starting from what the file's keys tell."""
     names = [*identity.candidates, *(name for name in known_architectures() if name not in identity.candidates)]
     architecture = st.selectbox("Architecture", names, index=None, key=f"{place}architecture", placeholder="Choose")
     if architecture is None:

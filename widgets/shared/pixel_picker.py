@@ -37,14 +37,14 @@ def take_click(key: str) -> tuple[int, int] | None:
 
 
 def pixel_picker(picture: np.ndarray, row: int, column: int, key: str, height: int) -> None:
-    """Show a picture (H, W, 3) uint8 with a crosshair at a pixel; the next click is told by `take_click`.
+    """Show a picture (H, W, 3) uint8 with a crosshair at a pixel; the next click is returned by `take_click`.
 
     Args:
         picture: What is shown; its size must stay the same under one key.
-        row: Of the crosshair.
-        column: Of the crosshair.
-        key: Of the component; holds the identity of the image, so that the zoom is kept for this image only.
-        height: Of the picture, in CSS pixels.
+        row: Row of the crosshair.
+        column: Column of the crosshair.
+        key: Key of the component; holds the identity of the image, so that the zoom is kept for this image only.
+        height: Height of the picture, in CSS pixels.
     """
     figure = add_crosshair(picture_figure(picture, revision=key, margin=0), row, column, picture.shape)
     if _curve_number(_picker(key)["taken"], (row, column)):
@@ -54,7 +54,7 @@ def pixel_picker(picture: np.ndarray, row: int, column: int, key: str, height: i
 
 
 def _curve_number(taken: str | None, shown: tuple[int, int]) -> int:
-    """Of the picture: that of the last click, or the other one if the page has moved away from that click."""
+    """Curve number of the picture: that of the last click, or the other one if the page has moved on since."""
     if taken is None:
         return 0
     last = int(json.loads(taken)[0].get("curveNumber", 0))

@@ -85,7 +85,7 @@ def draw_pixel_set(
     restore_pixel(image.name, prediction.labels)
     if name in NEEDS_PIXEL and (clicked := take_click(key)) is not None:
         set_pixel(*clicked)
-    st.markdown(f"**Image**{_INVITATIONS.get(name, ' and the pixels explained')}")
+    st.markdown(f"**Image**{_INVITATIONS.get(name, ' and pixel set')}")
     base = intensity_rgb(image.values) if base is None else base
     picture_slot = st.container()
     choice: PixelSet | None = None

@@ -11,7 +11,7 @@ import streamlit as st
 from core.display.colours import SELECTION
 from core.display.figures import COLOUR_BAR_HEIGHT, FRAME_HEIGHT, picture_figure
 from core.errors import UserError
-from core.pixel_sets import PixelSet, box, lasso
+from core.pixel_sets import PixelSet
 
 Mode = Literal["box", "lasso"]
 
@@ -56,18 +56,6 @@ class Region:
             raise UserError("There is no pixel's centre inside the box; draw it larger, or choose a single pixel.")
         return PixelSet("box", box=(first_row, first_column, last_row, last_column))
 
-    def mask(self, size: tuple[int, int]) -> np.ndarray:
-        """The pixels inside, bool (H, W).
-
-        Args:
-            size: (height, width) of the image.
-
-        Raises:
-            UserError: There are none.
-        """
-        chosen = self.pixel_set
-        return box(size, *chosen.box) if chosen.box is not None else lasso(size, chosen.lasso or ())
-
     @property
     def text(self) -> str:
         """As it stands in the URL and on the command line."""
@@ -83,8 +71,8 @@ def region_picker(picture: np.ndarray, key: str, height: int, mode: Mode) -> Reg
 
     Args:
         picture: What is shown.
-        key: Of the component; holds the identity of the image. Pages with the same key share the region.
-        height: Of the picture, in CSS pixels.
+        key: Key of the component; holds the identity of the image. Pages with the same key share the region.
+        height: Height of the picture, in CSS pixels.
         mode: What dragging draws.
 
     Raises:
@@ -94,7 +82,7 @@ def region_picker(picture: np.ndarray, key: str, height: int, mode: Mode) -> Reg
     try:
         region = region_of(str(st.session_state.get(mode) or st.query_params.get(mode, "")), mode)
     except UserError:
-        region = None  # told below, where there is a field to mend it
+        region = None  # the message comes below, with the field to correct it
     chart = f"{key}-{mode}"
     st.plotly_chart(
         _figure(picture, region, mode, key),

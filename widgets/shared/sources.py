@@ -34,7 +34,7 @@ class PickedImage:
         truth: int64 (H, W), the ground truth; None where there is none.
         name: On screen.
         notes: How it was read.
-        hash: Of the values.
+        hash: Hash of the values.
     """
 
     values: np.ndarray
@@ -87,7 +87,7 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
 
 
 def predicted(segmenter: Segmenter, image: PickedImage) -> Prediction:
-    """What the network says of the image, kept for all pages."""
+    """The network's prediction for the image, kept for all pages."""
     key = "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
     return results().get_or_compute(key, lambda: segmenter.predict(image.values))
 
@@ -114,7 +114,7 @@ def best_first(samples: dict[str, tuple[Path, Path | None]], segmenter: Segmente
 
 
 def sample_channels(path: Path) -> int:
-    """Channels of an image file, told by its header."""
+    """Number of channels of an image file, from its header."""
     return _channels_in(str(path), path.stat().st_mtime_ns)
 
 

@@ -8,8 +8,8 @@ from itertools import groupby
 import numpy as np
 import streamlit as st
 
-from core.compute.batches import csv_bytes
 from core.display.charts import tested_curves_figure
+from core.io.tables import csv_bytes
 from core.trust import METRICS, Comparison
 from core.trust.metrics import ShownCurve
 from widgets.trust.trial import Trial
@@ -151,7 +151,7 @@ def curves_csv(found: Comparison) -> bytes:
         for name, curves in found.curves.items()
         for curve_name, curve in curves.items()
         for fraction, score, leakage in np.stack((curve.fractions, curve.scores, curve.leakage), 1).tolist()
-    ])  # fmt: skip
+    ], ("name", "metric", "fraction", "score", "leakage"))  # fmt: skip
 
 
 def number(value: float) -> str:
@@ -184,7 +184,7 @@ def _draw_curves(found: Comparison, metrics: Sequence[str], score: str) -> None:
 
 
 def _points(found: Comparison, shown: ShownCurve) -> dict[str, tuple[list[float], list[float]]]:
-    """The curves by the maps' titles; none where no value is defined, as leakage where the target is the whole image."""
+    """The curves by the maps' titles; none where no value is defined, such as the leakage of a whole image."""
     curves = {
         found.candidates[name].title: curves[shown.name]
         for name, curves in found.curves.items()

@@ -128,8 +128,8 @@ def _pick(trial: Trial, *, has_object: bool) -> tuple[list[str], EvaluationSetti
     removal = RemovalSettings(score, fill, float(sigma), context_only=context)
     offered_settings = all_settings(chosen)
     defaults = {name: own.default for name, own in offered_settings.items()}
-    slots = st.columns(4, gap="small", vertical_alignment="bottom")
-    return list(chosen), EvaluationSettings(removal, setting_inputs(offered_settings.values(), defaults, slots))
+    places = st.columns(4, gap="small", vertical_alignment="bottom")
+    return list(chosen), EvaluationSettings(removal, setting_inputs(offered_settings.values(), defaults, places))
 
 
 def _is_wanted(

@@ -221,8 +221,8 @@ def _measurement(row: Mapping[str, str], number: int) -> Measurement:
 
 
 def _title(candidate: str) -> str:
-    titles: dict[str, str] = {**CONTROL_TITLES, **{name: method.title for name, method in METHODS.items()}}
-    return titles.get(candidate, candidate)
+    controls: Mapping[Any, str] = CONTROL_TITLES
+    return METHODS[candidate].title if candidate in METHODS else controls.get(candidate, candidate)
 
 
 def _candidates(

@@ -73,7 +73,7 @@ def summarise(measurements: Sequence[Measurement], metrics: Sequence[str]) -> li
     nothing is corrected for how many candidates and metrics there are.
 
     Args:
-        measurements: What `evaluate_image` gives, for all images together. A metric that was not measured is not defined.
+        measurements: What `evaluate_image` gives, for all images. A metric that was not measured is not defined.
         metrics: In the order of the table.
     """
     of_candidate: dict[str, list[Measurement]] = {}

@@ -23,7 +23,7 @@ def text_table(rows: Sequence[SummaryRow], *, markdown: bool = False) -> str:
     """
     metrics = list(dict.fromkeys(row.metric for row in rows))
     cells = {(row.candidate, row.metric): row for row in rows}
-    header = ["Method", *(METRICS[metric].heading for metric in metrics), "Seconds a map"]
+    header = ["Method", *(METRICS[metric].heading for metric in metrics), "Seconds per map"]
     body = []
     for name in _by_average_rank(rows):
         found = [cells[name, metric] for metric in metrics]

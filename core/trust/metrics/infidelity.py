@@ -16,9 +16,9 @@ class Infidelity(Metric):
     category = "faithfulness"
     direction = "lower"
     question = (
-        "How far is what the map says of random patches from what happens without them? Scaled as suits the map best (a "
-        "gradient is first multiplied by what is taken away): 0 is perfect, 1 says no more than a map that is the same "
-        "everywhere."
+        "How far is what the map says of random patches from what happens without them? Scaled as suits the map best "
+        "(a gradient is first multiplied by what is taken away): 0 is perfect, 1 says no more than a map that is the "
+        "same everywhere."
     )
     is_default = True
     needs = (REMOVALS,)

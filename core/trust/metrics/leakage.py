@@ -14,8 +14,8 @@ class Leakage(Metric):
     category = "specificity"
     direction = "lower"
     question = (
-        "How far has the prediction moved elsewhere when the target's score has gone half of its way under deletion? It "
-        "needs pixels outside the target."
+        "How far has the prediction moved elsewhere when the target's score has gone half of its way under deletion? "
+        "It needs pixels outside the target."
     )
     is_default = True
     needs = (DELETION_CURVE,)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 import numpy as np
@@ -51,6 +51,13 @@ class EvaluationSettings:
         """The settings of one kind, such as a metric's `Settings`."""
         names = {each.name for each in fields(settings_class)}  # type: ignore[arg-type]
         return settings_class(**{name: value for name, value in self.values.items() if name in names})
+
+    def describe(self) -> dict[str, Any]:
+        """All values as plain ones, the defaults among them."""
+        return {
+            "removal": asdict(self.removal),
+            **{name: self.values.get(name, own.default) for name, own in all_settings().items()},
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +220,7 @@ def metrics_named(names: Collection[str]) -> list[Metric]:
 
 
 def default_metrics(*, with_object: bool = False) -> tuple[str, ...]:
-    """Names of the metrics that are measured unless others are asked for, with those that need an object if it is there."""
+    """Names of the metrics that are measured unless others are asked for; with an object, those that need it too."""
     return tuple(name for name, metric in METRICS.items() if metric.is_default or (with_object and metric.needs_object))
 
 
