@@ -13,10 +13,11 @@ from core.segmenter import Prediction, Segmenter
 from widgets.jacobian.maps import PICTURES, UNITS, View, map_bar, map_picture, pick_view
 from widgets.jacobian.open import open_card, pick_folder
 from widgets.jacobian.panels import boxes_panel, receptive_field_panel, store_panel, vessels_panel
-from widgets.jacobian.row import draw_row, is_stored, row_numbers, row_of, show_answer
+from widgets.jacobian.row import is_stored, row_numbers, row_of, show_answer
 from widgets.jacobian.run import run_card
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
+from widgets.shared.pixel_map import draw_pixel_map
 from widgets.shared.pixel_picker import pixel_picker, take_click
 from widgets.shared.pixel_state import restore_pixel, set_pixel
 from widgets.shared.sidebar import pick_class_and_space
@@ -94,9 +95,9 @@ def explore(
         remaining = footprint(attribution.magnitude(), threshold=threshold)
         with lead:
             show_answer(segmenter, attribution, prediction, remaining, pixel, stored=is_stored(jacobian, pixel))
-        draw_row(
-            panels[1:], attribution, remaining, image.values, pixel, height, identity,
-            colour_limit=view.colour_limit, zoomed=view.zoomed,
+        draw_pixel_map(
+            panels[1:], "Its row", attribution, remaining, image.values, pixel, height, identity,
+            colour_proportion=view.colour_limit, zoomed=view.zoomed,
         )  # fmt: skip
         largest = jacobian.maximum(view.threshold.definition)
         row_numbers(segmenter, attribution, prediction, remaining, pixel, largest)

@@ -1,40 +1,27 @@
 """The Pixel Explorer: click a pixel, see why."""
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 
 from core.attribution import Attribution, gradient, influence, smoothgrad
-from core.display.colours import colour_limit, intensity_rgb, labels_over, magnitude_scale, signed_over, signed_scale
-from core.display.figures import (
-    COLOUR_BAR_HEIGHT,
-    FRAME_HEIGHT,
-    add_box,
-    add_crosshair,
-    map_figure,
-    picture_figure,
-    zoom_to,
-)
-from core.display.footprint import BoundingBox, Footprint, footprint
+from core.display.colours import intensity_rgb, labels_over, magnitude_scale
+from core.display.footprint import Footprint, footprint
 from core.segmenter import Prediction, Segmenter
 from core.target import Target
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
+from widgets.shared.pixel_map import PROPORTIONS, draw_pixel_map, pick_colour_limit, prediction_sentence
 from widgets.shared.pixel_numbers import show_numbers
 from widgets.shared.pixel_picker import pixel_picker, take_click
 from widgets.shared.pixel_state import pixel_inputs, restore_pixel, set_pixel
-from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
 from widgets.shared.sidebar import SPACE_NAMES, Selection, pick_selection
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage
 from widgets.shared.user_errors import show_user_errors
 
-PROPORTIONS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41)]
 THRESHOLDS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-6, 2, 81)]
-COLOUR_LIMITS = [1.0, 0.3, 0.1, 0.03, 0.01]
 DIRECTIONS = {"row": "What drives this pixel", "column": "What this pixel drives"}
-ZOOM_PROPORTION = 0.01
 PANEL_WIDTH = 350
 
 
@@ -80,18 +67,16 @@ def explore(selection: Selection, prediction: Prediction, *, smooth: bool) -> No
     if attribution is None:
         draw_image()
         return
-    magnitude = attribution.magnitude()
-    remaining = footprint(magnitude, proportion, threshold)
-    extent = footprint(magnitude, ZOOM_PROPORTION).box if zoomed else None
-    view = f"{identity}-{direction}-{extent}"
+    remaining = footprint(attribution.magnitude(), proportion, threshold)
     # The map first: it is what the click asked for, and what is drawn earlier here is on screen earlier.
-    with panels[1]:
-        draw_map(attribution, (row, column), colour_proportion, panel_height, view, extent)
+    title = {"influence": "Influence map", "smoothgrad": "SmoothGrad map"}.get(attribution.method, "Gradient map")
+    draw_pixel_map(
+        panels[1:], title, attribution, remaining, image.values, (row, column), panel_height,
+        f"{identity}-{direction}", colour_proportion=colour_proportion, zoomed=zoomed,
+    )  # fmt: skip
     with lead:
         tell(segmenter, attribution, remaining, prediction, (row, column))
     draw_image()
-    with panels[2]:
-        draw_remaining(attribution, remaining, base, (row, column), panel_height, view, extent)
     show_numbers(segmenter, attribution, prediction, remaining, (row, column))
     stem = image.name.rsplit(".", 1)[0]
     attribution_downloads(attribution, f"{stem}_row{row}_column{column}_{attribution.method}")
@@ -135,11 +120,7 @@ def pick_threshold() -> tuple[float | None, float | None, float, bool]:
             "Magnitude", THRESHOLDS, 1e-3, key="absolute", bind="query-params",
             format_func=lambda value: f"{value:.2g}",
         )  # fmt: skip
-    limit = slots[2].select_slider(
-        "Colour limit", COLOUR_LIMITS, 0.1, key="limit", bind="query-params",
-        format_func=lambda value: f"±{100 * value:.0f} % of max",
-        help="Lower it to see faint gradients; what lies beyond is drawn in the end colour.",
-    )  # fmt: skip
+    limit = pick_colour_limit(slots[2])
     zoomed = slots[3].toggle(
         "Zoom in", value=True, key="zoom", bind="query-params", help="Show the box of what exceeds 1 % of the maximum."
     )
@@ -175,46 +156,11 @@ def overlaid(
     return base
 
 
-def draw_map(
-    attribution: Attribution, pixel: tuple[int, int], proportion: float, height: int, view: str,
-    extent: BoundingBox | None,
-) -> None:  # fmt: skip
-    name = {"influence": "Influence map", "smoothgrad": "SmoothGrad map"}.get(attribution.method, "Gradient map")
-    st.markdown(f"**{name}**: signed", help="Red raises the score as the pixel brightens, blue lowers it.")
-    signed = attribution.signed_map()
-    scale = signed_scale(colour_limit(signed, proportion=proportion))
-    figure = map_figure(signed, attribution.unit, scale, view)
-    draw(figure, pixel, signed.shape, extent, height, "gradient-map")
-
-
-def draw_remaining(
-    attribution: Attribution, remaining: Footprint, base: np.ndarray, pixel: tuple[int, int], height: int, view: str,
-    extent: BoundingBox | None,
-) -> None:  # fmt: skip
-    st.markdown("**Above the threshold**, with its box", help="Red raises the score, blue lowers it.")
-    tinted = signed_over(base, attribution.signed_map(), remaining.above)
-    figure = add_box(picture_figure(tinted, view, below=COLOUR_BAR_HEIGHT), remaining.box)
-    draw(figure, pixel, base.shape, extent, height, "overlay-map")
-
-
-def draw(
-    figure: go.Figure, pixel: tuple[int, int], shape: tuple[int, ...], extent: BoundingBox | None, height: int, key: str
-) -> None:
-    add_crosshair(figure, *pixel, shape)
-    zoom_to(figure, extent)
-    st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key=key)
-
-
 def tell(
     segmenter: Segmenter, attribution: Attribution, remaining: Footprint, prediction: Prediction, pixel: tuple[int, int]
 ) -> None:
     target, names = attribution.target, segmenter.class_names
-    label = int(prediction.labels[pixel])
-    share = prediction.probabilities[(label, *pixel)]
-    sentence = (
-        f"At row **{pixel[0]}**, column **{pixel[1]}** the network says **{names[label]}** with probability "
-        f"**{share:.3f}**. "
-    )
+    sentence = prediction_sentence(segmenter, prediction, pixel)
     if not attribution.values.any():
         sentence += "The map is 0 to float precision: this score does not move with the image here"
         sentence += ", perhaps because the probability is saturated." if target.space == "probability" else "."

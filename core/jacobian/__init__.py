@@ -3,7 +3,7 @@
 from .effective import EffectiveReceptiveField, effective_receptive_field
 from .encoding import STORED_TYPES
 from .engine import Progress, jacobian
-from .estimate import Estimate, estimate
+from .estimation import Estimate, estimate
 from .request import JacobianRequest
 from .row_summaries import STATISTICS
 from .stored_jacobian import Jacobian

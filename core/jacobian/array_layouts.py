@@ -1,6 +1,7 @@
 """The arrays of a store: their shapes, blocks and chunks, and what their files must look like."""
 
 import itertools
+import json
 import math
 import stat
 import struct
@@ -11,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import LocalStore, StorePath
 
 from .colouring import Plan
@@ -30,7 +30,6 @@ _MOST_PASSES_PER_BLOCK = 128
 _FEWEST_BLOCKS = 16
 _CHUNK_BYTES = 2**20
 _LARGEST_TILE = 1024
-_FLAT_KEYS: Any = {"name": "default", "separator": "."}
 _BLOSC = {"cname": "zstd", "clevel": 1, "shuffle": "shuffle"}
 _BLOSC_HEADER = struct.Struct("<4B3I")
 _CHECKSUM_BYTES = 4
@@ -80,23 +79,15 @@ class ArrayLayout:
             "codecs": [{"name": "bytes", **endian}, *([blosc] if self.compressed else []), {"name": "crc32c"}],
         }
 
-    def create(self, group: zarr.Group) -> zarr.Array:
-        """Make the array in a group."""
-        return group.create_array(
-            self.name,
-            shape=self.shape,
-            chunks=self.chunks,
-            dtype=self.dtype,
-            fill_value=self.fill,
-            compressors=[*([BloscCodec(**_BLOSC)] if self.compressed else []), Crc32cCodec()],  # type: ignore[arg-type]
-            chunk_key_encoding=_FLAT_KEYS,
-            config=_RUNTIME,
-        )
+    def create(self, store: Path) -> zarr.Array:
+        """Make the array in the folder of a store."""
+        (store / self.name).mkdir()
+        (store / self.name / METADATA).write_text(json.dumps(self._whole_document))
+        return self.open(LocalStore(store))
 
     def open(self, store: LocalStore) -> zarr.Array:
         """The array of a store, whose `zarr.json` was checked: Zarr gets what it says and does not read it again."""
-        document = {"attributes": {}, **self.document}
-        return zarr.Array.from_dict(StorePath(store, self.name), document).with_config(_RUNTIME)
+        return zarr.Array.from_dict(StorePath(store, self.name), self._whole_document).with_config(_RUNTIME)
 
     def chunks_of(self, selection: Any) -> Iterator[tuple[int, ...]]:
         """The chunks that a selection lies in: `...`, or whole numbers and slices of step 1, one per axis."""
@@ -130,6 +121,10 @@ class ArrayLayout:
         except FileNotFoundError:
             return "missing"
         return "" if status.st_size == length + _CHECKSUM_BYTES else "cut short"
+
+    @property
+    def _whole_document(self) -> dict[str, Any]:
+        return {"attributes": {}, **self.document}
 
     def _packed_bytes(self, file: Path) -> int:
         """The length that a compressed chunk gives itself; -1 where it would not unpack to the chunk's size."""

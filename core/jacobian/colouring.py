@@ -72,15 +72,15 @@ class Plan:
         """Int (H, W): the pass that computes each output pixel's row, -1 for none."""
         table = np.full((len(self.rows) + 1, len(self.columns) + 1), -1, np.int64)
         table[tuple(self.passes.T)] = np.arange(len(self.passes))
-        row_colour, _ = _places(self.rows, self.size[0])
-        column_colour, _ = _places(self.columns, self.size[1])
+        row_colour, _ = places(self.rows, self.size[0])
+        column_colour, _ = places(self.columns, self.size[1])
         return np.where(self.selected, table[row_colour[:, None], column_colour], -1)
 
     @cached_property
     def slot_of_pixel(self) -> np.ndarray:
         """Int (H, W): the place of each output pixel within its pass."""
-        _, row_place = _places(self.rows, self.size[0])
-        column_colour, column_place = _places(self.columns, self.size[1])
+        _, row_place = places(self.rows, self.size[0])
+        column_colour, column_place = places(self.columns, self.size[1])
         columns_in_pass = np.array([*map(len, self.columns), 0])
         return row_place[:, None] * columns_in_pass[column_colour] + column_place
 
@@ -160,7 +160,7 @@ def _order(rows: _AxisColouring, columns: _AxisColouring) -> np.ndarray:
     return pairs[np.argsort(levels, kind="stable")]
 
 
-def _places(colours: tuple[np.ndarray, ...], length: int) -> tuple[np.ndarray, np.ndarray]:
+def places(colours: tuple[np.ndarray, ...], length: int) -> tuple[np.ndarray, np.ndarray]:
     """The colour of each position on an axis, -1 for none, and its place within the colour."""
     colour = np.full(length, -1, np.int64)
     place = np.zeros(length, np.int64)

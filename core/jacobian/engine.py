@@ -158,7 +158,7 @@ def compute_missing(
 def widened(store: JacobianStore) -> JacobianStore:
     """An empty store in the place of one whose field was too small: every pixel has a pass to itself, and it says so.
 
-    Which of the passes so far are wrong cannot be told: what has left one window may lie in another.
+    Which of the passes so far are wrong is not known: what has left one window may lie in another.
 
     Raises:
         UserError: The rows will not fit on the disk.

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from ..display.colours import blend, magnitude_scale
+from ..display.colours import blend, colour_limit, magnitude_scale
 
 _DIMMED = 0.65
 """How dark the image is drawn where a map says nothing."""
@@ -33,21 +33,7 @@ def map_over(base: np.ndarray, values: np.ndarray, limit: float) -> np.ndarray:
     return picture
 
 
-def largest(values: np.ndarray) -> float:
-    """The largest value that is not NaN, the limit of a colour scale; 1 where there is none above 0."""
-    return max(float(np.nanmax(values, initial=0.0)), 0.0) or 1.0
-
-
-def colour_limit(values: np.ndarray, share: float = 0.99) -> float:
-    """The value that this share of a map's pixels do not exceed, so that a few bright ones do not darken the rest.
-
-    Where that is 0 it is the largest value.
-    """
-    known = values[~np.isnan(values)]
-    return float(np.quantile(known, share)) or largest(known) if known.size else 1.0
-
-
 def decades(values: np.ndarray, num_decades: int = 4) -> np.ndarray:
     """log10 of a map over its maximum, cut off at -`num_decades`; all at the cut for a map of zeros."""
-    share = np.maximum(values / largest(values), 10.0**-num_decades)
+    share = np.maximum(values / colour_limit(values), 10.0**-num_decades)
     return np.log10(share).astype(np.float32)

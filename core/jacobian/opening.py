@@ -1,6 +1,6 @@
 """Writing what a store says of itself, and reading it back with nothing taken on trust."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import zarr
 from zarr.storage import LocalStore
 
 from .array_layouts import CONSTANTS, METADATA, SUMMARIES, ArrayLayout, constant_layouts, result_layouts
-from .colouring import Plan
+from .colouring import Plan, places
 from .inspection import attributes_of, check_files, check_layout, check_schema, shapes_of_constants
 from .manifest import Manifest, checked_manifest, hash_of_entries
 from .request import hash_of
@@ -50,11 +50,11 @@ def write_empty_store(path: Path, manifest: Manifest, plan: Plan, image: np.ndar
     constants = {layout.name: np.ascontiguousarray(values[layout.name], layout.dtype) for layout in layouts}
     entries = asdict(manifest)
     hashes = {_MANIFEST: hash_of_entries(entries)} | {name: hash_of(array) for name, array in constants.items()}
-    group = zarr.open_group(path, mode="w", zarr_format=3, attributes={_KEY: entries, _HASHES: hashes})
+    zarr.open_group(path, mode="w", zarr_format=3, attributes={_KEY: entries, _HASHES: hashes})
     for layout in layouts:
-        layout.create(group)[...] = constants[layout.name]
+        layout.create(path)[...] = constants[layout.name]
     for layout in result_layouts(manifest, plan):
-        layout.create(group)
+        layout.create(path)
 
 
 def open_checked(path: Path) -> Opened:
@@ -109,10 +109,10 @@ def _constant(path: Path, files: LocalStore, layout: ArrayLayout, expected: obje
 def _arrays_of(plan: Plan) -> dict[str, np.ndarray]:
     """The arrays that a plan is kept in."""
     return {
-        "row_support": _pairs(plan.field.rows),
-        "column_support": _pairs(plan.field.columns),
-        "row_colour": _colour_of_position(plan.rows, plan.size[0]),
-        "column_colour": _colour_of_position(plan.columns, plan.size[1]),
+        "row_support": np.stack((plan.field.rows.first, plan.field.rows.last), axis=1),
+        "column_support": np.stack((plan.field.columns.first, plan.field.columns.last), axis=1),
+        "row_colour": places(plan.rows, plan.size[0])[0],
+        "column_colour": places(plan.columns, plan.size[1])[0],
         "passes": plan.passes,
         "selected": plan.selected,
     }
@@ -137,17 +137,6 @@ def _plan_of(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Plan:
     _check_passes(plan)
     _check_blocks(plan, manifest)
     return plan
-
-
-def _pairs(support: AxisSupport) -> np.ndarray:
-    return np.stack((support.first, support.last), axis=1)
-
-
-def _colour_of_position(colours: Iterable[np.ndarray], length: int) -> np.ndarray:
-    colour_of_position = np.full(length, -1, np.int32)
-    for colour, positions in enumerate(colours):
-        colour_of_position[positions] = colour
-    return colour_of_position
 
 
 def _positions_of_colour(name: str, colour_of_position: np.ndarray, support: AxisSupport) -> tuple[np.ndarray, ...]:

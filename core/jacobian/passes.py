@@ -19,7 +19,7 @@ _MOST_PASSES_AT_ONCE = 1024
 _STEP = 4
 _WORTHWHILE = 0.95
 _REPETITIONS = 3
-_BATCH_TOLERANCE = 1e-3
+BATCH_TOLERANCE = 1e-3
 """How far a gradient image from a batch may lie from the same one computed alone, as a share of its largest value. The
 two round differently, and a saturated probability multiplies that."""
 
@@ -115,7 +115,7 @@ class PassRunner:
         gradients = self._run(torch.from_numpy(outputs))
         index = int(np.abs(gradients).max(axis=(1, 2, 3)).argmax())  # what is largest has lost least to rounding
         alone = self.alone(outputs[index])
-        if np.abs(gradients[index] - alone).max() > _BATCH_TOLERANCE * np.abs(alone).max():
+        if np.abs(gradients[index] - alone).max() > BATCH_TOLERANCE * np.abs(alone).max():
             self._go_one_by_one()
             return self._attempt(outputs[:1])
         self._batches_are_proven = True
@@ -187,14 +187,12 @@ def fastest_batch_size(
     outputs = np.zeros((1, height, width), np.float32)
     outputs[0, height // 2, width // 2] = 1.0
     best_size, best_seconds = 1, float("inf")
-    if only is not None:
-        runner = PassRunner(segmenter, image, class_index, space, only)
-        seconds = _seconds_per_pass(runner, np.repeat(outputs, only, axis=0))
-        return runner.batch_size, seconds
-    size = 1
-    while size <= largest:
+    size = only or 1
+    while size <= (only or largest):
         runner = PassRunner(segmenter, image, class_index, space, size)
         seconds = _seconds_per_pass(runner, np.repeat(outputs, size, axis=0))
+        if only is not None:
+            return runner.batch_size, seconds
         if runner.batch_size < size:
             break
         if seconds < _WORTHWHILE * best_seconds:

@@ -3,18 +3,17 @@
 import numpy as np
 
 from .colouring import Plan
-from .passes import PassRunner
+from .passes import BATCH_TOLERANCE, PassRunner
 from .row_summaries import PassWindows
 
 ROW_TOLERANCE = 1e-5
-"""Of a row's largest entry: how far a row from a shared pass may lie from the same row computed alone."""
-BATCH_TOLERANCE = 1e-3
-"""Likewise where passes run several at once, which rounds differently, and a saturated probability multiplies that."""
+"""How far a row from a shared pass may lie from the same row computed alone, as a share of its largest entry; it is
+`BATCH_TOLERANCE` where passes run several at once."""
 _PASSES_PER_PROOF = 128
 _SUM_TOLERANCE = 1e-3
-"""Of the sum of magnitudes at an input pixel: how far two sums of many rows may differ by rounding."""
+"""How far two sums of many rows may differ by rounding, as a share of the sum of magnitudes at an input pixel."""
 _SUM_TOLERANCE_OF_LARGEST = 1e-3
-"""Likewise of the largest such sum: where probabilities are saturated, more of what is summed cancels than shows."""
+"""Likewise as a share of the largest such sum: where probabilities are saturated, more cancels than shows."""
 
 
 class FieldTooSmallError(Exception):
@@ -35,10 +34,10 @@ def check_row(runner: PassRunner, plan: Plan, index: int, gradient: np.ndarray) 
     """Hold one row of a pass, any one of them, against the same row computed alone.
 
     Args:
-        runner: Of the passes.
-        plan: Of the passes.
-        index: Of the pass.
-        gradient: Its gradient image (C, H, W).
+        runner: Runs the passes.
+        plan: The plan of the passes.
+        index: Index of the pass.
+        gradient: Gradient image (C, H, W) of the pass.
 
     Raises:
         FieldTooSmallError: They differ by more than rounding.
@@ -73,9 +72,9 @@ class SumProof:
     itself, there is nothing to prove.
 
     Args:
-        runner: Of the passes.
-        plan: Of the passes.
-        seed: Of the weights.
+        runner: Runs the passes.
+        plan: The plan of the passes.
+        seed: Seed of the weights.
     """
 
     def __init__(self, runner: PassRunner, plan: Plan, seed: int = 0) -> None:

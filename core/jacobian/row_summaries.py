@@ -26,7 +26,7 @@ STATISTICS = (
     "scale",
     "error_bound",
 )
-"""Of each row: the largest magnitude, the largest and the smallest signed value, the sum of the magnitudes, their
+"""For each row: the largest magnitude, the largest and the smallest signed value, the sum of the magnitudes, their
 centroid in image coordinates, the scale of the stored values and the largest error that storing them made."""
 
 _SHIFT = 20
@@ -56,7 +56,7 @@ class Histogram:
 
     @property
     def box_levels(self) -> np.ndarray:
-        """Float32 (NUM_OCTAVES,), the magnitudes at which bounding boxes are kept: one an octave."""
+        """Float32 (NUM_OCTAVES,), the magnitudes at which bounding boxes are kept: one per octave."""
         return self.edges[::BINS_PER_OCTAVE]
 
     def bins(self, magnitudes: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ class Windows:
     """Disjoint windows along one axis, for reducing an array window by window.
 
     Args:
-        support: Of the axis.
+        support: Support of the axis.
         positions: Output positions of one colour, ordered by their supports.
     """
 
@@ -193,7 +193,7 @@ def magnitude(gradient: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class PassSummary:
-    """What the rows of one pass sum up to, one entry a window (row windows, column windows, …).
+    """What the rows of one pass sum up to, one entry per window (row windows, column windows, …).
 
     Attributes:
         statistics: Float32 (…, len(STATISTICS)).

@@ -1,7 +1,7 @@
 import numpy as np
 
-from core.display.colours import magnitude_scale
-from core.jacobian.map_pictures import colour_limit, decades, filled, largest, map_over
+from core.display.colours import colour_limit, magnitude_scale
+from core.jacobian.map_pictures import decades, filled, map_over
 
 NAN = np.nan
 
@@ -34,9 +34,9 @@ def test_where_the_map_is_silent_the_image_shines_through_darker():
 
 
 def test_largest_is_a_limit_that_can_be_divided_by():
-    assert largest(np.array([NAN, 2.0, 0.5])) == 2
-    assert largest(np.array([NAN, 0.0])) == 1
-    assert largest(np.array([NAN])) == 1
+    assert colour_limit(np.array([NAN, 2.0, 0.5])) == 2
+    assert colour_limit(np.array([NAN, 0.0])) == 1
+    assert colour_limit(np.array([NAN])) == 1
 
 
 def test_decades_count_tenths_of_the_peak():
@@ -47,6 +47,6 @@ def test_decades_count_tenths_of_the_peak():
 def test_a_few_bright_pixels_do_not_set_the_colour_limit():
     values = np.arange(101.0)
     values[-1] = 1e6
-    assert colour_limit(values) == 99
-    assert colour_limit(np.array([0.0] * 200 + [7.0, NAN])) == 7
-    assert colour_limit(np.array([NAN])) == 1
+    assert colour_limit(values, percentile=99) == 99
+    assert colour_limit(np.array([0.0] * 200 + [7.0, NAN]), percentile=99) == 7
+    assert colour_limit(np.array([NAN]), percentile=99) == 1

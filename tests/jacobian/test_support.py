@@ -254,3 +254,19 @@ def test_probing_leaves_the_network_as_it_was():
 def test_a_size_that_is_none():
     with pytest.raises(UserError, match="at least one row"):
         receptive_field(Segmenter(CustomResNet(width=1), in_channels=1), (0, 5))
+
+
+def test_a_network_that_fails_on_the_narrow_strip_is_probed_at_full_size():
+    """Whatever networks raise for a size that they cannot take, an IndexError too."""
+
+    class Indexing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(1, 2, 3, padding=1)
+
+        def forward(self, images):
+            images.select(-1, 20).select(-1, 20)
+            return self.layer(images)
+
+    field = receptive_field(Segmenter(Indexing(), in_channels=1), (30, 26))
+    assert (field.up, field.down, field.left, field.right) == (1, 1, 1, 1)

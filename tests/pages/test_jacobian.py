@@ -243,7 +243,7 @@ def test_a_run_into_a_folder_that_cannot_be_made_fails_with_a_sentence(image, tm
 
 
 def test_a_dense_network_and_a_disk_too_small_are_told_before_anything_starts(image, monkeypatch, tmp_path):
-    monkeypatch.setattr("core.jacobian.estimate.free_disk_bytes", lambda out: 1_000_000)
+    monkeypatch.setattr("core.jacobian.estimation.free_disk_bytes", lambda out: 1_000_000)
     monkeypatch.setattr(sys, "argv", ["app.py", "--model", "tests.networks:dense_segmenter"])
     page = open_page(image, model="tests.networks:dense_segmenter", stride="Every pixel")
     page.text_input(key="folder").set_value(str(tmp_path)).run()

@@ -8,14 +8,14 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from core.display.colours import intensity_rgb, labels_over
+from core.display.colours import colour_limit, intensity_rgb, labels_over
 from core.jacobian import Jacobian, Threshold, normalised
-from core.jacobian.map_pictures import colour_limit, filled, largest, map_over
+from core.jacobian.map_pictures import filled, map_over
 from widgets.jacobian.colour_bar import colour_bar
+from widgets.shared.pixel_map import PROPORTIONS, pick_colour_limit
 from widgets.shared.pixel_state import pixel_inputs
 from widgets.shared.results import results
 
-PROPORTIONS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41)]
 PICTURES = {
     "threshold": "Threshold map",
     "area": "Box area",
@@ -24,7 +24,6 @@ PICTURES = {
     "image": "Image",
     "truth": "Truth",
 }
-COLOUR_LIMITS = [1.0, 0.3, 0.1, 0.03, 0.01]
 UNITS = {
     "threshold": "input pixels above the threshold",
     "area": "input pixels in their bounding box",
@@ -83,13 +82,9 @@ def pick_view(jacobian: Jacobian, *, live: bool, has_truth: bool) -> tuple[View,
     exact = slots[3].toggle(
         "Exact counts", key="exact", bind="query-params", disabled=not kept,
         help="Read every row from the store, which takes seconds for gigabytes. Without, histograms answer at once, at "
-        "the edge of a bin next to the threshold (at most 7 % away; for boxes, an octave has one).",
+        "the edge of a bin next to the threshold (at most 7 % away; for boxes, one edge per octave).",
     )  # fmt: skip
-    limit = slots[4].select_slider(
-        "Colour limit of the row", COLOUR_LIMITS, 0.1, key="limit", bind="query-params",
-        format_func=lambda value: f"±{100 * value:.0f} % of max",
-        help="Lower it to see faint gradients; what lies beyond is drawn in the end colour.",
-    )  # fmt: skip
+    limit = pick_colour_limit(slots[4], "Colour limit of the row")
     zoomed = slots[5].toggle(
         "Zoom in", value=True, key="zoom", bind="query-params",
         help="Show the row where it exceeds 1 % of its own maximum.",
@@ -130,7 +125,7 @@ def map_bar(jacobian: Jacobian, view: View) -> None:
         return
     values = shown_map(jacobian, view.picture, view)
     limit = limit_of(view.picture, values)
-    beyond = "≥ " if limit < largest(values) else ""
+    beyond = "≥ " if limit < colour_limit(values) else ""
     unit = unit_of(view.picture, view)
     if view.picture == "fulfilment":
         colour_bar("100 %", "50 %", unit)
@@ -149,7 +144,7 @@ def unit_of(name: str, view: View) -> str:
 
 def limit_of(name: str, values: np.ndarray) -> float:
     """The end of a map's colour scale."""
-    return 1.0 if name == "fulfilment" else colour_limit(values)
+    return 1.0 if name == "fulfilment" else colour_limit(values, percentile=99)
 
 
 def _raw_map(jacobian: Jacobian, name: str, view: View) -> np.ndarray:

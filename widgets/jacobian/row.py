@@ -2,34 +2,19 @@
 
 import threading
 import time
-from collections.abc import Sequence
 
-import numpy as np
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from core.attribution import Attribution
-from core.display.colours import colour_limit as limit_of_colours
-from core.display.colours import intensity_rgb, signed_over, signed_scale
-from core.display.figures import (
-    COLOUR_BAR_HEIGHT,
-    FRAME_HEIGHT,
-    add_box,
-    add_crosshair,
-    map_figure,
-    picture_figure,
-    zoom_to,
-)
-from core.display.footprint import Footprint, footprint
+from core.display.footprint import Footprint
 from core.jacobian import Jacobian
 from core.segmenter import Prediction, Segmenter
 from core.target import Target
+from widgets.shared.pixel_map import prediction_sentence
 from widgets.shared.pixel_numbers import show_numbers
-from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
 from widgets.shared.sidebar import SPACE_NAMES
 
-ZOOM_PROPORTION = 0.01
 _COMPUTING = threading.Lock()
 """A Jacobian keeps one forward graph for rows that are not stored, and sessions share it."""
 
@@ -70,11 +55,7 @@ def show_answer(
 ) -> None:  # fmt: skip
     """The answer in a sentence."""
     target, names = attribution.target, segmenter.class_names
-    label = int(prediction.labels[pixel])
-    sentence = (
-        f"At row **{pixel[0]}**, column **{pixel[1]}** the network says **{names[label]}** with probability "
-        f"**{prediction.probabilities[(label, *pixel)]:.3f}**. "
-    )
+    sentence = prediction_sentence(segmenter, prediction, pixel)
     what = f"{names[target.class_index]} {SPACE_NAMES[target.space].lower()}"
     if remaining.box is None:
         sentence += f"No input pixel moves its {what} by more than the threshold. "
@@ -84,29 +65,6 @@ def show_answer(
             f"{remaining.box.height} × {remaining.box.width}. "
         )
     st.markdown(sentence + ("Its row was read from the store." if stored else "Its row was computed just now."))
-
-
-def draw_row(
-    panels: Sequence[DeltaGenerator], attribution: Attribution, remaining: Footprint, image: np.ndarray,
-    pixel: tuple[int, int], height: int, identity: str, *, colour_limit: float, zoomed: bool,
-) -> None:  # fmt: skip
-    """The row as a signed map, and what of it lies above the threshold."""
-    signed, base = attribution.signed_map(), intensity_rgb(image)
-    scale = signed_scale(limit_of_colours(signed, proportion=colour_limit))
-    extent = footprint(attribution.magnitude(), ZOOM_PROPORTION).box if zoomed else None
-    view = f"{identity}-{extent}"
-    tinted = signed_over(base, signed, remaining.above)
-    maps = (
-        ("**Its row**: signed", map_figure(signed, attribution.unit, scale, view)),
-        ("**Above the threshold**, with its box", picture_figure(tinted, view, below=COLOUR_BAR_HEIGHT)),
-    )
-    add_box(maps[1][1], remaining.box)
-    for panel, (caption, figure), key in zip(panels, maps, ("gradient-map", "overlay-map"), strict=True):
-        add_crosshair(figure, *pixel, base.shape)
-        zoom_to(figure, extent)
-        with panel:
-            st.markdown(caption, help="Red raises the score as the pixel brightens, blue lowers it.")
-            st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key=key)
 
 
 def row_numbers(

@@ -10,7 +10,7 @@ from core.errors import UserError
 from core.jacobian import Jacobian, JacobianRequest
 from core.jacobian.archive import store_bytes
 from core.jacobian.disk_space import bytes_in_words
-from core.jacobian.estimate import Estimator
+from core.jacobian.estimation import Estimator
 from core.segmenter import Segmenter
 from core.target import Space
 from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, jobs, open_store

@@ -11,7 +11,7 @@ import streamlit as st
 from core.display.colours import SELECTION
 from core.display.figures import COLOUR_BAR_HEIGHT, FRAME_HEIGHT, picture_figure
 from core.errors import UserError
-from core.pixel_sets import PixelSet, box, lasso
+from core.pixel_sets import PixelSet
 
 Mode = Literal["box", "lasso"]
 
@@ -55,18 +55,6 @@ class Region:
         if first_row > last_row or first_column > last_column:
             raise UserError("There is no pixel's centre inside the box; draw it larger, or choose a single pixel.")
         return PixelSet("box", box=(first_row, first_column, last_row, last_column))
-
-    def mask(self, size: tuple[int, int]) -> np.ndarray:
-        """The pixels inside, bool (H, W).
-
-        Args:
-            size: (height, width) of the image.
-
-        Raises:
-            UserError: There are none.
-        """
-        chosen = self.pixel_set
-        return box(size, *chosen.box) if chosen.box is not None else lasso(size, chosen.lasso or ())
 
     @property
     def text(self) -> str:

@@ -6,13 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UserError
+from core.segmenter import Prediction
 from widgets.shared.region_picker import Region, drawn_region, region_of
 
 PLACES = st.floats(-5, 300).map(lambda value: round(value, 1))
 
 
+def mask_of(region, size):
+    return region.pixel_set.mask(Prediction(np.zeros((2, *size), np.float32), np.zeros(size, np.int64)))
+
+
 def test_a_box_holds_the_pixels_whose_centres_lie_inside():
-    mask = Region(box=(0.6, 1.0, 2.4, 3.9)).mask((4, 6))
+    mask = mask_of(Region(box=(0.6, 1.0, 2.4, 3.9)), (4, 6))
     assert mask.astype(int).tolist() == [
         [0, 0, 0, 0, 0, 0],
         [0, 1, 1, 1, 0, 0],
@@ -22,7 +27,7 @@ def test_a_box_holds_the_pixels_whose_centres_lie_inside():
 
 
 def test_a_box_is_cut_at_the_edges_of_the_image():
-    assert Region(box=(-3.2, -1.0, 0.5, 1.5)).mask((3, 3)).tolist() == [
+    assert mask_of(Region(box=(-3.2, -1.0, 0.5, 1.5)), (3, 3)).tolist() == [
         [True, True, False],
         [False, False, False],
         [False, False, False],
@@ -30,7 +35,7 @@ def test_a_box_is_cut_at_the_edges_of_the_image():
 
 
 def test_a_lasso_holds_the_pixels_whose_centres_lie_inside():
-    triangle = Region(lasso=((-0.5, -0.5), (-0.5, 3.4), (3.4, -0.5))).mask((4, 4))
+    triangle = mask_of(Region(lasso=((-0.5, -0.5), (-0.5, 3.4), (3.4, -0.5))), (4, 4))
     assert triangle.astype(int).tolist() == [[1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
 
 
@@ -45,7 +50,7 @@ def test_a_lasso_holds_the_pixels_whose_centres_lie_inside():
 )
 def test_a_region_without_pixels_is_one_sentence(region):
     with pytest.raises(UserError):
-        region.mask((8, 8))
+        mask_of(region, (8, 8))
 
 
 @given(st.tuples(PLACES, PLACES, PLACES, PLACES), st.lists(st.tuples(PLACES, PLACES), min_size=1, max_size=30))
@@ -76,4 +81,4 @@ def test_what_plotly_reports_becomes_rows_and_columns():
     lasso = {"box": [], "lasso": [{"x": [1.0, 4.0, 2.0], "y": [0.0, 5.0, 6.0]}]}
     assert drawn_region(lasso, "lasso") == Region(lasso=((0.0, 1.0), (5.0, 4.0), (6.0, 2.0)))
     assert drawn_region({"box": [], "lasso": []}, "box") is None
-    assert np.array_equal(drawn_region(box, "box").mask((12, 12)), Region(box=(2, 3, 9, 7)).mask((12, 12)))
+    assert np.array_equal(mask_of(drawn_region(box, "box"), (12, 12)), mask_of(Region(box=(2, 3, 9, 7)), (12, 12)))
