@@ -183,7 +183,7 @@ def test_score_cam_shows_its_progress_and_is_cancelled(page, address):
     page.get_by_role("button", name="Cancel").wait_for(timeout=30_000)
     page.get_by_text("channels").first.wait_for()
     page.get_by_role("button", name="Cancel").click()
-    page.get_by_role("button", name="Compute Score-CAM").wait_for(timeout=30_000)
+    page.get_by_role("button", name="Start again").wait_for(timeout=30_000)
     at_rest(page)
     assert page.get_by_role("button", name="Cancel").count() == 0
 
