@@ -60,7 +60,7 @@ def pick_model(
 
 
 def factories_of(arguments: list[str]) -> list[str]:
-    """The functions named by `--model package.module:function` on the command line, each once.
+    """The functions named by `--model` on the command line, each once (see `segmenter_from_factory`).
 
     Raises:
         UserError: A `--model` without a name.
@@ -70,7 +70,9 @@ def factories_of(arguments: list[str]) -> list[str]:
     try:
         found, _ = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
-        raise UserError("Name a function after --model, as package.module:function.") from error
+        raise UserError(
+            "Name a function after --model, as package.module:function or path/to/file.py:function."
+        ) from error
     return list(dict.fromkeys(found.model))
 
 
@@ -96,7 +98,8 @@ def _pick_upload(place: str) -> Segmenter:
     if upload is None:
         st.info(
             "Upload a checkpoint: .safetensors, or a PyTorch state dict or training checkpoint (.pth, .pt, .ckpt). "
-            "For a network of your own, start the app with `streamlit run app.py -- --model package.module:function`."
+            "For a network of your own, start the app with `streamlit run app.py -- --model package.module:function` "
+            "or `--model path/to/file.py:function`."
         )
         st.stop()
     content, name = upload.getvalue(), Path(upload.name).name
