@@ -22,7 +22,9 @@ from .metadata import CheckpointInfo, MetadataError, parse_metadata
 from .pytorch_files import read_pytorch, without_prefix
 from .ranges import RangeError, shortened
 
-WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "weights"
+_PACKAGE = Path(__file__).resolve().parents[1]
+# Installed, the weights lie in the package; in a checkout beside it.
+WEIGHTS_FOLDER = (_PACKAGE if (_PACKAGE / "weights").is_dir() else _PACKAGE.parent) / "weights"
 
 _METADATA_KEY = "whypixel"
 _DTYPES = {torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool, torch.uint8}

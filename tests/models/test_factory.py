@@ -126,7 +126,6 @@ def test_what_has_the_form_of_a_factory():
         "nets.py",
         "nets.py:",
         "nets.py:a b",
-        "nets.txt:make",
         ".py:make",
         "weights/vessmap.safetensors",
         "vessmap",

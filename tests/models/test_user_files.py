@@ -1,19 +1,19 @@
 """Factories named by file, in projects whose modules have the names of ours and of each other."""
 
-import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import core
 from core import UserError, load_segmenter
+from core.cli import app
 from core.models import segmenter_from_factory
 from core.models.user_files import import_file
 
-ROOT = Path(__file__).resolve().parents[2]
 NETWORK = """
 import torch
 from torch import nn
@@ -139,14 +139,13 @@ def test_a_file_is_run_once_also_by_threads_and_again_after_it_failed(tmp_path):
     del sys.counted  # type: ignore[attr-defined]
 
 
-def test_on_the_command_line_from_another_directory(tmp_path):
+def test_on_the_command_line(tmp_path):
     folder = _project(tmp_path / "project")
     _write(
         folder,
         own="from whypixel import Segmenter\nfrom core.blocks import Net\n"
         "def make():\n    return Segmenter(Net(), in_channels=1)",
     )
-    command = [sys.executable, "-m", "core", "info", "--weights", f"{folder}/own.py:make", "--size", "8", "8"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert "own.py:make (Net)" in result.stdout
+    result = CliRunner().invoke(app, ["info", "--weights", f"{folder}/own.py:make", "--size", "8", "8"])
+    assert result.exit_code == 0
+    assert "own.py:make (Net)" in result.output
