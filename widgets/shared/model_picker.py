@@ -22,7 +22,7 @@ from core.models.metadata import MetadataError, check_arguments
 from core.models.ranges import MOST_CHANNELS, MOST_CLASSES, RangeError
 from core.models.zoo.smp_networks import known_encoders
 from core.segmenter import Segmenter
-from core.segmenter.examination import UnusualSizeError
+from core.segmenter.grid import UnusualSizeError
 
 FIRST_MODEL = "vessmap"
 UPLOAD = "Upload…"
