@@ -1,13 +1,12 @@
 """The one error that users see."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 
 class UserError(ValueError):
-    """A mistake in what the user gave, told in one sentence that says what is wrong and what to do.
+    """A mistake in what the user gave: one sentence that says what is wrong and what to do.
 
     The app shows it with `st.error`; the command line prints it and exits with code 2, without a traceback.
     """
@@ -15,7 +14,7 @@ class UserError(ValueError):
 
 @contextmanager
 def explained_differentiation() -> Iterator[None]:
-    """Say in a sentence what torch's error about a network that checkpoints its activations means.
+    """Turn torch's error about a network that checkpoints its activations into one that says what to do.
 
     Raises:
         UserError: Reentrant checkpointing, through which torch differentiates by parameters alone.
@@ -33,4 +32,6 @@ def explained_differentiation() -> Iterator[None]:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a GPU or in the main memory."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    if (torch := sys.modules.get("torch")) is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
