@@ -48,25 +48,25 @@ def load_segmenter(
 ) -> Segmenter:
     """A segmenter from a checkpoint file, the name of a shipped one, a factory, or an architecture without weights.
 
-    A checkpoint's architecture is what the caller says, else what the file says, else what its keys and shapes tell
-    without doubt. The same order holds for the normalisation. A file of segmentation_models_pytorch or torchvision with
-    three channels that says none gets ImageNet's, which their published weights are trained with; `segmenter.notes`
-    says so wherever something was not stated.
+    A checkpoint's architecture is what the caller says, else what the file says, else what its keys and shapes prove.
+    The same order holds for the normalisation. A file of segmentation_models_pytorch or torchvision with three channels
+    that says none gets ImageNet's, which their published weights are trained with. `segmenter.notes` says what was
+    assumed.
 
     Args:
-        path_or_name: A file; a name such as "vessmap" from `weights/`; a factory "package.module:function"
-            (see `core.models.factory`); or a key of `core.models.ARCHITECTURES` for that network with fresh, seeded
-            weights, whose name then says "untrained".
+        path_or_name: A file; a name such as "vessmap" from `weights/`; a factory, "package.module:function"
+            or "path/to/file.py:function" (see `segmenter_from_factory`); or a key of `ARCHITECTURES` for that network
+            with fresh, seeded weights, whose name then says "untrained".
         device: "auto", "cpu" or "cuda".
-        architecture: Where the file does not say it and its keys do not tell.
-        arguments: Of that architecture.
-        class_names: Instead of the file's; each another one.
-        mean: Of the normalisation, instead of the file's.
-        std: Of the normalisation, instead of the file's (1 where it says none and a mean is given).
+        architecture: Key of `ARCHITECTURES`, where neither the file nor its keys say it.
+        arguments: Keyword arguments of that architecture.
+        class_names: One name per class, instead of the file's.
+        mean: Mean of the normalisation, instead of the file's.
+        std: Standard deviation of the normalisation, instead of the file's (1 where it says none and a mean is given).
         normalisation: "none" or "imagenet", instead of mean and std.
-        output: See `Segmenter`; likewise `activation` and `align`.
-        activation: See there.
-        align: See there.
+        output: Key or index of the output to explain, as `Segmenter` takes it.
+        activation: What the network applies to its logits, as `Segmenter` takes it.
+        align: How its output lies over the image, as `Segmenter` takes it.
 
     Raises:
         UserError: A file that cannot be read, an architecture that is not known, or weights that do not fit it;
@@ -89,14 +89,14 @@ def load_segmenter(
 
 @dataclass(frozen=True)
 class Identity:
-    """What a checkpoint file tells of its network.
+    """What a checkpoint file says of its network.
 
     Attributes:
-        architecture: None where neither the file says it nor its keys tell it.
-        arguments: Of the architecture; where that is not known, those that the keys do tell.
+        architecture: Name of the architecture; None where neither the file nor its keys say it.
+        arguments: Arguments of the architecture; where that is not known, those that can be read from the keys.
         states_normalisation: Whether the file says mean and std.
-        candidates: The architectures that match alike, where several do.
-        sentence: What is wrong where the architecture is not known.
+        candidates: The architectures that match equally well, where several do.
+        sentence: Message for the user where the architecture is not known.
     """
 
     architecture: str | None
@@ -107,7 +107,7 @@ class Identity:
 
 
 def identify(path: str | Path) -> Identity:
-    """What a checkpoint file tells of its network, for asking the user the rest.
+    """What a checkpoint file says of its network, so that the user can be asked for the rest.
 
     Raises:
         UserError: As `read_checkpoint`.
@@ -157,7 +157,7 @@ class _Given:
 def _complete(
     stored: CheckpointInfo | None, state_dict: Mapping[str, Tensor], name: str, given: _Given
 ) -> tuple[CheckpointInfo, list[str]]:
-    """The info, from what the caller said, else the file, else the keys; and what to tell of it."""
+    """The info, from what the caller said, else the file, else the keys; and notes for the user."""
     if given.architecture is not None:
         if given.architecture not in ARCHITECTURES:
             raise UserError(unknown_architecture(given.architecture))

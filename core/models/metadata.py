@@ -31,13 +31,13 @@ class CheckpointInfo:
     """All that a checkpoint says beside its weights.
 
     Attributes:
-        architecture: Its name in `ARCHITECTURES`.
-        arguments: What the architecture is built with.
+        architecture: Name in `ARCHITECTURES`.
+        arguments: Keyword arguments of the architecture.
         class_names: One name per class; empty where not known.
         in_channels: Channels of the image.
         mean: Mean of the normalisation, one number or one per channel, for images in [0, 1].
-        std: Standard deviation of the normalisation, likewise.
-        training: What it was trained on and how; free form.
+        std: Standard deviation of the normalisation, one number or one per channel.
+        training: Training data and settings; free form.
         scores: Measured scores by name; free form.
     """
 
@@ -52,7 +52,7 @@ class CheckpointInfo:
 
 
 def parse_metadata(text: str) -> CheckpointInfo:
-    """The info in the metadata of a checkpoint, one JSON object; entries of other names are passed over.
+    """The info in the metadata of a checkpoint, one JSON object; unknown entries are ignored.
 
     Raises:
         MetadataError: Saying what is wrong with it.
@@ -104,7 +104,7 @@ def check_arguments(arguments: object) -> None:
 
 
 def check_class_names(names: object) -> None:
-    """Refuse names of classes that are no texts, are empty or stand there twice.
+    """Refuse class names that are no texts, empty, too long or given twice.
 
     Raises:
         MetadataError: Saying which name is wrong.
@@ -125,7 +125,7 @@ def check_class_names(names: object) -> None:
                 "cannot be printed."
             )
         if name.strip() in seen:
-            raise MetadataError(f'the class name "{name}" stands there twice; give every class its own.')
+            raise MetadataError(f'the class name "{name}" stands there twice; give each class its own.')
         seen.add(name.strip())
 
 

@@ -28,7 +28,7 @@ _SPREAD = 1000.0
 _CENTRE = 0.5
 _DIM = 0.1
 _TOLERANCE = 1e-3
-"""Of the largest score: how far two runs of one image may differ by rounding."""
+"""How far two runs of one image may differ by rounding, as a fraction of the largest score."""
 
 Run = Callable[[Tensor], object]
 """The network on images (B, C, H, W) in [0, 1] of just this size: its raw result."""
@@ -67,7 +67,7 @@ class Examination:
             size: Height and width of the image at hand, if there is one.
 
         Raises:
-            UserError: A result that cannot be read, or not without being told how.
+            UserError: A result that cannot be read, or only with an argument that says how.
         """
         reason: Exception | None = None
         last = [] if size is None else [(size, (2 * size[0], size[1]))]

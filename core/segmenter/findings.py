@@ -27,8 +27,8 @@ class Findings:
         reading: How its result is read.
         independent: Whether an image's scores do not depend on the other images of a batch.
         operations: Digest of what it does (see `OperationRecorder`).
-        notes: What was concluded, one sentence each, for the user.
-        undecided: Whether the scores of noise were too even to tell logits from probabilities.
+        notes: Conclusions for the user, one sentence each.
+        undecided: Whether the scores of noise were too even to distinguish logits from probabilities.
     """
 
     reading: OutputReading
@@ -39,10 +39,10 @@ class Findings:
 
 
 def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_noise: bool = True) -> Findings:
-    """The findings with what has been applied to the logits, as far as these scores tell.
+    """The findings with the activation that the network applies to its logits, as far as these scores show it.
 
     Args:
-        findings: So far.
+        findings: What is known without it.
         scores: (B, num_channels, h, w) as the network gives them. Where an image lies far outside [0, 1] and its scores
             within it, they must have been squashed.
         asked: What the user said.
@@ -50,7 +50,7 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_n
         of_noise: Whether the images were noise, of which a trained network may be certain everywhere.
 
     Raises:
-        UserError: What the user said cannot be, or the scores do not tell and the user did not say.
+        UserError: What the user said cannot be right, or the scores leave it open and the user did not say.
     """
     inside, constant, sum_to_one, saturated = _are_probabilities(scores)
     several = scores.shape[1] > 1
@@ -66,8 +66,8 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_n
                 "one channel to explain, which then becomes two classes."
             )
         return replace(findings, reading=replace(findings.reading, activation=asked.activation))
-    tells = not constant or (of_noise and (saturated or (several and sum_to_one)))
-    if not inside or not tells:
+    is_evidence = not constant or (of_noise and (saturated or (several and sum_to_one)))
+    if not inside or not is_evidence:
         return replace(findings, undecided=inside)
     if several and not sum_to_one:
         raise UserError(

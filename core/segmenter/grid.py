@@ -41,11 +41,11 @@ def grid_of(shapes: list[torch.Size], sizes: list[Size], align: Align | None, na
     """The axes of scores that follow the image's size, and how.
 
     Args:
-        shapes: Of the scores of an image of each size; the second is left out where the network refuses that size.
+        shapes: Shape of the scores for an image of each size, without the second where the network refuses that size.
         sizes: Two of them; or one alone for scores that do not follow the image's size: they must then have it, or be
             one for the whole image.
         align: What the user said; None with one size.
-        name: Of the network, for messages.
+        name: Name of the network, for messages.
 
     Raises:
         UserError: Scores of no segmentation network.

@@ -29,7 +29,7 @@ def checked_batch(images: Image, in_channels: int, name: str, *, any_intensity: 
     Args:
         images: (B, C, H, W) or (C, H, W).
         in_channels: Channels that the network takes.
-        name: Of the network, for messages.
+        name: Name of the network, for messages.
         any_intensity: Whether intensities may lie far beyond [0, 1].
         single: Whether only one image is allowed.
 

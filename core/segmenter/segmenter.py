@@ -1,4 +1,4 @@
-"""`Segmenter`: any torch segmentation network behind one face."""
+"""`Segmenter`: any torch segmentation network behind one interface."""
 
 import hashlib
 import math
@@ -34,7 +34,7 @@ class Segmenter:
     - the module runs in the number type of its own weights;
     - the output may be a tensor, a mapping, an object with `.logits`, a tuple or a list, its classes the second or the
       last axis. How it is to be read is found out by running the network on noise before its first answer (see
-      `core.segmenter.examination`); what was concluded stands in `notes`, and what cannot be proved is asked for;
+      `Examination`); what was concluded stands in `notes`, and what cannot be proved is asked for;
     - one output channel is read as a sigmoid network's logit z and becomes the two classes (0, z), whose softmax is
       (σ(-z), σ(z));
     - probabilities become logits again: the log of a softmax, the log-odds of a sigmoid;
@@ -53,15 +53,15 @@ class Segmenter:
         output: Key or index of the output to explain where the network returns several.
         size_multiple: Height and width are padded to a multiple of this. By default it is found by trying.
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
-        name: What to call it on screen and in files.
-        notes: What was assumed of it, one sentence each, to be shown beside its name.
+        name: Name on screen and in files.
+        notes: Assumptions about the network, one sentence each, shown beside its name.
         activation: What the network applies to its logits: "none", "softmax" or "sigmoid". By default it is found out.
         align: How an output of another size lies over the image: "stretch" over all of it, or "centre", without a
             border. By default it is found out.
         any_intensity: Whether images may hold intensities far beyond [0, 1], which are otherwise taken for a mistake.
 
     Raises:
-        UserError: A device that is not there, a zero std, a mean or std of the wrong length, or a class name twice.
+        UserError: A missing device, a zero std, a mean or std of the wrong length, or a class name given twice.
     """
 
     def __init__(
@@ -95,10 +95,10 @@ class Segmenter:
         self.lock = threading.RLock()
         """Held by whatever hooks the module or reads its activations: a cached segmenter is shared by threads."""
         self.asked = Asked(output, activation, align)
-        """What was said of the network's result."""
+        """What the user said of the network's result."""
         self.any_intensity = any_intensity
         self.given_notes = tuple(notes)
-        """Notes that were given, without what was concluded."""
+        """Notes that were given, without the conclusions of the examination."""
         self._mean = torch.tensor(self.mean, device=self.device).view(1, -1, 1, 1)
         self._std = torch.tensor(self.std, device=self.device).view(1, -1, 1, 1)
         self._canvases: dict[tuple[int, int], Canvas] = {}
@@ -107,7 +107,7 @@ class Segmenter:
         self._class_names = tuple(class_names) if class_names is not None else None
         if self._class_names is not None and len(set(self._class_names)) < len(self._class_names):
             twice = next(name for name in self._class_names if self._class_names.count(name) > 1)
-            raise UserError(f'Two classes are called "{twice}"; give every class a name of its own.')
+            raise UserError(f'Two classes are called "{twice}"; give each class its own name.')
 
     def __repr__(self) -> str:
         return f"Segmenter({self.name}, in_channels={self.in_channels}, device={self.device})"
@@ -162,7 +162,7 @@ class Segmenter:
             size: Height and width of the image at hand, which is tried where the usual sizes are refused.
 
         Raises:
-            UserError: A result that cannot be read, or not without being told how.
+            UserError: A result that cannot be read, or only with an argument that says how.
         """
         if self._findings is None:
             with self.lock, torch.no_grad():
@@ -219,7 +219,7 @@ class Segmenter:
 
     @torch.no_grad()
     def decide(self, batch: Tensor) -> None:
-        """Tell logits from probabilities by images (B, C, H, W), where noise did not tell."""
+        """Distinguish logits from probabilities on images (B, C, H, W), where noise left it open."""
         findings = self.findings((batch.shape[2], batch.shape[3]))
         if not findings.undecided:
             return

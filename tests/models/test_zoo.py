@@ -188,7 +188,7 @@ def test_networks_that_match_alike_are_not_guessed_but_named():
 def test_timms_encoders_are_asked_for():
     with Weightless():
         state_dict = build_module("smp_unet", {"encoder_name": "tu-resnet18", "num_classes": 2}).state_dict()
-    with pytest.raises(UnknownArchitectureError, match=r"its keys tell num_classes 2"):
+    with pytest.raises(UnknownArchitectureError, match=r"its keys say num_classes 2"):
         recognise(state_dict)
 
 

@@ -32,12 +32,12 @@ NORMALISATION_NAMES = {"none": "None", "imagenet": "ImageNet", "numbers": "Numbe
 def pick_model(
     place: str = "", label: str = "Model", others: Mapping[str, Callable[[], Segmenter]] = MappingProxyType({})
 ) -> Segmenter:
-    """A shipped model, one of the user's code or an uploaded one; stops with a hint where there is none yet.
+    """A shipped model, one from the user's code or an uploaded one; stops with a hint where there is none yet.
 
     Args:
-        place: Put before the keys of the widgets, where a page has a second picker.
-        label: On screen.
-        others: Further models by name, and what makes them; they come first.
+        place: Prefix of the widgets' keys, where a page has a second picker.
+        label: Label on screen.
+        others: Further models by name, and the functions that make them; they come first.
     """
     factories = factories_of(sys.argv[1:])
     shipped = sorted(shipped_weights(), key=lambda name: name != FIRST_MODEL)
@@ -80,12 +80,12 @@ def numbers_in(text: str, what: str) -> tuple[float, ...]:
     """The numbers in a text such as "0.485, 0.456, 0.406".
 
     Raises:
-        UserError: Something else stands there.
+        UserError: The text holds something else.
     """
     try:
         return tuple(float(part) for part in text.replace(",", " ").split())
     except ValueError as error:
-        raise UserError(f"The {what} is one number, or one a channel, such as 0.485, 0.456, 0.406.") from error
+        raise UserError(f"The {what} is one number, or one per channel, such as 0.485, 0.456, 0.406.") from error
 
 
 def _pick_upload(place: str) -> Segmenter:
@@ -116,7 +116,7 @@ def _pick_upload(place: str) -> Segmenter:
 
 
 def _ask_architecture(identity: Identity, place: str) -> tuple[str, dict[str, Any]]:
-    """The architecture and its arguments from the user, starting from what the keys tell."""
+    """The architecture and its arguments from the user, starting from what the keys say."""
     names = [*identity.candidates, *(name for name in known_architectures() if name not in identity.candidates)]
     architecture = st.selectbox("Architecture", names, index=None, key=f"{place}architecture", placeholder="Choose")
     if architecture is None:
@@ -165,7 +165,7 @@ def _ask_architecture(identity: Identity, place: str) -> tuple[str, dict[str, An
 
 
 def _between(stated: int, most: int) -> int:
-    """What the keys tell, if it can be chosen: a file that fits nothing may tell anything."""
+    """What the keys say, within what can be chosen: a file that fits nothing may say anything."""
     return max(1, min(stated, most))
 
 

@@ -80,7 +80,7 @@ def register(
     Args:
         name: As checkpoints and users give it.
         architecture: What it stands for.
-        recognise: The arguments that keys and shapes of a state dict tell; None where it is another network's.
+        recognise: Reads the arguments from the keys and shapes of a state dict; None where it is another network's.
     """
 
     def found(shapes: Shapes) -> list[Recognised]:
@@ -101,9 +101,9 @@ def register_library(
     Args:
         prefix: What their names begin with, and no others; it ends with an underscore.
         make_members: Imports the library and gives its architectures by name.
-        recognise: All of them, with their arguments, that have just these keys and shapes.
-        stated: What keys and shapes tell of the arguments where no architecture has them all: all, some or none of
-            "encoder_name", "in_channels" and "num_classes".
+        recognise: Finds all of them, with their arguments, that have exactly these keys and shapes.
+        stated: Reads what it can of "encoder_name", "in_channels" and "num_classes" where no architecture has all of
+            the keys and shapes.
     """
     _libraries[prefix] = _Family(make_members, recognise, stated)
 
@@ -135,5 +135,5 @@ def matching_architectures(shapes: Shapes) -> list[Recognised]:
 
 
 def stated_arguments(shapes: Shapes) -> dict[str, Any]:
-    """What keys and shapes tell of the arguments: all, some or none of encoder_name, in_channels and num_classes."""
+    """What can be read of encoder_name, in_channels and num_classes from keys and shapes of a state dict."""
     return next((stated for family in _families() if (stated := family.stated(shapes))), {})

@@ -16,7 +16,7 @@ _RANGES = {
     "output_stride": (1, 64),
     "upsampling": (1, 64),
     "decoder_atrous_rates": (1, 256),  # a convolution pads its input by so much
-    # Of timm's encoders: the table of positions has window_size⁴ entries, whatever memory there is.
+    # Arguments of timm's encoders: the table of positions has window_size⁴ entries, whatever memory there is.
     "window_size": (1, 64),
     "img_size": (1, 4096),
     "patch_size": (1, 256),
@@ -24,7 +24,7 @@ _RANGES = {
 _CHANNELS = (1, 8192)
 _LONGEST_LIST = 16
 _WEIGHTS_ARGUMENTS = {"encoder_weights", "weights", "weights_backbone", "pretrained", "pretrained_backbone"}
-# Of timm's encoders: which file to read, and where.
+# Arguments of timm's encoders that name a file to read.
 _WEIGHTS_ARGUMENTS |= {"pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
 
 

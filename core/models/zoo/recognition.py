@@ -1,7 +1,7 @@
 """Recognising an architecture from the keys and shapes of a state dict: never a guess.
 
-Our own networks are told by their parameter names. Those of the libraries are built without memory and compared: what
-is recognised has every key and every shape in common with the file.
+Our own networks are recognised by their parameter names. Those of the libraries are built without memory and compared:
+what is recognised has every key and every shape in common with the file.
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ _USUAL_ENCODER = "resnet34"
 
 
 class UnknownArchitectureError(UserError):
-    """A state dict whose keys do not tell one architecture.
+    """A state dict whose keys fit no architecture, or several.
 
     Attributes:
         candidates: The architectures that match alike; empty where none does.
-        stated: What the keys do tell of the arguments: "encoder_name", "in_channels", "num_classes".
+        stated: Arguments that can be read from the keys: "encoder_name", "in_channels", "num_classes".
     """
 
     def __init__(self, sentence: str, candidates: tuple[str, ...], stated: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ def recognise(state_dict: Mapping[str, Tensor], name: str = "The state dict") ->
             f"The keys of {name} fit {options} alike; name the architecture and its arguments.", candidates, stated
         )
     first_keys = ", ".join(shortened(key, 80) for key in list(state_dict)[:3])
-    hint = f" (its keys tell {', '.join(f'{key} {value}' for key, value in stated.items())})" if stated else ""
+    hint = f" (its keys say {', '.join(f'{key} {value}' for key, value in stated.items())})" if stated else ""
     near = [f"{architecture} with {100 * share:.0f} %" for architecture, share in _closest(shapes, stated)]
     closest = f"; of its keys and their shapes the closest share: {', '.join(near)}" if near else ""
     raise UnknownArchitectureError(

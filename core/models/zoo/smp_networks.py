@@ -56,7 +56,7 @@ def build(
     if not encoder_name.startswith("tu-"):  # timm's encoders take arguments of their own
         _check_arguments(name, arguments)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # that "timm-" encoders have newer names
+        warnings.simplefilter("ignore", DeprecationWarning)  # "timm-" encoders have newer names
         try:
             return _smp().create_model(name, encoder_name, encoder_weights, in_channels, num_classes, **arguments)
         except Exception as error:
@@ -71,7 +71,7 @@ def build(
 
 
 def _check_arguments(name: str, arguments: Arguments) -> None:
-    """Refuse what the class would pass over in silence."""
+    """Refuse what the class would silently ignore."""
     known = _parameters(name)
     unknown = next((argument for argument in arguments if argument not in known), None)
     if unknown is not None:
@@ -141,8 +141,8 @@ def _architectures() -> dict[str, Architecture]:
 def _recognised(shapes: Shapes) -> list[Recognised]:
     """The networks, with their arguments, whose keys and shapes are all these.
 
-    Each architecture is tried as it is by default; where none matches, with the depth, the channels and the attention
-    of the decoder that the shapes tell. Timm's own encoders ("tu-…") are not tried: many of them share their keys.
+    Each architecture is tried with its defaults; where none matches, with the decoder depth, channels and attention
+    that the shapes imply. Timm's own encoders ("tu-…") are not tried: many of them share their keys.
     """
     stated = _stated(shapes)
     if "encoder_name" not in stated or "num_classes" not in stated:
@@ -151,8 +151,8 @@ def _recognised(shapes: Shapes) -> list[Recognised]:
         stated["aux_params"] = {"classes": auxiliary[0]}
     likely = [name for name in _architectures() if _decoder_parts(name) & _parts(shapes, "decoder.")]
     by_default: list[Recognised] = [(name, {}) for name in likely]
-    as_the_shapes_tell = ((name, variant) for name in likely for variant in _as_the_shapes_tell(name, shapes))
-    for variants in (by_default, as_the_shapes_tell):
+    implied = ((name, variant) for name in likely for variant in _implied_by_shapes(name, shapes))
+    for variants in (by_default, implied):
         tried = [(name, {**stated, **variant}) for name, variant in variants]
         found = [(name, arguments) for name, arguments in tried if shapes_of(name, arguments) == shapes]
         if found:
@@ -161,7 +161,7 @@ def _recognised(shapes: Shapes) -> list[Recognised]:
 
 
 def _stated(shapes: Shapes) -> dict[str, Any]:
-    """What the keys and shapes tell of the arguments: all, some or none of encoder_name, in_channels, num_classes."""
+    """What can be read of encoder_name, in_channels and num_classes from the keys and shapes."""
     stated: dict[str, Any] = {}
     own = {key.removeprefix(_ENCODER): shape for key, shape in shapes.items() if key.startswith(_ENCODER)}
     if own and (found := _encoder(own)) is not None:
@@ -176,7 +176,7 @@ def _encoder(shapes: Shapes) -> tuple[str, int] | None:
     found = [
         (name, channels)
         for members in _families().values()
-        # One family's encoders have the same parts, so its first member tells whether to build the others.
+        # One family's encoders have the same parts, so its first member decides whether the others are built.
         if {key.split(".")[0] for key in _encoder_shapes(members[0])} == {key.split(".")[0] for key in shapes}
         for name in members
         if (channels := _channels_of_match(shapes, _encoder_shapes(name))) is not None
@@ -208,7 +208,7 @@ def _families() -> dict[str, list[str]]:
 @cache
 def _encoder_shapes(name: str) -> Shapes:
     with Weightless(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # that "timm-" encoders have newer names
+        warnings.simplefilter("ignore", DeprecationWarning)  # "timm-" encoders have newer names
         encoder = _smp().encoders.get_encoder(name, weights=None)
     return {key: tuple(value.shape) for key, value in encoder.state_dict().items()}
 
@@ -230,8 +230,8 @@ def _of_other_depths(name: str, arguments: dict[str, Any], shapes: Shapes) -> It
             yield name, other
 
 
-def _as_the_shapes_tell(name: str, shapes: Shapes) -> Iterator[dict[str, Any]]:
-    """The arguments that the shapes may be those of, where they are not the defaults."""
+def _implied_by_shapes(name: str, shapes: Shapes) -> Iterator[dict[str, Any]]:
+    """Arguments other than the defaults that the shapes may come from."""
     name = name.removeprefix("smp_")
     if name in _BLOCK_CHANNELS:
         keys = [_BLOCK_CHANNELS[name].format(index) for index in range(8)]

@@ -28,9 +28,9 @@ def build(
         name: As in `torchvision.models.segmentation`.
         in_channels: Channels of the image; for other than three the first convolution is replaced.
         num_classes: Channels of the logits.
-        weights: Published weights of the network, fetched from the network, e.g. "DEFAULT"; None for fresh ones.
-        weights_backbone: Likewise for the backbone.
-        aux_loss: Whether there is an auxiliary head beside, which plays no part in the logits.
+        weights: Published weights of the network to download, e.g. "DEFAULT"; None for fresh ones.
+        weights_backbone: Published weights of the backbone to download; None for fresh ones.
+        aux_loss: Whether there is also an auxiliary head, which plays no part in the logits.
 
     Raises:
         UserError: Published weights that cannot be fetched.

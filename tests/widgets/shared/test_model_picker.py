@@ -74,7 +74,7 @@ def test_factories_on_the_command_line():
 
 def test_numbers():
     assert numbers_in("0.485, 0.456 0.406", "mean") == (0.485, 0.456, 0.406)
-    with pytest.raises(UserError, match="The mean is one number, or one a channel"):
+    with pytest.raises(UserError, match="The mean is one number, or one per channel"):
         numbers_in("a half", "mean")
 
 
