@@ -39,18 +39,14 @@ def build(
 
     make = getattr(segmentation, name)
     auxiliary = {} if aux_loss is None else {"aux_loss": aux_loss}  # LRASPP has none
-    if weights is None and weights_backbone is None:
-        module = make(weights=None, weights_backbone=None, num_classes=num_classes, **auxiliary)
-    else:
-        try:
-            # Published weights of the whole network say their own number of classes.
-            classes = num_classes if weights is None else None
-            module = make(weights=weights, weights_backbone=weights_backbone, num_classes=classes, **auxiliary)
-        except OSError as error:
-            raise UserError(
-                f'The published weights "{weights or weights_backbone}" of {name} cannot be fetched ({error}); leave '
-                "them out and load a checkpoint instead."
-            ) from error
+    classes = num_classes if weights is None else None  # published weights of the whole network have their own number
+    try:
+        module = make(weights=weights, weights_backbone=weights_backbone, num_classes=classes, **auxiliary)
+    except OSError as error:
+        raise UserError(
+            f'The published weights "{weights or weights_backbone}" of {name} cannot be fetched ({error}); leave '
+            "them out and load a checkpoint instead."
+        ) from error
     if in_channels != 3:
         _replace_first_convolution(module.backbone, in_channels)
     return module
