@@ -41,7 +41,7 @@ $(VENV)/.made:
 		|| { echo "No virtual environment could be made; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@touch $@
 
-$(VENV)/.installed: requirements.txt requirements-library.txt requirements-app.txt | $(VENV)/.made
+$(VENV)/.installed: requirements.txt | $(VENV)/.made
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 

@@ -1,6 +1,5 @@
 """The one error that users see."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,6 +31,6 @@ def explained_differentiation() -> Iterator[None]:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a GPU or in the main memory."""
-    if (torch := sys.modules.get("torch")) is not None and isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+    import torch  # noqa: PLC0415 - a shell that only prints its help imports this file
+
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

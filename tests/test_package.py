@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -82,7 +81,8 @@ def test_the_command_says_its_own_name(installed):
 def test_every_package_that_is_imported_is_declared():
     declared = {
         re.match(r"[\w-]+", line)[0].replace("_", "-").lower()
-        for line in (ROOT / "requirements-library.txt").read_text().splitlines()
+        for line in (ROOT / "requirements.txt").read_text().splitlines()
+        if not line.startswith("streamlit")
     }
     modules = set()
     for path in (ROOT / "core").rglob("*.py"):
@@ -99,7 +99,11 @@ def test_every_package_that_is_imported_is_declared():
     assert not missing
 
 
-def test_the_requirements_are_those_of_the_wheel_and_its_app():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["dynamic"]
-    files = [*project["dependencies"]["file"], *project["optional-dependencies"]["app"]["file"]]
-    assert (ROOT / "requirements.txt").read_text().split() == [word for file in files for word in ("-r", file)]
+def test_what_the_wheel_and_its_app_need(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read(f"{wheel.name.removesuffix('-py3-none-any.whl')}.dist-info/METADATA").decode()
+    found = re.findall(r"^Requires-Dist: ([\w-]+)([^;\n]*)(.*)$", metadata, re.MULTILINE)
+    lines = [line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    assert sorted(name + version for name, version, _ in found) == sorted(lines)
+    assert {name for name, _, extra in found if extra} == {"streamlit", "streamlit-plotly-events"}
+    assert {extra for _, _, extra in found} == {"", '; extra == "app"'}
