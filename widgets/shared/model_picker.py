@@ -116,7 +116,7 @@ def _pick_upload(place: str) -> Segmenter:
 
 
 def _ask_architecture(identity: Identity, place: str) -> tuple[str, dict[str, Any]]:
-    """The architecture and its arguments from the user, starting from what the keys say."""
+    """The architecture and its arguments from the user, starting from what the file's keys tell."""
     names = [*identity.candidates, *(name for name in known_architectures() if name not in identity.candidates)]
     architecture = st.selectbox("Architecture", names, index=None, key=f"{place}architecture", placeholder="Choose")
     if architecture is None:
