@@ -110,7 +110,7 @@ def read_real(folder: Path) -> list[tuple[Field, Mask, Mask]]:
 def draw_phantoms(count: int, shape: tuple[int, int]) -> list[tuple[Field, Mask, Mask]]:
     """As many phantoms, their images rounded to 8 bits like the real ones."""
     phantoms = (vessel_phantom(seed, shape) for seed in range(count))
-    return [(np.rint(p.image[0] * 255.0) / 255.0, p.mask > 0, p.skeleton) for p in phantoms]
+    return [(np.rint(p.image[0] * 255.0) / 255.0, p.mask > 0, np.asarray(p.skeleton)) for p in phantoms]
 
 
 def main() -> None:

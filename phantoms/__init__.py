@@ -1,16 +1,19 @@
-"""Synthetic images whose masks and skeletons are known exactly."""
+"""Generators of synthetic images whose masks are known exactly; `python -m phantoms` writes them to folders."""
 
-from .fundus import FundusPhantom, fundus_phantom
-from .phantom import Phantom
-from .scenes import SCENE_CLASSES, ScenePhantom, scene_phantom
-from .vessels import vessel_phantom
+from .kinds.fundus import fundus_phantom
+from .kinds.scenes import SCENE_CLASSES, scene_phantom
+from .kinds.vessels import vessel_phantom
+from .phantom import PHANTOM_KINDS, Phantom, PhantomKind, draw_phantom, find_kind, register
 
 __all__ = [
+    "PHANTOM_KINDS",
     "SCENE_CLASSES",
-    "FundusPhantom",
     "Phantom",
-    "ScenePhantom",
+    "PhantomKind",
+    "draw_phantom",
+    "find_kind",
     "fundus_phantom",
+    "register",
     "scene_phantom",
     "vessel_phantom",
 ]

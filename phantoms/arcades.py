@@ -7,10 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .centrelines import smooth_walk
-
-Path = NDArray[np.float64]
-Line = NDArray[np.float64]
+from .centrelines import claim, smooth_walk, walk
+from .optics import Field
 
 STEP = 1.2  # pixels between neighbouring points of a centre line
 _GENERATIONS = 5
@@ -22,18 +20,18 @@ class Eye:
     """Where things lie in a picture of a retina, in pixels, (row, column).
 
     Attributes:
-        centre: Of the round field of view.
-        radius: Of the field of view.
+        centre: Centre of the round field of view.
+        radius: Radius of the field of view.
         disc: Centre of the optic disc.
-        disc_radius: Its mean radius.
+        disc_radius: Mean radius of the optic disc.
         fovea: Centre of the fovea.
     """
 
-    centre: Path
+    centre: Field
     radius: float
-    disc: Path
+    disc: Field
     disc_radius: float
-    fovea: Path
+    fovea: Field
 
     @property
     def axis(self) -> float:
@@ -52,14 +50,14 @@ class Vessel:
         artery: Artery or vein.
     """
 
-    points: Path
-    radius: Line
+    points: Field
+    radius: Field
     artery: bool
 
 
 @dataclass(frozen=True)
 class _Sprout:
-    point: Path
+    point: Field
     heading: float
     turn: float
     length: float
@@ -96,7 +94,7 @@ def grow_arcades(rng: np.random.Generator, eye: Eye, shape: tuple[int, int]) -> 
             continue
         exits = _exits(rng, len(points), eye, sprout)
         radius, shares = _taper(rng, sprout, len(points), exits)
-        _claim(owners[sprout.kind], points, len(vessels))
+        claim(owners[sprout.kind], points, len(vessels), reach=2)
         vessels.append(Vessel(points, np.maximum(radius, finest), sprout.kind == _ARTERY))
         if sprout.generation < _GENERATIONS:
             daughters = _daughters(rng, sprout, points, radius, exits, shares, eye)
@@ -129,7 +127,7 @@ def _trunks(rng: np.random.Generator, eye: Eye) -> list[_Sprout]:
     return trunks
 
 
-def _wander(rng: np.random.Generator, sprout: _Sprout, tortuosity: float) -> Path:
+def _wander(rng: np.random.Generator, sprout: _Sprout, tortuosity: float) -> Field:
     """A path that turns by the sprout's whole angle along its length, with smooth bends around that."""
     count = max(int(sprout.length / STEP), 4)
     share = np.linspace(0.0, 1.0, count)
@@ -138,11 +136,10 @@ def _wander(rng: np.random.Generator, sprout: _Sprout, tortuosity: float) -> Pat
     bends, wiggle = smooth_walk(rng, count, 14.0), smooth_walk(rng, count, 5.0)
     unrest = tortuosity * (1.0 + 0.35 * min(sprout.generation, 3))
     heading = heading + unrest * (1.3 * (bends - bends[0]) + 0.6 * (wiggle - wiggle[0]))
-    steps = STEP * np.stack([np.sin(heading), np.cos(heading)], axis=1)
-    return np.concatenate([sprout.point[None], sprout.point + np.cumsum(steps, axis=0)])
+    return walk(sprout.point, heading, STEP)
 
 
-def _stop(points: Path, sprout: _Sprout, eye: Eye, owners: NDArray[np.int64]) -> Path:
+def _stop(points: Field, sprout: _Sprout, eye: Eye, owners: NDArray[np.int64]) -> Field:
     """The path up to where it leaves the field, meets a vessel of its kind or nears the fovea."""
     away = np.hypot(*(points - eye.centre).T) > 1.03 * eye.radius
     blind = np.hypot(*(points - eye.fovea).T) < 0.13 * eye.radius
@@ -168,7 +165,7 @@ def _exits(rng: np.random.Generator, count: int, eye: Eye, sprout: _Sprout) -> N
     return places[places < count - 6]
 
 
-def _taper(rng: np.random.Generator, sprout: _Sprout, count: int, exits: NDArray[np.int64]) -> tuple[Line, Line]:
+def _taper(rng: np.random.Generator, sprout: _Sprout, count: int, exits: NDArray[np.int64]) -> tuple[Field, Field]:
     """The radius along a vessel, and the share of r³ that each side branch takes."""
     shares = rng.uniform(0.06, 0.3, len(exits)) if sprout.generation < 2 else rng.uniform(0.15, 0.45, len(exits))
     cube = np.full(count, sprout.radius**3)
@@ -182,10 +179,10 @@ def _taper(rng: np.random.Generator, sprout: _Sprout, count: int, exits: NDArray
 def _daughters(
     rng: np.random.Generator,
     sprout: _Sprout,
-    points: Path,
-    radius: Line,
+    points: Field,
+    radius: Field,
     exits: NDArray[np.int64],
-    shares: Line,
+    shares: Field,
     eye: Eye,
 ) -> list[_Sprout]:
     """Side branches, to the left and the right in turn, and the fork at the far end."""
@@ -213,14 +210,6 @@ def _daughters(
     return daughters
 
 
-def _heading(points: Path, place: int) -> float:
+def _heading(points: Field, place: int) -> float:
     along = points[min(place + 2, len(points) - 1)] - points[max(place - 2, 0)]
     return float(np.arctan2(along[0], along[1]))
-
-
-def _claim(owner: NDArray[np.int64], points: Path, index: int) -> None:
-    """Mark the surroundings of a centre line, 5×5 pixels a point, as taken."""
-    rows, columns = np.rint(points).astype(int).T
-    for down in range(-2, 3):
-        for right in range(-2, 3):
-            owner[(rows + down).clip(0, owner.shape[0] - 1), (columns + right).clip(0, owner.shape[1] - 1)] = index

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Path = NDArray[np.float64]
+from .optics import Field
 
 STEP = 1.5  # pixels between neighbouring points of a centre line: curves bend over more than ten times this
 
@@ -34,8 +34,8 @@ class Branch:
         diving: Whether it runs steeply through the slab: short and contorted in the projection.
     """
 
-    points: Path
-    radius: NDArray[np.float64]
+    points: Field
+    radius: Field
     start: Place | None
     end: Place | None
     split: bool
@@ -79,7 +79,7 @@ class Bed:
 
 @dataclass(frozen=True)
 class _Bud:
-    point: Path
+    point: Field
     heading: float
     radius: float
     generation: int
@@ -87,12 +87,26 @@ class _Bud:
     diving: bool = False
 
 
-def smooth_walk(rng: np.random.Generator, count: int, memory: float) -> NDArray[np.float64]:
+def smooth_walk(rng: np.random.Generator, count: int, memory: float) -> Field:
     """Unit-variance Gaussian noise of `count` values that forgets itself over about `memory` values."""
     padding = int(3 * memory) + 1
     white = rng.standard_normal(count + 2 * padding)
     smooth = ndimage.gaussian_filter1d(white, memory)[padding : padding + count]
     return np.asarray(smooth * np.sqrt(2 * memory * np.sqrt(np.pi)))
+
+
+def walk(start: Field, heading: Field, step: float) -> Field:
+    """The path that makes a step of `step` pixels in each direction, in radians from the column to the row axis."""
+    steps = step * np.stack([np.sin(heading), np.cos(heading)], axis=1)
+    return np.concatenate([start[None], start + np.cumsum(steps, axis=0)])
+
+
+def claim(owner: NDArray[np.int64], points: Field, index: int, reach: int) -> None:
+    """Mark the pixels of a centre line, and those up to `reach` beside it, as taken by vessel `index`."""
+    (height, width), (rows, columns) = owner.shape, np.rint(points).astype(int).T
+    for down in range(-reach, reach + 1):
+        for right in range(-reach, reach + 1):
+            owner[(rows + down).clip(0, height - 1), (columns + right).clip(0, width - 1)] = index
 
 
 def grow(rng: np.random.Generator, bed: Bed, shape: tuple[int, int]) -> list[Branch]:
@@ -124,7 +138,7 @@ def grow(rng: np.random.Generator, bed: Bed, shape: tuple[int, int]) -> list[Bra
         rows, columns = np.rint(branch.points).astype(int).T
         inside = _inside(rows, columns, shape)
         grown += STEP * float(inside.sum())
-        _claim(owner, rows[inside], columns[inside], len(branches) - 1)
+        claim(owner, branch.points[inside], len(branches) - 1, reach=1)
         if branch.split and inside[-1]:
             daughters = _split(rng, bed, branch, Place(len(branches) - 1, len(branch.points) - 1))
             buds.extend(bud for bud in daughters if _crowding(bud, bed, owner) < rng.uniform(0.2, 0.7))
@@ -188,7 +202,7 @@ def _new_bud(rng: np.random.Generator, bed: Bed, shape: tuple[int, ...], branche
     return _Bud(rng.uniform(0.0, 1.0, 2) * shape, rng.uniform(-np.pi, np.pi), radius, 1, None, diving)
 
 
-def _wander(rng: np.random.Generator, bed: Bed, bud: _Bud) -> Path:
+def _wander(rng: np.random.Generator, bed: Bed, bud: _Bud) -> Field:
     """A smooth random walk from a bud: long bends and small wiggles around a mean direction that turns slowly."""
     length = bed.branch_length * (0.7 + 0.8 * rng.gamma(2.0, 1.0 / 2.0)) * (1.6 if bud.generation == 0 else 1.0)
     if bud.diving:
@@ -198,8 +212,7 @@ def _wander(rng: np.random.Generator, bed: Bed, bud: _Bud) -> Path:
     wiggle = smooth_walk(rng, count, 3.0)
     turning = np.linspace(0.0, rng.normal(0.0, 0.012) * STEP * count, count)
     heading = bud.heading + turning + bed.tortuosity * (bends - bends[0] + (2.0 if bud.diving else 0.35) * wiggle)
-    steps = STEP * np.stack([np.sin(heading), np.cos(heading)], axis=1)
-    return np.concatenate([bud.point[None, :], bud.point + np.cumsum(steps, axis=0)])
+    return walk(bud.point, heading, STEP)
 
 
 def _grow_branch(
@@ -239,7 +252,7 @@ def _grow_branch(
     return Branch(points, radius, bud.start, end, split, bud.generation, bud.diving)
 
 
-def _bend_towards(points: Path, end: Path) -> Path:
+def _bend_towards(points: Field, end: Field) -> Field:
     """Shift a path's last stretch smoothly so that it ends exactly at `end`."""
     count = min(len(points), 12)
     weight = np.zeros(len(points))
@@ -248,7 +261,7 @@ def _bend_towards(points: Path, end: Path) -> Path:
     return np.asarray(points + weight[:, None] * (end - points[-1]))
 
 
-def _beading(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+def _beading(rng: np.random.Generator, count: int) -> Field:
     """Relative swelling and narrowing along a vessel, about ±15 % over some ten pixels."""
     return np.exp(0.14 * smooth_walk(rng, count, 5.0) + 0.07 * smooth_walk(rng, count, 1.2))
 
@@ -266,11 +279,3 @@ def _split(rng: np.random.Generator, bed: Bed, branch: Branch, place: Place) -> 
         _Bud(branch.points[-1], turned, max(radius * part ** (1 / 3), floor), branch.generation + 1, place)
         for part, turned in ((share, heading + spread * (1 - share)), (1 - share, heading - spread * share))
     ]
-
-
-def _claim(owner: NDArray[np.int64], rows: NDArray[np.int_], columns: NDArray[np.int_], index: int) -> None:
-    """Mark the pixels on and next to a centre line as taken by branch `index`."""
-    height, width = owner.shape
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            owner[(rows + down).clip(0, height - 1), (columns + right).clip(0, width - 1)] = index

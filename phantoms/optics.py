@@ -1,4 +1,4 @@
-"""What a microscope and its camera do to a scene: uneven light, haze, specks, photon and read noise."""
+"""What lenses and cameras do to a scene: uneven light, specks, photon and read noise."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,24 +66,21 @@ def illumination(rng: np.random.Generator, shape: tuple[int, int], strength: flo
 
 
 def add_spots(
-    canvas: Field,
-    centres: NDArray[np.floating],
-    radii: NDArray[np.floating],
-    peaks: NDArray[np.floating],
-    elongation: NDArray[np.floating],
-    angles: NDArray[np.floating],
+    rng: np.random.Generator, canvas: Field, centres: Field, radii: Field, peaks: Field, longest: float
 ) -> None:
     """Draw elliptic Gaussian spots onto `canvas`, in place, keeping the brighter value where they overlap.
 
     Args:
+        rng: Source of randomness for the spots' shapes.
         canvas: (H, W).
         centres: (N, 2) rows and columns, subpixel.
         radii: (N,) standard deviation of the short axis in pixels.
         peaks: (N,) intensity at the centre.
-        elongation: (N,) long axis over short axis, ≥ 1.
-        angles: (N,) direction of the long axis in radians.
+        longest: Largest ratio of the long to the short axis; each spot's is uniform in [1, longest].
     """
     height, width = canvas.shape
+    elongation = rng.uniform(1.0, longest, len(radii))
+    angles = rng.uniform(0.0, np.pi, len(radii))  # of the long axis
     for (row, column), radius, peak, ratio, angle in zip(centres, radii, peaks, elongation, angles, strict=True):
         reach = int(np.ceil(3 * radius * ratio))
         top, bottom = max(int(row) - reach, 0), min(int(row) + reach + 1, height)
@@ -122,3 +119,11 @@ def detect(
     """
     deviation = np.sqrt(np.maximum(scene, 0.0) / photons + read_noise**2)
     return np.asarray(scene + deviation * correlated_noise(rng, scene.shape, correlation))
+
+
+def photograph(
+    rng: np.random.Generator, scene: Field, blur: float, photons: float, read_noise: float, correlation: float
+) -> Field:
+    """Blur each channel of a scene (C, H, W) by `blur` pixels and detect it; see `detect`."""
+    soft = (ndimage.gaussian_filter(channel, blur) for channel in scene)
+    return np.stack([detect(rng, channel, photons, read_noise, (correlation, correlation)) for channel in soft])

@@ -2,28 +2,12 @@
 
 import numpy as np
 
-from .street_view import (
-    BUILDING,
-    NEAR,
-    VEGETATION,
-    Canvas,
-    Colour,
-    side_quad,
-    upright_quad,
-)
+from .street_view import BUILDING, NEAR, VEGETATION, Canvas, Colour, side_quad, upright_quad
 
-_WALLS = np.array(
-    [
-        [0.66, 0.6, 0.5],
-        [0.62, 0.46, 0.38],
-        [0.5, 0.32, 0.26],
-        [0.72, 0.69, 0.63],
-        [0.55, 0.55, 0.55],
-        [0.7, 0.6, 0.4],
-        [0.5, 0.52, 0.56],
-        [0.64, 0.52, 0.47],
-    ]
-)
+_WALLS = np.array([
+    [0.66, 0.6, 0.5], [0.62, 0.46, 0.38], [0.5, 0.32, 0.26], [0.72, 0.69, 0.63],
+    [0.55, 0.55, 0.55], [0.7, 0.6, 0.4], [0.5, 0.52, 0.56], [0.64, 0.52, 0.47],
+])  # fmt: skip
 _WINDOW = np.array([0.17, 0.2, 0.25])
 _STOREY = 3.1  # metres
 

@@ -13,33 +13,18 @@ from .street_view import (
     Point,
     ground_quad,
     side_quad,
+    upright_polygon,
     upright_quad,
 )
 
-_PAINTS = np.array(
-    [
-        [0.82, 0.82, 0.8],
-        [0.6, 0.62, 0.64],
-        [0.12, 0.12, 0.14],
-        [0.3, 0.32, 0.36],
-        [0.55, 0.1, 0.1],
-        [0.13, 0.22, 0.45],
-        [0.62, 0.55, 0.2],
-        [0.16, 0.3, 0.24],
-    ]
-)
-_CLOTHES = np.array(
-    [
-        [0.12, 0.13, 0.2],
-        [0.5, 0.14, 0.16],
-        [0.2, 0.26, 0.48],
-        [0.62, 0.6, 0.55],
-        [0.28, 0.24, 0.2],
-        [0.7, 0.52, 0.2],
-        [0.2, 0.34, 0.26],
-        [0.1, 0.1, 0.11],
-    ]
-)
+_PAINTS = np.array([
+    [0.82, 0.82, 0.8], [0.6, 0.62, 0.64], [0.12, 0.12, 0.14], [0.3, 0.32, 0.36],
+    [0.55, 0.1, 0.1], [0.13, 0.22, 0.45], [0.62, 0.55, 0.2], [0.16, 0.3, 0.24],
+])  # fmt: skip
+_CLOTHES = np.array([
+    [0.12, 0.13, 0.2], [0.5, 0.14, 0.16], [0.2, 0.26, 0.48], [0.62, 0.6, 0.55],
+    [0.28, 0.24, 0.2], [0.7, 0.52, 0.2], [0.2, 0.34, 0.26], [0.1, 0.1, 0.11],
+])  # fmt: skip
 _GLASS = np.array([0.13, 0.16, 0.2])
 _TYRE = np.array([0.05, 0.05, 0.06])
 
@@ -99,10 +84,8 @@ def _car_side(
     turn = np.linspace(0.0, 2 * np.pi, 18)
     for axle in (near + 0.8, far - 0.85):
         for radius, colour in ((0.34, _TYRE), (0.19, np.array([0.45, 0.45, 0.46]))):
-            rim: list[Point] = [
-                (side, 0.33 + radius * float(np.sin(t)), axle + radius * float(np.cos(t))) for t in turn
-            ]
-            canvas.paint(rim, colour, CAR)
+            wheel = upright_polygon(axle, 0.33, side, radius, turn)  # turned by a quarter, along the street
+            canvas.paint([(right, up, ahead) for ahead, up, right in wheel], colour, CAR)
 
 
 def draw_crossing_car(canvas: Canvas, rng: np.random.Generator, right: float, ahead: float, light: float) -> None:
@@ -126,11 +109,7 @@ def draw_crossing_car(canvas: Canvas, rng: np.random.Generator, right: float, ah
     turn = np.linspace(0.0, 2 * np.pi, 18)
     for axle in (-0.6, 0.64):
         for radius, colour in ((0.33, _TYRE), (0.18, np.array([0.5, 0.5, 0.52]))):
-            centre = right + way * half * axle
-            rim: list[Point] = [
-                (centre + radius * float(np.cos(t)), 0.33 + radius * float(np.sin(t)), ahead) for t in turn
-            ]
-            canvas.paint(rim, colour, CAR)
+            canvas.paint(upright_polygon(right + way * half * axle, 0.33, ahead, radius, turn), colour, CAR)
 
 
 def draw_person(canvas: Canvas, rng: np.random.Generator, right: float, ahead: float, light: float) -> None:
@@ -251,5 +230,4 @@ def draw_sign(canvas: Canvas, rng: np.random.Generator, right: float, ahead: flo
     red, blue, white = np.array([0.75, 0.08, 0.1]), np.array([0.08, 0.22, 0.6]), np.array([0.92, 0.92, 0.9])
     face, border = (blue, white) if kind == 2 or rng.random() < 0.3 else (white, red)
     for radius, paint in ((0.42, border), (0.31, face)):
-        rim = [(right + radius * float(np.cos(t)), middle + radius * float(np.sin(t)), ahead) for t in turn]
-        canvas.paint(rim, paint * light, POLE)
+        canvas.paint(upright_polygon(right, middle, ahead, radius, turn), paint * light, POLE)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from skimage.draw import polygon as polygon_pixels
 
 from . import optics
+from .optics import Field
 
-Field = NDArray[np.float64]
 Colour = Field
 Point = tuple[float, float, float]
 
@@ -73,7 +73,7 @@ class Canvas:
         """Fill a flat polygon.
 
         Args:
-            points: Its corners, in metres.
+            points: Corners of the polygon, in metres.
             colour: RGB.
             label: Class; None keeps the class, and the depth, of what is behind.
             texture: Strength of fine noise on the colour.
@@ -97,7 +97,7 @@ class Canvas:
         """The sub-pixels of an upright shape that faces the camera.
 
         Args:
-            centre: Of the shape.
+            centre: Centre of the shape.
             outline: Given metres right of and above the centre, which places belong to the shape.
             reach: No point of the shape is further than this from the centre, in metres.
         """
@@ -157,6 +157,11 @@ def upright_quad(left: float, right: float, low: float, high: float, ahead: floa
 def side_quad(right: float, low: float, high: float, near: float, far: float) -> list[Point]:
     """An upright rectangle along the street."""
     return [(right, low, near), (right, high, near), (right, high, far), (right, low, far)]
+
+
+def upright_polygon(right: float, up: float, ahead: float, radius: float, turns: Field) -> list[Point]:
+    """The corners, `turns` radians round a circle from the right upwards, of a shape that faces the camera."""
+    return [(right + radius * float(np.cos(turn)), up + radius * float(np.sin(turn)), ahead) for turn in turns]
 
 
 def ground_quad(left: float, right: float, near: float, far: float, up: float = 0.0) -> list[Point]:

@@ -3,29 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import erf
 
-Field = NDArray[np.float64]
+from .optics import Field
 
-_REACHES = (
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    10,
-    12,
-    14,
-    17,
-    20,
-    24,
-    28,
-    34,
-    40,
-    60,
-)  # half-widths in pixels of the windows in which pieces of tube are drawn
+# Half-widths in pixels of the windows in which pieces of tube are drawn.
+_REACHES = (3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 34, 40, 60)
 
 
 @dataclass(frozen=True)
@@ -40,10 +23,10 @@ class Tube:
         blur: Standard deviation of the optical blur in pixels, (N,); 0 is a hard edge.
     """
 
-    points: NDArray[np.float64]
-    radius: NDArray[np.float64]
-    brightness: NDArray[np.float64]
-    blur: NDArray[np.float64]
+    points: Field
+    radius: Field
+    brightness: Field
+    blur: Field
 
 
 @dataclass(frozen=True)
@@ -69,7 +52,7 @@ def render(tubes: list[Tube], shape: tuple[int, int], margin: float = 0.0, rim: 
     (erf((r - d) / (s √2)) + erf((r + d) / (s √2))) / 2.
 
     Args:
-        tubes: What to draw; points may lie outside the image.
+        tubes: Tubes to draw; points may lie outside the image.
         shape: (H, W).
         margin: How far in pixels the label's outline lies outside the light's edge.
         rim: How much brighter the wall is than the middle, as a fraction; 0 is a filled tube.

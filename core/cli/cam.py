@@ -26,8 +26,8 @@ from ..attribution.cam import (
 )
 from ..attribution.cam import cam as class_activation_map
 from ..compute.batches import Advance, each_image, json_bytes
+from ..data.data_sets import ImagePair, find_pairs, read_pair
 from ..data.images import Scaling
-from ..data.layout import ImagePair, find_pairs, read_pair
 from ..display.colours import blend, intensity_rgb, png_bytes, sequential_rgb
 from ..errors import UserError
 from ..io.files import write_atomically

@@ -7,8 +7,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from ..data.data_sets import ImagePair, find_pairs
 from ..data.images import image_files
-from ..data.layout import ImagePair, find_pairs
 from ..errors import UserError
 from ..segmenter import Segmenter
 

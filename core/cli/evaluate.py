@@ -15,8 +15,8 @@ from rich.progress import Progress as ProgressBars
 from ..attribution.attribution import SCHEMA_VERSION
 from ..attribution.catalogue import DEFAULT_METHODS, METHODS, ExplainSettings
 from ..compute.batches import Advance, csv_bytes, defined, each_image, json_bytes
+from ..data.data_sets import ImagePair, read_pair
 from ..data.images import Scaling
-from ..data.layout import ImagePair, read_pair
 from ..display.charts import Estimate, interval_figure
 from ..errors import UserError
 from ..io.files import write_atomically

@@ -13,8 +13,8 @@ from ..attribution.integrated_gradients import integrated_gradients
 from ..attribution.quadrature import Rule
 from ..attribution.statistics import statistics
 from ..compute.batches import Advance, defined, json_bytes
+from ..data.data_sets import ImagePair, read_pair
 from ..data.images import Scaling
-from ..data.layout import ImagePair, read_pair
 from ..display.colours import blend, intensity_rgb, png_bytes, sequential_rgb
 from ..errors import UserError
 from ..io.files import write_atomically

@@ -10,8 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn
 
-from ..data.conversion import with_channels
-from ..data.images import LoadedImage, Scaling, image_files, load_image
+from ..data.images import LoadedImage, Scaling, image_files, load_image, with_channels
 from ..errors import UserError
 from ..segmenter import Segmenter
 

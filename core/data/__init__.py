@@ -1,1 +1,1 @@
-"""Images, data-set layouts and synthetic phantoms."""
+"""Reading images, masks and data sets from files."""

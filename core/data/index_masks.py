@@ -9,115 +9,84 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .images import stored_values
+from .decoding import decode_image
 
 IGNORED = 255
-"""The index of pixels that belong to no class: training and scores pass over them."""
+"""Index of pixels that belong to no class; training and scores leave them out."""
 
 Colour = tuple[int, int, int]
 
 _IGNORED_NAMES = ("ignore", "ignored", "void", "unlabelled", "unlabeled")
 
-CITYSCAPES_CLASSES = (
-    "road",
-    "sidewalk",
-    "building",
-    "wall",
-    "fence",
-    "pole",
-    "traffic light",
-    "traffic sign",
-    "vegetation",
-    "terrain",
-    "sky",
-    "person",
-    "rider",
-    "car",
-    "truck",
-    "bus",
-    "train",
-    "motorcycle",
-    "bicycle",
-)
+_CITYSCAPES_IDS = {
+    "road": 7, "sidewalk": 8, "building": 11, "wall": 12, "fence": 13, "pole": 17, "traffic light": 19,
+    "traffic sign": 20, "vegetation": 21, "terrain": 22, "sky": 23, "person": 24, "rider": 25, "car": 26, "truck": 27,
+    "bus": 28, "train": 31, "motorcycle": 32, "bicycle": 33,
+}  # fmt: skip
+CITYSCAPES_CLASSES = tuple(_CITYSCAPES_IDS)
 """The 19 classes of Cityscapes that are scored (Cordts et al. 2016), in the order of its train ids."""
-_SCORED_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 CITYSCAPES_LABEL_IDS: dict[int, int] = dict.fromkeys((*range(35), IGNORED), IGNORED) | {
-    label: index for index, label in enumerate(_SCORED_IDS)
+    label: index for index, label in enumerate(_CITYSCAPES_IDS.values())
 }
 """From the label ids of Cityscapes (0 to 34) to its train ids; those that are not scored are ignored."""
 
 
 @dataclass(frozen=True)
-class Palette:
-    """What the colours of a mask mean.
+class MaskEncoding:
+    """How the masks of a data set are written: as colours, as a data set's own ids, or as the indices themselves.
 
     Attributes:
-        class_names: One name a class.
-        colours: From RGB, 0 to 255, to the index of the class, or to `IGNORED`.
+        class_names: One name per class, at most 255, in the order of the indices.
+        palette: Class index, or `IGNORED`, of each RGB colour (0 to 255) in colour masks; see `read_palette`.
+        label_ids: Class index, or `IGNORED`, of each stored number; see `CITYSCAPES_LABEL_IDS`. Without it, and without
+            a palette, masks hold the indices themselves, and 255 where a pixel is to be ignored.
+
+    Raises:
+        ValueError: Both a palette and label ids, or more than 255 classes.
     """
 
     class_names: tuple[str, ...]
-    colours: Mapping[Colour, int]
-
-
-@dataclass(frozen=True)
-class MaskEncoding:
-    """How the masks of a data set are written; `read_index_mask` takes the same.
-
-    Attributes:
-        num_classes: K.
-        palette: For colour masks.
-        label_ids: For masks that hold a data set's own ids.
-    """
-
-    num_classes: int
     palette: Mapping[Colour, int] | None = None
     label_ids: Mapping[int, int] | None = None
 
+    def __post_init__(self) -> None:
+        if self.palette is not None and self.label_ids is not None:
+            raise ValueError("A mask holds either colours or label ids.")
+        if len(self.class_names) > IGNORED:
+            raise ValueError(f"An index mask has {IGNORED} classes at most.")
 
-def read_index_mask(
-    source: str | Path | bytes,
-    num_classes: int,
-    palette: Mapping[Colour, int] | None = None,
-    label_ids: Mapping[int, int] | None = None,
-    name: str = "",
-) -> NDArray[np.int64]:
+
+def read_index_mask(source: str | Path | bytes, encoding: MaskEncoding, name: str = "") -> NDArray[np.int64]:
     """The class index of every pixel of a mask of many classes.
 
     Args:
         source: A PNG or TIFF file, or its bytes.
-        num_classes: K, at most 255.
-        palette: From RGB to class index, for a colour mask; see `read_palette`.
-        label_ids: From the stored number to the class index; see `CITYSCAPES_LABEL_IDS`. Without it, and without a
-            palette, the mask holds the indices themselves, and 255 where a pixel is to be ignored.
-        name: What to call bytes in messages.
+        encoding: How the mask is written.
+        name: Name for bytes in messages.
 
     Returns:
         int64 (H, W), 0 to K - 1, or `IGNORED`.
 
     Raises:
         UserError: A file that cannot be read, or labels or colours that are no classes (the message names them).
-        ValueError: Both a palette and label ids, or more than 255 classes.
     """
-    if palette is not None and label_ids is not None:
-        raise ValueError("A mask holds either colours or label ids.")
-    if num_classes > IGNORED:
-        raise ValueError(f"An index mask has {IGNORED} classes at most.")
-    stored, name = stored_values(source, name, keep_palette=palette is None)
-    if palette is not None:
-        return _from_colours(stored, palette, num_classes, name)
+    stored, name, _ = decode_image(source, name, keep_palette=encoding.palette is None)
+    num_classes = len(encoding.class_names)
+    if encoding.palette is not None:
+        return _from_colours(stored, encoding.palette, num_classes, name)
     if (stored != stored[:1]).any():
         raise UserError(f"{name} is a colour picture; give the palette that says which colour is which class.")
+    label_ids = encoding.label_ids
     if label_ids is None:
         label_ids = {**{index: index for index in range(num_classes)}, IGNORED: IGNORED}
     values, places = np.unique(stored[0], return_inverse=True)
     return _translated(values.tolist(), places.reshape(stored.shape[1:]), label_ids, num_classes, name, "label")
 
 
-def read_palette(path: str | Path) -> Palette:
-    """The palette in a JSON or text file.
+def read_palette(path: str | Path) -> MaskEncoding:
+    """The encoding of colour masks by the palette in a JSON or text file.
 
-    JSON holds an object from the class's name to its colour, [r, g, b] or "#rrggbb"; text holds a line a class,
+    JSON holds an object from the class's name to its colour, [r, g, b] or "#rrggbb"; text holds one line per class,
     `r g b name`. The first class has the index 0. A class called "void", "ignore" or "unlabelled" is ignored.
 
     Raises:
@@ -146,7 +115,7 @@ def read_palette(path: str | Path) -> Palette:
         names.append(name)
     if not names:
         raise UserError(f"The palette {path.name} names no class; write a line such as 128 64 128 road for each.")
-    return Palette(tuple(names), colours)
+    return MaskEncoding(tuple(names), colours)
 
 
 def _json_entries(text: str) -> list[tuple[str, Colour]]:

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.layout import ImagePair, Sample, read_pair
+from ..data.data_sets import ImagePair, Sample, read_pair
+from ..data.index_masks import IGNORED
 from ..errors import UserError
 from ..segmenter import Segmenter
 
@@ -47,8 +48,8 @@ class ImageScores:
     """The scores of one image.
 
     Attributes:
-        stem: Which image.
-        scores: Its scores.
+        stem: Stem of the image's file.
+        scores: Scores of its label map.
     """
 
     stem: str
@@ -60,8 +61,8 @@ class Evaluation:
     """The scores of a data set.
 
     Attributes:
-        class_names: One name a class.
-        images: One entry an image.
+        class_names: One name per class.
+        images: One entry per image.
     """
 
     class_names: tuple[str, ...]
@@ -78,7 +79,7 @@ class Evaluation:
         return _mean([image.scores.foreground_dice for image in self.images])
 
     def rows(self) -> list[dict[str, str | float]]:
-        """A table with one row an image: its stem, then IoU and Dice of every class."""
+        """A table with one row per image: its stem, then IoU and Dice of every class."""
         return [
             {
                 "image": image.stem,
@@ -95,7 +96,7 @@ def score_labels(labels: NDArray[np.integer] | Tensor, mask: NDArray[np.integer]
     Args:
         labels: (H, W), the predicted class of each pixel.
         mask: (H, W), the true class of each pixel.
-        num_classes: K; both maps hold 0 to K - 1.
+        num_classes: K; both maps hold 0 to K - 1, the mask also `IGNORED` for pixels that do not count.
 
     Raises:
         UserError: Maps of different sizes, or a class that is not one of the K.
@@ -105,13 +106,15 @@ def score_labels(labels: NDArray[np.integer] | Tensor, mask: NDArray[np.integer]
         raise UserError(
             f"The label map is {tuple(predicted.shape)} and the mask {tuple(truth.shape)}; both must be of one size."
         )
+    known = truth != IGNORED
+    predicted, truth = predicted[known], truth[known]
     for what, values in (("label map", predicted), ("mask", truth)):
         if values.numel() and (int(values.min()) < 0 or int(values.max()) >= num_classes):
             outside = int(values.min()) if int(values.min()) < 0 else int(values.max())
             raise UserError(
                 f"The {what} holds the class {outside}, but there are only the classes 0 to {num_classes - 1}."
             )
-    pairs = torch.bincount((truth * num_classes + predicted).flatten(), minlength=num_classes**2)
+    pairs = torch.bincount(truth * num_classes + predicted, minlength=num_classes**2)
     confusion = pairs.view(num_classes, num_classes).double()
     both = confusion.diagonal()
     sizes = confusion.sum(dim=0) + confusion.sum(dim=1)

@@ -1,4 +1,4 @@
-"""Random changes that leave the truth true: crops, flips and quarter turns, intensity."""
+"""Random changes of image and mask alike: crops, flips and quarter turns, intensity."""
 
 import math
 
@@ -16,7 +16,7 @@ def augment(image: Tensor, mask: Tensor, augmentation: Augmentation, rng: np.ran
     Args:
         image: (C, H, W) in [0, 1].
         mask: (H, W), class indices.
-        augmentation: How much.
+        augmentation: Size of the crop and strength of the changes.
         rng: Source of randomness.
 
     Returns:
@@ -61,8 +61,8 @@ def jitter_intensity(image: Tensor, strength: float, rng: np.random.Generator) -
 
     With s the strength and σ the image's standard deviation, g = exp(u) with u uniform in ±2s, γ = exp(u) with u
     uniform in ±s, the offset o is uniform in ±sσ, and n is white Gaussian noise whose standard deviation is uniform in
-    [0, sσ]: one draw an image. Offset and noise follow σ because images of one data set can differ tenfold in contrast,
-    and what is little for one would drown another.
+    [0, sσ]: one draw per image. Offset and noise follow σ because images of one data set can differ tenfold in
+    contrast, and what is little for one would drown another.
 
     Args:
         image: (C, H, W) in [0, 1].

@@ -6,19 +6,14 @@ from typing import Any
 from ..models.checkpoint import CheckpointInfo
 
 _PARTS = ("training", "validation", "test")
-_PHANTOMS = {
-    "vessels": "phantoms.vessel_phantom",
-    "fundus": "phantoms.fundus_phantom",
-    "scenes": "phantoms.scene_phantom",
-}
 
 
 def model_card(name: str, info: CheckpointInfo, command: str) -> str:
     """The card in Markdown.
 
     Args:
-        name: Of the weights.
-        info: As `core.training.train` fills it.
+        name: Name of the weights.
+        info: Metadata as `core.training.train` fills it.
         command: Python that repeats the run.
     """
     training = info.training
@@ -48,18 +43,13 @@ def _network(info: CheckpointInfo) -> str:
 
 
 def _data(training: Mapping[str, Any]) -> list[str]:
-    settings = training["settings"]
-    parts = []
-    if settings["images"]:
-        parts.append(f"Images of the data set `{settings['images']}`, split at random (seed {settings['seed']}):")
-        stems = training["stems"]
-        parts.append("\n".join(f"- {part}, {len(stems[part])} images: {', '.join(stems[part])}" for part in _PARTS))
-    if settings["phantoms"]:
-        kind = settings.get("phantom_kind", "vessels")
-        parts.append(f"Synthetic images (`{_PHANTOMS[kind]}`), by seed:")
-        seeds = [(part, *training["phantom_seeds"][part]) for part in _PARTS]
-        parts.append("\n".join(f"- {part}: {first} to {first + count - 1}" for part, first, count in seeds if count))
-    return parts
+    settings, stems = training["settings"], training["stems"]
+    names = [settings["images"]] if isinstance(settings["images"], str) else settings["images"]
+    quoted = " and ".join(f"`{name}`" for name in names)
+    return [
+        f"Images of {quoted}, split at random (seed {settings['seed']}) where they do not come split:",
+        "\n".join(f"- {part}, {len(stems[part])} images: {', '.join(stems[part])}" for part in _PARTS),
+    ]
 
 
 def _scores(info: CheckpointInfo) -> str:

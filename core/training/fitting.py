@@ -1,4 +1,4 @@
-"""Lightning at work: the loop, what it writes every epoch, and keeping it quiet and repeatable."""
+"""Training with Lightning: the loop, what it writes every epoch, and keeping it quiet and repeatable."""
 
 import contextlib
 import logging
@@ -20,11 +20,11 @@ from ..segmenter import Segmenter
 from .learner import Learner
 from .record import EpochRecord, OnEpoch, append_row
 from .settings import TrainingSettings
-from .training_data import Crops, TrainingData, WholeImages
+from .training_data import TrainingData, WholeImages
 
 
 class EpochLog(lightning.Callback):
-    """Writes a row an epoch, and the weights whenever the validation IoU is the best so far."""
+    """Writes one row per epoch, and the weights whenever the validation IoU is the best so far."""
 
     def __init__(self, checkpoint: Path, info: CheckpointInfo, metrics: Path, on_epoch: OnEpoch | None) -> None:
         self.checkpoint, self.metrics = checkpoint, metrics
@@ -90,7 +90,7 @@ def fit(
         UserError: A loss that is no longer finite, or a GPU whose memory is too small.
     """
     device = segmenter.device
-    crops = Crops(data.training, settings.augmentation, settings.crops_per_image)
+    crops = data.training_crops(settings)
     # A last batch of one crop would give batch normalisation poor statistics, so it is left out where that costs
     # little: the order changes every epoch.
     drop_last = len(crops) >= 4 * settings.batch_size

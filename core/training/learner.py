@@ -1,15 +1,17 @@
-"""What Lightning is told: the loss, the optimiser, the scores of an epoch."""
+"""The part of a run that Lightning drives: loss, optimiser, and the means of an epoch."""
 
+import math
+from collections import defaultdict
 from typing import Any, cast
 
 import lightning
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from ..data.index_masks import IGNORED
-from ..scoring.overlap import Scores, score_labels
+from ..scoring.overlap import score_labels
 from ..segmenter import Segmenter
 from .settings import Penalty, TrainingSettings
 
@@ -37,21 +39,15 @@ def pixel_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
     return total / (classes != IGNORED).sum().clamp(min=1)
 
 
-def score_known(labels: Tensor, mask: Tensor, num_classes: int) -> Scores:
-    """The scores of labels (H, W) against a mask (H, W) over the pixels that are not `IGNORED`."""
-    known = mask != IGNORED
-    return score_labels(labels[known], mask[known], num_classes)
-
-
 class Learner(lightning.LightningModule):
-    """Trains the module inside a segmenter, through the segmenter's own face.
+    """Trains the module inside a segmenter, through the segmenter's own methods.
 
-    So normalisation, padding and the reading of the network's output are the very ones that the trained network is
+    Normalisation, padding and the reading of the network's output are therefore those that the trained network is
     used with afterwards.
 
     Args:
-        segmenter: Whose module is trained; its parameters are thawed.
-        settings: Of the run.
+        segmenter: Segmenter whose module is trained; its parameters are made trainable.
+        settings: Settings of the run.
     """
 
     def __init__(self, segmenter: Segmenter, settings: TrainingSettings) -> None:
@@ -59,11 +55,9 @@ class Learner(lightning.LightningModule):
         self.network = segmenter.module.requires_grad_(requires_grad=True)
         self.segmenter = segmenter
         self.settings = settings
-        # Left in, a NaN shows that the training has diverged; torchmetrics would drop it and go on.
-        self.train_loss, self.penalty, self.validation_loss = (MeanMetric(nan_strategy="disable") for _ in range(3))
-        self.validation_iou = MeanMetric(nan_strategy="ignore")
-        self.validation_dice = MeanMetric(nan_strategy="ignore")
         self.learning_rate = 0.0
+        # Values and weights of the epoch so far; on the GPU they stay there until the epoch ends.
+        self._epoch: dict[str, list[tuple[Tensor, int]]] = defaultdict(list)
 
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
         """Cross-entropy of a batch of crops, plus the penalty."""
@@ -71,8 +65,8 @@ class Learner(lightning.LightningModule):
         logits = self.segmenter.unchecked_logits(images.contiguous(memory_format=torch.channels_last))
         loss = pixel_cross_entropy(logits, masks)
         penalty = parameter_penalty(self.network, self.settings.penalty, self.settings.penalty_weight)
-        self.train_loss.update(loss.detach(), len(images))
-        self.penalty.update(penalty.detach())
+        self._epoch["train_loss"].append((loss.detach(), len(images)))
+        self._epoch["penalty"].append((penalty.detach(), 1))
         self.learning_rate = cast("torch.optim.Optimizer", self.optimizers()).param_groups[0]["lr"]
         return loss + penalty.to(loss.device)
 
@@ -80,24 +74,28 @@ class Learner(lightning.LightningModule):
         """Scores of one whole image."""
         images, masks = batch
         logits = self.segmenter.unchecked_logits(images.contiguous(memory_format=torch.channels_last))
-        self.validation_loss.update(pixel_cross_entropy(logits, masks))
+        self._epoch["validation_loss"].append((pixel_cross_entropy(logits, masks), 1))
         for labels, mask in zip(logits.argmax(dim=1), masks, strict=True):
-            scores = score_known(labels, mask, len(self.settings.class_names))
-            self.validation_iou.update(scores.foreground_iou)
-            self.validation_dice.update(scores.foreground_dice)
+            scores = score_labels(labels, mask, self.segmenter.num_classes)
+            for name, score in (("iou", scores.foreground_iou), ("dice", scores.foreground_dice)):
+                if not math.isnan(score):  # an image without foreground
+                    self._epoch[f"validation_{name}"].append((torch.tensor(score), 1))
 
     def on_validation_epoch_end(self) -> None:
         """Hand the mean IoU to early stopping and to the progress bar."""
-        self.log("validation_iou", self.validation_iou.compute(), prog_bar=True)
+        self.log("validation_iou", self._mean("validation_iou"), prog_bar=True)
 
     def take_epoch(self) -> dict[str, float]:
         """The means over the epoch that ends, by name; the next epoch starts from nothing."""
-        means = {}
-        for name in ("train_loss", "penalty", "validation_loss", "validation_iou", "validation_dice"):
-            metric = getattr(self, name)
-            means[name] = float(metric.compute())
-            metric.reset()
+        names = ("train_loss", "penalty", "validation_loss", "validation_iou", "validation_dice")
+        means = {name: self._mean(name) for name in names}
+        self._epoch.clear()
         return means
+
+    def _mean(self, name: str) -> float:
+        """A NaN is kept where it comes from a loss: it shows that the training has diverged."""
+        values, weights = zip(*self._epoch[name], strict=True)
+        return float(np.average(torch.stack(values).double().cpu(), weights=weights))
 
     def configure_optimizers(self) -> Any:
         """AdamW under a one-cycle learning rate that moves with every step."""

@@ -1,4 +1,4 @@
-"""The record of a run: one row an epoch, and the learning curves."""
+"""The record of a run: one row per epoch, and the learning curves."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -15,13 +15,13 @@ class EpochRecord:
 
     Attributes:
         epoch: Counted from 1.
-        train_loss: Cross-entropy over the epoch's crops, in nats a pixel, dropout on, without the penalty.
-        penalty: What the L1 or L2 penalty added to the loss.
-        validation_loss: Cross-entropy over the validation images, in nats a pixel.
+        train_loss: Cross-entropy over the epoch's crops, in nats per pixel, dropout on, without the penalty.
+        penalty: Value of the L1 or L2 penalty in the loss.
+        validation_loss: Cross-entropy over the validation images, in nats per pixel.
         validation_iou: Mean over the validation images of the foreground's IoU (see `core.scoring.overlap`).
-        validation_dice: Likewise, Dice.
-        learning_rate: Of the epoch's last step.
-        seconds: That the epoch took, validation included.
+        validation_dice: Mean over the validation images of the foreground's Dice.
+        learning_rate: Learning rate of the epoch's last step.
+        seconds: Duration of the epoch, validation included.
     """
 
     epoch: int

@@ -2,7 +2,6 @@
 
 import platform
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -10,33 +9,33 @@ from typing import Any
 
 import torch
 
-from ..data.layout import ImagePair, Sample, read_pair
 from ..errors import UserError
 from ..io.files import write_atomically
 from ..models.checkpoint import CheckpointInfo, save_checkpoint
 from ..models.loading import load_segmenter
 from ..models.zoo import build_module
-from ..scoring.overlap import Evaluation, ImageScores
+from ..scoring.overlap import evaluate_segmenter
 from ..segmenter import Segmenter, choose_device
 from .card import model_card
 from .record import EpochRecord, OnEpoch, learning_curves
 from .settings import TrainingSettings
-from .training_data import TEST_PHANTOMS, TRAINING_PHANTOMS, VALIDATION_PHANTOMS, TrainingData, gather
+from .training_data import TrainingData, gather
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run leaves.
+    """Files and scores of a run.
 
     Attributes:
         checkpoint: The weights of the best epoch, `<out>/<name>.safetensors`.
-        card: What they are, `<out>/<name>.md`.
-        metrics: One row an epoch, `<out>/metrics.csv`.
+        card: Description of the weights, `<out>/<name>.md`.
+        metrics: One row per epoch, `<out>/metrics.csv`.
         curves: Loss and scores against the epoch, `<out>/curves.html`.
         records: The rows of `metrics`.
         best_epoch: The epoch with the highest validation IoU, counted from 1.
-        scores: Images, mean IoU and mean Dice of "validation", "test_images" and "test_phantoms", as far as there are.
-        seconds: That it all took.
+        scores: Images, mean IoU and mean Dice of "validation" and of the test images, "test_images", or "test_<name>"
+            for each of several data sets that has any.
+        seconds: Duration of the run.
     """
 
     checkpoint: Path
@@ -68,7 +67,7 @@ def train(
     Args:
         settings: Data, network, augmentation, optimisation, seed.
         out: Folder for the files; made if it is not there.
-        name: Of the checkpoint and its card.
+        name: Name of the checkpoint and its card.
         device: "auto", "cpu", "cuda" or "cuda:1".
         workers: Processes that read images; 0 reads them in this one.
         progress_bar: Whether to show Lightning's progress bar.
@@ -86,6 +85,7 @@ def train(
         raise UserError(f'"{name}" cannot be a file name; give a name without a folder.')
     torch_device = choose_device(device)
     data = gather(settings)
+    settings = replace(settings, class_names=data.class_names)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with fitting.repeatable(settings.seed), fitting.quiet():
@@ -111,44 +111,36 @@ def _fresh_segmenter(
 ) -> tuple[Segmenter, CheckpointInfo]:
     arguments: dict[str, Any] = {
         "in_channels": data.in_channels,
-        "num_classes": len(settings.class_names),
+        "num_classes": len(data.class_names),
         **settings.arguments,
     }
     # Channels last is what this kind of network is fastest in: 1.4 times on a CPU for CustomResNet at width 16.
     module = build_module(settings.architecture, arguments).to(memory_format=torch.channels_last)
     segmenter = Segmenter(
         module,
-        class_names=settings.class_names,
+        class_names=data.class_names,
         in_channels=data.in_channels,
         mean=data.mean,
         std=data.std,
         device=device,
         name=name,
     )
-    if segmenter.num_classes != len(settings.class_names):
-        raise UserError(f"The network has {segmenter.num_classes} classes and {len(settings.class_names)} are named.")
+    if segmenter.num_classes != len(data.class_names):
+        raise UserError(f"The network has {segmenter.num_classes} classes and {len(data.class_names)} are named.")
     # The size that the network takes is found by trying, which in training mode would count as training images.
     with torch.no_grad():
         segmenter.unchecked_logits(torch.zeros(1, data.in_channels, settings.crop, settings.crop, device=device))
     training = {
         "settings": settings.as_metadata(),
-        "stems": {
-            part: data.stems(key)
-            for part, key in (("training", "training"), ("validation", "validation"), ("test", "test_images"))
-        },
-        "phantom_seeds": {
-            "training": (TRAINING_PHANTOMS, settings.phantoms),
-            "validation": (VALIDATION_PHANTOMS, sum(not isinstance(s, ImagePair) for s in data.validation)),
-            "test": (TEST_PHANTOMS, len(data.test_phantoms)),
-        },
+        "stems": {part: data.stems(part) for part in ("training", "validation", "test")},
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "device": _device_name(device),
-        "versions": ", ".join(f"{package} {version(package)}" for package in ("torch", "lightning", "torchmetrics")),
+        "versions": ", ".join(f"{package} {version(package)}" for package in ("torch", "lightning")),
     }
     info = CheckpointInfo(
         architecture=settings.architecture,
         arguments=arguments,
-        class_names=settings.class_names,
+        class_names=data.class_names,
         in_channels=data.in_channels,
         mean=data.mean,
         std=data.std,
@@ -159,32 +151,19 @@ def _fresh_segmenter(
 
 def _test_scores(segmenter: Segmenter, data: TrainingData) -> dict[str, dict[str, float]]:
     scores = {}
-    for part, images in (("test_images", data.test_images), ("test_phantoms", data.test_phantoms)):
-        if images:
-            evaluation = _evaluate(segmenter, images)
-            scores[part] = {
-                "images": len(images),
+    for name, split in data.splits.items():
+        if split.test:
+            evaluation = evaluate_segmenter(segmenter, split.test)
+            scores[f"test_{name}" if len(data.splits) > 1 else "test_images"] = {
+                "images": len(split.test),
                 "mean_iou": evaluation.mean_iou,
                 "mean_dice": evaluation.mean_dice,
             }
     return scores
 
 
-def _evaluate(segmenter: Segmenter, images: Sequence[ImagePair | Sample]) -> Evaluation:
-    """The scores over the pixels that have a class."""
-    from .learner import score_known  # noqa: PLC0415 - imports Lightning
-
-    scored = []
-    for image in images:
-        sample = read_pair(image) if isinstance(image, ImagePair) else image
-        labels = torch.from_numpy(segmenter.predict(sample.image).labels)
-        scores = score_known(labels, torch.from_numpy(sample.mask), segmenter.num_classes)
-        scored.append(ImageScores(sample.stem, scores))
-    return Evaluation(segmenter.class_names, tuple(scored))
-
-
 def _command(settings: TrainingSettings, name: str) -> str:
-    default = TrainingSettings(phantoms=1).as_metadata()
+    default = TrainingSettings(images="").as_metadata()
     changed = {key: value for key, value in settings.as_metadata().items() if value != default[key]}
     lines = "".join(f"    {key}={value!r},\n" for key, value in changed.items())
     return f'train(TrainingSettings(\n{lines}), "runs/{name}", "{name}")'

@@ -1,195 +1,190 @@
-"""What a network is trained, validated and tested on."""
+"""The data that a network is trained, validated and tested on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from phantoms.kinds import PhantomKind, draw_phantom, phantom_channels
-
+from ..data.data_sets import ImagePair, Sample, Split, find_pairs, find_split, read_pair, split_pairs
 from ..data.index_masks import IGNORED
-from ..data.layout import ImagePair, Sample, Split, find_pairs, find_split, read_pair, split_pairs
 from ..errors import UserError
 from .augmentation import augment
 from .settings import Augmentation, TrainingSettings
 
-# Small seeds are what people type to draw a phantom, and what sample data is drawn with: training must not have seen
-# those. The three parts keep a million seeds each.
-TRAINING_PHANTOMS, VALIDATION_PHANTOMS, TEST_PHANTOMS = 1_000_000, 2_000_000, 3_000_000
-
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of red, green and blue over the training images of ImageNet, the convention of published encoders."""
+"""Mean and standard deviation of red, green and blue over ImageNet, the convention of published encoders."""
 
-Source = ImagePair | Sample
+DEFAULT_CLASS_NAMES = ("background", "vessel")
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The parts of a data set, checked, and what they have in common.
+    """Data sets, split and checked, and what they have in common.
 
     Attributes:
-        training: Files, read when needed, and phantoms, in memory.
-        validation: Likewise.
-        test_images: Held-out files.
-        test_phantoms: Held-out phantoms.
-        in_channels: C, the same for every image.
-        mean: Of the normalisation, one a channel: over the training images unless the settings say otherwise.
-        std: Likewise.
+        splits: The split of each data set, by the name of its folder.
+        class_names: One name per class.
+        in_channels: Number of channels C of every image.
+        mean: Mean of each channel for the normalisation: over the training images, or ImageNet's.
+        std: Standard deviation of each channel, likewise.
     """
 
-    training: tuple[Source, ...]
-    validation: tuple[Source, ...]
-    test_images: tuple[ImagePair, ...]
-    test_phantoms: tuple[Sample, ...]
+    splits: dict[str, Split]
+    class_names: tuple[str, ...]
     in_channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    @property
+    def validation(self) -> tuple[ImagePair, ...]:
+        """The validation images of all data sets."""
+        return tuple(pair for split in self.splits.values() for pair in split.validation)
+
+    def training_crops(self, settings: TrainingSettings) -> "Crops":
+        """The crops of an epoch, as many from each image as the settings ask for."""
+        repeated = [
+            pair
+            for split, crops in zip(self.splits.values(), settings.crops, strict=True)
+            for pair in split.training
+            for _ in range(crops)
+        ]
+        return Crops(repeated, settings)
+
     def stems(self, part: str) -> list[str]:
-        """The stems of the files in "training", "validation" or "test_images"; phantoms are not files."""
-        return [source.stem for source in getattr(self, part) if isinstance(source, ImagePair)]
+        """The stems of the images in "training", "validation" or "test"; with several data sets `<name>/<stem>`."""
+        return [
+            f"{name}/{pair.stem}" if len(self.splits) > 1 else pair.stem
+            for name, split in self.splits.items()
+            for pair in getattr(split, part)
+        ]
 
 
 def gather(settings: TrainingSettings) -> TrainingData:
-    """Find, split and check all the data of a run, and draw its phantoms.
+    """Find, split and check all the data of a run.
 
     Raises:
         UserError: Whatever is wrong with the data, before anything is trained.
     """
-    training: list[Source] = []
-    validation: list[Source] = []
-    test_images: tuple[ImagePair, ...] = ()
-    in_channels = phantom_channels(settings.phantom_kind)
-    if settings.images is not None:
-        split = _split(settings)
-        in_channels = read_pair(split.training[0]).image.shape[0]
-        training, validation, test_images = list(split.training), list(split.validation), split.test
-    kind = settings.phantom_kind
-    held_out = [_held_out(settings.phantoms, part) for part in (settings.validation_fraction, settings.test_fraction)]
-    training += draw_phantoms(TRAINING_PHANTOMS, settings.phantoms, in_channels, kind)
-    validation += draw_phantoms(VALIDATION_PHANTOMS, held_out[0], in_channels, kind)
-    test_phantoms = draw_phantoms(TEST_PHANTOMS, held_out[1], in_channels, kind)
-    for source in (*validation, *test_images):
-        _check(_sample(source), in_channels, settings)
-    if not any((_classes(_sample(source)) > 0).any() for source in validation):
+    splits = {folder.name: _split(folder, settings) for folder in settings.folders}
+    if len(splits) < len(settings.folders):
+        raise UserError("Two data sets have the same name; rename the folder of one of them.")
+    class_names = _class_names(splits, settings.class_names)
+    training, validation, test = (
+        [pair for split in splits.values() for pair in getattr(split, part)]
+        for part in ("training", "validation", "test")
+    )
+    in_channels = read_pair(training[0]).image.shape[0]
+    for pair in test:
+        _check(read_pair(pair), in_channels, class_names)
+    foreground = [_check(read_pair(pair), in_channels, class_names) for pair in validation]
+    if not any(foreground):
         raise UserError("None of the validation images has anything but background; add images, or try another seed.")
-    mean, std = _check_and_measure(training, in_channels, settings)
+    mean, std = _check_and_measure(training, in_channels, class_names, settings.crop)
     if settings.normalisation == "imagenet":
-        mean, std = _imagenet(in_channels)
-    return TrainingData(tuple(training), tuple(validation), test_images, tuple(test_phantoms), in_channels, mean, std)
-
-
-def _split(settings: TrainingSettings) -> Split:
-    """The data set's own split where it has one, else one at random."""
-    given = find_split(settings.images) if settings.images is not None and settings.masks is None else None
-    if given is not None:
-        return given
-    pairs = find_pairs(settings.images or "", settings.masks)
-    return split_pairs(pairs, settings.validation_fraction, settings.test_fraction, settings.seed)
-
-
-def draw_phantoms(first_seed: int, count: int, channels: int, kind: PhantomKind = "vessels") -> list[Sample]:
-    """Phantoms of a kind with the seeds first_seed, first_seed + 1 and so on."""
-    drawn = []
-    for seed in range(first_seed, first_seed + count):
-        phantom = draw_phantom(kind, seed, channels)
-        drawn.append(Sample(f"phantom {seed}", phantom.image, phantom.mask.astype(np.int64)))
-    return drawn
+        if in_channels != 3:
+            raise UserError(
+                f"ImageNet's normalisation is for 3 channels and the images have {in_channels}; measure it."
+            )
+        mean, std = IMAGENET_MEAN, IMAGENET_STD
+    return TrainingData(splits, class_names, in_channels, mean, std)
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
     """Random, augmented crops for training: image (C, crop, crop) float32 and mask (crop, crop) int64.
 
     Args:
-        sources: Training images.
-        augmentation: How they are varied.
-        crops_per_image: Crops from each file in every epoch; a phantom gives one.
+        pairs: Training images; one crop of each entry per epoch.
+        augmentation: Random changes of the crops.
     """
 
-    def __init__(self, sources: Sequence[Source], augmentation: Augmentation, crops_per_image: int = 1) -> None:
-        self.augmentation = augmentation
-        self.sources = [
-            source for source in sources for _ in range(crops_per_image if isinstance(source, ImagePair) else 1)
-        ]
+    def __init__(self, pairs: Sequence[ImagePair], augmentation: Augmentation) -> None:
+        self.pairs, self.augmentation = pairs, augmentation
 
     def __len__(self) -> int:
-        return len(self.sources)
+        return len(self.pairs)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         # Drawn from torch, whose state differs in every worker process: a generator of our own would be copied into
         # each of them, and all would draw the same crops.
         rng = np.random.default_rng(int(torch.randint(2**62, ())))
-        sample = _sample(self.sources[index])
-        image, mask = torch.from_numpy(sample.image), torch.from_numpy(sample.mask)
-        image, mask = augment(image, mask, self.augmentation, rng)
+        image, mask = augment(*_tensors(self.pairs[index]), self.augmentation, rng)
         return image.contiguous(), mask.contiguous()
 
 
 class WholeImages(Dataset[tuple[Tensor, Tensor]]):
     """Whole images as they are, for validation: image (C, H, W) float32 and mask (H, W) int64."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
-        self.sources = sources
+    def __init__(self, pairs: Sequence[ImagePair]) -> None:
+        self.pairs = pairs
 
     def __len__(self) -> int:
-        return len(self.sources)
+        return len(self.pairs)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        sample = _sample(self.sources[index])
-        return torch.from_numpy(sample.image), torch.from_numpy(sample.mask)
+        return _tensors(self.pairs[index])
 
 
-def _imagenet(in_channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    if in_channels != 3:
-        raise UserError(f"ImageNet's normalisation is for 3 channels and the images have {in_channels}; measure it.")
-    return IMAGENET_MEAN, IMAGENET_STD
+def _tensors(pair: ImagePair) -> tuple[Tensor, Tensor]:
+    sample = read_pair(pair)
+    return torch.from_numpy(sample.image), torch.from_numpy(sample.mask)
 
 
-def _held_out(phantoms: int, fraction: float) -> int:
-    return max(1, round(fraction * phantoms)) if phantoms and fraction else 0
+def _split(folder: Path, settings: TrainingSettings) -> Split:
+    """The data set's own split where it has one, else one at random."""
+    given = find_split(folder) if settings.masks is None else None
+    if given is not None:
+        return given
+    pairs = find_pairs(folder, settings.masks)
+    return split_pairs(pairs, settings.validation_fraction, settings.test_fraction, settings.seed)
 
 
-def _sample(source: Source) -> Sample:
-    return read_pair(source) if isinstance(source, ImagePair) else source
+def _class_names(splits: dict[str, Split], given: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The given names, or those that the data sets agree on."""
+    encodings = {name: split.training[0].encoding for name, split in splits.items()}
+    named = {name: encoding.class_names for name, encoding in encodings.items() if encoding is not None}
+    chosen = given or next(iter(named.values()), DEFAULT_CLASS_NAMES)
+    for name, classes in named.items():
+        if len(classes) != len(chosen) or (given is None and classes != chosen):
+            raise UserError(
+                f"The masks of {name} have {len(classes)} classes, {', '.join(classes[:-1])} and {classes[-1]}, and "
+                f"{len(chosen)} are named: {', '.join(chosen)}; name as many, and join only data sets of equal classes."
+            )
+    return chosen
 
 
-def _classes(sample: Sample) -> NDArray[np.int64]:
-    """The classes of the pixels that have one."""
-    return sample.mask[sample.mask != IGNORED]
-
-
-def _check(sample: Sample, in_channels: int, settings: TrainingSettings) -> None:
-    classes = len(settings.class_names)
+def _check(sample: Sample, in_channels: int, class_names: Sequence[str]) -> bool:
+    """Check channels and classes; returns whether there is anything but background."""
     if sample.image.shape[0] != in_channels:
         raise UserError(
-            f"The image {sample.stem} has {sample.image.shape[0]} channels and others {in_channels}; all images of a "
-            "data set need the same channels."
+            f"The image {sample.stem} has {sample.image.shape[0]} channels and others {in_channels}; all images need "
+            "the same channels."
         )
-    largest = _classes(sample).max(initial=0)
-    if not 0 <= sample.mask.min() <= largest < classes:
+    largest = sample.mask.max(initial=0, where=sample.mask != IGNORED)
+    if not 0 <= sample.mask.min() <= largest < len(class_names):
         raise UserError(
-            f"The mask {sample.stem} holds the class {largest}, but only {classes} classes are named: "
-            f"{', '.join(settings.class_names)}."
+            f"The mask {sample.stem} holds the class {largest}, but only {len(class_names)} classes are named: "
+            f"{', '.join(class_names)}."
         )
+    return bool(largest > 0)
 
 
 def _check_and_measure(
-    training: Sequence[Source], in_channels: int, settings: TrainingSettings
+    training: Sequence[ImagePair], in_channels: int, class_names: Sequence[str], crop: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Check the training images, and their mean and standard deviation a channel, one image in memory at a time."""
+    """Check the training images, and return mean and standard deviation per channel; reads one image at a time."""
     pixels, total, squares = 0, np.zeros(in_channels), np.zeros(in_channels)
-    for source in training:
-        sample = _sample(source)
-        _check(sample, in_channels, settings)
+    for pair in training:
+        sample = read_pair(pair)
+        _check(sample, in_channels, class_names)
         height, width = sample.mask.shape
-        if min(height, width) < settings.crop:
+        if min(height, width) < crop:
             raise UserError(
-                f"The image {sample.stem} is {height}×{width} pixels, smaller than the crop of {settings.crop}; set "
-                f"the crop to {min(height, width)} or less."
+                f"The image {sample.stem} is {height}×{width} pixels, smaller than the crop of {crop}; set the crop to "
+                f"{min(height, width)} or less."
             )
         pixels += height * width
         total += sample.image.sum(axis=(1, 2), dtype=np.float64)

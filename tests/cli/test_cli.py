@@ -184,8 +184,8 @@ def test_jacobian_and_threshold(tmp_path, command):
 
 def test_bad_options(tmp_path, command):
     assert "either --image FILE or --images" in command("predict", "--weights", "vessmap", "--out", tmp_path)[2]
-    assert "are JSON such as" in command("train", "--phantoms", 2, "--out", tmp_path, "--arguments", "{")[2]
-    assert "are a JSON object" in command("train", "--phantoms", 2, "--out", tmp_path, "--arguments", "[1]")[2]
+    assert "are JSON such as" in command("train", "--images", tmp_path, "--out", tmp_path, "--arguments", "{")[2]
+    assert "are a JSON object" in command("train", "--images", tmp_path, "--out", tmp_path, "--arguments", "[1]")[2]
 
 
 def test_module_runs_as_a_program(tmp_path):

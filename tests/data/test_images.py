@@ -8,9 +8,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from core import UserError, read_image
-from core.data import images as module
-from core.data.conversion import with_channels
-from core.data.images import image_files, load_image, read_mask
+from core.data import decoding as module
+from core.data.images import image_files, load_image, read_mask, with_channels
 
 GENERATOR = np.random.default_rng(0)
 GREY = GENERATOR.integers(0, 256, (20, 31), dtype=np.uint8)

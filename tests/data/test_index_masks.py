@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data.index_masks import CITYSCAPES_CLASSES, CITYSCAPES_LABEL_IDS, IGNORED, read_index_mask, read_palette
+from core.data.index_masks import (
+    CITYSCAPES_CLASSES,
+    CITYSCAPES_LABEL_IDS,
+    IGNORED,
+    MaskEncoding,
+    read_index_mask,
+    read_palette,
+)
 from core.errors import UserError
 
 INDICES = np.arange(64).reshape(8, 8) % 3
@@ -19,9 +26,14 @@ def png(values, mode=None) -> bytes:
     return buffer.getvalue()
 
 
+def read(source, num_classes, palette=None, label_ids=None, name=""):
+    names = tuple(f"class {index}" for index in range(num_classes))
+    return read_index_mask(source, MaskEncoding(names, palette, label_ids), name)
+
+
 def test_plain_indices_and_ignored_pixels():
     values = np.where(np.eye(8, dtype=bool), 255, INDICES)
-    mask = read_index_mask(png(values), 3)
+    mask = read(png(values), 3)
     assert mask.dtype == np.int64
     np.testing.assert_array_equal(mask, values)
     assert IGNORED == 255
@@ -32,9 +44,9 @@ def test_a_palette_pngs_indices_are_read_and_its_colours_through_a_palette():
     picture.putpalette([10, 0, 0, 0, 20, 0, 0, 0, 30])
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    np.testing.assert_array_equal(read_index_mask(buffer.getvalue(), 3), INDICES)
+    np.testing.assert_array_equal(read(buffer.getvalue(), 3), INDICES)
     swapped = {(10, 0, 0): 2, (0, 20, 0): 1, (0, 0, 30): 0}
-    np.testing.assert_array_equal(read_index_mask(buffer.getvalue(), 3, swapped), 2 - INDICES)
+    np.testing.assert_array_equal(read(buffer.getvalue(), 3, swapped), 2 - INDICES)
 
 
 def test_colours_become_classes_and_the_alpha_channel_does_not_matter():
@@ -42,9 +54,9 @@ def test_colours_become_classes_and_the_alpha_channel_does_not_matter():
     palette = {(128, 64, 128): 0, (70, 70, 70): 1, (0, 0, 0): IGNORED}
     rgb = colours[INDICES]
     expected = np.array([0, IGNORED, 1])[INDICES]
-    np.testing.assert_array_equal(read_index_mask(png(rgb), 2, palette), expected)
+    np.testing.assert_array_equal(read(png(rgb), 2, palette), expected)
     with_alpha = np.concatenate([rgb, np.full((8, 8, 1), 7)], axis=2)
-    np.testing.assert_array_equal(read_index_mask(png(with_alpha), 2, palette), expected)
+    np.testing.assert_array_equal(read(png(with_alpha), 2, palette), expected)
 
 
 def test_cityscapes_ids_are_those_of_its_paper():
@@ -57,7 +69,7 @@ def test_cityscapes_ids_are_those_of_its_paper():
     assert sorted(value for value in CITYSCAPES_LABEL_IDS.values() if value != IGNORED) == list(range(19))
     ids = np.array([7, 26, 4])[INDICES]
     np.testing.assert_array_equal(
-        read_index_mask(png(ids), 19, label_ids=CITYSCAPES_LABEL_IDS), np.array([0, 13, IGNORED])[INDICES]
+        read(png(ids), 19, label_ids=CITYSCAPES_LABEL_IDS), np.array([0, 13, IGNORED])[INDICES]
     )
 
 
@@ -74,19 +86,19 @@ def test_cityscapes_ids_are_those_of_its_paper():
 )  # fmt: skip
 def test_what_is_no_class_is_named(values, arguments, sentence):
     with pytest.raises(UserError, match=sentence):
-        read_index_mask(png(values), name="street.png", **arguments)
+        read(png(values), name="street.png", **arguments)
 
 
 def test_more_unknown_labels_than_fit_are_counted():
     with pytest.raises(UserError, match=r"1, 2, 3, 4, 5, 6, 7, 8 and 55 more"):
-        read_index_mask(png(np.arange(64).reshape(8, 8)), 1)
+        read(png(np.arange(64).reshape(8, 8)), 1)
 
 
 def test_arguments_that_contradict_each_other():
     with pytest.raises(ValueError, match="either colours or label ids"):
-        read_index_mask(png(INDICES), 3, palette={}, label_ids={})
+        read(png(INDICES), 3, palette={}, label_ids={})
     with pytest.raises(ValueError, match="255 classes at most"):
-        read_index_mask(png(INDICES), 256)
+        read(png(INDICES), 256)
 
 
 @pytest.mark.parametrize(
@@ -98,9 +110,9 @@ def test_arguments_that_contradict_each_other():
 )
 def test_palettes_in_json_and_text(tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    palette = read_palette(tmp_path / name)
-    assert palette.class_names == ("road", "sky")
-    assert palette.colours == {(128, 64, 128): 0, (0, 0, 0): IGNORED, (70, 130, 180): 1}
+    encoding = read_palette(tmp_path / name)
+    assert encoding.class_names == ("road", "sky")
+    assert encoding.palette == {(128, 64, 128): 0, (0, 0, 0): IGNORED, (70, 130, 180): 1}
 
 
 @pytest.mark.parametrize(

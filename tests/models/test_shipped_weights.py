@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core import load_segmenter
-from core.data.layout import find_pairs, read_pair
+from core.data.data_sets import find_pairs, read_pair
 from core.models import read_checkpoint
 from core.models.checkpoint import shipped_weights
 from phantoms import SCENE_CLASSES

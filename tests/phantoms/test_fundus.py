@@ -39,7 +39,7 @@ def test_types_shapes_and_ranges(seed, height, width):
     assert np.isfinite(phantom.image).all()
     assert 0 <= phantom.image.min() <= phantom.image.max() <= 1
     assert set(np.unique(phantom.mask)) == {0, 1}
-    for row, column in (phantom.disc, phantom.fovea):
+    for row, column in (phantom.landmarks["disc"], phantom.landmarks["fovea"]):
         assert 0 < row < height
         assert 0 < column < width
 
@@ -62,8 +62,8 @@ def test_the_disc_is_bright_the_fovea_dark_and_red_leads(phantoms):
         field = around(phantom, (127.5, 127.5), 100) & (phantom.mask == 0)
         green = phantom.image[1]
         usual = np.median(green[field])
-        assert green[around(phantom, phantom.disc, 8)].max() > 1.3 * usual
-        assert np.median(green[around(phantom, phantom.fovea, 6)]) < 0.9 * usual
+        assert green[around(phantom, phantom.landmarks["disc"], 8)].max() > 1.3 * usual
+        assert np.median(green[around(phantom, phantom.landmarks["fovea"], 6)]) < 0.9 * usual
         red, green, blue = (float(channel[field].mean()) for channel in phantom.image)
         assert red > green > blue
 
@@ -72,14 +72,14 @@ def test_a_vessel_is_darker_than_the_tissue_beside_it(phantoms):
     for phantom in phantoms:
         inside = phantom.mask > 0
         beside = ndimage.binary_dilation(inside, iterations=4) & ~ndimage.binary_dilation(inside, iterations=2)
-        field = around(phantom, (127.5, 127.5), 110) & ~around(phantom, phantom.disc, 25)
+        field = around(phantom, (127.5, 127.5), 110) & ~around(phantom, phantom.landmarks["disc"], 25)
         assert phantom.image[1][inside & field].mean() < 0.85 * phantom.image[1][beside & field].mean()
 
 
 def test_vessels_meet_at_the_disc_and_spare_the_fovea(phantoms):
     for phantom in phantoms:
-        assert phantom.mask[around(phantom, phantom.disc, 10)].mean() > 0.3
-        assert not phantom.mask[around(phantom, phantom.fovea, 12)].any()
+        assert phantom.mask[around(phantom, phantom.landmarks["disc"], 10)].mean() > 0.3
+        assert not phantom.mask[around(phantom, phantom.landmarks["fovea"], 12)].any()
 
 
 @pytest.mark.parametrize("seed", range(4))

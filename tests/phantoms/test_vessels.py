@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.morphology import medial_axis
 
-from phantoms import vessel_phantom, vessels
+from phantoms import vessel_phantom
 from phantoms.centrelines import Bed, grow
+from phantoms.kinds import vessels
 from phantoms.optics import correlated_noise, detect
 from phantoms.tubes import Tube, render
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torchmetrics.functional.segmentation import dice_score
 
-from core.data.layout import Sample
+from core.data.data_sets import Sample
 from core.errors import UserError
 from core.scoring.overlap import Evaluation, ImageScores, Scores, evaluate_segmenter, score_labels
 from core.segmenter import Segmenter

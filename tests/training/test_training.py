@@ -12,20 +12,21 @@ from torch import nn
 from typer.testing import CliRunner
 
 from core.cli import app
+from core.data.data_sets import find_pairs
 from core.data.index_masks import CITYSCAPES_CLASSES
-from core.data.layout import find_pairs
 from core.errors import UserError
 from core.models import CheckpointInfo, load_segmenter, read_checkpoint
-from core.scoring.overlap import Scores, evaluate_segmenter
+from core.scoring.overlap import Scores, evaluate_segmenter, score_labels
 from core.training import TrainingSettings, learner, learning_curves, train
 from core.training import run as training_run
 from core.training.augmentation import augment, jitter_intensity, random_crop, random_mirror, random_orientation
 from core.training.fitting import EpochLog
-from core.training.learner import parameter_penalty, pixel_cross_entropy, score_known
+from core.training.learner import parameter_penalty, pixel_cross_entropy
 from core.training.record import EpochRecord
 from core.training.settings import Augmentation
-from core.training.training_data import Crops, gather
+from core.training.training_data import gather
 from phantoms import SCENE_CLASSES
+from phantoms.writing import write_data_set as write_phantoms
 
 
 def write_data_set(folder: Path, count: int = 12, shape: tuple[int, ...] = (32, 40)) -> Path:
@@ -56,6 +57,13 @@ def one_thread():
 @pytest.fixture(scope="module")
 def bars(tmp_path_factory):
     return write_data_set(tmp_path_factory.mktemp("bars"))
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_phantoms(folder, "vessels", 5, validation=1, test=1, size=(32, 40))
+    return folder
 
 
 def small(**changes) -> TrainingSettings:
@@ -157,9 +165,11 @@ def test_jitter_of_a_dim_image_is_that_of_a_bright_one_scaled():
     assert torch.equal(jitter_intensity(black, 0.3, np.random.default_rng(5)), black)
 
 
-def test_an_epoch_takes_several_crops_of_a_file_and_one_of_a_phantom(bars):
-    data = gather(small(images=bars, phantoms=4))
-    assert len(Crops(data.training, Augmentation(32), 5)) == 6 * 5 + 4
+def test_an_epoch_takes_as_many_crops_of_each_image_as_its_data_set_is_given(bars, phantoms):
+    settings = small(images=(bars, phantoms), crops_per_image=(5, 1))
+    assert len(gather(settings).training_crops(settings)) == 6 * 5 + 5
+    settings = small(images=(bars, phantoms), crops_per_image=2)
+    assert len(gather(settings).training_crops(settings)) == (6 + 5) * 2
 
 
 # Loss
@@ -196,7 +206,7 @@ def test_ignored_pixels_count_neither_in_the_loss_nor_in_the_scores():
     assert pixel_cross_entropy(logits, torch.tensor([[[0, 255]]])).item() == pytest.approx(math.log(2))
     assert pixel_cross_entropy(logits, torch.tensor([[[255, 255]]])).item() == 0
     labels, mask = torch.tensor([[0, 1, 1, 1]]), torch.tensor([[0, 1, 0, 255]])
-    assert score_known(labels, mask, 2).iou == (0.5, 0.5)
+    assert score_labels(labels, mask, 2).iou == (0.5, 0.5)
 
 
 @pytest.mark.parametrize(("penalty", "power"), [("l1", 1), ("l2", 2)])
@@ -305,7 +315,7 @@ def test_the_best_epochs_weights_are_kept_and_not_the_last(tmp_path):
 
 def test_training_stops_when_patience_ends(bars, tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(learner, "score_known", lambda *_: Scores((0.5, 0.5), (0.5, 0.5)))
+    monkeypatch.setattr(learner, "score_labels", lambda *_: Scores((0.5, 0.5), (0.5, 0.5)))
     settings = small(images=bars, patience=2, epochs=9, crops_per_image=1)
     result = run(settings, tmp_path, on_epoch=told.append)
     assert len(result.records) == 3  # the first, and two that were no better
@@ -313,16 +323,20 @@ def test_training_stops_when_patience_ends(bars, tmp_path, monkeypatch):
     assert result.best_epoch == 1
 
 
-def test_phantoms_alone_are_enough_and_held_out_ones_have_other_seeds(tmp_path):
-    result = run(small(phantoms=5, epochs=1, arguments={"width": 2}), tmp_path)
+def test_several_data_sets_are_trained_on_together_and_tested_apart(bars, phantoms, tmp_path):
+    result = run(small(images=(bars, phantoms), epochs=1, crops_per_image=1, arguments={"width": 2}), tmp_path)
     _, info = read_checkpoint(result.checkpoint)
-    assert result.scores.keys() == {"validation", "test_phantoms"}
-    ranges = [info.training["phantom_seeds"][part] for part in ("training", "validation", "test")]
-    seeds = [set(range(first, first + count)) for first, count in ranges]
-    assert [len(part) for part in seeds] == [5, 1, 1]
-    assert not seeds[0] & seeds[1]
-    assert not seeds[0] & seeds[2]
-    assert not seeds[1] & seeds[2]
+    assert {part: score["images"] for part, score in result.scores.items()} == {
+        "validation": 3 + 1, f"test_{bars.name}": 3, f"test_{phantoms.name}": 1
+    }  # fmt: skip
+    assert info.training["settings"]["images"] == [bars.name, phantoms.name]
+    stems = [info.training["stems"][part] for part in ("training", "validation", "test")]
+    drawn = [[stem.split("/")[1] for stem in part if stem.startswith(f"{phantoms.name}/")] for part in stems]
+    assert drawn == [[f"vessels_{seed}" for seed in range(10**6, 10**6 + 5)], ["vessels_2000000"], ["vessels_3000000"]]
+    assert [len(part) for part in stems] == [6 + 5, 3 + 1, 3 + 1]
+    card = result.card.read_text()
+    assert f"`{bars.name}` and `{phantoms.name}`" in card
+    assert f"| test {phantoms.name.replace('_', ' ')} | 1 |" in card
 
 
 def test_batch_normalisation_learns_its_statistics(trained):
@@ -340,9 +354,10 @@ def test_batch_normalisation_learns_its_statistics(trained):
         ("scenes", {"width": 2, "depth": 1}, SCENE_CLASSES),
     ],
 )
-def test_phantoms_of_other_kinds(tmp_path, kind, arguments, classes):
+def test_colour_images_and_the_class_names_of_their_data_set(tmp_path, kind, arguments, classes):
+    write_phantoms(tmp_path / "data", kind, 3, validation=1, test=1, size=(96, 96))
     settings = small(
-        phantoms=3, phantom_kind=kind, architecture="unet", arguments=arguments, class_names=classes, epochs=1,
+        images=tmp_path / "data", architecture="unet", arguments=arguments, epochs=1, crops_per_image=1,
         normalisation="imagenet", upright=True,
     )  # fmt: skip
     result = run(settings, tmp_path)
@@ -352,7 +367,7 @@ def test_phantoms_of_other_kinds(tmp_path, kind, arguments, classes):
     assert segmenter.mean == (0.485, 0.456, 0.406)
     assert segmenter.std == (0.229, 0.224, 0.225)
     assert read_checkpoint(result.checkpoint)[0]["final.weight"].shape[0] == arguments.get("num_classes", len(classes))
-    assert f"phantoms.{'fundus' if kind == 'fundus' else 'scene'}_phantom" in result.card.read_text()
+    assert f"- test, 1 images: {kind}_3000000" in result.card.read_text()
 
 
 def test_a_given_split_is_kept_and_ignored_pixels_do_no_harm(tmp_path):
@@ -373,8 +388,24 @@ def test_a_given_split_is_kept_and_ignored_pixels_do_no_harm(tmp_path):
 def test_imagenets_normalisation_needs_three_channels(bars, tmp_path):
     with pytest.raises(UserError, match="is for 3 channels and the images have 1"):
         run(small(images=bars, normalisation="imagenet"), tmp_path)
-    with pytest.raises(UserError, match="have 3 channels and the images 1"):
-        run(small(images=bars, phantoms=2, phantom_kind="fundus"), tmp_path)
+
+
+def test_data_sets_that_cannot_be_joined_are_refused(bars, phantoms, tmp_path):
+    write_phantoms(tmp_path / "streets", "scenes", 1, validation=1, size=(64, 64))
+    write_phantoms(tmp_path / "eyes", "fundus", 1, validation=1, size=(96, 96))
+    eyes, streets = tmp_path / "eyes", tmp_path / "streets"
+    with pytest.raises(UserError, match="The image fundus_2000000 has 3 channels and others 1"):
+        gather(small(images=(bars, eyes)))
+    with pytest.raises(UserError, match=r"The masks of streets have 8 classes, road, .*, person and pole, and 2 are"):
+        gather(small(images=(phantoms, streets)))
+    with pytest.raises(UserError, match=r"have 8 classes, road, .*, person and pole, and 3 are named: a, b, c"):
+        gather(small(images=streets, class_names=("a", "b", "c")))
+    with pytest.raises(UserError, match=r"The masks of .* have 2 classes, background and vessel, and 3 are named"):
+        gather(small(images=phantoms, class_names=("background", "artery", "vein")))
+    assert gather(small(images=(eyes,), class_names=("other", "vein"))).class_names == ("other", "vein")
+    assert gather(small(images=(bars, phantoms))).class_names == ("background", "vessel")
+    with pytest.raises(UserError, match="Two data sets have the same name"):
+        gather(small(images=(bars, bars)))
 
 
 def test_colour_images_and_one_single_step(tmp_path):
@@ -400,16 +431,16 @@ def test_nothing_is_printed_and_loggers_stay_as_they_were(bars, tmp_path, capfd,
     [
         ({}, "nothing to train on"),
         ({"masks": "labels"}, "without images"),
-        ({"phantoms": 1, "architecture": "vgg"}, 'no architecture "vgg"'),
-        ({"phantoms": 1, "penalty": "l3"}, 'no penalty "l3"; use none, l1, l2'),
-        ({"phantoms": 1, "class_names": ("vessel",)}, "at least two classes"),
-        ({"phantoms": 1, "class_names": ("background", "artery", "vein")}, "Phantoms have two classes"),
-        ({"phantoms": 1, "epochs": 0}, "number of epochs must be more than 0"),
-        ({"phantoms": 1, "learning_rate": -1.0}, "learning rate must be more than 0; it is -1"),
-        ({"phantoms": -1}, "phantoms must not be negative"),
-        ({"phantoms": 1, "phantom_kind": "cells"}, 'no phantoms "cells"; use vessels, fundus, scenes'),
-        ({"phantoms": 1, "phantom_kind": "scenes"}, "8 classes, road, .*, person and pole, and 2 are named"),
-        ({"phantoms": 1, "normalisation": "none"}, 'no normalisation "none"; use measured, imagenet'),
+        ({"images": ("a", "b"), "masks": "labels"}, "belongs to one folder of images"),
+        ({"images": ("a", "b"), "crops_per_image": (1, 2, 3)}, "one number of crops per image, or one per data set"),
+        ({"images": "a", "crops_per_image": 0}, "number of crops per image must be more than 0"),
+        ({"images": "a", "architecture": "vgg"}, 'no architecture "vgg"'),
+        ({"images": "a", "penalty": "l3"}, 'no penalty "l3"; use none, l1, l2'),
+        ({"images": "a", "class_names": ("vessel",)}, "at least two classes"),
+        ({"images": "a", "epochs": 0}, "number of epochs must be more than 0"),
+        ({"images": "a", "learning_rate": -1.0}, "learning rate must be more than 0; it is -1"),
+        ({"images": "a", "seed": -1}, "seed must not be negative; it is -1"),
+        ({"images": "a", "normalisation": "none"}, 'no normalisation "none"; use measured, imagenet'),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, sentence):
@@ -458,21 +489,27 @@ def test_curves_of_one_epoch_are_visible():
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "classes"),
+    ("given", "images", "crops", "classes"),
     [
-        ([], "vessels", ("background", "vessel")),
-        (["--phantom-kind", "scenes"], "scenes", SCENE_CLASSES),
-        (["--phantom-kind", "fundus", "--class-names", "other, vein"], "fundus", ("other", "vein")),
+        (["--images", "a"], ["a"], (1,), None),
+        (["--images", "a", "--images", "b", "--crops-per-image", "4"], ["a", "b"], (4, 4), None),
+        (
+            ["--images=a", "--images=b", "--crops-per-image=4", "--crops-per-image=1", "--class-names", "other, vein"],
+            ["a", "b"],
+            (4, 1),
+            ("other", "vein"),
+        ),
     ],
 )
-def test_the_command_line_names_the_classes_of_its_phantoms(tmp_path, monkeypatch, given, kind, classes):
+def test_the_command_line_joins_data_sets(tmp_path, monkeypatch, given, images, crops, classes):
     asked = []
     result = SimpleNamespace(
         best_epoch=1, records=[1], seconds=60.0, scores={}, checkpoint="", card="", metrics="", curves=""
     )
     monkeypatch.setattr(training_run, "train", lambda settings, *_, **__: asked.append(settings) or result)
-    arguments = ["train", "--phantoms", "2", "--normalisation", "imagenet", "--upright", "--out", str(tmp_path), *given]
+    arguments = ["train", "--normalisation", "imagenet", "--upright", "--out", str(tmp_path), *given]
     outcome = CliRunner().invoke(app, arguments)
     assert outcome.exit_code == 0, outcome.output
-    assert (asked[0].phantom_kind, asked[0].class_names) == (kind, classes)
+    assert ([str(folder) for folder in asked[0].folders], asked[0].crops) == (images, crops)
+    assert asked[0].class_names == classes
     assert (asked[0].normalisation, asked[0].upright) == ("imagenet", True)

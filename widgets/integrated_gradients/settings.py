@@ -11,8 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.attribution.baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, BaselineKind, make_baseline
 from core.attribution.integrated_gradients import DEFAULT_BUDGET, DEFAULT_STEPS
 from core.attribution.quadrature import RULES, Rule
-from core.data.conversion import with_channels
-from core.data.images import load_image
+from core.data.images import load_image, with_channels
 from core.display.colours import intensity_rgb
 from widgets.shared.explained import pick_explained
 from widgets.shared.sources import PickedImage

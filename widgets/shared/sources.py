@@ -10,10 +10,9 @@ import streamlit as st
 from PIL import Image as PillowImage
 
 from core.attribution.attribution import image_hash
-from core.data import layout
-from core.data.conversion import with_channels
-from core.data.images import LoadedImage, load_image, read_mask
-from core.data.layout import mask_beside
+from core.data import data_sets
+from core.data.data_sets import mask_beside
+from core.data.images import LoadedImage, load_image, read_mask, with_channels
 from core.errors import UserError
 from core.segmenter import Prediction, Segmenter
 from widgets.shared.model_picker import UPLOAD, pick_model
@@ -95,7 +94,7 @@ def predicted(segmenter: Segmenter, image: PickedImage) -> Prediction:
 def sample_images() -> dict[str, tuple[Path, Path | None]]:
     """The sample images and their masks, by the name they have on screen, e.g. "vessels/vessel_01"."""
     found: dict[str, tuple[Path, Path | None]] = {}
-    for path in layout.sample_images(SAMPLES):
+    for path in data_sets.sample_images(SAMPLES):
         data_set, *split = path.relative_to(SAMPLES).parts[:-2]
         name = f"{data_set}/{path.stem}"
         found[f"{'/'.join((data_set, *split))}/{path.stem}" if name in found else name] = path, mask_beside(path)

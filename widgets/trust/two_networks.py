@@ -19,7 +19,7 @@ from core.attribution.catalogue import (
     explain,
     importance,
 )
-from core.data.conversion import with_channels
+from core.data.images import with_channels
 from core.display.colours import intensity_rgb, labels_over, png_bytes
 from core.display.figures import FRAME_HEIGHT, map_figure
 from core.errors import UserError

@@ -1,4 +1,4 @@
-"""How a data set of images and masks lies on disk, and how it is split."""
+"""Data sets of images with masks: where the files are, how they are paired, read and split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ _PALETTES = ("palette.json", "palette.txt")
 # What Cityscapes adds to the names of its images and masks, and how those masks are written.
 _IMAGE_ENDING = "_leftImg8bit"
 _MASK_ENDINGS = {
-    "_gtFine_labelIds": MaskEncoding(len(CITYSCAPES_CLASSES), label_ids=CITYSCAPES_LABEL_IDS),
-    "_gtFine_labelTrainIds": MaskEncoding(len(CITYSCAPES_CLASSES)),
+    "_gtFine_labelIds": MaskEncoding(CITYSCAPES_CLASSES, label_ids=CITYSCAPES_LABEL_IDS),
+    "_gtFine_labelTrainIds": MaskEncoding(CITYSCAPES_CLASSES),
 }
 
 
 @dataclass(frozen=True)
 class ImagePair:
-    """Where one image and its mask lie.
+    """Files of one image and its mask.
 
     Attributes:
         stem: File name without its suffix, shared by image and mask.
-        image: The image's file.
-        mask: The mask's file.
-        skeleton: The file of the mask's centre lines, where the data set has one.
+        image: File of the image.
+        mask: File of the mask.
+        skeleton: File of the mask's centre lines, where the data set has one.
         encoding: How the mask is written, where it is neither black and white nor plain indices.
     """
 
@@ -50,7 +50,7 @@ class Sample:
     """One image with its mask, in memory.
 
     Attributes:
-        stem: What to call it.
+        stem: Name in tables and messages.
         image: float32 (C, H, W) in [0, 1].
         mask: int64 (H, W), class indices; `core.data.index_masks.IGNORED` where a pixel has no class.
     """
@@ -90,7 +90,7 @@ def find_pairs(
         encoding: How the masks are written, instead of what the names and palettes say.
 
     Returns:
-        One pair an image, at least one. Hidden files are passed over.
+        One pair per image, at least one. Hidden files are left out.
 
     Raises:
         UserError: A folder that is not there or empty, two files of one stem, or an image or mask without its partner.
@@ -151,11 +151,8 @@ def read_pair(pair: ImagePair) -> Sample:
     Raises:
         UserError: A file that cannot be read, or a mask of another size than the image.
     """
-    image, encoding = read_image(pair.image), pair.encoding
-    if encoding is None:
-        mask = read_mask(pair.mask)
-    else:
-        mask = read_index_mask(pair.mask, encoding.num_classes, encoding.palette, encoding.label_ids)
+    image = read_image(pair.image)
+    mask = read_mask(pair.mask) if pair.encoding is None else read_index_mask(pair.mask, pair.encoding)
     if image.shape[1:] != mask.shape:
         raise UserError(
             f"The image {pair.image.name} is {_size(image.shape[1:])} pixels and its mask {pair.mask.name} "
@@ -171,7 +168,7 @@ def split_pairs(pairs: Sequence[ImagePair], validation: float, test: float, seed
         pairs: The data set.
         validation: Fraction of the images for validation, in (0, 1); at least one image.
         test: Fraction for the test, in [0, 1); 0 leaves the test part empty, otherwise it has at least one image.
-        seed: Of the shuffle. The same pairs and seed give the same split, whatever their order.
+        seed: Seed of the shuffle. The same pairs and seed give the same split, whatever their order.
 
     Raises:
         UserError: Fractions outside their range, or too few images to have one in each part.
@@ -228,7 +225,7 @@ def _files_by_stem(folder: Path) -> dict[str, Path]:
 
 
 def _without_ending(files: dict[str, Path]) -> tuple[dict[str, Path], str]:
-    """The masks by the stem of their image, and what their names had beside it; the other files go unseen."""
+    """The masks by the stem of their image, and the ending of their names; other files are left out."""
     for ending in _MASK_ENDINGS:
         masks = {stem.removesuffix(ending): path for stem, path in files.items() if stem.endswith(ending)}
         if masks:
@@ -239,8 +236,7 @@ def _without_ending(files: dict[str, Path]) -> tuple[dict[str, Path], str]:
 def _palette_encoding(folder: Path) -> MaskEncoding | None:
     for path in (place / name for place in (folder, folder.parent) for name in _PALETTES):
         if path.is_file():
-            palette = read_palette(path)
-            return MaskEncoding(len(palette.class_names), palette.colours)
+            return read_palette(path)
     return None
 
 

@@ -4,48 +4,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
-from . import optics
-from .street_houses import draw_houses, draw_skyline
-from .street_objects import (
-    draw_bush,
-    draw_car,
-    draw_crossing_car,
-    draw_lamp,
-    draw_person,
-    draw_sign,
-    draw_tree,
-)
-from .street_view import (
-    FAR,
-    NEAR,
-    ROAD,
-    SIDEWALK,
-    SKY,
-    VEGETATION,
-    Camera,
-    Canvas,
-    Colour,
-    Field,
-    ground_quad,
-)
+from core.errors import UserError
 
-SCENE_CLASSES = ("road", "sidewalk", "building", "vegetation", "sky", "car", "person", "pole")
+from .. import optics
+from ..phantom import Phantom, register
+from ..street_houses import draw_houses, draw_skyline
+from ..street_objects import draw_bush, draw_car, draw_crossing_car, draw_lamp, draw_person, draw_sign, draw_tree
+from ..street_view import FAR, NEAR, ROAD, SIDEWALK, SKY, VEGETATION, Camera, Canvas, Colour, Field, ground_quad
 
-
-@dataclass(frozen=True)
-class ScenePhantom:
-    """A synthetic street together with the truth it was drawn from.
-
-    Attributes:
-        image: Intensities in [0, 1], float32 of shape (3, H, W), RGB.
-        mask: Index in `SCENE_CLASSES` of each pixel, uint8 of shape (H, W).
-    """
-
-    image: NDArray[np.float32]
-    mask: NDArray[np.uint8]
+_PALETTE = {
+    "road": "#6e6482",
+    "sidewalk": "#d2a0c8",
+    "building": "#966e5a",
+    "vegetation": "#5a963c",
+    "sky": "#78b4e6",
+    "car": "#283ca0",
+    "person": "#d2323c",
+    "pole": "#f0c83c",
+}
+SCENE_CLASSES = tuple(_PALETTE)
 
 
 @dataclass(frozen=True)
@@ -67,7 +45,8 @@ class _Street:
     light: float
 
 
-def scene_phantom(seed: int, size: tuple[int, int] = (128, 256)) -> ScenePhantom:
+@register("scenes", _PALETTE, channels=3)
+def scene_phantom(seed: int, size: tuple[int, int] = (128, 256)) -> Phantom:
     """Draw a street with the exact class of every pixel.
 
     The scene is laid out in metres, seen through a pinhole camera, and painted from far to near on a grid three times
@@ -82,10 +61,10 @@ def scene_phantom(seed: int, size: tuple[int, int] = (128, 256)) -> ScenePhantom
         The phantom: image (3, H, W) in [0, 1], mask (H, W) with the indices of `SCENE_CLASSES`.
 
     Raises:
-        ValueError: If a side is shorter than 64 pixels.
+        UserError: If a side is shorter than 64 pixels.
     """
     if min(size) < 64:
-        raise ValueError(f"A scene phantom needs at least 64 x 64 pixels, not {size}.")
+        raise UserError(f"A scene phantom needs at least 64 x 64 pixels, not {size}.")
     rng = np.random.default_rng(seed)
     camera = Camera(
         focal=max(size) * rng.uniform(0.5, 0.68),
@@ -107,7 +86,7 @@ def scene_phantom(seed: int, size: tuple[int, int] = (128, 256)) -> ScenePhantom
     for thing in sorted(things, key=lambda thing: -thing.ahead):
         thing.draw(canvas, rng, thing.right, thing.ahead, street.light)
     image, mask = canvas.picture(visibility=float(rng.uniform(90.0, 500.0)))
-    return ScenePhantom(_photograph(rng, image).astype(np.float32), mask)
+    return Phantom(_photograph(rng, image).astype(np.float32), mask, SCENE_CLASSES)
 
 
 @dataclass(frozen=True)
@@ -261,6 +240,4 @@ def _photograph(rng: np.random.Generator, image: Field) -> Field:
     cast = np.exp(rng.normal(0.0, 0.05, 3))[:, None, None] * rng.uniform(0.82, 1.12)
     image = np.maximum(image, 0.0) * cast * (1.0 - rng.uniform(0.0, 0.35) * outwards**2)
     blur, noise = rng.uniform(0.15, 0.5), rng.uniform(0.004, 0.018)
-    channels = [ndimage.gaussian_filter(channel, blur) for channel in image]
-    noisy = np.stack([optics.detect(rng, channel, 1.0 / noise**2, 0.6 * noise, (0.4, 0.4)) for channel in channels])
-    return np.clip(noisy, 0.0, 1.0)
+    return np.clip(optics.photograph(rng, image, blur, 1.0 / noise**2, 0.6 * noise, 0.4), 0.0, 1.0)

@@ -1,40 +1,23 @@
 """Retinas as a fundus camera shows them: a round, orange picture with the optic disc, the fovea and the vessels."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from . import optics
-from .arcades import Eye, Vessel, grow_arcades
-from .tubes import Tube, render
+from core.errors import UserError
 
-Field = NDArray[np.float64]
+from .. import optics
+from ..arcades import Eye, Vessel, grow_arcades
+from ..optics import Field
+from ..phantom import BLACK_AND_WHITE, Phantom, register
+from ..tubes import Tube, render
 
 # How strongly a unit of pigment dims red, green and blue light: blood and melanin absorb green and blue.
 _BLOOD = np.array([0.42, 1.0, 0.85])
 _MELANIN = np.array([0.55, 1.0, 1.1])
 
 
-@dataclass(frozen=True)
-class FundusPhantom:
-    """A synthetic picture of a retina together with the truth it was drawn from.
-
-    Attributes:
-        image: Intensities in [0, 1], float32 of shape (3, H, W), RGB.
-        mask: 1 where there is a vessel, else 0, uint8 of shape (H, W).
-        disc: Row and column of the optic disc's centre.
-        fovea: Row and column of the fovea's centre.
-    """
-
-    image: NDArray[np.float32]
-    mask: NDArray[np.uint8]
-    disc: tuple[float, float]
-    fovea: tuple[float, float]
-
-
-def fundus_phantom(seed: int, size: tuple[int, int] = (256, 256)) -> FundusPhantom:
+@register("fundus", BLACK_AND_WHITE, channels=3)
+def fundus_phantom(seed: int, size: tuple[int, int] = (256, 256)) -> Phantom:
     """Draw a retina with its exact vessel mask, in the look of a colour fundus photograph with a field of about 45°.
 
     The mask holds the pixels in the field of view whose centre is nearer to a centre line than the local radius.
@@ -46,13 +29,13 @@ def fundus_phantom(seed: int, size: tuple[int, int] = (256, 256)) -> FundusPhant
         size: (H, W), at least 96 pixels a side.
 
     Returns:
-        The phantom: image (3, H, W) in [0, 1], mask (H, W), where the disc and the fovea lie.
+        The phantom: image (3, H, W) in [0, 1], mask (H, W), the landmarks "disc" and "fovea" (their centres).
 
     Raises:
-        ValueError: If a side is shorter than 96 pixels.
+        UserError: If a side is shorter than 96 pixels.
     """
     if min(size) < 96:
-        raise ValueError(f"A fundus phantom needs at least 96 x 96 pixels, not {size}.")
+        raise UserError(f"A fundus phantom needs at least 96 x 96 pixels, not {size}.")
     rng = np.random.default_rng(seed)
     eye = _draw_eye(rng, size)
     vessels = grow_arcades(rng, eye, size)
@@ -64,11 +47,14 @@ def fundus_phantom(seed: int, size: tuple[int, int] = (256, 256)) -> FundusPhant
     # The edge of the aperture is drawn over one pixel.
     aperture = np.clip((1.0 - outwards) * eye.radius + 0.5, 0.0, 1.0)
     scene = light * aperture + rng.uniform(0.004, 0.02) * np.array([1.2, 0.9, 0.8])[:, None, None]
-    return FundusPhantom(
+    return Phantom(
         image=_photograph(rng, scene).astype(np.float32),
         mask=(mask & (outwards <= 1.0)).astype(np.uint8),
-        disc=(float(eye.disc[0]), float(eye.disc[1])),
-        fovea=(float(eye.fovea[0]), float(eye.fovea[1])),
+        class_names=tuple(BLACK_AND_WHITE),
+        landmarks={
+            "disc": (float(eye.disc[0]), float(eye.disc[1])),
+            "fovea": (float(eye.fovea[0]), float(eye.fovea[1])),
+        },
     )
 
 
@@ -130,12 +116,12 @@ def _lesions(rng: np.random.Generator, eye: Eye, shape: tuple[int, int]) -> Fiel
         count = int(rng.integers(2, 16))
         dots = np.zeros(shape)
         optics.add_spots(
+            rng,
             dots,
             eye.centre + eye.radius * rng.normal(0.0, 0.36, (count, 2)),
             grain * np.minimum(rng.lognormal(np.log(1.1), 0.5, count), 4.0),
             rng.uniform(0.25, 0.7, count),
-            rng.uniform(1.0, 1.8, count),
-            rng.uniform(0.0, np.pi, count),
+            1.8,
         )
         absorbance += 0.9 * _BLOOD[:, None, None] * np.minimum(1.4 * dots, 0.6)
     if rng.random() < 0.4:
@@ -144,12 +130,12 @@ def _lesions(rng: np.random.Generator, eye: Eye, shape: tuple[int, int]) -> Fiel
             count = int(rng.integers(3, 14))
             middle = eye.fovea + eye.radius * rng.uniform(0.14, 0.5) * _direction(rng)
             optics.add_spots(
+                rng,
                 spots,
                 middle + eye.radius * 0.05 * rng.standard_normal((count, 2)),
                 grain * rng.uniform(0.5, 1.5, count),
                 rng.uniform(0.5, 1.0, count),
-                rng.uniform(1.0, 1.6, count),
-                rng.uniform(0.0, np.pi, count),
+                1.6,
             )
         absorbance -= np.array([0.18, 0.62, 0.62])[:, None, None] * spots
     return absorbance
@@ -212,11 +198,7 @@ def _add_veils(rng: np.random.Generator, light: Field, outwards: Field, eye: Eye
 def _photograph(rng: np.random.Generator, scene: Field) -> Field:
     """Blur, noise and a soft shoulder instead of hard clipping."""
     blur, noise = rng.uniform(0.2, 0.55), rng.uniform(0.006, 0.02)
-    channels = []
-    for channel in scene:
-        soft = ndimage.gaussian_filter(channel, blur)
-        channels.append(optics.detect(rng, soft, 1.5 / noise**2, 0.5 * noise, (0.45, 0.45)))
-    exposed = np.stack(channels)
+    exposed = optics.photograph(rng, scene, blur, 1.5 / noise**2, 0.5 * noise, 0.45)
     knee = 0.82
     over = np.maximum(exposed - knee, 0.0)
     return np.clip(np.minimum(exposed, knee) + (1 - knee) * np.tanh(over / (1 - knee)), 0.0, 1.0)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data.index_masks import MaskEncoding
-from core.data.layout import (
+from core.data.data_sets import (
     ImagePair,
     find_pairs,
     find_split,
@@ -14,6 +13,7 @@ from core.data.layout import (
     sample_images,
     split_pairs,
 )
+from core.data.index_masks import MaskEncoding
 from core.errors import UserError
 
 
@@ -189,7 +189,7 @@ def test_colour_masks_are_read_through_the_palette_beside_them(tmp_path):
 
 
 def test_an_encoding_that_is_given_wins(vessmap):
-    encoding = MaskEncoding(2, label_ids={0: 1, 255: 0})
+    encoding = MaskEncoding(("no", "yes"), label_ids={0: 1, 255: 0})
     np.testing.assert_array_equal(read_pair(find_pairs(vessmap, encoding=encoding)[0]).mask, 1 - np.eye(8, 12))
 
 

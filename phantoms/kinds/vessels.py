@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
-from . import optics
-from .centrelines import STEP, Bed, Branch, Place, grow, smooth_walk
-from .phantom import Phantom
-from .tubes import Tube, render
+from core.errors import UserError
 
-Field = NDArray[np.float64]
-Line = NDArray[np.float64]
+from .. import optics
+from ..centrelines import STEP, Bed, Branch, Place, grow, smooth_walk
+from ..optics import Field
+from ..phantom import BLACK_AND_WHITE, Phantom, register
+from ..tubes import Tube, render
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Staining:
     haze: float
 
 
-def vessel_phantom(seed: int, shape: tuple[int, int] = (256, 256), channels: int = 1) -> Phantom:
+@register("vessels", BLACK_AND_WHITE)
+def vessel_phantom(seed: int, size: tuple[int, int] = (256, 256), channels: int = 1) -> Phantom:
     """Draw a vessel bed with its exact mask and skeleton, in the look of fluorescence microscopy of mouse cortex.
 
     The mask holds the pixels whose centre is nearer to a centre line than the local radius. The skeleton is the mask
@@ -59,7 +60,7 @@ def vessel_phantom(seed: int, shape: tuple[int, int] = (256, 256), channels: int
 
     Args:
         seed: Picks the image; the same seed always gives the same phantom.
-        shape: (H, W), at least 32 pixels a side.
+        size: (H, W), at least 32 pixels a side.
         channels: Number of channels C. The first shows the vessels; any further ones show other tissue, with a weak
             bleed-through of the vessels.
 
@@ -67,21 +68,22 @@ def vessel_phantom(seed: int, shape: tuple[int, int] = (256, 256), channels: int
         The phantom: image (C, H, W) in [0, 1], mask (H, W) with 0 background and 1 vessel, skeleton (H, W).
 
     Raises:
-        ValueError: If a side is shorter than 32 pixels or there is no channel.
+        UserError: If a side is shorter than 32 pixels or there is no channel.
     """
-    if min(shape) < 32 or channels < 1:
-        raise ValueError(f"A vessel phantom needs at least 32 x 32 pixels and 1 channel, not {shape} and {channels}.")
+    if min(size) < 32 or channels < 1:
+        raise UserError(f"A vessel phantom needs at least 32 x 32 pixels and 1 channel, not {size} and {channels}.")
     rng = np.random.default_rng(seed)
     # Everything up to the last line is float64: what differs between machines is then lost in the final rounding.
-    bed, staining = _draw_bed(rng, shape), _draw_staining(rng)
-    tubes = _stain(rng, grow(rng, bed, shape), staining)
-    rendering = render(tubes, shape, margin=1.2, rim=staining.rim)
+    bed, staining = _draw_bed(rng, size), _draw_staining(rng)
+    tubes = _stain(rng, grow(rng, bed, size), staining)
+    rendering = render(tubes, size, margin=1.2, rim=staining.rim)
     mask = rendering.distance < 0
     scene = _scene(rng, rendering.intensity, mask, staining)
     scenes = [scene, *(_other_tissue(rng, rendering.intensity, staining) for _ in range(channels - 1))]
     return Phantom(
         image=np.stack([_detect(rng, scene, staining) for scene in scenes]).astype(np.float32),
         mask=mask.astype(np.uint8),
+        class_names=tuple(BLACK_AND_WHITE),
         skeleton=skeletonize(mask, method="lee") > 0,
     )
 
@@ -130,18 +132,18 @@ def _draw_staining(rng: np.random.Generator) -> Staining:
 
 def _stain(rng: np.random.Generator, branches: list[Branch], staining: Staining) -> list[Tube]:
     """Give each branch a depth, and with it a brightness and a blur, that vary along it and join up at branchings."""
-    depths: list[Line] = []
-    levels: list[Line] = []
+    depths: list[Field] = []
+    levels: list[Field] = []
     tubes = []
     for branch in branches:
         count = len(branch.points)
-        arc: Line = STEP * np.arange(float(count))
-        depth: Line = rng.normal(0.0, 0.6) + 0.5 * smooth_walk(rng, count, 15.0)
+        arc: Field = STEP * np.arange(float(count))
+        depth: Field = rng.normal(0.0, 0.6) + 0.5 * smooth_walk(rng, count, 15.0)
         level = staining.spread * (rng.standard_normal() + 0.7 * smooth_walk(rng, count, 6.0))
         depths.append(_join_up(depth, branch, depths))
         levels.append(_join_up(level, branch, levels))
         focus = np.clip(np.abs(depths[-1]), 0.0, 2.0)
-        brightness: Line = staining.contrast * np.exp(levels[-1] - 0.3 * focus) * _accidents(rng, arc, staining)
+        brightness: Field = staining.contrast * np.exp(levels[-1] - 0.3 * focus) * _accidents(rng, arc, staining)
         radius = branch.radius
         if branch.diving:  # seen end-on, the projection adds its whole course up
             brightness = brightness * rng.uniform(1.0, 2.2) * np.exp(0.35 * smooth_walk(rng, count, 2.0))
@@ -152,7 +154,7 @@ def _stain(rng: np.random.Generator, branches: list[Branch], staining: Staining)
     return tubes
 
 
-def _join_up(values: Line, branch: Branch, earlier: list[Line]) -> Line:
+def _join_up(values: Field, branch: Branch, earlier: list[Field]) -> Field:
     """Shift the first and the last dozen of points towards the value of the branch they touch."""
     ramp = np.exp(-((np.arange(len(values)) / 8.0) ** 2))
     for place, weight in ((branch.start, ramp), (branch.end, ramp[::-1])):
@@ -162,7 +164,7 @@ def _join_up(values: Line, branch: Branch, earlier: list[Line]) -> Line:
     return values
 
 
-def _accidents(rng: np.random.Generator, arc: Line, staining: Staining) -> Line:
+def _accidents(rng: np.random.Generator, arc: Field, staining: Staining) -> Field:
     """Relative brightness along a vessel: cell nuclei in its wall shine, and some stretches hardly took the stain."""
     factor = np.ones_like(arc)
     for _ in range(rng.poisson(staining.nuclei * arc[-1] / 100)):
@@ -174,7 +176,7 @@ def _accidents(rng: np.random.Generator, arc: Line, staining: Staining) -> Line:
     return factor
 
 
-def _end(rng: np.random.Generator, arc: Line, brightness: Line, radius: Line) -> tuple[Line, Line]:
+def _end(rng: np.random.Generator, arc: Field, brightness: Field, radius: Field) -> tuple[Field, Field]:
     """How a vessel leaves the slab: end-on, where the projection adds it up, or fading and thinning out."""
     left = arc[-1] - arc
     if rng.random() < 0.5:
@@ -203,23 +205,23 @@ def _debris(rng: np.random.Generator, shape: tuple[int, int], staining: Staining
     canvas = np.zeros(shape)
     specks = int(rng.poisson(staining.dust * shape[0] * shape[1] / 1e4))
     optics.add_spots(
+        rng,
         canvas,
         rng.uniform(0.0, 1.0, (specks, 2)) * shape,
         rng.uniform(0.6, 1.0, specks),
         staining.contrast * rng.lognormal(np.log(0.5), 0.5, specks),
-        rng.uniform(1.0, 1.6, specks),
-        rng.uniform(0.0, np.pi, specks),
+        1.6,
     )
     for _ in range(staining.blobs):
         lumps = int(rng.integers(2, 7))
         size, peak = rng.uniform(1.0, 2.2), staining.contrast * rng.lognormal(np.log(1.6), 0.5)
         optics.add_spots(
+            rng,
             canvas,
             rng.uniform(0.0, 1.0, 2) * shape + 1.3 * size * rng.standard_normal((lumps, 2)),
             size * rng.uniform(0.5, 1.2, lumps),
             peak * rng.uniform(0.4, 1.0, lumps),
-            rng.uniform(1.0, 1.8, lumps),
-            rng.uniform(0.0, np.pi, lumps),
+            1.8,
         )
     return canvas
 
@@ -230,12 +232,12 @@ def _other_tissue(rng: np.random.Generator, vessels: Field, staining: Staining) 
     count = int(rng.poisson(rng.uniform(6.0, 18.0) * shape[0] * shape[1] / 1e4))
     canvas = np.zeros(shape)
     optics.add_spots(
+        rng,
         canvas,
         rng.uniform(0.0, 1.0, (count, 2)) * shape,
         rng.uniform(1.6, 3.2, count),
         staining.contrast * rng.lognormal(0.0, 0.5, count),
-        rng.uniform(1.0, 1.7, count),
-        rng.uniform(0.0, np.pi, count),
+        1.7,
     )
     scene = staining.background + canvas + 0.12 * vessels
     return np.asarray(scene * optics.illumination(rng, shape, staining.shading))

@@ -1,0 +1,180 @@
+"""The values that PNG, JPEG and TIFF files hold, bounded before they are decoded."""
+
+import io
+import warnings
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import tifffile
+from PIL import Image as PillowImage
+from PIL import ImageOps, UnidentifiedImageError
+
+from ..errors import UserError
+
+MAX_BYTES = 512 * 2**20
+MAX_PIXELS = 50_000_000
+MAX_VALUES = 400_000_000
+MIN_SIDE = 8
+
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_ALPHA_SAMPLES = (1, 2)
+_CHANNEL_AXES = "SC"
+
+
+def decode_image(
+    source: str | Path | bytes, name: str = "", *, keep_palette: bool = False
+) -> tuple[np.ndarray, str, list[str]]:
+    """The values (C, H, W) that a file holds, the file's name, and notes on what was changed.
+
+    Args:
+        source: A path, or the file's bytes.
+        name: Name for bytes in messages.
+        keep_palette: Whether a PNG with a palette gives its indices rather than its colours.
+
+    Raises:
+        UserError: A file that is missing, empty, broken, too large or smaller than 8×8 pixels.
+    """
+    content, name = _content(source, name)
+    notes: list[str] = []
+    if content.startswith(_TIFF_SIGNATURES):
+        stored = _decode_tiff(content, name, notes)
+    else:
+        stored = _decode_with_pillow(content, name, notes, keep_palette=keep_palette)
+    if min(stored.shape[1:]) < MIN_SIDE:
+        raise UserError(
+            f"{name} is {stored.shape[1]}×{stored.shape[2]} pixels; an image needs at least {MIN_SIDE}×{MIN_SIDE}."
+        )
+    return stored, name, notes
+
+
+def _content(source: str | Path | bytes, name: str) -> tuple[bytes, str]:
+    if isinstance(source, bytes):
+        name = name or "The image"
+        size = len(source)
+    else:
+        path = Path(source)
+        name = name or path.name
+        if not path.is_file():
+            raise UserError(f"There is no image file {path}.")
+        size = path.stat().st_size
+    if size == 0:
+        raise UserError(f"{name} is empty (0 bytes); choose another file.")
+    if size > MAX_BYTES:
+        raise UserError(f"{name} has {size / 2**20:.0f} MB; an image file may have {MAX_BYTES // 2**20} MB at most.")
+    return (source if isinstance(source, bytes) else Path(source).read_bytes()), name
+
+
+def _check_size(height: int, width: int, channels: int, name: str) -> None:
+    if height * width > MAX_PIXELS:
+        raise UserError(
+            f"{name} is {height}×{width} = {height * width / 1e6:.0f} megapixels; at most "
+            f"{MAX_PIXELS // 1_000_000} can be read, so crop or shrink it."
+        )
+    if height * width * channels > MAX_VALUES:
+        raise UserError(f"{name} has {channels} channels of {height}×{width} pixels, which is too much to be read.")
+
+
+def _decode_with_pillow(content: bytes, name: str, notes: list[str], *, keep_palette: bool) -> np.ndarray:
+    try:
+        with warnings.catch_warnings(action="ignore", category=PillowImage.DecompressionBombWarning):
+            picture = PillowImage.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+        with picture:
+            _check_size(picture.height, picture.width, len(picture.getbands()), name)
+            if picture.format == "PNG" and _png_depth(content) == 16 and len(picture.getbands()) > 1:
+                return _channels_first(imagecodecs.png_decode(content), notes)  # Pillow would keep 8 of the 16 bits
+            upright = ImageOps.exif_transpose(picture)
+            if picture.getexif().get(0x0112, 1) != 1:
+                notes.append("turned as its EXIF orientation says")
+            return _pillow_values(upright, notes, keep_palette=keep_palette)
+    except UserError:
+        raise
+    except UnidentifiedImageError as error:
+        raise UserError(f"{name} is not a PNG, JPEG or TIFF image, whatever its name says.") from error
+    except PillowImage.DecompressionBombError as error:
+        raise UserError(f"{name} has too many pixels; at most {MAX_PIXELS // 1_000_000} megapixels fit.") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise UserError(f"{name} is broken or cut off and cannot be decoded ({error}).") from error
+
+
+def _pillow_values(picture: PillowImage.Image, notes: list[str], *, keep_palette: bool) -> np.ndarray:
+    if picture.mode == "P" and keep_palette:
+        return np.asarray(picture)[None]
+    if picture.mode == "1":
+        picture = picture.convert("L")
+    elif picture.mode in ("P", "PA", "CMYK", "YCbCr"):
+        notes.append(f"converted from {picture.mode} to RGB")
+        picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
+    values = np.asarray(picture)
+    if picture.mode.startswith("I"):  # a 16-bit grey PNG
+        values = values.astype(np.uint16)
+    return _channels_first(values, notes)
+
+
+def _channels_first(values: np.ndarray, notes: list[str]) -> np.ndarray:
+    """(H, W) or (H, W, bands) as (C, H, W), without the alpha band of two or four."""
+    if values.ndim == 2:
+        return values[None]
+    if values.shape[-1] in (2, 4):
+        notes.append("alpha channel dropped")
+        values = values[..., :-1]
+    return values.transpose(2, 0, 1)
+
+
+def _png_depth(content: bytes) -> int:
+    """Bits a sample, from the header."""
+    return content[24]
+
+
+def _decode_tiff(content: bytes, name: str, notes: list[str]) -> np.ndarray:
+    try:
+        with tifffile.TiffFile(io.BytesIO(content), _multifile=False) as file:
+            series = file.series[0]
+            shape, axes, page = series.shape, series.axes, series.pages[0]
+            kept = [index for index, length in enumerate(shape) if length > 1 or axes[index] in "YX"]
+            shape, axes = tuple(shape[i] for i in kept), "".join(axes[i] for i in kept)
+            if len(shape) not in (2, 3):
+                raise UserError(
+                    f"{name} has {len(shape)} dimensions ({axes}); save one plane or stack of channels as its own file."
+                )
+            channel_axis = _channel_axis(axes, shape)
+            height, width = (length for index, length in enumerate(shape) if index != channel_axis)
+            _check_size(height, width, 1 if channel_axis is None else shape[channel_axis], name)
+            if len(file.series) > 1:
+                notes.append(f"the first of {len(file.series)} pictures in the file")
+            values = _true_intensities(series.asarray().reshape(shape), page, notes)
+            has_alpha = any(sample in _ALPHA_SAMPLES for sample in getattr(page, "extrasamples", ()))
+    except UserError:
+        raise
+    except Exception as error:  # tifffile raises whatever its decoders raise
+        raise UserError(f"{name} is broken or cut off and cannot be decoded ({error}).") from error
+    if channel_axis is None:
+        return values[None]
+    values = np.moveaxis(values, channel_axis, 0)
+    if axes[channel_axis] not in _CHANNEL_AXES:
+        notes.append(f"{values.shape[0]} pages read as channels")
+    if has_alpha and axes[channel_axis] == "S":
+        notes.append("alpha channel dropped")
+        values = values[:-1]
+    return values
+
+
+def _true_intensities(values: np.ndarray, page: object, notes: list[str]) -> np.ndarray:
+    """Values where larger is brighter, whatever the file's photometric interpretation."""
+    photometric = getattr(page, "photometric", None)
+    if photometric == tifffile.PHOTOMETRIC.MINISWHITE and values.dtype.kind == "u":
+        notes.append("inverted, as the file counts from white")
+        return np.iinfo(values.dtype).max - values
+    if photometric == tifffile.PHOTOMETRIC.PALETTE:
+        notes.append("the palette is not applied: the stored indices are read")
+    return values
+
+
+def _channel_axis(axes: str, shape: tuple[int, ...]) -> int | None:
+    if len(shape) == 2:
+        return None
+    for index, axis in enumerate(axes):
+        if axis in _CHANNEL_AXES:
+            return index
+    others = [index for index, axis in enumerate(axes) if axis not in "YX"]
+    return others[0] if len(others) == 1 else int(np.argmin(shape))
