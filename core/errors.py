@@ -13,7 +13,7 @@ class UserError(ValueError):
 
 @contextmanager
 def explained_differentiation() -> Iterator[None]:
-    """Say in a sentence what torch's error about a network that checkpoints its activations means.
+    """Turn torch's error about a network that checkpoints its activations into one that says what to do.
 
     Raises:
         UserError: Reentrant checkpointing, through which torch differentiates by parameters alone.

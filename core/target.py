@@ -17,7 +17,7 @@ SPACES: tuple[Space, ...] = get_args(Space)
 _REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 PREDICTED = -1
-"""In place of a class: at every pixel the class that is predicted there."""
+"""Stands for the class that is predicted at each pixel."""
 
 
 def class_scores(logits: Tensor, class_index: int, space: Space) -> Tensor:
@@ -54,12 +54,12 @@ class Target:
     scores (B,).
 
     Attributes:
-        class_index: The class c, or `PREDICTED`: at every pixel that of `labels`.
+        class_index: The class c, or `PREDICTED` for the class in `labels` at each pixel.
         space: Score space of c: logit, probability or log_odds (see `class_scores`).
-        row: Of a single pixel, zero-based; None for a region.
-        column: Of a single pixel, zero-based; None for a region.
-        mask: Of a region: float32 (H, W) weights of the pixels; None for a single pixel.
-        reduction: Of a region: the sum of weight · score, or that divided by the sum of the weights.
+        row: Row of a single pixel, zero-based; None for a region.
+        column: Column of a single pixel, zero-based; None for a region.
+        mask: Weights of the pixels of a region, float32 (H, W); None for a single pixel.
+        reduction: Sum of weight · score over a region, or that divided by the sum of the weights (mean).
         labels: Int64 (H, W), the class of each pixel where `class_index` is `PREDICTED`; else None.
     """
 
@@ -135,7 +135,7 @@ class Target:
         """
         classes = np.array(labels.cpu() if isinstance(labels, Tensor) else labels)
         if classes.ndim != 2 or classes.dtype.kind not in "iu" or (classes.size and classes.min() < 0):
-            raise UserError("The labels of a prediction are whole numbers from 0 on, (height, width).")
+            raise UserError("The labels of a prediction are whole numbers from 0, (height, width).")
         region = cls.region(np.ones(classes.shape, bool) if mask is None else mask, 0, space, reduction)
         if region.mask is None or region.mask.shape != classes.shape:
             raise UserError("The mask and the labels of a prediction must be of one size.")

@@ -7,16 +7,18 @@ from .checkpoint import (
     save_checkpoint,
     shipped_weights,
 )
-from .custom_resnet import CustomResNet
 from .factory import segmenter_from_factory
 from .layers import Layer, layers
 from .loading import NORMALISATIONS, identify, load_segmenter
-from .unet import UNet
-from .zoo import ARCHITECTURES, build_module, known_architectures, size_multiple
+from .zoo import ARCHITECTURES, Architecture, build_module, known_architectures, size_multiple
+from .zoo.architecture import register, register_library
+from .zoo.custom_resnet import CustomResNet
+from .zoo.unet import UNet
 
 __all__ = [
     "ARCHITECTURES",
     "NORMALISATIONS",
+    "Architecture",
     "CheckpointInfo",
     "CustomResNet",
     "Layer",
@@ -28,6 +30,8 @@ __all__ = [
     "load_segmenter",
     "read_checkpoint",
     "read_training_record",
+    "register",
+    "register_library",
     "save_checkpoint",
     "segmenter_from_factory",
     "shipped_weights",

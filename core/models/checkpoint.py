@@ -22,7 +22,9 @@ from .metadata import CheckpointInfo, MetadataError, parse_metadata
 from .pytorch_files import read_pytorch, without_prefix
 from .ranges import RangeError, shortened
 
-WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "weights"
+_PACKAGE = Path(__file__).resolve().parents[1]
+# Installed, the weights lie in the package; in a checkout beside it.
+WEIGHTS_FOLDER = (_PACKAGE if (_PACKAGE / "weights").is_dir() else _PACKAGE.parent) / "weights"
 
 _METADATA_KEY = "whypixel"
 _DTYPES = {torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool, torch.uint8}
@@ -36,7 +38,7 @@ def save_checkpoint(path: str | Path, module: nn.Module, info: CheckpointInfo) -
         The path, whose suffix must be `.safetensors`.
 
     Raises:
-        UserError: Another suffix, or an info that could not be read again, such as a class name that it has twice.
+        UserError: Another suffix, or an info that could not be read again, such as one with a class name given twice.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -66,7 +68,7 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], CheckpointInfo
 
 
 def read_training_record(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint file says of its training beside the weights, such as "epoch" and "metrics"; often nothing.
+    """The training record of a checkpoint file, such as "epoch" and "metrics"; often empty.
 
     Raises:
         UserError: As `read_checkpoint`.

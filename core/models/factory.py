@@ -1,4 +1,4 @@
-"""A network from the user's own code: "package.module:function"."""
+"""A network from the user's own code: "package.module:function" or "path/to/file.py:function"."""
 
 import functools
 import importlib
@@ -16,37 +16,42 @@ from torch import nn
 from ..errors import UserError
 from ..segmenter import Segmenter
 from .time_limit import TimeLimitError, run_with_time_limit
+from .user_files import import_file, without_root
 
 TIME_LIMIT = 300.0
 """Seconds that importing the user's module and calling the function may take together."""
 TIME_LIMIT_VARIABLE = "WHYPIXEL_FACTORY_SECONDS"
 """The environment variable that sets another limit."""
 
-_PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_OWN_NAME = __name__.partition(".")[0]
+_FORMS = "package.module:function or path/to/file.py:function"
+_PATTERN = re.compile(r"([A-Za-z_]\w*(\.[A-Za-z_]\w*)*|.+\.py):[A-Za-z_]\w*")
 
 
 def is_factory(name: str) -> bool:
-    """Whether a name has the form of a factory, "package.module:function"."""
+    """Whether a name has the form of a factory, "package.module:function" or "path/to/file.py:function"."""
     return _PATTERN.fullmatch(name) is not None
 
 
 def segmenter_from_factory(factory: str, device: str | torch.device = "auto") -> Segmenter:
-    """The segmenter that a function of the user's returns; modules are looked for in the current directory, too.
+    """The segmenter that a function of the user returns.
 
     This runs the user's code: it belongs on a command line, never behind an upload. It runs in a thread of its own, for
     `TIME_LIMIT` seconds at most, or for as many as the environment variable `WHYPIXEL_FACTORY_SECONDS` says.
 
     Args:
-        factory: "package.module:function". The function takes no arguments and returns a `Segmenter`, or a torch module
-            (three channels, no normalisation, any number of classes).
+        factory: "package.module:function", a module in the current directory or an installed one; or
+            "path/to/file.py:function", whose imports are looked for beside the file first (see `import_file`). The
+            function takes no arguments and returns a `Segmenter`, or a torch module (three channels, no normalisation,
+            any number of classes).
         device: Where to put it: "auto", "cpu" or "cuda". A `Segmenter` stays on the device that it was made for.
 
     Raises:
-        UserError: No such module, no such function, one that is not written in Python, an error or an end of the
-            process inside it, another return type, or a function that is not finished in time.
+        UserError: No such module or file, no such function, one that is not written in Python, an error or an end of
+            the process inside it, another return type, or a function that is not finished in time.
     """
     if not is_factory(factory):
-        raise UserError(f"{factory} is not the name of a function; give it as package.module:function.")
+        raise UserError(f"{factory} is not the name of a function; give it as {_FORMS}.")
     seconds = _time_limit()
     try:
         made = run_with_time_limit(lambda: _made_by(factory), seconds)
@@ -61,9 +66,7 @@ def segmenter_from_factory(factory: str, device: str | torch.device = "auto") ->
         return Segmenter(made, device=device, name=factory)
     if made is None:
         raise UserError(f"{factory} returned nothing; return the network from it.")
-    raise UserError(
-        f"{factory} returned a {type(made).__name__}; a factory returns a core.Segmenter or a torch.nn.Module."
-    )
+    raise UserError(f"{factory} returned a {type(made).__name__}; a factory returns a Segmenter or a torch.nn.Module.")
 
 
 def _time_limit() -> float:
@@ -81,11 +84,14 @@ def _time_limit() -> float:
 
 def _made_by(factory: str) -> object:
     """What the function returns; whatever goes wrong but an interruption from the keyboard is a UserError."""
-    module_name, _, function_name = factory.partition(":")
+    source, _, function_name = factory.rpartition(":")
+    is_file = source.endswith(".py")
     try:
-        function = getattr(_imported(module_name), function_name, None)
+        module = _imported_file(source) if is_file else _imported(source)
+        function = getattr(module, function_name, None)
         if not callable(function):
-            raise UserError(f"The module {module_name} has no function {function_name}; give package.module:function.")
+            kind = "file" if is_file else "module"
+            raise UserError(f"The {kind} {source} has no function {function_name}; give {_FORMS}.")
         if not _is_written_in_python(function):
             raise UserError(
                 f"{factory} is not written in Python but compiled; give your own function that returns the network."
@@ -105,8 +111,20 @@ def _imported(module_name: str) -> ModuleType:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
-            raise UserError(f"There is no module {error.name} in {here} or among the installed packages.") from error
+            file = f"{module_name.replace('.', '/')}.py"
+            own = f"; {_OWN_NAME} is WhyPixel's own package here, so name the file, {file}:function, instead"
+            own = own if module_name.startswith(f"{_OWN_NAME}.") else ""
+            raise UserError(
+                f"There is no module {error.name} in {here} or among the installed packages{own}."
+            ) from error
         raise
+
+
+def _imported_file(source: str) -> ModuleType:
+    path = Path(source).expanduser().absolute()
+    if not path.is_file():
+        raise UserError(f"There is no file {source}; give path/to/file.py:function.")
+    return import_file(path)
 
 
 def _is_written_in_python(function: object) -> bool:
@@ -123,10 +141,16 @@ def _is_written_in_python(function: object) -> bool:
 
 
 def _failed(factory: str, error: BaseException) -> UserError:
-    reason = " ".join(str(error).split()).rstrip(".")
+    reason = without_root(" ".join(str(error).split()).rstrip("."))
     if isinstance(error, SystemExit):
         return UserError(
             f"{factory} ended the process (SystemExit: {reason or 'no reason given'}) instead of returning a network; "
             "remove the exit from its module."
         )
-    return UserError(f"{factory} failed with {type(error).__name__}: {reason or 'no reason given'}; fix the function.")
+    advice = "fix the function"
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith(f"{_OWN_NAME}."):
+        advice = (
+            f"{_OWN_NAME} is WhyPixel's own package here; install WhyPixel (pip install . in its folder) and run "
+            f"`whypixel` instead of `python -m {_OWN_NAME}`"
+        )
+    return UserError(f"{factory} failed with {type(error).__name__}: {reason or 'no reason given'}; {advice}.")

@@ -1,4 +1,4 @@
-"""The layers of a network by name, as they run: what each gives for an image of a stated size."""
+"""The layers of a network by name, in the order in which they finish, and the shape of each one's output."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +21,11 @@ class Layer:
     Attributes:
         name: As in `segmenter.module.get_submodule(name)`.
         type_name: The module's class, e.g. "Conv2d".
-        channels: Of its output (1, channels, height, width).
+        channels: Channels of its output (1, channels, height, width).
         height: Rows of its output.
         width: Columns of its output.
-        stride: Image rows and image columns from one position of the output to the next, of the image as the network
-            gets it (padded where the segmenter pads it); None for an output of a single position.
+        stride: Image rows and columns from one position of the output to the next, in the image that the network gets
+            (padded where the segmenter pads it); None for an output of a single position.
     """
 
     name: str
@@ -44,7 +44,7 @@ def layers(segmenter: Segmenter, size: tuple[int, int]) -> list[Layer]:
 
     Args:
         segmenter: The network; it is run once on a black image, under its lock.
-        size: (height, width) of that image.
+        size: Height and width of that image.
 
     Raises:
         UserError: A size that the network cannot take.

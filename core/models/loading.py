@@ -15,7 +15,7 @@ from .checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint, shippe
 from .factory import is_factory, segmenter_from_factory
 from .metadata import MetadataError, check_arguments, check_class_names
 from .ranges import RangeError
-from .zoo import ARCHITECTURES, build_module, size_multiple, without_published_weights
+from .zoo import ARCHITECTURES, build_module, size_multiple, unknown_architecture, without_published_weights
 from .zoo.recognition import UnknownArchitectureError, recognise
 from .zoo.weightless import Weightless, has_weightless
 
@@ -26,8 +26,6 @@ NORMALISATIONS: dict[Normalisation, tuple[tuple[float, ...], tuple[float, ...]]]
 }
 """Mean and std by name, for images in [0, 1]."""
 
-_CHANNELS_LAST = ("custom_resnet", "unet", "smp_unet", "smp_unetplusplus")
-_LIBRARIES = {"smp": "segmentation_models_pytorch", "torchvision": "torchvision"}
 _ASSUMED = {
     "imagenet": "ImageNet's mean and std assumed, as usual with {}",
     "none": "none assumed, as the image has other than the three channels that are usual with {}",
@@ -50,25 +48,25 @@ def load_segmenter(
 ) -> Segmenter:
     """A segmenter from a checkpoint file, the name of a shipped one, a factory, or an architecture without weights.
 
-    A checkpoint's architecture is what the caller says, else what the file says, else what its keys and shapes tell
-    without doubt. The same order holds for the normalisation. A file of segmentation_models_pytorch or torchvision with
-    three channels that says none gets ImageNet's, which their published weights are trained with; `segmenter.notes`
-    says so wherever something was not stated.
+    A checkpoint's architecture is what the caller says, else what the file says, else what its keys and shapes prove.
+    The same order holds for the normalisation. A file of segmentation_models_pytorch or torchvision with three channels
+    that says none gets ImageNet's, which their published weights are trained with. `segmenter.notes` says what was
+    assumed.
 
     Args:
-        path_or_name: A file; a name such as "vessmap" from `weights/`; a factory "package.module:function"
-            (see `core.models.factory`); or a key of `core.models.ARCHITECTURES` for that network with fresh, seeded
-            weights, whose name then says "untrained".
+        path_or_name: A file; a name such as "vessmap" from `weights/`; a factory, "package.module:function"
+            or "path/to/file.py:function" (see `segmenter_from_factory`); or a key of `ARCHITECTURES` for that network
+            with fresh, seeded weights, whose name then says "untrained".
         device: "auto", "cpu" or "cuda".
-        architecture: Where the file does not say it and its keys do not tell.
-        arguments: Of that architecture.
-        class_names: Instead of the file's; each another one.
-        mean: Of the normalisation, instead of the file's.
-        std: Of the normalisation, instead of the file's (1 where it says none and a mean is given).
+        architecture: Key of `ARCHITECTURES`, where neither the file nor its keys say it.
+        arguments: Keyword arguments of that architecture.
+        class_names: One name per class, instead of the file's.
+        mean: Mean of the normalisation, instead of the file's.
+        std: Standard deviation of the normalisation, instead of the file's (1 where it says none and a mean is given).
         normalisation: "none" or "imagenet", instead of mean and std.
-        output: See `Segmenter`; likewise `activation` and `align`.
-        activation: See there.
-        align: See there.
+        output: Key or index of the output to explain, as `Segmenter` takes it.
+        activation: What the network applies to its logits, as `Segmenter` takes it.
+        align: How its output lies over the image, as `Segmenter` takes it.
 
     Raises:
         UserError: A file that cannot be read, an architecture that is not known, or weights that do not fit it;
@@ -91,14 +89,14 @@ def load_segmenter(
 
 @dataclass(frozen=True)
 class Identity:
-    """What a checkpoint file tells of its network.
+    """What a checkpoint file says of its network.
 
     Attributes:
-        architecture: None where neither the file says it nor its keys tell it.
-        arguments: Of the architecture; where that is not known, those that the keys do tell.
+        architecture: Name of the architecture; None where neither the file nor its keys say it.
+        arguments: Arguments of the architecture; where that is not known, those that can be read from the keys.
         states_normalisation: Whether the file says mean and std.
-        candidates: The architectures that match alike, where several do.
-        sentence: What is wrong where the architecture is not known.
+        candidates: The architectures that match equally well, where several do.
+        sentence: Message for the user where the architecture is not known.
     """
 
     architecture: str | None
@@ -109,7 +107,7 @@ class Identity:
 
 
 def identify(path: str | Path) -> Identity:
-    """What a checkpoint file tells of its network, for asking the user the rest.
+    """What a checkpoint file says of its network, so that the user can be asked for the rest.
 
     Raises:
         UserError: As `read_checkpoint`.
@@ -125,7 +123,7 @@ def identify(path: str | Path) -> Identity:
 
 def assumed_normalisation(architecture: str, in_channels: int) -> Normalisation:
     """What is assumed where a file says no normalisation: ImageNet's for the libraries' networks of three channels."""
-    return "imagenet" if _library(architecture) and in_channels == 3 else "none"
+    return "imagenet" if ARCHITECTURES[architecture].library and in_channels == 3 else "none"
 
 
 @dataclass(frozen=True)
@@ -159,43 +157,40 @@ class _Given:
 def _complete(
     stored: CheckpointInfo | None, state_dict: Mapping[str, Tensor], name: str, given: _Given
 ) -> tuple[CheckpointInfo, list[str]]:
-    """The info, from what the caller said, else the file, else the keys; and what to tell of it."""
+    """The info, from what the caller said, else the file, else the keys; and notes for the user."""
     if given.architecture is not None:
-        arguments = dict(given.arguments or {})
-        base = stored or CheckpointInfo(
-            given.architecture, arguments, in_channels=_default_channels(given.architecture)
-        )
-        in_channels = arguments.get("in_channels", base.in_channels)
-        return replace(base, architecture=given.architecture, arguments=arguments, in_channels=in_channels), []
+        if given.architecture not in ARCHITECTURES:
+            raise UserError(unknown_architecture(given.architecture))
+        info = _info(given.architecture, given.arguments)
+        if stored is not None:
+            in_channels = info.arguments.get("in_channels", stored.in_channels)
+            info = replace(stored, architecture=info.architecture, arguments=info.arguments, in_channels=in_channels)
+        return info, []
     if stored is not None:
         return stored, []
     architecture, arguments = recognise(state_dict, name)
     notes = [f"architecture {architecture} recognised by its keys"]
-    if (library := _library(architecture)) == "segmentation_models_pytorch":
+    if (library := ARCHITECTURES[architecture].library) == "segmentation_models_pytorch":
         notes.append(f"arguments that leave no trace in the keys, such as strides, are the defaults of {library}")
-    return CheckpointInfo(architecture, arguments, in_channels=arguments["in_channels"]), notes
+    return _info(architecture, arguments), notes
 
 
-def _default_channels(architecture: str) -> int:
-    return 3 if _library(architecture) else 1
-
-
-def _library(architecture: str) -> str | None:
-    return _LIBRARIES.get(architecture.partition("_")[0])
+def _info(architecture: str, arguments: Mapping[str, Any] | None) -> CheckpointInfo:
+    """The info of an architecture with these arguments, without normalisation."""
+    arguments = dict(arguments or {})
+    in_channels = arguments.get("in_channels", ARCHITECTURES[architecture].in_channels)
+    return CheckpointInfo(architecture, arguments, in_channels=in_channels)
 
 
 def _untrained(architecture: str, device: str | torch.device, given: _Given) -> Segmenter:
     if given.architecture not in (None, architecture):
         raise UserError(f"{architecture} names the network; leave out the other architecture {given.architecture}.")
-    arguments = dict(given.arguments or {})
+    info = _info(architecture, given.arguments)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = build_module(architecture, arguments)
-    info = CheckpointInfo(
-        architecture, arguments, in_channels=arguments.get("in_channels", _default_channels(architecture))
-    )
-    published = {*arguments} - {*without_published_weights(arguments)}
-    notes = [f"published {', '.join(sorted(published))}" if published else "fresh weights, seed 0: it has not learnt"]
+        module = build_module(architecture, info.arguments)
+    published = {*info.arguments} - {*without_published_weights(info.arguments)}
+    notes = [f"published {', '.join(sorted(published))}" if published else "fresh weights, seed 0: it is untrained"]
     return _segmenter(module, info, given, device, f"{architecture} (untrained)", notes, states_normalisation=False)
 
 
@@ -212,7 +207,7 @@ def _segmenter(
     mean: float | Sequence[float] = info.mean if given.mean is None else given.mean
     std: float | Sequence[float] = info.std if given.std is None else given.std
     normalisation = given.normalisation
-    library = _library(info.architecture)
+    library = ARCHITECTURES[info.architecture].library
     if library and not states_normalisation and given.mean is None and given.std is None and normalisation is None:
         normalisation = assumed_normalisation(info.architecture, info.in_channels)
         notes = [*notes, f"normalisation not stated: {_ASSUMED[normalisation].format(library)}"]
@@ -245,7 +240,7 @@ def _loaded(info: CheckpointInfo, state_dict: Mapping[str, Tensor], name: str) -
         module = build_module(info.architecture, arguments)
         _load_weights(module, weights, name, info.architecture)
     # The order of weights that convolutions are fastest in. Other networks may use operations that refuse it.
-    return module.to(memory_format=torch.channels_last) if info.architecture in _CHANNELS_LAST else module
+    return module.to(memory_format=torch.channels_last) if ARCHITECTURES[info.architecture].channels_last else module
 
 
 def _load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], name: str, architecture: str) -> None:

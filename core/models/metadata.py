@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from .ranges import MOST_CHANNELS, MOST_CLASSES, check_whole_number, shortened
 
 _MOST_CHARACTERS = 2**24
-"""Of the metadata. Training writes the names of all its images there: 100,000 of them are 4 MB."""
+"""Most of the metadata. Training writes the names of all its images there: 100,000 of them are 4 MB."""
 _LONGEST_NAME = 100
 _LONGEST_TEXT = 200
 _MOST_ENTRIES = 100
@@ -23,7 +23,7 @@ _MOST_SCORES = 10_000
 
 
 class MetadataError(ValueError):
-    """What is wrong with the metadata, told as the end of a sentence."""
+    """What is wrong with the metadata, as the end of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class CheckpointInfo:
     """All that a checkpoint says beside its weights.
 
     Attributes:
-        architecture: Its name in `core.models.ARCHITECTURES`.
-        arguments: What the architecture is built with.
+        architecture: Name in `ARCHITECTURES`.
+        arguments: Keyword arguments of the architecture.
         class_names: One name per class; empty where not known.
         in_channels: Channels of the image.
         mean: Mean of the normalisation, one number or one per channel, for images in [0, 1].
-        std: Standard deviation of the normalisation, likewise.
-        training: What it was trained on and how; free form.
+        std: Standard deviation of the normalisation, one number or one per channel.
+        training: Training data and settings; free form.
         scores: Measured scores by name; free form.
     """
 
@@ -52,7 +52,7 @@ class CheckpointInfo:
 
 
 def parse_metadata(text: str) -> CheckpointInfo:
-    """The info in the metadata of a checkpoint, one JSON object; entries of other names are passed over.
+    """The info in the metadata of a checkpoint, one JSON object; unknown entries are ignored.
 
     Raises:
         MetadataError: Saying what is wrong with it.
@@ -104,7 +104,7 @@ def check_arguments(arguments: object) -> None:
 
 
 def check_class_names(names: object) -> None:
-    """Refuse names of classes that are no texts, are empty or stand there twice.
+    """Refuse class names that are no texts, empty, too long or given twice.
 
     Raises:
         MetadataError: Saying which name is wrong.
@@ -125,7 +125,7 @@ def check_class_names(names: object) -> None:
                 "cannot be printed."
             )
         if name.strip() in seen:
-            raise MetadataError(f'the class name "{name}" stands there twice; give every class its own.')
+            raise MetadataError(f'the class name "{name}" stands there twice; give each class its own.')
         seen.add(name.strip())
 
 
@@ -163,38 +163,35 @@ def _check_in_channels(value: object) -> None:
 
 
 def _check_mean(values: object) -> None:
-    if not _are_numbers(values):
+    if not _are_numbers(values, -_LARGEST_NORMALISATION):
         raise MetadataError("mean is not a list of finite numbers.")
 
 
 def _check_std(values: object) -> None:
-    # Single precision makes less than that zero and more of it infinite.
-    if not _are_numbers(values) or not all(value >= 1 / _LARGEST_NORMALISATION for value in values):  # type: ignore[attr-defined]
+    if not _are_numbers(values, 1 / _LARGEST_NORMALISATION):  # single precision makes less zero and more infinite
         raise MetadataError("std is not a list of positive finite numbers.")
 
 
-def _are_numbers(values: object) -> bool:
+def _are_numbers(values: object, least: float) -> bool:
     return (
         isinstance(values, list)
         and 0 < len(values) <= MOST_CHANNELS
-        and all(
-            isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_NORMALISATION
-            for value in values
-        )
+        and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        and all(least <= value <= _LARGEST_NORMALISATION for value in values)
     )
 
 
 def _check_training(value: object) -> None:
-    if not isinstance(value, dict) or not _is_shallow(value, _DEEPEST_RECORD):
+    if not isinstance(value, dict) or not _is_shallow(value):
         raise MetadataError(f"training is not a JSON object of at most {_DEEPEST_RECORD} levels.")
 
 
 def _check_scores(value: object) -> None:
-    if not isinstance(value, dict) or not _is_shallow(value, _DEEPEST_RECORD) or _count(value) > _MOST_SCORES:
+    if not isinstance(value, dict) or not _is_shallow(value) or sum(1 for _ in _nested(value)) > _MOST_SCORES:
         raise MetadataError(
             f"scores is not a JSON object of at most {_DEEPEST_RECORD} levels and {_MOST_SCORES} entries."
         )
-    if not _is_showable(value):
+    if not all(_is_showable(inner) for inner, _ in _nested(value)):
         raise MetadataError(f"scores holds a text that cannot be printed or is longer than {_LONGEST_TEXT} characters.")
 
 
@@ -240,23 +237,18 @@ def _is_short_text(text: str) -> bool:
     return len(text) <= _LONGEST_TEXT and text.isprintable()
 
 
-def _inner(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
+def _nested(value: object, level: int = 1) -> Iterator[tuple[object, int]]:
+    """A value of JSON and all that it holds, each with its level."""
+    yield value, level
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _nested(inner, level + 1)
 
 
-def _is_shallow(value: object, deepest: int) -> bool:
-    return deepest > 0 and all(_is_shallow(inner, deepest - 1) for inner in _inner(value))
-
-
-def _count(value: object) -> int:
-    return 1 + sum(map(_count, _inner(value)))
+def _is_shallow(value: object) -> bool:
+    return all(level <= _DEEPEST_RECORD for _, level in _nested(value))
 
 
 def _is_showable(value: object) -> bool:
-    if isinstance(value, dict) and not all(map(_is_short_text, value)):
-        return False
-    if _inner(value):
-        return all(map(_is_showable, _inner(value)))
-    return isinstance(value, list | dict) or value is None or is_plain_record(value)
+    if isinstance(value, dict):
+        return all(map(_is_short_text, value))
+    return isinstance(value, list) or value is None or is_plain_record(value)

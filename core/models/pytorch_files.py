@@ -21,9 +21,9 @@ from .metadata import is_plain_record
 _STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model_state", "model", "net", "network", "weights")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 _MOST_PREFIXES = 10
-"""One before the other, as "_orig_mod.module." has two."""
+"""Most prefixes of a key; "_orig_mod.module." has two."""
 _MOST_ENTRIES = 100
-"""Of the record, and of each mapping in it: more of them are no metrics."""
+"""Most entries of the record, and of each mapping in it: more of them are no metrics."""
 _NUMBER_KINDS = "biuf"
 _reading = threading.Lock()
 
@@ -54,7 +54,7 @@ def read_pytorch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path.name} is a ZIP archive without a PyTorch checkpoint in it; unpack it, and give the checkpoint."
         )
     if signature != b"PK" and signature[:1] != pickle.PROTO:
-        raise UserError(f"{path.name} is not a PyTorch checkpoint, whatever its name says.")
+        raise UserError(f"{path.name} is not a PyTorch checkpoint, although its name says so.")
     try:
         with _reading, torch.serialization.safe_globals(_stand_ins()):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -70,7 +70,7 @@ def read_pytorch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def without_prefix(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without what data parallelism, compilation or a wrapping module puts before every key."""
+    """The state dict without what data parallelism, compilation or a wrapping module puts before every key."""
     for _ in range(_MOST_PREFIXES):
         if set(state_dict) > {"n_averaged"} and all(
             key == "n_averaged" or key.startswith("module.") for key in state_dict

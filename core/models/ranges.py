@@ -1,15 +1,15 @@
-"""The sizes that a network can have: what lies outside is refused before anything is built."""
+"""The sizes that a network can have; others are refused before anything is built."""
 
 import numbers
 
 from ..errors import UserError
 
 MOST_CHANNELS = 1000
-"""Of an image; hyperspectral cameras have a few hundred."""
+"""Most channels of an image; hyperspectral cameras have a few hundred."""
 MOST_CLASSES = 100_000
-"""Channels of the logits."""
+"""Most channels of the logits."""
 MOST_WIDTH = 4096
-"""Channels after the first convolution of our own networks; the usual ones have 64."""
+"""Most channels after the first convolution of our own networks; the usual ones have 64."""
 
 
 class RangeError(UserError):

@@ -12,8 +12,8 @@ class SpatialForm:
     Attributes:
         height: Rows of the map.
         width: Columns of the map.
-        channels: Of the map.
-        channel_axis: Which axis of the output holds the channels: 1, or -1 for tokens and channels-last maps.
+        channels: Channels of the map.
+        channel_axis: Axis of the output that holds the channels: 1, or -1 for tokens and channels-last maps.
         leading_tokens: Tokens before those of the grid, such as a class token; 0 for maps.
     """
 

@@ -2,9 +2,10 @@
 
 import contextvars
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -15,12 +16,6 @@ _CHECK_SECONDS = 0.1
 
 class TimeLimitError(Exception):
     """The time was over before the function was finished."""
-
-
-@dataclass
-class _Outcome:
-    result: Any = None
-    error: BaseException | None = None
 
 
 def run_with_time_limit(function: Callable[[], Any], seconds: float) -> Any:
@@ -34,54 +29,32 @@ def run_with_time_limit(function: Callable[[], Any], seconds: float) -> Any:
     Raises:
         TimeLimitError: It is not finished.
     """
-    outcome = _Outcome()
+    outcome: Future[Any] = Future()
     context = contextvars.copy_context()
-    state = _TorchState.of_this_thread()
+    gradients, inference, device = (
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.get_default_device(),
+    )
+    gpu = torch.cuda.current_device() if torch.cuda.is_initialized() else None
 
     def run() -> None:
         try:
-            with state.restored():
-                outcome.result = context.run(function)
+            with ExitStack() as stack:
+                stack.enter_context(torch.inference_mode(inference))
+                stack.enter_context(torch.set_grad_enabled(gradients))
+                if gpu is not None:
+                    stack.enter_context(torch.cuda.device(gpu))
+                if device.type != "cpu":
+                    stack.enter_context(device)
+                outcome.set_result(context.run(function))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            outcome.error = error
+            outcome.set_exception(error)
 
-    thread = threading.Thread(target=run, daemon=True, name="time-limited")
-    thread.start()
-    _wait_for(thread, seconds)
-    if thread.is_alive():
+    threading.Thread(target=run, daemon=True, name="time-limited").start()
+    end = time.monotonic() + seconds
+    while not outcome.done() and (left := end - time.monotonic()) > 0:
+        wait([outcome], min(left, _CHECK_SECONDS))
+    if not outcome.done():
         raise TimeLimitError
-    if outcome.error is not None:
-        raise outcome.error
-    return outcome.result
-
-
-def _wait_for(thread: threading.Thread, seconds: float) -> None:
-    while thread.is_alive() and seconds > 0:
-        thread.join(min(seconds, _CHECK_SECONDS))
-        seconds -= _CHECK_SECONDS
-
-
-@dataclass(frozen=True)
-class _TorchState:
-    """PyTorch's settings that each thread has for itself."""
-
-    gradients: bool
-    inference: bool
-    device: torch.device
-    gpu: int | None
-
-    @classmethod
-    def of_this_thread(cls) -> "_TorchState":
-        gpu = torch.cuda.current_device() if torch.cuda.is_initialized() else None
-        return cls(torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.get_default_device(), gpu)
-
-    @contextmanager
-    def restored(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode(self.inference))
-            stack.enter_context(torch.set_grad_enabled(self.gradients))
-            if self.gpu is not None:
-                stack.enter_context(torch.cuda.device(self.gpu))
-            if self.device.type != "cpu":
-                stack.enter_context(self.device)
-            yield
+    return outcome.result()

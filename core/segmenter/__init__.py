@@ -1,5 +1,8 @@
 """`Segmenter`: any torch segmentation network behind one interface."""
 
-from .segmenter import Image, Prediction, Segmenter, choose_device, image_tensor, prediction_of
+from .device import choose_device
+from .image_batch import Image, image_tensor
+from .prediction import Prediction, prediction_of
+from .segmenter import Segmenter
 
 __all__ = ["Image", "Prediction", "Segmenter", "choose_device", "image_tensor", "prediction_of"]

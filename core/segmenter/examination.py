@@ -13,8 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError, is_out_of_memory
+from .findings import Asked, Findings, decided
+from .grid import Grid, OffGridError, Size, UnusualSizeError, grid_of
 from .identity import OperationRecorder
-from .output_reading import Activation, Align, Entry, OutputReading, candidate_entries, entry_of
+from .image_batch import counted
+from .output_reading import Entry, OutputReading, candidate_entries, entry_of
 
 REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ArithmeticError, KeyError)
 """What networks raise for an image that they cannot take."""
@@ -25,48 +28,10 @@ _SPREAD = 1000.0
 _CENTRE = 0.5
 _DIM = 0.1
 _TOLERANCE = 1e-3
-"""Of the largest score: how far two runs of one image may differ by rounding."""
-_SUM_TOLERANCE = 1e-3
-_LARGEST_STRIDE = 32
+"""How far two runs of one image may differ by rounding, as a fraction of the largest score."""
 
 Run = Callable[[Tensor], object]
 """The network on images (B, C, H, W) in [0, 1] of just this size: its raw result."""
-
-
-class UnusualSizeError(UserError):
-    """The network takes none of the usual image sizes; it can be examined once there is an image."""
-
-
-class _OffGridError(UnusualSizeError):
-    """The scores of the usual sizes lie on no grid that follows the image's size; those of an image of its own may."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the user said of the network's result; None is found out."""
-
-    entry: Entry = None
-    activation: Activation | None = None
-    align: Align | None = None
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What running a network has shown.
-
-    Attributes:
-        reading: How its result is read.
-        independent: Whether an image's scores do not depend on the other images of a batch.
-        operations: Digest of what it does (see `OperationRecorder`).
-        notes: What was concluded, one sentence each, for the user.
-        undecided: Whether the scores of noise were too even to tell logits from probabilities.
-    """
-
-    reading: OutputReading
-    independent: bool
-    operations: str
-    notes: tuple[str, ...]
-    undecided: bool = False
 
 
 class Examination:
@@ -92,7 +57,7 @@ class Examination:
         self._multiple = size_multiple or 1
         self._size_is_stated = size_multiple is not None
 
-    def findings(self, size: tuple[int, int] | None = None) -> Findings:
+    def findings(self, size: Size | None = None) -> Findings:
         """What there is to know of the network.
 
         The sizes tried are the same whatever image comes first, so that what is found does not depend on it. Only a
@@ -102,14 +67,14 @@ class Examination:
             size: Height and width of the image at hand, if there is one.
 
         Raises:
-            UserError: A result that cannot be read, or not without being told how.
+            UserError: A result that cannot be read, or only with an argument that says how.
         """
         reason: Exception | None = None
         last = [] if size is None else [(size, (2 * size[0], size[1]))]
         for first, second in (*self._sizes(), *last):
             try:
                 return self._findings_at(first, second)
-            except _OffGridError:
+            except OffGridError:
                 if size is None:
                     raise
                 return self._findings_at(size, None)  # a network for images of just the size of its result
@@ -120,18 +85,14 @@ class Examination:
         assert reason is not None  # noqa: S101 - some sizes are always tried
         if size is None:
             raise UnusualSizeError(
-                f"The network {self._name} takes none of the usual image sizes ({first_line(reason)}); run it on an "
+                f"The network {self._name} takes none of the usual image sizes ({_first_line(reason)}); run it on an "
                 "image first, or say with `size_multiple` what heights and widths must be multiples of."
             ) from reason
         if self._size_is_stated:
             raise reason
-        channels = f"{self._in_channels} channel{'s' * (self._in_channels != 1)}"
-        raise UserError(
-            f"The network {self._name} cannot take an image of {size[0]}×{size[1]} pixels with {channels} "
-            f"({first_line(reason)}); if its sides must be multiples of some number, give that as size_multiple."
-        ) from reason
+        raise size_refused(self._name, size, self._in_channels, reason) from reason
 
-    def _findings_at(self, size: tuple[int, int], second: tuple[int, int] | None) -> Findings:
+    def _findings_at(self, size: Size, second: Size | None) -> Findings:
         """What runs on images of one size show, and of a second one; without that, the result must be of this size."""
         images = self._noise(size)
         alone, recorder = self._recorded(images[:1])
@@ -148,7 +109,7 @@ class Examination:
         runs = _Runs(alone, beyond, both, turned, size, second)
         return self._read(runs, images[:1], recorder.hexdigest())
 
-    def _sizes(self) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    def _sizes(self) -> Iterator[tuple[Size, Size]]:
         """Pairs of sizes to try, the second one turned or larger."""
         oblong = [(self._rounded(height), self._rounded(width)) for height, width in _SIZES]
         squares = [(side, side) for side in _SQUARES]
@@ -158,7 +119,7 @@ class Examination:
     def _rounded(self, side: int) -> int:
         return -(-side // self._multiple) * self._multiple
 
-    def _noise(self, size: tuple[int, int]) -> Tensor:
+    def _noise(self, size: Size) -> Tensor:
         """Three images of noise (3, C, H, W): the second lies so far beyond [0, 1] that no logits would stay there."""
         noise = np.random.default_rng(7).random((3, self._in_channels, *size), dtype=np.float32)
         noise[1] = _CENTRE + _SPREAD * (noise[1] - _CENTRE)
@@ -204,10 +165,10 @@ class Examination:
                 "runs under torch.no_grad; return its logits instead."
             )
 
-    def _entry(self, runs: "_Runs") -> tuple[Entry, "_Grid"]:
+    def _entry(self, runs: "_Runs") -> tuple[Entry, Grid]:
         """Which entry of the result holds the scores, and on which grid."""
         entries = [self._asked.entry] if self._asked.entry is not None else candidate_entries(runs.alone)
-        grids: dict[Entry, _Grid] = {}
+        grids: dict[Entry, Grid] = {}
         reasons: list[UserError] = []
         for entry in entries:
             shapes = [entry_of(result, entry).shape for result in (runs.alone, runs.turned) if result is not None]
@@ -215,10 +176,9 @@ class Examination:
                 if not entry_of(runs.alone, entry).is_floating_point():
                     kind = "complex numbers" if entry_of(runs.alone, entry).is_complex() else "labels"
                     raise UserError(f"The network {self._name} gave {kind}, not scores; return its logits instead.")
-                if runs.turned_size is None:
-                    grids[entry] = _own_grid(shapes[0], runs.size, self._name)
-                    continue
-                grids[entry] = _grid(shapes, [runs.size, runs.turned_size], self._asked.align, self._name)
+                sizes = [size for size in (runs.size, runs.turned_size) if size is not None]
+                align = self._asked.align if len(sizes) > 1 else None
+                grids[entry] = grid_of(shapes, sizes, align, self._name)
             except UserError as error:
                 reasons.append(error)
         if not grids:
@@ -243,49 +203,6 @@ def _independence(runs: "_Runs", reading: OutputReading) -> tuple[bool, str]:
     return False, "images in a batch change each other's scores (statistics of the batch), so each is run alone"
 
 
-def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_noise: bool = True) -> Findings:
-    """The findings with what has been applied to the logits, as far as these scores tell.
-
-    Args:
-        findings: So far.
-        scores: (B, num_channels, h, w) as the network gives them. Where an image lies far outside [0, 1] and its scores
-            within it, they must have been squashed.
-        asked: What the user said.
-        name: For messages.
-        of_noise: Whether the images were noise, of which a trained network may be certain everywhere.
-
-    Raises:
-        UserError: What the user said cannot be, or the scores do not tell and the user did not say.
-    """
-    inside, constant, sum_to_one, saturated = _are_probabilities(scores)
-    several = scores.shape[1] > 1
-    if asked.activation is not None:
-        if asked.activation != "none" and not inside:
-            raise UserError(
-                f"The scores of {name} leave [0, 1], so they are not what a {asked.activation} gives; leave out the "
-                "argument activation."
-            )
-        if asked.activation == "sigmoid" and several:
-            raise UserError(
-                f"{name} answers yes or no for each of {scores.shape[1]} labels; wrap it in a module that returns the "
-                "one channel to explain, which then becomes two classes."
-            )
-        return replace(findings, reading=replace(findings.reading, activation=asked.activation))
-    tells = not constant or (of_noise and (saturated or (several and sum_to_one)))
-    if not inside or not tells:
-        return replace(findings, undecided=inside)
-    if several and not sum_to_one:
-        raise UserError(
-            f"All scores of {name} lie in [0, 1] but do not sum to 1, as after a sigmoid per label; if they are "
-            'logits, say activation="none"; if not, wrap it in a module that returns the one channel to explain and '
-            'say activation="sigmoid".'
-        )
-    activation: Activation = "softmax" if several else "sigmoid"
-    note = f"its scores are probabilities (a {activation} inside) and are read as such"
-    reading = replace(findings.reading, activation=activation)
-    return replace(findings, reading=reading, notes=(*findings.notes, note), undecided=False)
-
-
 @dataclass(frozen=True, eq=False)
 class _Runs:
     """Raw results: of two images alone and at once, and of one of another size; None where the network refused."""
@@ -294,105 +211,19 @@ class _Runs:
     beyond: object
     both: object
     turned: object
-    size: tuple[int, int]
-    turned_size: tuple[int, int] | None
+    size: Size
+    turned_size: Size | None
 
 
-@dataclass(frozen=True)
-class _Grid:
-    channels_last: bool
-    align: Align
-    border: tuple[int, int] = (0, 0)
-    notes: tuple[str, ...] = ()
-
-
-def _grid(shapes: list[torch.Size], sizes: list[tuple[int, int]], align: Align | None, name: str) -> _Grid:
-    """The axes of scores that follow the image's size, and how."""
-    if len(shapes[0]) not in (3, 4):
-        raise UserError(
-            f"The network {name} gave a result of the shape {tuple(shapes[0])}; a segmentation network gives one score "
-            "a class and pixel: (batch, classes, height, width)."
-        )
-    _check_batch_axis(shapes[0], name)
-    options = [(1, False)] if len(shapes[0]) == 3 else [(2, False), (1, True)]
-    if len(shapes) == 1:  # with one size alone, only axes that follow it alike are the image's
-        options.sort(key=lambda option: not _are_alike(shapes[0][option[0] : option[0] + 2], sizes[0]))
-    for first_axis, channels_last in options:
-        borders = [
-            _border([(shape[first_axis + axis], size[axis]) for shape, size in zip(shapes, sizes, strict=False)])
-            for axis in (0, 1)
-        ]
-        if None in borders:
-            continue
-        rows, columns = (border or 0 for border in borders)
-        notes = ["the classes are the last axis of its result"] if channels_last else []
-        found: Align = "centre" if max(rows, columns) > 0 else "stretch"
-        if (align or found) == "stretch":
-            return _Grid(channels_last, "stretch", notes=tuple(notes))
-        border = f"{rows} rows and {columns} columns"
-        if align is None:
-            notes.append(f"its result leaves out a border of {border} in all, taken as even on both sides")
-        return _Grid(channels_last, "centre", (rows, columns), tuple(notes))
-    if align == "stretch" and len(shapes[0]) == 4:
-        return _Grid(channels_last=False, align=align)
-    raise _OffGridError(_off_grid(name, shapes[0], sizes[0]))
-
-
-def _check_batch_axis(shape: torch.Size, name: str) -> None:
-    if shape[0] != 1:
-        raise _OffGridError(
-            f"The network {name} gave a result of the shape {tuple(shape)} for one image; return it with its axis of "
-            "the batch: (1, classes, height, width)."
-        )
-
-
-def _own_grid(shape: torch.Size, size: tuple[int, int], name: str) -> _Grid:
-    """The grid of scores that do not follow the image's size: they must have it, or be one for the whole image."""
-    _check_batch_axis(shape, name)
-    if len(shape) == 4:
-        if tuple(shape[2:]) == (1, 1):
-            return _Grid(channels_last=False, align="stretch", notes=("it gives one score per image, not per pixel",))
-        for channels_last in (False, True):
-            first_axis = 1 if channels_last else 2
-            if tuple(shape[first_axis : first_axis + 2]) == size:
-                return _Grid(channels_last, "stretch")
-    raise _OffGridError(_off_grid(name, shape, size))
-
-
-def _off_grid(name: str, shape: torch.Size, size: tuple[int, int]) -> str:
-    return (
-        f"The scores of {name}, of the shape {tuple(shape)} for an image of {size[0]}×{size[1]} pixels, lie on no grid "
-        'that follows the image\'s size; say align="stretch" if they cover the whole image all the same.'
+def size_refused(name: str, size: Size, in_channels: int, reason: Exception) -> UserError:
+    """The error for an image size (height, width) that the network refuses."""
+    return UserError(
+        f"The network {name} cannot take an image of {size[0]}×{size[1]} pixels with {counted(in_channels, 'channel')} "
+        f"({_first_line(reason)}); if its sides must be multiples of some number, give that as size_multiple."
     )
 
 
-def _are_alike(lengths: torch.Size, size: tuple[int, int]) -> bool:
-    return lengths[0] * size[1] == lengths[1] * size[0]
-
-
-def _border(lengths: list[tuple[int, int]]) -> int | None:
-    """By how much an axis of the scores is shorter than the image's, from pairs of both lengths.
-
-    0 where it has the image's length, a fraction or a multiple of it, each perhaps rounded; None where it does not
-    follow the image.
-    """
-    if all(found == side for found, side in lengths):
-        return 0
-    missing = {side - found for found, side in lengths}
-    if len(missing) == 1 and min(missing) > 0 and len({side for _, side in lengths}) > 1:
-        return min(missing)
-    for factor in range(2, _LARGEST_STRIDE + 1):
-        rounded = [(found, side, side // factor, -(-side // factor)) for found, side in lengths]
-        if (
-            all(found in (below, above) for found, _, below, above in rounded)
-            or all(found in (below * factor, above * factor) for found, _, below, above in rounded)
-            or all(found == side * factor for found, side, *_ in rounded)
-        ):
-            return 0
-    return None
-
-
-def first_line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """The first line of what an error says, or its kind where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
@@ -407,19 +238,6 @@ def _same(first: Tensor, second: Tensor) -> bool:
     return bool(difference <= _TOLERANCE * largest) or not bool(largest.isfinite())
 
 
-def _are_probabilities(scores: Tensor) -> tuple[bool, bool, bool, bool]:
-    """Whether all scores lie in [0, 1], those of each channel are alike, sum to 1, and are nearly 0 or 1.
-
-    Exactly 0 everywhere is what a last layer gives that starts from zero; a sigmoid does not.
-    """
-    known = scores.float()
-    inside = bool((known >= 0).all() and (known <= 1 + _SUM_TOLERANCE).all())  # NaN is not
-    by_channel = known.transpose(0, 1).flatten(1)
-    constant = bool((by_channel.amax(dim=1) - by_channel.amin(dim=1) < _SUM_TOLERANCE).all())
-    saturated = bool(((known < _SUM_TOLERANCE) | (known > 1 - _SUM_TOLERANCE)).all() and known.any())
-    return inside, constant, bool(((known.sum(dim=1) - 1).abs() < _SUM_TOLERANCE).all()), saturated
-
-
 def _number_of_maps(result: object) -> int:
     values = result.values() if isinstance(result, Mapping) else result
     if isinstance(values, Tensor) or not isinstance(values, Iterable):
@@ -427,9 +245,9 @@ def _number_of_maps(result: object) -> int:
     return sum(isinstance(value, Tensor) and value.ndim in (3, 4) for value in values)
 
 
-def _stated_sizes(module: nn.Module) -> list[tuple[int, int]]:
+def _stated_sizes(module: nn.Module) -> list[Size]:
     """The image sizes that a network or one of its parts states."""
-    found: list[tuple[int, int]] = []
+    found: list[Size] = []
     for part in (getattr(module, "config", None), *module.modules()):
         for name in ("image_size", "img_size"):
             value = getattr(part, name, None)

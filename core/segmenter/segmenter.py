@@ -1,11 +1,10 @@
-"""`Segmenter`: any torch segmentation network behind one face."""
+"""`Segmenter`: any torch segmentation network behind one interface."""
 
 import hashlib
 import math
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,32 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .examination import REFUSALS, Asked, Examination, Findings, decided, first_line
+from .canvas import Canvas, canvases_to_try, round_up
+from .device import choose_device, number_type
+from .examination import REFUSALS, Examination, size_refused
+from .findings import Asked, Findings, decided
 from .identity import weights_checksum, weights_digest
+from .image_batch import Image, checked_batch, counted
 from .output_reading import Activation, Align
+from .prediction import Prediction, prediction_of
 
-Image = np.ndarray | Tensor
-"""An image: float32 (C, H, W), values in [0, 1], NumPy or torch."""
-
-_PADDING_MULTIPLES = (2, 4, 8, 10, 14, 16, 20, 28, 32, 40, 48, 64, 80, 96, 128)
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
-_LARGEST_INTENSITY = 32.0
-"""Intensities beyond are taken for those of an 8-bit or 16-bit image that was not scaled, and so are whole numbers."""
-_FEWEST_PIXELS, _FEWEST_LEVELS = 64, 10
-"""Of an image whose whole numbers are no coincidence: its size, and how many of them differ."""
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What the network says of one image.
-
-    Attributes:
-        probabilities: float32 (K, H, W), softmax over the classes.
-        labels: int64 (H, W), the class with the highest probability.
-    """
-
-    probabilities: np.ndarray
-    labels: np.ndarray
 
 
 class Segmenter:
@@ -51,7 +34,7 @@ class Segmenter:
     - the module runs in the number type of its own weights;
     - the output may be a tensor, a mapping, an object with `.logits`, a tuple or a list, its classes the second or the
       last axis. How it is to be read is found out by running the network on noise before its first answer (see
-      `core.segmenter.examination`); what was concluded stands in `notes`, and what cannot be proved is asked for;
+      `Examination`); what was concluded stands in `notes`, and what cannot be proved is asked for;
     - one output channel is read as a sigmoid network's logit z and becomes the two classes (0, z), whose softmax is
       (σ(-z), σ(z));
     - probabilities become logits again: the log of a softmax, the log-odds of a sigmoid;
@@ -70,15 +53,15 @@ class Segmenter:
         output: Key or index of the output to explain where the network returns several.
         size_multiple: Height and width are padded to a multiple of this. By default it is found by trying.
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
-        name: What to call it on screen and in files.
-        notes: What was assumed of it, one sentence each, to be shown beside its name.
+        name: Name on screen and in files.
+        notes: Assumptions about the network, one sentence each, shown beside its name.
         activation: What the network applies to its logits: "none", "softmax" or "sigmoid". By default it is found out.
         align: How an output of another size lies over the image: "stretch" over all of it, or "centre", without a
             border. By default it is found out.
         any_intensity: Whether images may hold intensities far beyond [0, 1], which are otherwise taken for a mistake.
 
     Raises:
-        UserError: A device that is not there, a zero std, a mean or std of the wrong length, or a class name twice.
+        UserError: A missing device, a zero std, a mean or std of the wrong length, or a class name given twice.
     """
 
     def __init__(
@@ -112,19 +95,19 @@ class Segmenter:
         self.lock = threading.RLock()
         """Held by whatever hooks the module or reads its activations: a cached segmenter is shared by threads."""
         self.asked = Asked(output, activation, align)
-        """What was said of the network's result."""
+        """What the user said of the network's result."""
         self.any_intensity = any_intensity
         self.given_notes = tuple(notes)
-        """Notes that were given, without what was concluded."""
+        """Notes that were given, without the conclusions of the examination."""
         self._mean = torch.tensor(self.mean, device=self.device).view(1, -1, 1, 1)
         self._std = torch.tensor(self.std, device=self.device).view(1, -1, 1, 1)
-        self._canvases: dict[tuple[int, int], _Canvas] = {}
+        self._canvases: dict[tuple[int, int], Canvas] = {}
         self._findings: Findings | None = None
         self._identity: tuple[tuple[object, ...], str] | None = None
         self._class_names = tuple(class_names) if class_names is not None else None
         if self._class_names is not None and len(set(self._class_names)) < len(self._class_names):
             twice = next(name for name in self._class_names if self._class_names.count(name) > 1)
-            raise UserError(f'Two classes are called "{twice}"; give every class a name of its own.')
+            raise UserError(f'Two classes are called "{twice}"; give each class its own name.')
 
     def __repr__(self) -> str:
         return f"Segmenter({self.name}, in_channels={self.in_channels}, device={self.device})"
@@ -169,37 +152,8 @@ class Segmenter:
         Raises:
             UserError: With the reason, if this network cannot take them.
         """
-        try:
-            tensor = image_tensor(images)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise UserError(
-                f"An image is an array or a tensor (channels, height, width); this is a {type(images).__name__} that "
-                "cannot be read as one."
-            ) from error
-        if not tensor.is_floating_point():
-            raise UserError(
-                f"The image holds {str(tensor.dtype).removeprefix('torch.')} values; scale it to [0, 1] first, "
-                "as read_image does."
-            )
-        if tensor.ndim == 3:
-            tensor = tensor.unsqueeze(0)
-        if tensor.ndim != 4 or 0 in tensor.shape:
-            raise UserError(f"An image has the shape (channels, height, width); this one is {tuple(tensor.shape)}.")
-        if single and tensor.shape[0] != 1:
-            raise UserError(f"One image is explained at a time; {tensor.shape[0]} were given.")
-        if tensor.shape[1] != self.in_channels:
-            raise UserError(
-                f"The network {self.name} takes {_count(self.in_channels, 'channel')}, the image has "
-                f"{tensor.shape[1]}; convert the image or choose another network."
-            )
-        if not bool(torch.isfinite(tensor).all()):
-            raise UserError("The image has values that are not finite (NaN or infinite); replace them first.")
-        if not self.any_intensity and (largest := _unscaled(tensor.detach())) is not None:
-            raise UserError(
-                f"The image holds intensities up to {largest:g}, and they belong in [0, 1]; divide it by the largest "
-                "value of its type (255, 65535), or give the segmenter any_intensity=True."
-            )
-        return tensor.to(self.device, torch.float32)
+        batch = checked_batch(images, self.in_channels, self.name, any_intensity=self.any_intensity, single=single)
+        return batch.to(self.device, torch.float32)
 
     def findings(self, size: tuple[int, int] | None = None) -> Findings:
         """How the network's result is read, found out at the first call by running it on noise.
@@ -208,7 +162,7 @@ class Segmenter:
             size: Height and width of the image at hand, which is tried where the usual sizes are refused.
 
         Raises:
-            UserError: A result that cannot be read, or not without being told how.
+            UserError: A result that cannot be read, or only with an argument that says how.
         """
         if self._findings is None:
             with self.lock, torch.no_grad():
@@ -265,43 +219,42 @@ class Segmenter:
 
     @torch.no_grad()
     def decide(self, batch: Tensor) -> None:
-        """Tell logits from probabilities by images (B, C, H, W), where noise did not tell."""
+        """Distinguish logits from probabilities on images (B, C, H, W), where noise left it open."""
         findings = self.findings((batch.shape[2], batch.shape[3]))
         if not findings.undecided:
             return
         with self.lock:
             canvas = self._canvas(batch.shape[2], batch.shape[3])
-            normalised = (batch.detach()[:1] - self._mean) / self._std
-            scores = findings.reading.scores(self._result(self._on_canvas(normalised, canvas)))
+            scores = findings.reading.scores(self._result(batch.detach()[:1], canvas))
             self._findings = decided(findings, scores, self.asked, self.name, of_noise=False)
 
     def _examined(self, size: tuple[int, int] | None) -> Findings:
         def run(images: Tensor) -> object:
-            return self._result((images.to(self.device) - self._mean) / self._std)
+            return self._result(images.to(self.device))
 
         examination = Examination(self.module, run, self.in_channels, self.asked, self.name, self.size_multiple)
         if size is not None:
-            canvas_size = tuple(_round_up(side, self.size_multiple or 1) for side in size)
+            canvas_size = tuple(round_up(side, self.size_multiple or 1) for side in size)
             size = canvas_size[0], canvas_size[1]
         return examination.findings(size)
 
-    def _canvas(self, height: int, width: int) -> "_Canvas":
+    def _canvas(self, height: int, width: int) -> Canvas:
         """The smallest area around an image (height, width) that the network takes with logits that fit it."""
         if (height, width) not in self._canvases:
             self._canvases[height, width] = self._find_canvas(height, width)
         return self._canvases[height, width]
 
     @torch.no_grad()
-    def _find_canvas(self, height: int, width: int) -> "_Canvas":
+    def _find_canvas(self, height: int, width: int) -> Canvas:
         reading = self.findings((height, width)).reading
         if self.size_multiple is not None and reading.align == "stretch":
-            return _Canvas(_round_up(height, self.size_multiple), _round_up(width, self.size_multiple))
+            return Canvas(round_up(height, self.size_multiple), round_up(width, self.size_multiple))
         noise = np.random.default_rng(3).random((1, self.in_channels, height, width), dtype=np.float32)
-        image = (torch.from_numpy(noise).to(self.device) - self._mean) / self._std
+        image = torch.from_numpy(noise).to(self.device)
         first_error: Exception | None = None
-        for canvas in self._canvases_to_try(height, width, reading.border):
+        for canvas in canvases_to_try(height, width, reading.border, self.size_multiple):
             try:
-                found = reading.scores(self._result(self._on_canvas(image, canvas))).shape[-2:]
+                found = reading.scores(self._result(image, canvas)).shape[-2:]
             except torch.OutOfMemoryError:
                 raise
             except REFUSALS as error:
@@ -309,105 +262,30 @@ class Segmenter:
                     raise
                 first_error = first_error or error
                 continue
-            missing = canvas.height - found[0], canvas.width - found[1]
-            if reading.align == "centre":
-                if found[0] >= height and found[1] >= width:
-                    return _Canvas(canvas.height, canvas.width, missing[0] // 2, missing[1] // 2)
-            else:
+            if reading.align == "stretch":
                 return canvas
+            if found[0] >= height and found[1] >= width:
+                missing = canvas.height - found[0], canvas.width - found[1]
+                return Canvas(canvas.height, canvas.width, missing[0] // 2, missing[1] // 2)
         if first_error is None:
-            return _Canvas(height, width)
-        raise UserError(
-            f"The network {self.name} cannot take an image of {height}×{width} pixels with "
-            f"{_count(self.in_channels, 'channel')} ({first_line(first_error)}); if its sides must be multiples of "
-            "some number, give that as size_multiple."
-        ) from first_error
+            return Canvas(height, width)
+        raise size_refused(self.name, (height, width), self.in_channels, first_error) from first_error
 
-    def _canvases_to_try(self, height: int, width: int, border: tuple[int, int]) -> "list[_Canvas]":
-        multiples = (1, *_PADDING_MULTIPLES) if self.size_multiple is None else (self.size_multiple,)
-        rows, columns = height + border[0], width + border[1]
-        return list(dict.fromkeys(_Canvas(_round_up(rows, each), _round_up(columns, each)) for each in multiples))
-
-    def _run(self, batch: Tensor, findings: Findings, canvas: "_Canvas") -> Tensor:
+    def _run(self, batch: Tensor, findings: Findings, canvas: Canvas) -> Tensor:
         height, width = batch.shape[-2:]
-        logits = findings.reading.logits(self._result(self._on_canvas((batch - self._mean) / self._std, canvas)))
-        logits = logits.to(batch.dtype)
+        logits = findings.reading.logits(self._result(batch, canvas)).to(batch.dtype)
         if findings.reading.align == "stretch" and logits.shape[-2:] != (canvas.height, canvas.width):
             logits = F.interpolate(logits, size=(canvas.height, canvas.width), mode="bilinear", align_corners=False)
         if logits.shape[1] == 1:
             logits = torch.cat((torch.zeros_like(logits), logits), dim=1)
         return logits[..., :height, :width]
 
-    def _on_canvas(self, normalised: Tensor, canvas: "_Canvas") -> Tensor:
-        height, width = normalised.shape[-2:]
-        if (height, width) == (canvas.height, canvas.width):
-            return normalised
-        after = canvas.width - width - canvas.left, canvas.height - height - canvas.top
-        return F.pad(normalised, (canvas.left, after[0], canvas.top, after[1]), mode="replicate")
-
-    def _result(self, normalised: Tensor) -> object:
-        dtype = _number_type(self.module)
-        return self.module(normalised if dtype in (None, normalised.dtype) else normalised.to(dtype))
-
-
-@dataclass(frozen=True)
-class _Canvas:
-    """The area that the network is run on: its height and width, and where the image lies on it."""
-
-    height: int
-    width: int
-    top: int = 0
-    left: int = 0
-
-
-def image_tensor(image: Image) -> Tensor:
-    """An image as a tensor; NumPy arrays may be views with steps of any sign and of any byte order."""
-    if isinstance(image, np.ndarray) and image.dtype.kind in "fiub":
-        wide = image.dtype.kind == "f" and image.dtype.itemsize > 8  # a long double, which torch does not have
-        image = np.ascontiguousarray(image, np.float64 if wide else image.dtype.newbyteorder("="))
-    return torch.as_tensor(image)
-
-
-def prediction_of(logits: Tensor) -> Prediction:
-    """The prediction from one image's logits (K, H, W)."""
-    probabilities = logits.detach().softmax(dim=0)
-    return Prediction(probabilities.cpu().numpy(), logits.detach().argmax(dim=0).cpu().numpy())
-
-
-def choose_device(device: str | torch.device = "auto") -> torch.device:
-    """The torch device for "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1" or "mps".
-
-    Raises:
-        UserError: A device that this machine does not have.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise UserError(f'There is no device "{device}"; use auto, cpu or cuda.') from error
-    try:
-        torch.zeros(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f"This machine has no device {chosen} that torch can use; use auto or cpu.") from error
-    return chosen
-
-
-def _number_type(module: nn.Module) -> torch.dtype | None:
-    """The floating-point type of most of a module's weights; None where it has none."""
-    values: list[Tensor] = [value for value in module.parameters() if value.is_floating_point()]
-    values = values or [value for value in module.buffers() if value.is_floating_point()]
-    return max(values, key=Tensor.numel).dtype if values else None
-
-
-def _unscaled(images: Tensor) -> float | None:
-    """The largest intensity of images that seem to be those of a file whose values were not scaled to [0, 1]."""
-    largest = float(images.abs().max())
-    if largest <= 1:
-        return None
-    counts = images[0, 0].numel() >= _FEWEST_PIXELS and bool((images == images.round()).all())
-    counts = counts and images.unique().numel() >= _FEWEST_LEVELS
-    return largest if counts or largest > _LARGEST_INTENSITY else None
+    def _result(self, images: Tensor, canvas: Canvas | None = None) -> object:
+        """The network's raw result for images (B, C, H, W) in [0, 1], on a canvas around them or as they are."""
+        normalised = (images - self._mean) / self._std
+        dtype = number_type(self.module)
+        extended = normalised if canvas is None else canvas.extend(normalised)
+        return self.module(extended if dtype in (None, extended.dtype) else extended.to(dtype))
 
 
 def _per_channel(value: float | Sequence[float], channels: int, what: str) -> tuple[float, ...]:
@@ -415,13 +293,5 @@ def _per_channel(value: float | Sequence[float], channels: int, what: str) -> tu
     if len(values) == 1:
         values *= channels
     if len(values) != channels:
-        raise UserError(f"The normalisation's {what} has {len(values)} values for {_count(channels, 'channel')}.")
+        raise UserError(f"The normalisation's {what} has {len(values)} values for {counted(channels, 'channel')}.")
     return values
-
-
-def _round_up(size: int, multiple: int) -> int:
-    return -(-size // multiple) * multiple
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,5 +1,3 @@
-import sys
-
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -36,17 +34,8 @@ constant = 3
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch):
-    (tmp_path / "own_networks").mkdir()
-    (tmp_path / "own_networks" / "__init__.py").write_text("")
-    (tmp_path / "own_networks" / "vessels.py").write_text(SOURCE)
-    (tmp_path / "own_networks" / "broken.py").write_text("import module_that_is_not_there")
-    (tmp_path / "own_networks" / "wrong.py").write_text("1 / 0")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    for name in [name for name in sys.modules if name.partition(".")[0] == "own_networks"]:
-        del sys.modules[name]
+def package(write_package):
+    write_package("own_networks", vessels=SOURCE, broken="import module_that_is_not_there", wrong="1 / 0")
 
 
 @pytest.mark.usefixtures("package")
@@ -70,7 +59,7 @@ def test_a_module_becomes_a_segmenter_wherever_weights_are_named():
     [
         ("own_networks.vessels:nothing", "The module own_networks.vessels has no function nothing"),
         ("own_networks.vessels:constant", "has no function constant"),
-        ("own_networks.vessels:number", "returned a int; a factory returns a core.Segmenter or a torch.nn.Module"),
+        ("own_networks.vessels:number", "returned a int; a factory returns a Segmenter or a torch.nn.Module"),
         ("own_networks.vessels:fails", "failed with KeyError: 'weights are missing'"),
         ("own_networks.vessels:complains", "Give the weights."),
         ("own_networks.vessels:needs", "failed with TypeError"),
@@ -81,7 +70,23 @@ def test_a_module_becomes_a_segmenter_wherever_weights_are_named():
             "failed with ModuleNotFoundError: No module named 'module_that_is_not_there'",
         ),
         ("own_networks.wrong:segmenter", "failed with ZeroDivisionError: division by zero"),
-        ("own_networks.vessels", "is not the name of a function; give it as package.module:function"),
+        (
+            "own_networks.vessels",
+            "is not the name of a function; give it as package.module:function or path/to/file.py",
+        ),
+        ("own_networks/vessels.py:nothing", "The file own_networks/vessels.py has no function nothing"),
+        ("own_networks/vessels.py:number", "returned a int; a factory returns a Segmenter or a torch.nn.Module"),
+        ("own_networks/vessels.py:fails", "failed with KeyError: 'weights are missing'"),
+        (
+            "own_networks/arteries.py:segmenter",
+            "There is no file own_networks/arteries.py; give path/to/file.py:function",
+        ),
+        ("own_networks/broken.py:segmenter", "failed with ModuleNotFoundError: No module named 'module_that_is_not_"),
+        ("own_networks/wrong.py:segmenter", "failed with ZeroDivisionError: division by zero"),
+        (
+            "core.networks:make",
+            r"no module core.networks .*; core is WhyPixel's own package here, so name the file, core/networks.py:func",
+        ),
     ],
 )
 def test_what_goes_wrong_is_one_sentence(factory, message):
@@ -108,5 +113,26 @@ def test_on_the_command_line():
 def test_what_has_the_form_of_a_factory():
     assert is_factory("package.module:function")
     assert is_factory("module:function")
-    for name in ("weights/vessmap.safetensors", "vessmap", "C:/weights.pth", "a:b:c", "module:", ":function", "a b:c"):
+    for path in (
+        "nets.py",
+        "path/to/nets.py",
+        "../my nets/v1.2.py",
+        "/home/me/nets.py",
+        r"C:\me\nets.py",
+        "C:/nets.py",
+    ):
+        assert is_factory(f"{path}:make")
+    for name in (
+        "nets.py",
+        "nets.py:",
+        "nets.py:a b",
+        ".py:make",
+        "weights/vessmap.safetensors",
+        "vessmap",
+        "C:/weights.pth",
+        "a:b:c",
+        "module:",
+        ":function",
+        "a b:c",
+    ):
         assert not is_factory(name)

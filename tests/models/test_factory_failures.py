@@ -83,20 +83,13 @@ anonymous = lambda: Network()
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch):
-    (tmp_path / "failing_networks").mkdir()
-    (tmp_path / "failing_networks" / "__init__.py").write_text("")
-    (tmp_path / "failing_networks" / "vessels.py").write_text(SOURCE)
-    (tmp_path / "failing_networks" / "script.py").write_text("import sys\nsys.exit(0)")
-    (tmp_path / "failing_networks" / "slow.py").write_text("import sys\nsys.modules['failing_release'].wait()")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+def package(write_package):
+    slow = "import sys\nsys.modules['failing_release'].wait()"
+    write_package("failing_networks", vessels=SOURCE, script="import sys\nsys.exit(0)", slow=slow)
     yield
     vessels = sys.modules.get("failing_networks.vessels")
     if vessels is not None:
         vessels.release.set()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "failing_networks"]:
-        del sys.modules[name]
 
 
 def _refused(factory: str) -> str:

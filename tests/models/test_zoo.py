@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from collections import OrderedDict
+
 import pytest
 import segmentation_models_pytorch as smp
 import torch
@@ -6,11 +10,10 @@ from segmentation_models_pytorch.encoders import encoders
 from torch import nn
 
 from core import Segmenter, UserError, load_segmenter
-from core.models import ARCHITECTURES, build_module, known_architectures, size_multiple
+from core.models import ARCHITECTURES, Architecture, build_module, known_architectures, register, size_multiple
+from core.models.zoo import architecture as registry
 from core.models.zoo.recognition import UnknownArchitectureError, recognise
-from core.models.zoo.smp_networks import NAMES as SMP_NAMES
-from core.models.zoo.smp_recognition import _encoder_shapes
-from core.models.zoo.torchvision_networks import NAMES as TORCHVISION_NAMES
+from core.models.zoo.smp_networks import _encoder_shapes
 from core.models.zoo.weightless import Weightless, has_weightless
 
 SMALL = {"custom_resnet": {"width": 2}, "unet": {"width": 2}, "smp_dpt": {"encoder_name": "tu-vit_tiny_patch16_224"}}
@@ -32,9 +35,21 @@ def _seeded(architecture, arguments):
 
 
 def test_names_are_all_of_both_libraries():
-    assert set(SMP_NAMES) == set(smp.MODEL_ARCHITECTURES_MAPPING)
-    assert set(TORCHVISION_NAMES) == set(torchvision.models.list_models(module=torchvision.models.segmentation))
+    names = [f"smp_{name}" for name in smp.MODEL_ARCHITECTURES_MAPPING]
+    names += [f"torchvision_{name}" for name in torchvision.models.list_models(module=torchvision.models.segmentation)]
+    assert set(known_architectures()) == {"custom_resnet", "unet", *names}
     assert set(known_architectures()) == set(ARCHITECTURES)
+
+
+def test_our_own_networks_load_without_importing_a_library():
+    """Each takes seconds to import."""
+    code = (
+        "import sys; from core.models import load_segmenter, build_module; load_segmenter('vessmap', 'cpu');"
+        "build_module('unet', {'width': 2});"
+        "print([name for name in ('segmentation_models_pytorch', 'timm', 'torchvision') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("architecture", known_architectures())
@@ -64,7 +79,7 @@ def test_a_network_built_without_memory_is_the_same_once_it_has_weights(architec
     assert torch.equal(found, expected)
 
 
-@pytest.mark.parametrize("name", [name for name in SMP_NAMES if name not in ("dpt", "pan")])
+@pytest.mark.parametrize("name", [name for name in smp.MODEL_ARCHITECTURES_MAPPING if name not in ("dpt", "pan")])
 def test_size_multiple_is_the_encoders_output_stride(name):
     arguments = {"encoder_name": "resnet18"}
     with Weightless():
@@ -173,7 +188,7 @@ def test_networks_that_match_alike_are_not_guessed_but_named():
 def test_timms_encoders_are_asked_for():
     with Weightless():
         state_dict = build_module("smp_unet", {"encoder_name": "tu-resnet18", "num_classes": 2}).state_dict()
-    with pytest.raises(UnknownArchitectureError, match=r"its keys tell num_classes 2"):
+    with pytest.raises(UnknownArchitectureError, match=r"its keys say num_classes 2"):
         recognise(state_dict)
 
 
@@ -201,7 +216,8 @@ class Tables(nn.Module):
 
 
 def test_what_the_state_dict_does_not_hold_is_computed(tmp_path, monkeypatch):
-    monkeypatch.setitem(ARCHITECTURES, "tables", Tables)
+    monkeypatch.setattr(registry, "_networks", dict(registry._networks))
+    register("tables", Architecture(Tables, lambda _: 1))
     network = Tables()
     torch.save(network.state_dict(), tmp_path / "tables.pth")
     segmenter = load_segmenter(tmp_path / "tables.pth", "cpu", architecture="tables", arguments={})
@@ -221,6 +237,28 @@ def test_a_zoo_name_gives_fresh_weights_that_are_the_same_every_time():
     torch.manual_seed(0)
     expected = smp.Unet("resnet18", encoder_weights=None).state_dict()
     assert all(torch.equal(expected[key], value) for key, value in first.module.state_dict().items())
+
+
+def test_an_architecture_is_registered_in_one_place(tmp_path, monkeypatch):
+    """Built, named, recognised by its keys, and run at its sizes, all from the one call."""
+    monkeypatch.setattr(registry, "_networks", dict(registry._networks))
+
+    def arguments(shapes):
+        weight = shapes.get("only.weight")
+        return None if weight is None else {"in_channels": weight[1], "num_classes": weight[0]}
+
+    def build(in_channels, num_classes):
+        return nn.Sequential(OrderedDict(only=nn.Conv2d(in_channels, num_classes, 4, stride=4)))
+
+    register("made_up", Architecture(build, lambda _: 4), arguments)
+    assert "made_up" in known_architectures()
+    torch.save(build(2, 3).state_dict(), tmp_path / "w.pth")
+    segmenter = load_segmenter(tmp_path / "w.pth", "cpu")
+    assert "made_up" in segmenter.notes[0]
+    assert (segmenter.in_channels, segmenter.num_classes, segmenter.size_multiple) == (2, 3, 4)
+    assert (
+        load_segmenter("made_up", "cpu", arguments={"in_channels": 1, "num_classes": 2}).name == "made_up (untrained)"
+    )
 
 
 def test_what_fits_nothing_names_what_is_closest():

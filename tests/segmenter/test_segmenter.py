@@ -145,7 +145,7 @@ def test_wrong_networks_get_one_clear_sentence():
     image = torch.rand(3, 16, 16)
     with pytest.raises(UserError, match="returned a str without a tensor"):
         Segmenter(Wrapped("nothing")).logits(image)
-    with pytest.raises(UserError, match="one score a class and pixel"):
+    with pytest.raises(UserError, match="one score per class and pixel"):
         Segmenter(Wrapped("vector")).logits(image)
     broken = TinySeg()
     broken.head.weight.data.fill_(float("nan"))

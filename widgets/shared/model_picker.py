@@ -22,7 +22,7 @@ from core.models.metadata import MetadataError, check_arguments
 from core.models.ranges import MOST_CHANNELS, MOST_CLASSES, RangeError
 from core.models.zoo.smp_networks import known_encoders
 from core.segmenter import Segmenter
-from core.segmenter.examination import UnusualSizeError
+from core.segmenter.grid import UnusualSizeError
 
 FIRST_MODEL = "vessmap"
 UPLOAD = "Upload…"
@@ -32,12 +32,12 @@ NORMALISATION_NAMES = {"none": "None", "imagenet": "ImageNet", "numbers": "Numbe
 def pick_model(
     place: str = "", label: str = "Model", others: Mapping[str, Callable[[], Segmenter]] = MappingProxyType({})
 ) -> Segmenter:
-    """A shipped model, one of the user's code or an uploaded one; stops with a hint where there is none yet.
+    """A shipped model, one from the user's code or an uploaded one; stops with a hint where there is none yet.
 
     Args:
-        place: Put before the keys of the widgets, where a page has a second picker.
-        label: On screen.
-        others: Further models by name, and what makes them; they come first.
+        place: Prefix of the widgets' keys, where a page has a second picker.
+        label: Label on screen.
+        others: Further models by name, and the functions that make them; they come first.
     """
     factories = factories_of(sys.argv[1:])
     shipped = sorted(shipped_weights(), key=lambda name: name != FIRST_MODEL)
@@ -60,7 +60,7 @@ def pick_model(
 
 
 def factories_of(arguments: list[str]) -> list[str]:
-    """The functions named by `--model package.module:function` on the command line, each once.
+    """The functions named by `--model` on the command line, each once (see `segmenter_from_factory`).
 
     Raises:
         UserError: A `--model` without a name.
@@ -70,7 +70,9 @@ def factories_of(arguments: list[str]) -> list[str]:
     try:
         found, _ = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
-        raise UserError("Name a function after --model, as package.module:function.") from error
+        raise UserError(
+            "Name a function after --model, as package.module:function or path/to/file.py:function."
+        ) from error
     return list(dict.fromkeys(found.model))
 
 
@@ -78,7 +80,7 @@ def numbers_in(text: str, what: str) -> tuple[float, ...]:
     """The numbers in a text such as "0.485, 0.456, 0.406".
 
     Raises:
-        UserError: Something else stands there.
+        UserError: The text holds something else.
     """
     try:
         return tuple(float(part) for part in text.replace(",", " ").split())
@@ -96,7 +98,8 @@ def _pick_upload(place: str) -> Segmenter:
     if upload is None:
         st.info(
             "Upload a checkpoint: .safetensors, or a PyTorch state dict or training checkpoint (.pth, .pt, .ckpt). "
-            "For a network of your own, start the app with `streamlit run app.py -- --model package.module:function`."
+            "For a network of your own, start the app with `streamlit run app.py -- --model package.module:function` "
+            "or `--model path/to/file.py:function`."
         )
         st.stop()
     content, name = upload.getvalue(), Path(upload.name).name
@@ -162,7 +165,7 @@ def _ask_architecture(identity: Identity, place: str) -> tuple[str, dict[str, An
 
 
 def _between(stated: int, most: int) -> int:
-    """What the keys tell, if it can be chosen: a file that fits nothing may tell anything."""
+    """What the keys say, within what can be chosen: a file that fits nothing may say anything."""
     return max(1, min(stated, most))
 
 

@@ -1,34 +1,32 @@
-"""The networks of segmentation_models_pytorch."""
+"""The networks of segmentation_models_pytorch: built, and recognised by their encoder and then by what decodes it."""
 
 import difflib
+import importlib
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
 from typing import Any
 
 from torch import nn
 
 from ...errors import UserError
+from .architecture import Architecture, Arguments, Recognised, Shapes, register_library
+from .weightless import Weightless, shapes_of
 
-NAMES = (
-    "unet",
-    "unetplusplus",
-    "manet",
-    "linknet",
-    "fpn",
-    "pspnet",
-    "deeplabv3",
-    "deeplabv3plus",
-    "pan",
-    "upernet",
-    "segformer",
-    "dpt",
-)
-"""Its architectures, as `segmentation_models_pytorch.create_model` takes them."""
-DEFAULT_ENCODERS = {"dpt": "tu-vit_base_patch16_224.augreg_in21k"}
-_DEFAULT_ENCODER = "resnet34"
-_OUTPUT_STRIDES = {"deeplabv3": 8, "deeplabv3plus": 16}
-DEPTHS = {"pspnet": 3, "dpt": 4}
+_LIBRARY = "segmentation_models_pytorch"
+_ENCODER = "encoder."
+_HEAD = "segmentation_head.0.weight"
+_SMALL_ENCODER = "resnet18"
+_BLOCK_CHANNELS = {"unet": "decoder.blocks.{}.conv1.0.weight", "manet": "decoder.blocks.{}.conv2.0.weight"}
+# The blocks of the outermost row are those of every level: x_0_0 the deepest, x_0_<depth - 1> the last.
+_BLOCK_CHANNELS["unetplusplus"] = "decoder.blocks.x_0_{}.conv1.0.weight"
+_CHANNELS_LAST = {"unet", "unetplusplus"}
+
+
+@cache
+def _smp() -> Any:
+    return importlib.import_module(_LIBRARY)  # takes a second, and only these networks need it
 
 
 def build(
@@ -43,7 +41,7 @@ def build(
     """A network of segmentation_models_pytorch with fresh weights.
 
     Args:
-        name: One of `NAMES`.
+        name: As `segmentation_models_pytorch.create_model` takes it.
         encoder_name: One of `segmentation_models_pytorch.encoders.encoders`, or "tu-" and a timm name.
         in_channels: Channels of the image.
         num_classes: Channels of the logits.
@@ -53,23 +51,18 @@ def build(
     Raises:
         UserError: An unknown encoder, or published weights that cannot be fetched.
     """
-    import segmentation_models_pytorch  # noqa: PLC0415 - takes a second, and only these networks need it
-
-    encoder_name = encoder_name or DEFAULT_ENCODERS.get(name, _DEFAULT_ENCODER)
+    encoder_name = encoder_name or _default(name, "encoder_name")
     check_encoder(encoder_name)
     if not encoder_name.startswith("tu-"):  # timm's encoders take arguments of their own
-        _check_arguments(segmentation_models_pytorch.MODEL_ARCHITECTURES_MAPPING[name], arguments)
+        _check_arguments(name, arguments)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # that "timm-" encoders have newer names
-        if encoder_weights is None:
-            return segmentation_models_pytorch.create_model(
-                name, encoder_name, None, in_channels, num_classes, **arguments
-            )
+        warnings.simplefilter("ignore", DeprecationWarning)  # "timm-" encoders have newer names
         try:
-            return segmentation_models_pytorch.create_model(
-                name, encoder_name, encoder_weights, in_channels, num_classes, **arguments
-            )
-        except Exception as error:  # whatever the hub's client raises without a network
+            return _smp().create_model(name, encoder_name, encoder_weights, in_channels, num_classes, **arguments)
+        except Exception as error:
+            if encoder_weights is None:
+                raise
+            # whatever the hub's client raises without a network
             reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
             raise UserError(
                 f'The published weights "{encoder_weights}" of {encoder_name} cannot be fetched ({reason}); leave out '
@@ -77,9 +70,9 @@ def build(
             ) from error
 
 
-def _check_arguments(architecture: type[nn.Module], arguments: Mapping[str, Any]) -> None:
-    """Refuse what the class would pass over in silence."""
-    known = [*inspect.signature(architecture.__init__).parameters][1:]
+def _check_arguments(name: str, arguments: Arguments) -> None:
+    """Refuse what the class would silently ignore."""
+    known = _parameters(name)
     unknown = next((argument for argument in arguments if argument not in known), None)
     if unknown is not None:
         raise TypeError(f'it has no argument "{unknown}", only {", ".join(known)}')
@@ -91,16 +84,19 @@ def check_encoder(encoder_name: str) -> None:
     Raises:
         UserError: With the names nearest to it.
     """
-    import segmentation_models_pytorch  # noqa: PLC0415 - as above
-    import timm  # noqa: PLC0415 - as above
+    import timm  # noqa: PLC0415 - as slow to import as the library
 
-    known = segmentation_models_pytorch.encoders.encoders
-    if encoder_name in known or _is_renamed(encoder_name):
+    encoders = _smp().encoders
+    if encoder_name in encoders.encoders or encoders.is_equivalent_to_timm_universal(encoder_name):
         return
     # A timm name with a colon would be fetched from the hub or read from a folder.
-    if encoder_name.startswith("tu-") and ":" not in encoder_name and timm.is_model(_timm_name(encoder_name)):
+    if (
+        encoder_name.startswith("tu-")
+        and ":" not in encoder_name
+        and timm.is_model(encoder_name.removeprefix("tu-").partition(".")[0])
+    ):
         return
-    offered = [*known, *(f"tu-{model}" for model in timm.list_models())]
+    offered = [*encoders.encoders, *(f"tu-{model}" for model in timm.list_models())]
     near = difflib.get_close_matches(encoder_name.lower(), offered, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else "choose one of segmentation_models_pytorch."
     raise UserError(f'There is no encoder "{encoder_name}"; {hint}')
@@ -108,24 +104,151 @@ def check_encoder(encoder_name: str) -> None:
 
 def known_encoders() -> tuple[str, ...]:
     """The library's own encoders by name; timm's, "tu-…", are known beside these."""
-    import segmentation_models_pytorch  # noqa: PLC0415 - as above
-
-    return tuple(segmentation_models_pytorch.encoders.encoders)
+    return tuple(_smp().encoders.encoders)
 
 
-def size_multiple(name: str, arguments: Mapping[str, Any]) -> int | None:
+def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
+    """What the class takes."""
+    own = list(inspect.signature(_smp().MODEL_ARCHITECTURES_MAPPING[name].__init__).parameters.items())
+    return dict(own[1:])
+
+
+def _default(name: str, parameter: str, otherwise: Any = None) -> Any:
+    return _parameters(name)[parameter].default if parameter in _parameters(name) else otherwise
+
+
+def _size_multiple(name: str, arguments: Arguments) -> int | None:
     """The encoder's output stride; None for one of timm's, whose stride is its own, and for PAN, which pools on."""
-    if name == "pan" or str(arguments.get("encoder_name", DEFAULT_ENCODERS.get(name, ""))).startswith("tu-"):
+    if name == "pan" or str(arguments.get("encoder_name", _default(name, "encoder_name"))).startswith("tu-"):
         return None
-    depth = arguments.get("encoder_depth", DEPTHS.get(name, 5))
-    return min(2**depth, arguments.get("encoder_output_stride", _OUTPUT_STRIDES.get(name, 32)))
+    depth = arguments.get("encoder_depth", _default(name, "encoder_depth"))
+    return min(2**depth, arguments.get("encoder_output_stride", _default(name, "encoder_output_stride", 32)))
 
 
-def _timm_name(encoder_name: str) -> str:
-    return encoder_name.removeprefix("tu-").partition(".")[0]
+def _architectures() -> dict[str, Architecture]:
+    return {
+        f"smp_{name}": Architecture(
+            partial(build, name),
+            partial(_size_multiple, name),
+            in_channels=3,
+            library=_LIBRARY,
+            channels_last=name in _CHANNELS_LAST,
+        )
+        for name in _smp().MODEL_ARCHITECTURES_MAPPING
+    }
 
 
-def _is_renamed(encoder_name: str) -> bool:
-    from segmentation_models_pytorch.encoders import is_equivalent_to_timm_universal  # noqa: PLC0415 - as above
+def _recognised(shapes: Shapes) -> list[Recognised]:
+    """The networks, with their arguments, whose keys and shapes are all these.
 
-    return bool(is_equivalent_to_timm_universal(encoder_name))
+    Each architecture is tried with its defaults; where none matches, with the decoder depth, channels and attention
+    that the shapes imply. Timm's own encoders ("tu-…") are not tried: many of them share their keys.
+    """
+    stated = _stated(shapes)
+    if "encoder_name" not in stated or "num_classes" not in stated:
+        return []
+    if (auxiliary := shapes.get("classification_head.3.weight")) is not None:
+        stated["aux_params"] = {"classes": auxiliary[0]}
+    likely = [name for name in _architectures() if _decoder_parts(name) & _parts(shapes, "decoder.")]
+    by_default: list[Recognised] = [(name, {}) for name in likely]
+    implied = ((name, variant) for name in likely for variant in _implied_by_shapes(name, shapes))
+    for variants in (by_default, implied):
+        tried = [(name, {**stated, **variant}) for name, variant in variants]
+        found = [(name, arguments) for name, arguments in tried if shapes_of(name, arguments) == shapes]
+        if found:
+            return [*found, *(twin for name, arguments in found for twin in _of_other_depths(name, arguments, shapes))]
+    return []
+
+
+def _stated(shapes: Shapes) -> dict[str, Any]:
+    """What can be read of encoder_name, in_channels and num_classes from the keys and shapes."""
+    stated: dict[str, Any] = {}
+    own = {key.removeprefix(_ENCODER): shape for key, shape in shapes.items() if key.startswith(_ENCODER)}
+    if own and (found := _encoder(own)) is not None:
+        stated["encoder_name"], stated["in_channels"] = found
+    if len(shapes.get(_HEAD, ())) == 4:
+        stated["num_classes"] = shapes[_HEAD][0]
+    return stated
+
+
+def _encoder(shapes: Shapes) -> tuple[str, int] | None:
+    """The one encoder with these keys and shapes, and the channels of its image."""
+    found = [
+        (name, channels)
+        for members in _families().values()
+        # One family's encoders have the same parts, so its first member decides whether the others are built.
+        if {key.split(".")[0] for key in _encoder_shapes(members[0])} == {key.split(".")[0] for key in shapes}
+        for name in members
+        if (channels := _channels_of_match(shapes, _encoder_shapes(name))) is not None
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _channels_of_match(shapes: Shapes, built: Shapes) -> int | None:
+    """The image's channels, if the shapes are those of an encoder built for three but for the first convolutions."""
+    if shapes.keys() != built.keys():
+        return None
+    differing = [(shapes[key], built[key]) for key in built if shapes[key] != built[key]]
+    if not differing:
+        return 3
+    channels = differing[0][0][1] if len(differing[0][0]) == 4 else 0
+    as_expected = all(shape == (own[0], channels, *own[2:]) and own[1] == 3 for shape, own in differing)
+    return channels if as_expected else None
+
+
+@cache
+def _families() -> dict[str, list[str]]:
+    """The names of the encoders by their class."""
+    families: dict[str, list[str]] = {}
+    for name, entry in _smp().encoders.encoders.items():
+        families.setdefault(f"{entry['encoder'].__module__}.{entry['encoder'].__qualname__}", []).append(name)
+    return families
+
+
+@cache
+def _encoder_shapes(name: str) -> Shapes:
+    with Weightless(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # "timm-" encoders have newer names
+        encoder = _smp().encoders.get_encoder(name, weights=None)
+    return {key: tuple(value.shape) for key, value in encoder.state_dict().items()}
+
+
+def _decoder_parts(name: str) -> set[str]:
+    """The names of the decoder's parts, the same whatever the encoder; empty for DPT, which takes timm's only."""
+    return _parts(shapes_of(name, {"encoder_name": _SMALL_ENCODER}) or {}, "decoder.")
+
+
+def _parts(shapes: Shapes, prefix: str) -> set[str]:
+    return {key.split(".")[1] for key in shapes if key.startswith(prefix)}
+
+
+def _of_other_depths(name: str, arguments: dict[str, Any], shapes: Shapes) -> Iterator[Recognised]:
+    """The same network reading the encoder at another depth, where that leaves no trace in the shapes."""
+    for depth in {3, 4, 5} - {arguments.get("encoder_depth", _default(name.removeprefix("smp_"), "encoder_depth"))}:
+        other = {**arguments, "encoder_depth": depth}
+        if shapes_of(name, other) == shapes:
+            yield name, other
+
+
+def _implied_by_shapes(name: str, shapes: Shapes) -> Iterator[dict[str, Any]]:
+    """Arguments other than the defaults that the shapes may come from."""
+    name = name.removeprefix("smp_")
+    if name in _BLOCK_CHANNELS:
+        keys = [_BLOCK_CHANNELS[name].format(index) for index in range(8)]
+        channels = [shapes[key][0] for key in keys if key in shapes]  # of the decoder's blocks, deepest first
+        variant: dict[str, Any] = {"encoder_depth": len(channels), "decoder_channels": channels}
+        yield variant
+        if name != "manet":
+            yield {**variant, "decoder_attention_type": "scse"}
+        return
+    for depth in (5, 4, 3):
+        yield {"encoder_depth": depth}
+    width = shapes[_HEAD][1]
+    if name == "fpn":
+        yield {"decoder_merge_policy": "cat"}
+    for argument in ("decoder_channels", "decoder_segmentation_channels", "psp_out_channels"):
+        if argument in _parameters(name):
+            yield {argument: width}
+
+
+register_library("smp_", _architectures, _recognised, _stated)

@@ -1,18 +1,16 @@
 """The segmentation networks of torchvision."""
 
+from functools import cache, partial
+from typing import Any
+
 from torch import nn
 
 from ...errors import UserError
+from .architecture import Architecture, Recognised, Shapes, register_library
+from .weightless import shapes_of
 
-NAMES = (
-    "deeplabv3_resnet50",
-    "deeplabv3_resnet101",
-    "deeplabv3_mobilenet_v3_large",
-    "fcn_resnet50",
-    "fcn_resnet101",
-    "lraspp_mobilenet_v3_large",
-)
-"""Its architectures, as in `torchvision.models.segmentation`."""
+_FIRST_CONVOLUTIONS = ("backbone.conv1.weight", "backbone.0.0.weight")
+_CLASSIFIERS = ("classifier.4.weight", "classifier.low_classifier.weight")
 
 
 def build(
@@ -27,12 +25,12 @@ def build(
     """A segmentation network of torchvision with fresh weights.
 
     Args:
-        name: One of `NAMES`.
+        name: As in `torchvision.models.segmentation`.
         in_channels: Channels of the image; for other than three the first convolution is replaced.
         num_classes: Channels of the logits.
-        weights: Published weights of the network, fetched from the network, e.g. "DEFAULT"; None for fresh ones.
-        weights_backbone: Likewise for the backbone.
-        aux_loss: Whether there is an auxiliary head beside, which plays no part in the logits.
+        weights: Published weights of the network to download, e.g. "DEFAULT"; None for fresh ones.
+        weights_backbone: Published weights of the backbone to download; None for fresh ones.
+        aux_loss: Whether there is also an auxiliary head, which plays no part in the logits.
 
     Raises:
         UserError: Published weights that cannot be fetched.
@@ -41,18 +39,14 @@ def build(
 
     make = getattr(segmentation, name)
     auxiliary = {} if aux_loss is None else {"aux_loss": aux_loss}  # LRASPP has none
-    if weights is None and weights_backbone is None:
-        module = make(weights=None, weights_backbone=None, num_classes=num_classes, **auxiliary)
-    else:
-        try:
-            # Published weights of the whole network say their own number of classes.
-            classes = num_classes if weights is None else None
-            module = make(weights=weights, weights_backbone=weights_backbone, num_classes=classes, **auxiliary)
-        except OSError as error:
-            raise UserError(
-                f'The published weights "{weights or weights_backbone}" of {name} cannot be fetched ({error}); leave '
-                "them out and load a checkpoint instead."
-            ) from error
+    classes = num_classes if weights is None else None  # published weights of the whole network have their own number
+    try:
+        module = make(weights=weights, weights_backbone=weights_backbone, num_classes=classes, **auxiliary)
+    except OSError as error:
+        raise UserError(
+            f'The published weights "{weights or weights_backbone}" of {name} cannot be fetched ({error}); leave '
+            "them out and load a checkpoint instead."
+        ) from error
     if in_channels != 3:
         _replace_first_convolution(module.backbone, in_channels)
     return module
@@ -70,3 +64,32 @@ def _replace_first_convolution(backbone: nn.Module, in_channels: int) -> None:
         bias=first.bias is not None,
     )
     setattr(backbone.get_submodule(parent_name), own_name, replacement)
+
+
+@cache
+def _names() -> list[str]:
+    from torchvision.models import list_models, segmentation  # noqa: PLC0415 - as above
+
+    return list_models(module=segmentation)
+
+
+def _architectures() -> dict[str, Architecture]:
+    return {
+        f"torchvision_{name}": Architecture(partial(build, name), lambda _: 1, in_channels=3, library="torchvision")
+        for name in _names()
+    }
+
+
+def _recognised(shapes: Shapes) -> list[Recognised]:
+    first = next((shapes[key] for key in _FIRST_CONVOLUTIONS if key in shapes), ())
+    last = next((shapes[key] for key in _CLASSIFIERS if key in shapes), ())
+    if len(first) != 4 or len(last) != 4:
+        return []
+    arguments: dict[str, Any] = {"in_channels": first[1], "num_classes": last[0]}
+    if any(key.startswith("aux_classifier.") for key in shapes):
+        arguments["aux_loss"] = True
+    names = (f"torchvision_{name}" for name in _names())
+    return [(name, arguments) for name in names if shapes_of(name, arguments) == shapes]
+
+
+register_library("torchvision_", _architectures, _recognised)

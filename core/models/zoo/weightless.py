@@ -1,13 +1,18 @@
-"""Building a network without memory for its weights, and finding what was left without memory."""
+"""Building a network without memory for its weights: its keys and shapes, and what was left without memory."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ...errors import UserError
 from ..ranges import RangeError
+from .architecture import Arguments, Shapes
+from .building import build_module
 
 _MOST_TENSORS = 10_000
 """The largest networks of the libraries have some thousands."""
@@ -69,3 +74,18 @@ def _entries(value: object) -> Iterable[object]:
     if isinstance(value, Mapping):
         return value.values()
     return value if isinstance(value, list | tuple) else (value,)
+
+
+def shapes_of(architecture: str, arguments: Arguments) -> Shapes | None:
+    """Keys and shapes of a network's state dict; None where it cannot be built from these arguments."""
+    return _shapes_of(architecture, json.dumps(arguments))
+
+
+@cache
+def _shapes_of(architecture: str, arguments: str) -> Shapes | None:
+    try:
+        with Weightless():
+            module = build_module(architecture, json.loads(arguments))
+    except UserError:
+        return None
+    return {key: tuple(value.shape) for key, value in module.state_dict().items()}

@@ -103,6 +103,20 @@ def test_a_factory_that_is_not_there_is_one_sentence(monkeypatch):
     assert page.error[0].value.startswith("The module streamlit_networks has no function arteries")
 
 
+def test_a_factory_may_be_named_by_its_file(tmp_path, monkeypatch):
+    """In a project with a package `core` of its own, and with a colon in its folder's name as on Windows."""
+    (tmp_path / "C:" / "core").mkdir(parents=True)
+    (tmp_path / "C:" / "core" / "sizes.py").write_text("WIDTH = 3")
+    source = SOURCE.replace("from core", "from whypixel").replace("width=2", "width=WIDTH")
+    (tmp_path / "C:" / "nets.py").write_text(f"from core.sizes import WIDTH\n{source}")
+    factory = f"{tmp_path}/C:/nets.py:vessels"
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", ["app.py", "--model", factory])
+    page = AppTest.from_function(_page, default_timeout=120).run()
+    assert page.selectbox(key="model").value == factory
+    assert _written(page)[0] == "my vessels: CustomResNet"
+
+
 def test_a_recognised_upload_offers_its_normalisation():
     content = _saved(build_module("smp_unet", {"encoder_name": "resnet18", "num_classes": 1}))
     page = _uploaded(content)

@@ -1,9 +1,12 @@
 """The residual encoder-decoder that segments blood vessels (VessMAP)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from .ranges import MOST_WIDTH, check_channels_and_classes, check_whole_number
+from ..ranges import MOST_WIDTH, check_channels_and_classes, check_whole_number
+from .architecture import Architecture, Shapes, register
 
 
 class ResidualBlock(nn.Module):
@@ -30,7 +33,7 @@ class CustomResNet(nn.Module):
     """Encoder of four residual blocks, decoder of four transposed convolutions, features added across.
 
     Parameter names are those of the original vessel network, so its checkpoints load as they are. The total stride is
-    16: height and width must be multiples of 16 (`core.Segmenter` pads other sizes).
+    16: height and width must be multiples of 16 (`Segmenter` pads other sizes).
 
     Args:
         in_channels: Channels of the image.
@@ -76,3 +79,14 @@ class CustomResNet(nn.Module):
 
 def _double(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
+
+
+def _arguments(shapes: Shapes) -> dict[str, Any] | None:
+    first, last = shapes.get("conv1.weight", ()), shapes.get("final.weight", ())
+    blocks = all(f"resblock{i}.skip.0.weight" in shapes and f"upconv{i}.weight" in shapes for i in range(1, 5))
+    if not blocks or len(first) != 4 or len(last) != 4:
+        return None
+    return {"in_channels": first[1], "num_classes": last[0], "width": first[0]}
+
+
+register("custom_resnet", Architecture(CustomResNet, lambda _: 16, channels_last=True), _arguments)

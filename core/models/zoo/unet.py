@@ -1,10 +1,13 @@
 """The plain U-Net."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .ranges import MOST_WIDTH, check_channels_and_classes, check_whole_number
+from ..ranges import MOST_WIDTH, check_channels_and_classes, check_whole_number
+from .architecture import Architecture, Shapes, register
 
 MOST_DEPTH = 8
 """Poolings. The paper has four; an image needs 2^depth rows and columns, 256 for eight."""
@@ -71,3 +74,14 @@ def _padded_to(features: Tensor, across: Tensor) -> Tensor:
     missing_rows = across.shape[-2] - features.shape[-2]
     missing_columns = across.shape[-1] - features.shape[-1]
     return F.pad(features, (0, missing_columns, 0, missing_rows))
+
+
+def _arguments(shapes: Shapes) -> dict[str, Any] | None:
+    first, last = shapes.get("encoder.0.0.weight", ()), shapes.get("final.weight", ())
+    depth = sum(f"upsample.{level}.weight" in shapes for level in range(16))
+    if depth == 0 or len(first) != 4 or len(last) != 4:
+        return None
+    return {"in_channels": first[1], "num_classes": last[0], "depth": depth, "width": first[0]}
+
+
+register("unet", Architecture(UNet, lambda _: 1, channels_last=True), _arguments)

@@ -1,0 +1,139 @@
+"""The registry of architectures: what a name stands for, and how its networks are recognised in a checkpoint."""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from torch import nn
+
+Arguments = Mapping[str, Any]
+"""Keyword arguments of an architecture; every one has "in_channels" and "num_classes"."""
+Shapes = Mapping[str, tuple[int, ...]]
+"""Keys of a state dict and the shapes of their tensors."""
+Recognised = tuple[str, dict[str, Any]]
+"""The name of an architecture and its arguments."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network that checkpoints name.
+
+    Attributes:
+        build: Builds it with fresh weights from the arguments that a checkpoint stores.
+        size_multiple: What height and width must be multiples of, from the arguments; None where that is found by
+            trying.
+        in_channels: Channels of the image where the arguments do not say.
+        library: The library that it belongs to, for messages; empty for our own.
+        channels_last: Whether its convolutions run fastest on weights in that order, and nothing in it refuses it.
+    """
+
+    build: Callable[..., nn.Module]
+    size_multiple: Callable[[Arguments], int | None]
+    in_channels: int = 1
+    library: str = ""
+    channels_last: bool = False
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Architectures registered at once; a library is imported when one of its names is asked for, not before."""
+
+    make_members: Callable[[], Mapping[str, Architecture]]
+    recognise: Callable[[Shapes], list[Recognised]]
+    stated: Callable[[Shapes], dict[str, Any]]
+
+    @cached_property
+    def members(self) -> Mapping[str, Architecture]:
+        return self.make_members()
+
+
+class _Architectures(Mapping[str, Architecture]):
+    """Architectures by name, our own first."""
+
+    def __getitem__(self, name: str) -> Architecture:
+        for prefix, family in (_networks | _libraries).items():
+            if name.startswith(prefix) and name in family.members:
+                return family.members[name]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        for family in _families():
+            yield from family.members
+
+    def __len__(self) -> int:
+        return sum(len(family.members) for family in _families())
+
+
+_networks: dict[str, _Family] = {}
+_libraries: dict[str, _Family] = {}
+"""By what their names begin with."""
+ARCHITECTURES = _Architectures()
+
+
+def register(
+    name: str, architecture: Architecture, recognise: Callable[[Shapes], dict[str, Any] | None] = lambda _: None
+) -> None:
+    """Add one architecture.
+
+    Args:
+        name: As checkpoints and users give it.
+        architecture: What it stands for.
+        recognise: Reads the arguments from the keys and shapes of a state dict; None where it is another network's.
+    """
+
+    def found(shapes: Shapes) -> list[Recognised]:
+        arguments = recognise(shapes)
+        return [] if arguments is None else [(name, arguments)]
+
+    _networks[name] = _Family(lambda: {name: architecture}, found, lambda _: {})
+
+
+def register_library(
+    prefix: str,
+    make_members: Callable[[], Mapping[str, Architecture]],
+    recognise: Callable[[Shapes], list[Recognised]],
+    stated: Callable[[Shapes], dict[str, Any]] = lambda _: {},
+) -> None:
+    """Add the architectures of a library, which is imported only when it is needed.
+
+    Args:
+        prefix: What their names begin with, and no others; it ends with an underscore.
+        make_members: Imports the library and gives its architectures by name.
+        recognise: Finds all of them, with their arguments, that have exactly these keys and shapes.
+        stated: Reads what it can of "encoder_name", "in_channels" and "num_classes" where no architecture has all of
+            the keys and shapes.
+    """
+    _libraries[prefix] = _Family(make_members, recognise, stated)
+
+
+def _families() -> list[_Family]:
+    return [*_networks.values(), *_libraries.values()]  # libraries are slow to import
+
+
+def known_architectures() -> tuple[str, ...]:
+    """The names of all architectures; the libraries are imported for it."""
+    return tuple(ARCHITECTURES)
+
+
+def unknown_architecture(name: str) -> str:
+    """The sentence for a name that is no architecture, with the names nearest to it."""
+    near = difflib.get_close_matches(name.lower(), ARCHITECTURES, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? All" if near else "the known ones"
+    return f'There is no architecture "{name}"; {hint} are: {", ".join(ARCHITECTURES)}.'
+
+
+def size_multiple(architecture: str, arguments: Arguments) -> int | None:
+    """What an image's height and width must be multiples of; None where it is found by trying."""
+    return ARCHITECTURES[architecture].size_multiple(arguments)
+
+
+def matching_architectures(shapes: Shapes) -> list[Recognised]:
+    """The architectures, with their arguments, that keys and shapes of a state dict are recognised as."""
+    return next((found for family in _families() if (found := family.recognise(shapes))), [])
+
+
+def stated_arguments(shapes: Shapes) -> dict[str, Any]:
+    """What can be read of encoder_name, in_channels and num_classes from keys and shapes of a state dict."""
+    return next((stated for family in _families() if (stated := family.stated(shapes))), {})
