@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import numpy as np
 import typer
 from rich.console import Console
@@ -50,7 +49,7 @@ def cam(
     weights: Weights,
     data: Annotated[Path, typer.Option(help="A folder of images, or one with images/ (and masks/) in it.")],
     method: Annotated[
-        str, typer.Option(click_type=click.Choice(cam_methods()), help="How the map is made.")
+        str, typer.Option(help=f"How the map is made [{', '.join(cam_methods())}].")
     ] = "seg_hires_grad_cam",
     pixel_set: Annotated[PixelSetName, typer.Option(help="The pixels whose scores are explained.")] = "class",
     class_name: Annotated[str, typer.Option("--class", help="The class, by its number or its name.")] = "1",
@@ -78,6 +77,8 @@ def cam(
     Example: python -m core cam --weights weights/vessmap.safetensors --data sample_data/vessels --layer all
     """
     chosen = PixelSet(pixel_set, row, column, _numbers(box, "box", 4), _corners(lasso), border_width)  # type: ignore[arg-type]
+    if method not in cam_methods():
+        raise UserError(f'The method is one of {", ".join(cam_methods())}; "{method}" was given.')
     paths = chosen_images(None, data)
     pairs = _pairs(data) if pixel_set in NEEDS_TRUTH else {}
     segmenter = load_segmenter(weights, device)
