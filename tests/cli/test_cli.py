@@ -14,7 +14,7 @@ from core import load_segmenter, read_image
 from core.cli import app
 from core.jacobian import Jacobian
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = sorted((ROOT / "sample_data").glob("*/images/*"))
 GREY = next(path for path in SAMPLES if path.parts[-3] == "vessels")
 COLOUR = next(path for path in SAMPLES if "colour" in path.name)

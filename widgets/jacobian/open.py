@@ -14,7 +14,7 @@ from core.segmenter import Segmenter
 from widgets.jacobian.job import open_store
 from widgets.shared.sources import PickedImage
 
-DEFAULT_FOLDER = Path(__file__).resolve().parents[1] / "runs"
+DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "runs"
 _SUFFIX = ".zarr"
 _LARGEST_UPLOAD = 500
 

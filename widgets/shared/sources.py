@@ -21,7 +21,7 @@ from widgets.shared.results import results
 
 __all__ = ["SAMPLES", "UPLOAD", "PickedImage", "pick_image", "pick_model", "predicted", "sample_images"]
 
-SAMPLES = Path(__file__).resolve().parents[1] / "sample_data"
+SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
 _MODEL_OF_IMAGE = "_model_of_image"
 
 
