@@ -57,10 +57,7 @@ def integrate_adaptively(
         if not parts.refine_most_urgent(at_once, budget - parts.steps):
             break
         count(parts.steps)
-    missed = parts.missed()
-    return PathIntegral(
-        parts.gradient, parts.change / 2, parts.steps, parts.looks, "budget" if missed else "tolerance", missed
-    )
+    return PathIntegral(parts.gradient, parts.change / 2, parts.steps, parts.looks, parts.missed())
 
 
 @dataclass(frozen=True, eq=False)

@@ -154,7 +154,7 @@ def test_what_clashes_is_refused(named, settings, message):
     ("name", "text", "value"),
     [
         ("n_steps", "auto", "auto"), ("n_steps", "20", 20), ("window", "4", 4), ("window", "2,8", (2, 8)),
-        ("baseline", "blur", "blur"), ("noise", "0.2", 0.2), ("rule", "left", "left"), ("layer", "decoder.1", "decoder.1"),
+        ("baseline", "blur", "blur"), ("noise", "0.2", 0.2), ("rule", "left", "left"), ("layer", "relu", "relu"),
         ("stride", "8", 8),
     ],
 )  # fmt: skip
