@@ -174,7 +174,7 @@ class IntegratedGradients(Method):
 
 
 def _map_error(errors: torch.Tensor, values: torch.Tensor, delta: float) -> float | None:
-    """Σ |error| / Σ |value|; no less than the delta tells, since the values without errors have none."""
+    """Σ |error| / Σ |value|; no less than the delta shows, since the values without errors have none."""
     size = float(values.abs().sum())
     return max(float(errors.abs().sum()), abs(delta)) / size if size else None
 

@@ -51,7 +51,7 @@ def cam(
 
     Returns:
         Values (1, h, w): raw and signed, at the layer's size; `at_image_size()` gives the usual picture. Their unit is
-        the score's for gradient-based methods, so that Seg-HiRes-Grad CAM tells shares of the score; for the
+        the score's for gradient-based methods, so that Seg-HiRes-Grad CAM gives shares of the score; for the
         others it is that of the activations.
 
     Raises:
