@@ -46,7 +46,7 @@ class Method:
     sentence: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     is_quick: ClassVar[bool] = True
-    group: ClassVar[str] = ""
+    group: str = ""
     Settings: ClassVar[type] = NoSettings
 
     def run(
@@ -122,7 +122,7 @@ def register(method_class: MethodClass) -> MethodClass:
                     f'The setting "{own.name}" of {method.name} clashes with "{known.name}" of another method; define '
                     "it in the same way, or give it a name, an option and a key of its own."
                 )
-    method_class.group = method.group or method.name
+    method.group = method.group or method.name
     METHODS[method.name] = method
     return method_class
 

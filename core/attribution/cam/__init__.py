@@ -5,6 +5,7 @@ from .advice import LayerAdvice, cam_warnings, layer_advice, suggested_layer
 from .layer_method import GradientCam, LayerMethod, LayerSettings
 from .maps import cam, cam_atlas, cam_methods, gradient_methods, map_layers
 from .methods import POOLINGS, Pooling, Window
+from .perturbation import PerturbationCam
 
 __all__ = [
     "POOLINGS",
@@ -14,6 +15,7 @@ __all__ = [
     "LayerPass",
     "LayerSettings",
     "LayerValues",
+    "PerturbationCam",
     "Pooling",
     "Window",
     "activations_and_gradients",
