@@ -241,13 +241,12 @@ def show_numbers(shown: Attribution, layer: Layer, question: Question) -> None:
         "Sum": f"{raw.sum(dtype=np.float64):.4g}",
         "Inside the pixels": "none" if np.isnan(inside) else f"{100 * inside:.1f} %",
     }
-    of_the_map = f"The raw map at the layer's size, in {shown.unit}."
     helps = {
         "Layer": "Channels × rows × columns.",
         "Stride": "Image pixels from one position of the layer to the next.",
-        "Maximum": of_the_map,
-        "Minimum": of_the_map,
-        "Sum": of_the_map,
+        "Maximum": f"Of the raw map at the layer's size, in {shown.unit}.",
+        "Minimum": f"Of the raw map at the layer's size, in {shown.unit}.",
+        "Sum": f"Of the raw map at the layer's size, in {shown.unit}.",
         "Inside the pixels": "Share of the positive map, at the image's size, that lies in the pixels explained.",
     }
     for slot, (name, value) in zip(st.columns(len(numbers)), numbers.items(), strict=True):

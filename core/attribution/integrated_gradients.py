@@ -202,7 +202,6 @@ def errors_by_steps(
     baseline: BaselineKind | Image = "zero",
     method: Rule = "gausslegendre",
     steps: tuple[int, ...] = (2, 4, 8, 16, 32, 64),
-    *,
     sigma: float = DEFAULT_SIGMA,
     seed: int = 0,
     progress: Progress | None = None,

@@ -89,17 +89,17 @@ def cam_grid(
     pick: Callable[[int, int], None],
     key: str,
 ) -> None:
-    """Show an atlas, one row per method and one column per layer.
+    """Show an atlas, one row a method and one column a layer.
 
     Args:
         sprite: All thumbnails in one PNG, as many rows and columns.
         layers: Name and size of each, for the headings.
         methods: Names of the rows.
         shown: (row, column) of the map that is shown large; -1 for none.
-        warnings: What to say about a thumbnail, by (row, column).
+        warnings: What to say of a thumbnail, by (row, column).
         aspect: Width of a thumbnail by its height.
         pick: Called with (row, column) when a thumbnail is pressed, before the page is run.
-        key: Key of the component.
+        key: Of the component.
     """
 
     def take() -> None:

@@ -17,7 +17,7 @@ MOST_IN_ATLAS = 40
 
 
 def layer_choices(segmenter: Segmenter, size: tuple[int, int]) -> LayerAdvice:
-    """The layers for images of `size` (height, width), looked up once per model and size."""
+    """The layers for images of `size` (height, width), looked at once a model and size."""
 
     def find() -> LayerAdvice:
         with st.spinner("Looking at the layers…"):
@@ -32,8 +32,8 @@ def main_layers(
 ) -> list[str]:
     """The names of a few layers that show a network from its input to its output, the suggested one among them.
 
-    From consecutive layers of one size it takes the suggested one, else the last of the outermost: a block rather than
-    its parts.
+    Of the layers of one size that follow each other the suggested one, else the last of the outermost: a block rather
+    than its parts.
 
     Args:
         layers: In the order in which they finish.

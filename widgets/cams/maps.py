@@ -99,7 +99,7 @@ def share_inside(attribution: Attribution, mask: np.ndarray) -> float:
 def overlay_figure(
     image: np.ndarray, values: np.ndarray, limits: tuple[float, float], unit: str, opacity: float, revision: str
 ) -> go.Figure:
-    """A map (H, W) over its image (C, H, W) in grey, with a colour bar; hovering shows the map's values.
+    """A map (H, W) over its image (C, H, W) in grey, with a colour bar; hovering tells the map's values.
 
     Limits from 0 on are drawn on the sequential scale, others on the diverging one.
     """

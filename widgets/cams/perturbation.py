@@ -60,7 +60,7 @@ def perturbation_map(
 
 
 def seconds_of_a_run(segmenter: Segmenter, image: PickedImage) -> float:
-    """What one image takes on its way through the network, measured once per model and size."""
+    """What one image takes on its way through the network, measured once a model and size."""
 
     def timed() -> float:
         seconds = []

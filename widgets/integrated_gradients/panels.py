@@ -123,8 +123,8 @@ def steps_panel(
     found = cancellable(
         "convergence", key, "Gradients",
         lambda progress: errors_by_steps(
-            segmenter, image.values, target, settings.baseline, settings.rule, _STEPS,
-            sigma=settings.sigma, progress=progress,
+            segmenter, image.values, target, settings.baseline, settings.rule, _STEPS, settings.sigma,
+            progress=progress,
         ),
     )  # fmt: skip
     if found is not None:

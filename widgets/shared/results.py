@@ -3,7 +3,7 @@
 import dataclasses
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TypeVar
 
 import numpy as np
@@ -50,22 +50,14 @@ class ResultStore:
 
 
 def array_bytes(result: object) -> int:
-    """Memory of the arrays in a result: an array, a dataclass, or a tuple, list or mapping of them.
-
-    An array that stands in several places, as a target's mask does in all maps of an atlas, counts once.
-    """
-    return sum(array.nbytes for array in {id(array): array for array in _arrays(result)}.values())
-
-
-def _arrays(result: object) -> Iterator[np.ndarray]:
+    """Memory of the arrays in a result: an array, a dataclass, or a tuple, list or mapping of them."""
     if isinstance(result, np.ndarray):
-        yield result
-    elif dataclasses.is_dataclass(result):
-        for entry in dataclasses.fields(result):
-            yield from _arrays(getattr(result, entry.name))
-    elif isinstance(result, Mapping | tuple | list):
-        for value in result.values() if isinstance(result, Mapping) else result:
-            yield from _arrays(value)
+        return result.nbytes
+    if dataclasses.is_dataclass(result):
+        return sum(array_bytes(getattr(result, entry.name)) for entry in dataclasses.fields(result))
+    if isinstance(result, Mapping):
+        return sum(array_bytes(value) for value in result.values())
+    return sum(array_bytes(value) for value in result) if isinstance(result, tuple | list) else 0
 
 
 @st.cache_resource
