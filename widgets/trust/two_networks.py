@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.attribution import Attribution
 from core.attribution.attribution import image_hash
-from core.attribution.registry import METHODS, explain, importance
+from core.attribution.registry import METHODS, explain, importance, quick_settings
 from core.data.conversion import with_channels
 from core.display.colours import intensity_rgb, labels_over, png_bytes
 from core.display.figures import FRAME_HEIGHT, map_figure
@@ -74,9 +74,10 @@ def two_networks_panel(
     target: Target,
     class_index: int,
     space: Space,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Choose the second network, and see both; it takes the settings of the first, but a layer of its own."""
+    settings = quick_settings() if settings is None else settings
     slots = st.columns([2, 1.4, 1.8, 1.6], vertical_alignment="bottom")
     with slots[0]:
         other = pick_model("second_", "Second network", {UNTRAINED: lambda: _untrained(segmenter)})
