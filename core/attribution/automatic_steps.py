@@ -33,7 +33,7 @@ def integrate_adaptively(
     - The map's: by how much the last refinement of every part changed the map, (image - baseline) · ∫ gradient. Where
       ReLUs switch along the path, the error falls as 1 / steps. So three parts have a third of the error that one had,
       the other two thirds or more are the change, and half of the change is the estimate. It is no bound.
-    - The sum's: on every part [a, b] the values should sum to score(b) - score(a), so each part tells its own error.
+    - The sum's: on every part [a, b] the values should sum to score(b) - score(a), so each part shows its own error.
       Both |Σ error| and √Σ error² count: the first alone can be small by chance.
 
     Parts are held in at most `_MOST_GROUPS` groups, and beyond that the two groups that matter least are merged. A
@@ -57,10 +57,7 @@ def integrate_adaptively(
         if not parts.refine_most_urgent(at_once, budget - parts.steps):
             break
         count(parts.steps)
-    missed = parts.missed()
-    return PathIntegral(
-        parts.gradient, parts.change / 2, parts.steps, parts.looks, "budget" if missed else "tolerance", missed
-    )
+    return PathIntegral(parts.gradient, parts.change / 2, parts.steps, parts.looks, parts.missed())
 
 
 @dataclass(frozen=True, eq=False)

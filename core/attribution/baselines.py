@@ -87,7 +87,8 @@ def make_baseline(
     if kind == "mean":
         means = array.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
         return Baseline(kind, np.broadcast_to(means, array.shape).copy()[None], {})
-    raise UserError(f'The baseline is one of {", ".join(TITLES)}, or an image; "{kind}" was given.')
+    known = ", ".join(name for name in BASELINES if name != "image")
+    raise UserError(f'The baseline is one of {known}, or an image; "{kind}" was given.')
 
 
 def sigma_setting() -> Any:

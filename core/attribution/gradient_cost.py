@@ -1,4 +1,4 @@
-"""What explaining one pixel of a large image will cost, told before it starts."""
+"""Cost of explaining one pixel of a large image, estimated before it starts."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,11 @@ _SIDE = 256
 
 @dataclass(frozen=True)
 class GradientCost:
-    """Of one gradient.
+    """Cost of one gradient.
 
     Attributes:
         seconds: Wall time.
-        memory_bytes: What the network keeps for its backward pass.
+        memory_bytes: Memory that the network keeps for its backward pass.
     """
 
     seconds: float
@@ -26,7 +26,7 @@ class GradientCost:
 
 
 def gradient_cost(segmenter: Segmenter, image: np.ndarray) -> GradientCost:
-    """Estimated from the cost on a crop of at most 256×256 pixels, in proportion to the number of pixels.
+    """The cost estimated from that on a crop of at most 256×256 pixels, in proportion to the number of pixels.
 
     Args:
         segmenter: The network.

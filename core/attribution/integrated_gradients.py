@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..compute.memory import ShrinkingBatches, fitting_batch_size
-from ..compute.progress import Progress
+from ..compute.progress import Progress, progress_of_part
 from ..errors import UserError
 from ..segmenter import Image, Segmenter
 from ..target import Target
@@ -174,7 +174,7 @@ class IntegratedGradients(Method):
 
 
 def _map_error(errors: torch.Tensor, values: torch.Tensor, delta: float) -> float | None:
-    """Σ |error| / Σ |value|; no less than the delta tells, since the values without errors have none."""
+    """Σ |error| / Σ |value|; no less than the delta shows, since the values without errors have none."""
     size = float(values.abs().sum())
     return max(float(errors.abs().sum()), abs(delta)) / size if size else None
 
@@ -195,48 +195,27 @@ def _check_steps(
         raise UserError(f"A batch holds at least one step; {batch_size} was given.")
 
 
-def convergence(
+def errors_by_steps(
     segmenter: Segmenter,
     image: Image,
     target: Target,
     baseline: BaselineKind | Image = "zero",
     method: Rule = "gausslegendre",
     steps: tuple[int, ...] = (2, 4, 8, 16, 32, 64),
-    *,
-    sigma: float = DEFAULT_SIGMA,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> dict[int, float]:
-    """The delta in per cent of the score's difference after each number of steps, to see how many are enough.
-
-    Arguments as in `integrated_gradients`; one random baseline is drawn.
-    """
-    found = errors_by_steps(segmenter, image, target, baseline, method, steps, sigma, seed, progress)
-    return {n_steps: sum_error for n_steps, (sum_error, _) in found.items()}
-
-
-def errors_by_steps(
-    segmenter: Segmenter,
-    image: Image,
-    target: Target,
-    baseline: BaselineKind | Image,
-    method: Rule,
-    steps: tuple[int, ...],
     sigma: float = DEFAULT_SIGMA,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[int, tuple[float, float]]:
-    """`convergence_percent` and `map_error_percent` after each number of steps; arguments as in `convergence`."""
+    """`convergence_percent` and `map_error_percent` after each number of steps, to see how many are enough.
+
+    Arguments as in `integrated_gradients`; one random baseline is drawn.
+    """
     found: dict[int, tuple[float, float]] = {}
     done = 0
     for n_steps in steps:
-
-        def count(part: int, _total: int, done: int = done) -> None:
-            if progress is not None:
-                progress(done + part, sum(steps))
-
+        part = progress_of_part(progress, done, n_steps, sum(steps))
         result = integrated_gradients(
-            segmenter, image, target, baseline, n_steps, method, None, seed, sigma=sigma, draws=1, progress=count
+            segmenter, image, target, baseline, n_steps, method, None, seed, sigma=sigma, draws=1, progress=part
         )
         found[n_steps] = result.convergence_percent, result.map_error_percent
         done += n_steps

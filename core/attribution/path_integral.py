@@ -23,7 +23,6 @@ class PathIntegral:
         error: Estimated error of `mean_gradient` up to its sign, float64 (C, H, W); None where one step tells nothing.
         steps: Gradients taken.
         looks: Scores looked at without a gradient, both ends left out.
-        stopped: Why no more steps were taken.
         missed: What did not reach the tolerance within the budget.
     """
 
@@ -31,7 +30,6 @@ class PathIntegral:
     error: Tensor | None
     steps: int
     looks: int
-    stopped: Literal["fixed", "tolerance", "budget"]
     missed: tuple[Tolerated, ...] = ()
 
 
@@ -53,4 +51,4 @@ def integrate(path: StraightPath, rule: Rule, n_steps: int, count: Callable[[int
     even, odd = halves
     # The whole is as far from one half as the other half weighs, in units of their distance: half of it on average.
     error = None if n_steps == 1 else (even / weights[0::2].sum() - odd / weights[1::2].sum()) / 2
-    return PathIntegral(even + odd, error, n_steps, 0, "fixed")
+    return PathIntegral(even + odd, error, n_steps, 0)

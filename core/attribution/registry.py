@@ -36,7 +36,7 @@ class Method:
         sentence: What its map says, in one sentence for people.
         aliases: Other names by which it may be asked for.
         is_quick: False where it runs the network so often that it is computed only when it is asked for.
-        group: Methods of one group share their passes of the network, see `run_together`; empty for none.
+        group: Methods of one group share their passes of the network, see `run_together`; by default it is alone.
         Settings: A frozen dataclass whose fields are made with `setting`.
     """
 
@@ -46,7 +46,7 @@ class Method:
     sentence: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     is_quick: ClassVar[bool] = True
-    group: ClassVar[str] = ""
+    group: str = ""
     Settings: ClassVar[type] = NoSettings
 
     def run(
@@ -122,6 +122,7 @@ def register(method_class: MethodClass) -> MethodClass:
                     f'The setting "{own.name}" of {method.name} clashes with "{known.name}" of another method; define '
                     "it in the same way, or give it a name, an option and a key of its own."
                 )
+    method.group = method.group or method.name
     METHODS[method.name] = method
     return method_class
 
@@ -159,7 +160,7 @@ def quickest_first(
 ) -> list[str]:
     """The names in the order of the passes that they take, for images of `size` (height, width)."""
     _, passes = _settings_and_passes([method_named(name) for name in methods], segmenter, size, settings or {})
-    return sorted(methods, key=lambda name: passes[_group(method_named(name))])
+    return sorted(methods, key=lambda name: passes[method_named(name).group])
 
 
 def explain(
@@ -220,10 +221,10 @@ def _explained(
     found: dict[str, Attribution] = {}
     for method in methods:
         if method.name not in found:
-            together = {one.name: settings[one.name] for one in methods if _group(one) == _group(method)}
-            report = progress_of_part(progress, done, passes[_group(method)], total)
+            together = {one.name: settings[one.name] for one in methods if one.group == method.group}
+            report = progress_of_part(progress, done, passes[method.group], total)
             found |= method.run_together(segmenter, image, target, together, report)
-            done += passes[_group(method)]
+            done += passes[method.group]
             report(1, 1)
         yield method.name, found[method.name]
 
@@ -235,12 +236,8 @@ def _settings_and_passes(
     for method in methods:
         values = method.completed(values, segmenter, size)
     settings = {method.name: method.settings_from(values) for method in methods}
-    passes = {_group(method): method.passes(settings[method.name], segmenter, size) for method in methods}
+    passes = {method.group: method.passes(settings[method.name], segmenter, size) for method in methods}
     return settings, passes
-
-
-def _group(method: Method) -> str:
-    return method.group or method.name
 
 
 def importance(attribution: Attribution) -> np.ndarray:

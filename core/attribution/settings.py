@@ -1,4 +1,4 @@
-"""Settings of methods: each field tells its label, help, bounds and choices, from which options and inputs are made."""
+"""Settings of methods: their fields carry label, help, bounds and choices, which options and inputs are made from."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Setting:
         help: What it does, with its unit, in one or two sentences.
         option: Name of the option in the shell, without dashes.
         key: Key in the page's URL.
-        low: Lowest value of the page's input.
+        low: Lowest value of the page's input; the method itself checks what it is given.
         high: Highest value of the page's input.
         step: Step of the page's input.
         at_most: Name of another setting that bounds it from above.
@@ -92,9 +92,9 @@ class Setting:
         raise UserError(f'The option --{self.option} is {", or ".join(wanted)}; "{text}" was given.')
 
 
-def setting(default: Any, **told: Any) -> Any:
-    """A field of a `Settings` dataclass; what else is told are attributes of `Setting`."""
-    return dataclasses.field(default=default, metadata={"setting": Setting(**told)})
+def setting(default: Any, **attributes: Any) -> Any:
+    """A field of a `Settings` dataclass with attributes of `Setting`."""
+    return dataclasses.field(default=default, metadata={"setting": Setting(**attributes)})
 
 
 def seed_setting() -> Any:
@@ -107,17 +107,17 @@ def settings_of(settings_class: type) -> tuple[Setting, ...]:
     types = get_type_hints(settings_class)
     found = []
     for field in dataclasses.fields(settings_class):
-        told: Setting = field.metadata.get("setting", Setting())
-        option = told.option or field.name.replace("_", "-")
+        own: Setting = field.metadata.get("setting", Setting())
+        option = own.option or field.name.replace("_", "-")
         found.append(
             dataclasses.replace(
-                told,
+                own,
                 name=field.name,
                 annotation=types[field.name],
                 default=field.default,
-                label=told.label or field.name.replace("_", " ").capitalize(),
+                label=own.label or field.name.replace("_", " ").capitalize(),
                 option=option,
-                key=told.key or option.replace("-", "_"),
+                key=own.key or option.replace("-", "_"),
             )
         )
     return tuple(found)

@@ -17,7 +17,7 @@ class RegionShare:
 
     Attributes:
         area: Pixels in the region.
-        area_ratio: As a fraction of the image, of its known pixels.
+        area_ratio: Area as a fraction of the known pixels of the image.
         inside: Mean magnitude inside; NaN where the region is empty.
         outside: Mean magnitude outside; NaN where the region is the whole image.
         ratio: inside / outside, the attribution ratio; NaN where one of them is, or where outside is 0.
@@ -71,7 +71,7 @@ class AttributionStatistics:
     channel_shares: tuple[float, ...]
 
     def as_dict(self) -> dict[str, float]:
-        """All numbers by name, regions and channels spelt out: "predicted_ratio", "channel_0_sum"."""
+        """All numbers by name, with regions and channels in the names: "predicted_ratio", "channel_0_sum"."""
         numbers = {name: getattr(self, name) for name in ("mean", "std", "minimum", "maximum")}
         for name in ("predicted", "truth"):
             share = getattr(self, name)
@@ -90,7 +90,7 @@ def statistics(
     Args:
         attribution: Values (C, H, W).
         prediction: The network's prediction for the image.
-        truth: (H, W), the class of each pixel by the ground truth; 255 where nobody says, which counts nowhere.
+        truth: (H, W), the class of each pixel by the ground truth; 255 where it is unknown, which counts nowhere.
 
     Raises:
         UserError: The map or the truth is not of the prediction's size.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from core import Segmenter, Target, UserError, load_segmenter
 from core.attribution import cam
-from core.attribution.cam import cam_warnings, layer_advice, map_layers, pointwise_layers, suggested_layer
+from core.attribution.cam import cam_warnings, layer_advice, map_layers, suggested_layer
 from core.models import UNet
 from tests.networks import IMAGE_1_TO_9, OneChannel, TinySeg
 
@@ -21,7 +21,7 @@ def unet():
 
 def test_layers_before_a_1x1_head_are_read_point_by_point(unet):
     # What follows the last 3×3 convolution is normalisation, ReLU and the head.
-    assert pointwise_layers(unet, (64, 96)) == {"decoder.2.3", "decoder.2.4", "decoder.2.5", "decoder.2", "final"}
+    assert layer_advice(unet, (64, 96)).pointwise == {"decoder.2.3", "decoder.2.4", "decoder.2.5", "decoder.2", "final"}
 
 
 class CoarseHead(nn.Module):
@@ -43,7 +43,7 @@ class CoarseHead(nn.Module):
 def test_layers_before_a_head_that_is_then_upsampled():
     torch.manual_seed(0)
     segmenter = Segmenter(CoarseHead(), in_channels=1)
-    found = pointwise_layers(segmenter, (32, 32))
+    found = layer_advice(segmenter, (32, 32)).pointwise
     assert {"mix", "act_again", "head"} <= found
     assert not {"encode", "act"} & found
     # On such a layer the map is the logit inside the set, spread by the upsampling, and nothing outside.
@@ -56,7 +56,7 @@ def test_the_bottleneck_is_suggested(unet):
     name, reason = suggested_layer(unet, (64, 96))
     assert name == "encoder.3"
     assert "8×12" in reason
-    assert name not in pointwise_layers(unet, (64, 96))
+    assert name not in layer_advice(unet, (64, 96)).pointwise
     assert name in map_layers(unet, (64, 96))
 
 
@@ -96,14 +96,14 @@ def tiny():
 def test_a_sound_map_is_not_warned_about(unet):
     image = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
     found = cam(unet, image, Target.pixel(30, 30, 1), "encoder.2")
-    assert cam_warnings(found, unet.predict(image), pointwise_layers(unet, (64, 64))) == ()
+    assert cam_warnings(found, unet.predict(image), layer_advice(unet, (64, 64)).pointwise) == ()
 
 
 def test_warnings(tiny):
     def words(target: Target, method: str = "seg_hires_grad_cam", **changes: object) -> str:
         attribution = cam(tiny, IMAGE_1_TO_9, target, "relu", method)
         changed = dataclasses.replace(attribution, **changes)
-        return " ".join(cam_warnings(changed, tiny.predict(IMAGE_1_TO_9), pointwise_layers(tiny, (3, 3))))
+        return " ".join(cam_warnings(changed, tiny.predict(IMAGE_1_TO_9), layer_advice(tiny, (3, 3)).pointwise))
 
     centre = Target.pixel(1, 1, 1, "logit")  # its logit is -27
     assert "Empty when positive" in words(centre)

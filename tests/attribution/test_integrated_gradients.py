@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from core import Segmenter, Target, UserError, load_segmenter, read_image
 from core.attribution import integrated_gradients
-from core.attribution.integrated_gradients import convergence
+from core.attribution.integrated_gradients import errors_by_steps
 from core.attribution.quadrature import RULES
 from core.compute.memory import ShrinkingBatches
 from tests.networks import IMAGE_1_TO_9, TinySeg, Wrapped
@@ -199,9 +199,9 @@ def test_progress_counts_all_gradients_and_can_stop(vessmap):
 
 def test_more_steps_come_closer(vessmap):
     target = Target.region(vessmap.predict(VESSELS).labels == 1, 1, "probability")
-    curve = convergence(vessmap, VESSELS, target, steps=(1, 64))
+    curve = errors_by_steps(vessmap, VESSELS, target, steps=(1, 64))
     assert set(curve) == {1, 64}
-    assert curve[64] < curve[1]
+    assert curve[64][0] < curve[1][0]
 
 
 class HungryWrapped(Wrapped):

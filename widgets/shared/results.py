@@ -204,14 +204,22 @@ class ResultStore:
 
 
 def array_bytes(result: object) -> int:
-    """Memory of the arrays in a result: an array, a dataclass, or a tuple, list or mapping of them."""
+    """Memory of the arrays in a result: an array, a dataclass, or a tuple, list or mapping of them.
+
+    An array that stands in several places, as a target's mask does in all maps of an atlas, counts once.
+    """
+    return sum({id(array): array.nbytes for array in _arrays(result)}.values())
+
+
+def _arrays(result: object) -> list[np.ndarray]:
     if isinstance(result, np.ndarray):
-        return result.nbytes
+        return [result]
+    parts: list[object] = list(result) if isinstance(result, tuple | list) else []
     if dataclasses.is_dataclass(result):
-        return sum(array_bytes(getattr(result, entry.name)) for entry in dataclasses.fields(result))
-    if isinstance(result, Mapping):
-        return sum(array_bytes(value) for value in result.values())
-    return sum(array_bytes(value) for value in result) if isinstance(result, tuple | list) else 0
+        parts = [getattr(result, entry.name) for entry in dataclasses.fields(result)]
+    elif isinstance(result, Mapping):
+        parts = list(result.values())
+    return [array for part in parts for array in _arrays(part)]
 
 
 @st.cache_resource

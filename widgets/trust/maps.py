@@ -144,7 +144,7 @@ def _pick_scale() -> tuple[bool, float]:
     percentile = slots[1].select_slider(
         "Colours end at the percentile", _PERCENTILES, 99.5, key="trust_percentile", bind="query-params",
         format_func=lambda value: f"{value:g}",
-        help="Of the pixels that are not 0. A few extreme pixels would hide all others at 100.",
+        help="Percentile of the pixels that are not 0. A few extreme pixels would hide all others at 100.",
     )  # fmt: skip
     return scale == "unit", float(percentile)
 

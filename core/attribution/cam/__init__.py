@@ -1,10 +1,11 @@
 """Class activation maps for segmentation: every layer and every gradient-based method from one pass."""
 
 from .activations import LayerPass, LayerValues, activations_and_gradients
-from .advice import LayerAdvice, cam_warnings, layer_advice, pointwise_layers, suggested_layer
+from .advice import LayerAdvice, cam_warnings, layer_advice, suggested_layer
 from .layer_method import GradientCam, LayerMethod, LayerSettings
 from .maps import cam, cam_atlas, cam_methods, gradient_methods, map_layers
 from .methods import POOLINGS, Pooling, Window
+from .perturbation import PerturbationCam
 
 __all__ = [
     "POOLINGS",
@@ -14,6 +15,7 @@ __all__ = [
     "LayerPass",
     "LayerSettings",
     "LayerValues",
+    "PerturbationCam",
     "Pooling",
     "Window",
     "activations_and_gradients",
@@ -24,6 +26,5 @@ __all__ = [
     "gradient_methods",
     "layer_advice",
     "map_layers",
-    "pointwise_layers",
     "suggested_layer",
 ]

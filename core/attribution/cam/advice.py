@@ -30,7 +30,8 @@ class LayerAdvice:
         layers: Those that give a map, by name, in the order in which they finish.
         suggested: The name to begin with.
         reason: Why that one.
-        pointwise: Names of those that a pixel's score reads at the same point only; see `pointwise_layers`.
+        pointwise: Names of those that a pixel's score reads at the same point only, as before a 1×1 head. There G is
+            the head's weights inside the pixel set and 0 outside, so Seg-HiRes-Grad CAM is the set times the logit.
     """
 
     layers: dict[str, Layer]
@@ -61,21 +62,10 @@ def layer_advice(segmenter: Segmenter, size: tuple[int, int]) -> LayerAdvice:
 def suggested_layer(segmenter: Segmenter, size: tuple[int, int]) -> tuple[str, str]:
     """The name of a layer to begin with, and why: the last one at the coarsest resolution, the bottleneck.
 
-    Never one that is read point by point (`pointwise_layers`), unless there is no other. Arguments as `layer_advice`.
+    Never one that is read point by point, unless there is no other. Arguments as `layer_advice`.
     """
     advice = layer_advice(segmenter, size)
     return advice.suggested, advice.reason
-
-
-def pointwise_layers(segmenter: Segmenter, size: tuple[int, int]) -> frozenset[str]:
-    """Layers that a pixel's score reads at the same point only, as before a 1×1 head.
-
-    There G is the head's weights inside the pixel set and 0 outside, so Seg-HiRes-Grad CAM is the set times the logit.
-    Found by gradients, not by types: the gradient of one pixel's logit is 0 at all positions but one. Or, where logits
-    are upsampled, at all but 2×2, in a layer of the logits' size: that of the layers whose gradient is moreover the
-    same for any image, as it is before a linear head. Arguments as `layer_advice`.
-    """
-    return layer_advice(segmenter, size).pointwise
 
 
 def _suggested(found: list[Layer], extents: dict[str, tuple[int, int]], pointwise: frozenset[str]) -> tuple[str, str]:
@@ -108,7 +98,7 @@ def cam_warnings(attribution: Attribution, prediction: Prediction, pointwise: Co
     Args:
         attribution: What `cam` or `cam_atlas` gave.
         prediction: The network's prediction for the image.
-        pointwise: What `pointwise_layers` gave.
+        pointwise: See `LayerAdvice`.
     """
     return tuple(_reasons(attribution, prediction, pointwise))
 
@@ -192,6 +182,12 @@ def _extent(gradients: torch.Tensor) -> tuple[int, int]:
 
 
 def _pointwise(found: list[Layer], extents: dict[str, tuple[int, int]], affine: dict[str, bool]) -> frozenset[str]:
+    """Found by gradients, not by types: the gradient of one pixel's logit is 0 at all positions but one.
+
+    Or, where logits are upsampled, at all but 2×2, in a layer of the logits' size: that of the layers whose gradient is
+    moreover the same for any image, as it is before a linear head.
+    """
+
     def is_local(layer: Layer) -> bool:
         rows, columns = extents[layer.name]
         return 0 < rows <= 2 and 0 < columns <= 2 and rows < layer.height and columns < layer.width

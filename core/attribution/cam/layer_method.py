@@ -73,12 +73,9 @@ class GradientCam(LayerMethod):
         progress: Progress | None,
     ) -> dict[str, Attribution]:
         batch = segmenter.as_batch(image, single=True)
-        layers = {
-            name: layer_or_suggested(own.layer, segmenter, (batch.shape[2], batch.shape[3]))
-            for name, own in settings.items()
-        }
-        maps = gradient_cams(segmenter, batch, target, list(dict.fromkeys(layers.values())), settings)
-        return {name: maps[layer, name] for name, layer in layers.items()}
+        layer = layer_or_suggested(next(iter(settings.values())).layer, segmenter, (batch.shape[2], batch.shape[3]))
+        maps = gradient_cams(segmenter, batch, target, [layer], settings)
+        return {name: maps[layer, name] for name in settings}
 
 
 def gradient_cams(

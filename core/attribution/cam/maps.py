@@ -9,10 +9,9 @@ from ...models.layers import layers as layers_of
 from ...segmenter import Image, Segmenter
 from ...target import Target
 from ..attribution import Attribution
-from ..registry import METHODS
+from ..registry import METHODS, Values
 from .layer_method import GRADIENT_CAMS, gradient_cams
 from .methods import POOLINGS, Pooling, Window
-from .perturbation import PerturbationCam
 
 
 def cam_methods() -> tuple[str, ...]:
@@ -51,18 +50,16 @@ def cam(
 
     Returns:
         Values (1, h, w): raw and signed, at the layer's size; `at_image_size()` gives the usual picture. Their unit is
-        the score's for gradient-based methods, so that Seg-HiRes-Grad CAM tells shares of the score; for the
+        the score's for gradient-based methods, so that Seg-HiRes-Grad CAM gives shares of the score; for the
         others it is that of the activations.
 
     Raises:
         UserError: An unknown method, a window of another method's, a layer that is not there or has no spatial size,
             or an image or target that does not fit the network.
     """
-    settings = _settings_of([method], window, pooling)
-    chosen = METHODS[method]
-    if isinstance(chosen, PerturbationCam):
-        return chosen.map_of(segmenter, image, target, layer, internal_batch_size, progress)
-    return gradient_cams(segmenter, image, target, [layer], settings)[layer, method]
+    more = {"layer": layer, "internal_batch_size": internal_batch_size}
+    settings = _settings_of([method], window, pooling, more)[method]
+    return METHODS[method].run(segmenter, image, target, settings, progress)
 
 
 def cam_atlas(
@@ -106,7 +103,9 @@ def map_layers(segmenter: Segmenter, size: tuple[int, int]) -> list[str]:
     return [layer.name for layer in layers_of(segmenter, size) if layer.stride is not None]
 
 
-def _settings_of(methods: Sequence[str], window: Window | None, pooling: Pooling) -> dict[str, Any]:
+def _settings_of(
+    methods: Sequence[str], window: Window | None, pooling: Pooling, more: Values | None = None
+) -> dict[str, Any]:
     """Settings of each method, by its name."""
     known = cam_methods()
     unknown = [method for method in methods if method not in known]
@@ -116,5 +115,5 @@ def _settings_of(methods: Sequence[str], window: Window | None, pooling: Pooling
         raise UserError(f'The pooling is one of {", ".join(POOLINGS)}; "{pooling}" was given.')
     if window is not None and "seg_xres_cam" not in methods:
         raise UserError("Only seg_xres_cam pools over a window; leave the window out, or choose that method.")
-    values = {"pooling": pooling} | ({} if window is None else {"window": window})
+    values = {**(more or {}), "pooling": pooling} | ({} if window is None else {"window": window})
     return {name: METHODS[name].settings_from(values) for name in methods}

@@ -17,8 +17,9 @@ from ...segmenter import Image, Segmenter
 from ...target import Target
 from ..attribution import Attribution, make_attribution
 from ..registry import Size, register
+from ..settings import setting
 from .activations import form_of, passed_on_safely, recorded
-from .layer_method import LayerMethod, layer_or_suggested
+from .layer_method import LayerMethod, LayerSettings, layer_or_suggested
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,29 +30,40 @@ class _Run:
     batch: Tensor
     target: Target
     layer: str
+    batch_size: int
     form: SpatialForm
     activations: Tensor
     logits: Tensor
     calls: int
     padded_size: Size
 
-    def in_batches(self, scores_of: Callable[[int, int], Tensor], size: int, progress: Progress | None) -> Tensor:
+    def in_batches(self, scores_of: Callable[[int, int], Tensor], progress: Progress | None) -> Tensor:
         """Scores for all channels, float64; `scores_of` gives those from a first channel to a last one."""
         scores, channels = [], len(self.activations)
-        for first in range(0, channels, size):
-            last = min(first + size, channels)
+        for first in range(0, channels, self.batch_size):
+            last = min(first + self.batch_size, channels)
             scores.append(scores_of(first, last).double())
             if progress is not None:
                 progress(last, channels)
         return torch.cat(scores)
 
 
+@dataclass(frozen=True)
+class PerturbationSettings(LayerSettings):
+    """The layer, and how much runs at once."""
+
+    internal_batch_size: int = setting(
+        8, help="Images that Score-CAM and Ablation-CAM run together; it does not change the result.", on_page=False
+    )
+
+
 class PerturbationCam(LayerMethod):
     """A map Σ_k w_k · A_k whose weights come from running the network once per channel k."""
 
     is_quick = False
+    Settings = PerturbationSettings
 
-    def weights(self, run: _Run, internal_batch_size: int, progress: Progress | None) -> Tensor:
+    def weights(self, run: _Run, progress: Progress | None) -> Tensor:
         """w, one for each channel."""
         raise NotImplementedError
 
@@ -59,40 +71,35 @@ class PerturbationCam(LayerMethod):
         """What the manifest says beside the layer."""
         return {}
 
-    def run(
-        self, segmenter: Segmenter, image: Image, target: Target, settings: Any, progress: Progress | None
-    ) -> Attribution:
-        batch = segmenter.as_batch(image, single=True)
-        layer = layer_or_suggested(settings.layer, segmenter, (batch.shape[2], batch.shape[3]))
-        return self.map_of(segmenter, image, target, layer, progress=progress)
-
-    def passes(self, settings: Any, segmenter: Segmenter, size: Size) -> int:
-        layer = layer_or_suggested(settings.layer, segmenter, size)
-        return next((found.channels for found in layers_of(segmenter, size) if found.name == layer), 1)
-
     @torch.no_grad()
-    def map_of(
-        self, segmenter: Segmenter, image: Image, target: Target, layer: str, internal_batch_size: int = 8,
-        progress: Progress | None = None,
+    def run(
+        self, segmenter: Segmenter, image: Image, target: Target, settings: PerturbationSettings,
+        progress: Progress | None,
     ) -> Attribution:  # fmt: skip
-        """The map of one layer; arguments as in `cam`."""
-        if internal_batch_size < 1:
+        if settings.internal_batch_size < 1:
             raise UserError("Images run through the network in batches of at least one.")
-        started = time.perf_counter()
         batch = segmenter.as_batch(image, single=True).detach()
+        layer = layer_or_suggested(settings.layer, segmenter, (batch.shape[2], batch.shape[3]))
+        started = time.perf_counter()
         with recorded(segmenter, [layer], passed_on_safely) as recording:
             logits = segmenter.logits(batch)
         form = form_of(segmenter, recording, layer)
-        activations = form.as_map(recording.outputs[layer])[0]
-        calls, padded_size = recording.calls[layer], recording.padded_size
-        run = _Run(segmenter, batch, target, layer, form, activations, logits, calls, padded_size)
-        weights = self.weights(run, internal_batch_size, progress)
+        activations, calls = form.as_map(recording.outputs[layer])[0], recording.calls[layer]
+        run = _Run(
+            segmenter, batch, target, layer, settings.internal_batch_size, form, activations, logits, calls,
+            recording.padded_size,
+        )  # fmt: skip
+        weights = self.weights(run, progress)
         values = torch.einsum("k,kuv->uv", weights.to(activations.dtype), activations)
         parameters, seconds = self.parameters(weights), time.perf_counter() - started
         return make_attribution(
             values[None], segmenter, image, target, self.name, parameters, seconds, "activation",
-            layer=layer, padded_size=padded_size,
+            layer=layer, padded_size=run.padded_size,
         )  # fmt: skip
+
+    def passes(self, settings: PerturbationSettings, segmenter: Segmenter, size: Size) -> int:
+        layer = layer_or_suggested(settings.layer, segmenter, size)
+        return next((found.channels for found in layers_of(segmenter, size) if found.name == layer), 1)
 
 
 @register
@@ -108,7 +115,7 @@ class ScoreCam(PerturbationCam):
     name = "score_cam"
     title = "Score-CAM"
 
-    def weights(self, run: _Run, internal_batch_size: int, progress: Progress | None) -> Tensor:
+    def weights(self, run: _Run, progress: Progress | None) -> Tensor:
         height, width = run.batch.shape[-2:]
         run.target.check(run.logits.shape[1], (height, width))
         if run.target.mask is not None and not run.target.mask.any():
@@ -122,7 +129,7 @@ class ScoreCam(PerturbationCam):
             masks = torch.where(highest > lowest, (masks - lowest) / (highest - lowest), 0.0)
             return run.target(run.segmenter.logits(run.batch * masks))
 
-        return run.in_batches(scores_of, internal_batch_size, progress).softmax(dim=0)
+        return run.in_batches(scores_of, progress).softmax(dim=0)
 
     def parameters(self, weights: Tensor) -> dict[str, Any]:
         return {"largest_weight": float(weights.max())}
@@ -140,7 +147,7 @@ class AblationCam(PerturbationCam):
     name = "ablation_cam"
     title = "Ablation-CAM"
 
-    def weights(self, run: _Run, internal_batch_size: int, progress: Progress | None) -> Tensor:
+    def weights(self, run: _Run, progress: Progress | None) -> Tensor:
         score = run.target(run.logits).double()
         channel_axis = run.form.channel_axis - 1 if run.form.channel_axis > 0 else -1
 
@@ -156,5 +163,5 @@ class AblationCam(PerturbationCam):
             with recorded(run.segmenter, [run.layer], without_a_channel):
                 return run.target(run.segmenter.logits(run.batch.expand(last - first, -1, -1, -1)))
 
-        ablated = run.in_batches(scores_of, internal_batch_size, progress)
+        ablated = run.in_batches(scores_of, progress)
         return (score - ablated) / torch.where(score != 0, score.abs(), 1.0)

@@ -15,10 +15,11 @@ SECONDS = 30
 
 
 def test_bytes_of_nested_results():
-    array = np.zeros((3, 4), np.float32)
+    array, other = np.zeros((3, 4), np.float32), np.zeros((3, 4), np.float32)
     assert array_bytes(array) == 48
-    assert array_bytes({"a": (array, [array]), "b": "text"}) == 96
-    assert array_bytes(Prediction(array, array)) == 96
+    assert array_bytes({"a": (array, [other]), "b": "text"}) == 96
+    assert array_bytes(Prediction(array, other)) == 96
+    assert array_bytes({"a": (array, [array]), "b": array}) == 48
 
 
 def test_the_least_recently_used_goes_first():
