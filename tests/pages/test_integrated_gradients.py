@@ -12,8 +12,8 @@ from core.attribution import integrated_gradients
 from core.attribution.attribution import image_hash
 from core.attribution.statistics import statistics
 from core.pixel_sets import PixelSet
-from widgets import cancellable
 from widgets.integrated_gradients.panels import narrow_traffic_lights, traffic_light
+from widgets.shared import cancellable
 
 
 @pytest.fixture(autouse=True)

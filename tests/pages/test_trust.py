@@ -21,7 +21,7 @@ from core.trust.controls import controls
 from core.trust.faithfulness import Candidate, Comparison, Curve, RemovalSettings, deletion
 from core.trust.localisation import localisation
 from core.trust.similarity import top_overlap
-from widgets import cancellable
+from widgets.shared import cancellable
 from widgets.trust.comparison import curves_csv, summary, table_csv, table_html
 from widgets.trust.maps import colour_limits, coloured
 from widgets.trust.trial import TrustMap

@@ -7,10 +7,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from core.data import samples
 from core.data.images import read_image, read_mask
 from core.data.layout import find_pairs, mask_beside, sample_images
 from phantoms import SCENE_CLASSES, fundus_phantom, scene_phantom, vessel_phantom
+from phantoms import sample_data as samples
 from phantoms.sample_data import write_samples
 
 COMMITTED = Path(__file__).resolve().parents[2] / "sample_data"

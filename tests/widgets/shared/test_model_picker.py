@@ -11,7 +11,7 @@ from core import UserError
 from core.models import CheckpointInfo, CustomResNet, build_module, save_checkpoint
 from widgets.shared.model_picker import UPLOAD, factories_of, numbers_in
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FACTORY = "streamlit_networks:vessels"
 SOURCE = """
 from core import Segmenter

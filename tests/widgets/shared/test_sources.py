@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from core import Segmenter
-from widgets import sources
+from widgets.shared import sources
 from widgets.shared.sources import best_first, sample_channels, sample_images
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from core.attribution.attribution import image_hash
 from core.segmenter import Segmenter
 from core.target import Target
-from widgets import cancellable
+from widgets.shared import cancellable
 from widgets.shared.sources import PickedImage
 from widgets.trust.two_networks import UNTRAINED, asked_of, common_limit, same_class, scaled
 
