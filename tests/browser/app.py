@@ -1,6 +1,7 @@
 """The app in a process of its own, and a headless Chromium to drive it."""
 
 import base64
+import re
 import shutil
 import socket
 import subprocess
@@ -8,13 +9,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Error, Locator, Page, ViewportSize, sync_playwright
 
+Result = TypeVar("Result")
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM_OPTIONS = [
     "--no-sandbox",
@@ -26,6 +29,8 @@ CHROMIUM_OPTIONS = [
     "--disable-sync",
 ]
 VIEWPORT: ViewportSize = {"width": 1440, "height": 1000}
+PATIENCE = 120_000
+"""Milliseconds: waits are for states, so only a test that fails takes so long."""
 
 
 @contextmanager
@@ -60,6 +65,104 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
+def eventually(page: Page, check: Callable[[], Result]) -> Result:
+    """What `check` returns, once what it looks for is on screen: until then it raises."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while True:
+        try:
+            return check()
+        except (AssertionError, Error, LookupError, ValueError):
+            if time.monotonic() > deadline:
+                raise
+        page.wait_for_timeout(50)
+
+
+def wait_for_rest(page: Page) -> None:
+    """Until no script runs and nothing on screen is of an earlier run.
+
+    A change reaches the server only after the browser has sent it: wait for something that the change shows first.
+    """
+    page.wait_for_function(
+        """() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
+            && !document.querySelector('[data-stale=true]')"""
+    )
+
+
+def numbers(page: Page) -> dict[str, str]:
+    """The numbers on screen by name."""
+    return page.evaluate(
+        """() => Object.fromEntries([...document.querySelectorAll('[data-testid=stMetric]')].map(metric =>
+            ['Label', 'Value'].map(part => metric.querySelector(`[data-testid=stMetric${part}]`).innerText)))"""
+    )
+
+
+def wait_for_numbers(page: Page, **expected: str) -> None:
+    """Until the screen shows these texts under these names."""
+
+    def check() -> None:
+        assert numbers(page).items() >= expected.items()
+
+    eventually(page, check)
+
+
+def heat_map(page: Page) -> tuple[np.ndarray, int, int]:
+    """The values of the first heat map as the browser has them, and the row and column of the first value."""
+    heat = page.evaluate(
+        """() => {
+            const heat = [...document.querySelectorAll('.js-plotly-plot')].map(plot => plot.data[0])
+                .find(trace => trace.type === 'heatmap')
+            return {bytes: heat.z.bdata, type: heat.z.dtype, shape: heat.z.shape, top: heat.y0, left: heat.x0}
+        }"""
+    )
+    values = np.frombuffer(base64.b64decode(heat["bytes"]), dtype=heat["type"])
+    return values.reshape([int(n) for n in heat["shape"].split(",")]), heat["top"], heat["left"]
+
+
+def clickable_picture(page: Page) -> Locator:
+    """The picture that takes clicks."""
+    return page.frame_locator("iframe").locator(".nsewdrag").first
+
+
+def click(page: Page, aim: Callable[[], tuple[tuple[float, float], tuple[int, int] | None]]) -> tuple[int, int]:
+    """Click the picture as a hand does: Plotly takes a click only where it has seen the pointer hover.
+
+    Args:
+        page: With a clickable picture.
+        aim: Gives x and y on the page, and the row and column there or None for any; called again until the label
+            under the pointer names them, since a page may still move.
+
+    Returns:
+        The row and column that the label names.
+    """
+
+    def hover() -> tuple[int, int]:
+        place, expected = aim()
+        page.mouse.move(0, 0)
+        page.mouse.move(*place)
+        label = page.frame_locator("iframe").locator(".hovertext").first.text_content(timeout=2000)
+        row, column = map(int, re.findall(r"\d+", label or "")[:2])
+        assert expected in {None, (row, column)}
+        return row, column
+
+    pixel = eventually(page, hover)
+    page.mouse.down()
+    page.mouse.up()
+    return pixel
+
+
+def drag(page: Page, plot: Locator, corners: list[tuple[float, float]]) -> None:
+    """Hold the button down along (x, y), each a share of the plot's width and height."""
+    plot.hover()  # waits until it moves no more
+    frame = plot.bounding_box()
+    assert frame is not None
+    points = [(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]) for x, y in corners]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=6)
+    page.mouse.up()
+
+
 class Explorer:
     """The Pixel Explorer in a browser tab, driven as a person would."""
 
@@ -69,28 +172,21 @@ class Explorer:
         self.wait()
 
     def wait(self) -> None:
-        """Until the numbers are on screen and no run is under way."""
-        self.page.wait_for_selector("[data-testid=stMetric]", timeout=90_000)
-        self._frame().wait_for()
-        self.page.wait_for_function("!document.querySelector('[data-stale=true]')", timeout=60_000)
-        self.page.wait_for_timeout(400)
+        """Until the numbers and the picture are on screen and no run is under way."""
+        self.page.get_by_test_id("stMetric").first.wait_for()
+        clickable_picture(self.page).wait_for()
+        wait_for_rest(self.page)
 
     def click(self, row: int, column: int, shape: tuple[int, int]) -> tuple[int, int]:
         """Click where (row, column) of the unzoomed picture lies; the pixel that was hit, told by geometry alone."""
-        frame = self._frame().bounding_box()
+        return click(self.page, lambda: self._aim(row, column, shape))
+
+    def _aim(self, row: int, column: int, shape: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        frame = clickable_picture(self.page).bounding_box()
         assert frame is not None
         y, hit_row = _well_inside(row, frame["y"], frame["height"] / shape[0])
         x, hit_column = _well_inside(column, frame["x"], frame["width"] / shape[1])
-        self.press(x, y, (hit_row, hit_column))
-        return hit_row, hit_column
-
-    def press(self, x: int, y: int, pixel: tuple[int, int]) -> None:
-        """Click as a hand does: Plotly takes a click only where it has seen the pointer hover over `pixel`."""
-        self.page.mouse.move(x, y)
-        label = self.page.frame_locator("iframe").locator(f".hovertext:has-text('row {pixel[0]}, column {pixel[1]}')")
-        label.wait_for(timeout=20_000)
-        self.page.mouse.down()
-        self.page.mouse.up()
+        return (x, y), (hit_row, hit_column)
 
     def pixel(self) -> tuple[int, int]:
         """What the number inputs say."""
@@ -101,39 +197,14 @@ class Explorer:
 
     def wait_for_pixel(self, row: int, column: int) -> None:
         """Until the sentence at the top speaks of this pixel, and the page is at rest."""
-        self.page.locator(f"p:has-text('At row {row}, column {column} the network says')").wait_for(timeout=30_000)
+        self.page.locator(f"p:has-text('At row {row}, column {column} the network says')").wait_for()
         self.wait()
 
-    def numbers(self) -> dict[str, str]:
-        """The numbers on screen by name."""
-        metrics = self.page.locator("[data-testid=stMetric]").all()
-        return {
-            metric.locator("[data-testid=stMetricLabel]").inner_text(): metric.locator(
-                "[data-testid=stMetricValue]"
-            ).inner_text()
-            for metric in metrics
-        }
-
-    def map(self) -> tuple[np.ndarray, int, int]:
-        """The values of the gradient map as the browser has them, and the row and column of the first."""
-        heat = self.page.evaluate(
-            """() => {
-                const heat = [...document.querySelectorAll('.js-plotly-plot')].map(plot => plot.data[0])
-                    .find(trace => trace.type === 'heatmap')
-                return {bytes: heat.z.bdata, type: heat.z.dtype, shape: heat.z.shape, top: heat.y0, left: heat.x0}
-            }"""
-        )
-        values = np.frombuffer(base64.b64decode(heat["bytes"]), dtype=heat["type"])
-        return values.reshape([int(n) for n in heat["shape"].split(",")]), heat["top"], heat["left"]
-
-    def choose(self, label: str) -> None:
-        """Press a segment of a segmented control, and wait."""
+    def choose(self, label: str, shows: str) -> None:
+        """Press a segment of a segmented control, and wait until a text is on screen and the page at rest."""
         self.page.get_by_role("radio", name=label, exact=True).click()
-        self.page.wait_for_timeout(300)
+        self.page.get_by_text(shows).first.wait_for()
         self.wait()
-
-    def _frame(self) -> Locator:
-        return self.page.frame_locator("iframe").locator(".nsewdrag").first
 
 
 def _well_inside(index: int, start: float, size: float) -> tuple[int, int]:

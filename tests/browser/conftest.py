@@ -1,6 +1,7 @@
 import pytest
+from playwright.sync_api import expect
 
-from tests.browser.app import VIEWPORT, chromium, running_app
+from tests.browser.app import PATIENCE, VIEWPORT, chromium, running_app
 
 
 @pytest.fixture(scope="session")
@@ -18,5 +19,7 @@ def browser():
 @pytest.fixture
 def page(browser):
     tab = browser.new_page(viewport=VIEWPORT)
+    tab.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
     yield tab
     tab.close()

@@ -1,17 +1,17 @@
 """The page of class activation maps in a real Chromium: draw, look at the atlas, press a thumbnail."""
 
-import base64
 import re
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from skimage.draw import polygon2mask
 
 from core import Target, load_segmenter, read_image
 from core.attribution.cam import cam, gradient_methods
 from core.attribution.registry import METHODS
-from tests.browser.app import ROOT
+from tests.browser.app import ROOT, click, clickable_picture, eventually, heat_map, numbers, wait_for_rest
+from tests.browser.app import drag as drag_over
 
 pytestmark = pytest.mark.browser
 
@@ -33,74 +33,46 @@ def image():
 
 def open_cams(page: Page, address: str, query: str) -> None:
     page.goto(f"{address}/cams{query}")
-    page.locator("[data-testid=stMetric], .nsewdrag, [data-testid=stAlert]").first.wait_for(timeout=90_000)
-    at_rest(page)
-
-
-def at_rest(page: Page) -> None:
-    page.wait_for_timeout(400)
-    page.wait_for_function("!document.querySelector('[data-stale=true]')", timeout=60_000)
-    page.wait_for_timeout(400)
+    page.locator("[data-testid=stMetric], .nsewdrag, [data-testid=stAlert]").first.wait_for()
+    wait_for_rest(page)
 
 
 def drag(page: Page, corners: list[tuple[float, float]]) -> None:
-    """Hold the button down along (row, column) of the image's pixels."""
-    frame = page.locator(".nsewdrag").first.bounding_box()
-    assert frame is not None
-    points = [
-        (frame["x"] + (column + 0.5) / SHAPE[1] * frame["width"], frame["y"] + (row + 0.5) / SHAPE[0] * frame["height"])
-        for row, column in corners
-    ]
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point, steps=6)
-    page.mouse.up()
-    page.get_by_text("Explained: the").wait_for(timeout=60_000)
-    at_rest(page)
+    """Hold the button down along (row, column) of the image's pixels, and wait for the region's maps."""
+    before = region_text(page)
+    shares = [((column + 0.5) / SHAPE[1], (row + 0.5) / SHAPE[0]) for row, column in corners]
+    drag_over(page, page.locator(".nsewdrag").first, shares)
+    expect(page.get_by_placeholder("10,20")).not_to_have_value(before)
+    page.get_by_text("Explained: the").wait_for()
+    wait_for_rest(page)
 
 
 def press(page: Page, method: str, layer: str) -> None:
     page.get_by_role("button", name=f"{METHODS[method].title} at {layer}", exact=True).click()
-    page.locator(f"strong:text-is('{METHODS[method].title} at {layer}')").wait_for(timeout=30_000)
-    at_rest(page)
-
-
-def numbers(page: Page) -> dict[str, str]:
-    return {
-        metric.locator("[data-testid=stMetricLabel]").inner_text(): metric.locator(
-            "[data-testid=stMetricValue]"
-        ).inner_text()
-        for metric in page.locator("[data-testid=stMetric]").all()
-    }
-
-
-def shown_map(page: Page) -> np.ndarray:
-    """The values of the large map as the browser has them."""
-    heat = page.evaluate(
-        """() => {
-            const heat = [...document.querySelectorAll('.js-plotly-plot')].map(plot => plot.data[0])
-                .find(trace => trace.type === 'heatmap')
-            return {bytes: heat.z.bdata, type: heat.z.dtype, shape: heat.z.shape}
-        }"""
-    )
-    values = np.frombuffer(base64.b64decode(heat["bytes"]), dtype=heat["type"])
-    return values.reshape([int(n) for n in heat["shape"].split(",")])
+    page.locator(f"strong:text-is('{METHODS[method].title} at {layer}')").wait_for()
+    wait_for_rest(page)
 
 
 def compare(page: Page, segmenter, image, mask: np.ndarray, layer: str, method: str) -> None:
     expected = cam(segmenter, image, Target.region(mask, CAR), layer, method)
-    raw, found = expected.values[0], numbers(page)
-    assert float(found["Maximum"]) == pytest.approx(raw.max(), rel=1e-3)
-    assert float(found["Minimum"]) == pytest.approx(raw.min(), rel=1e-3)
-    positive = expected.at_image_size()
-    np.testing.assert_allclose(shown_map(page), positive, atol=1e-4 * max(1e-6, positive.max()))
+    raw, positive = expected.values[0], expected.at_image_size()
+
+    def check() -> None:
+        found = numbers(page)
+        assert float(found["Maximum"]) == pytest.approx(raw.max(), rel=1e-3)
+        assert float(found["Minimum"]) == pytest.approx(raw.min(), rel=1e-3)
+        np.testing.assert_allclose(heat_map(page)[0], positive, atol=1e-4 * max(1e-6, positive.max()))
+
+    eventually(page, check)
+
+
+def region_text(page: Page) -> str:
+    return page.get_by_placeholder("10,20").input_value()
 
 
 def region_in_url(page: Page, mode: str) -> list[tuple[float, ...]]:
-    text = page.get_by_placeholder("10,20").input_value()
-    assert f"{mode}=" in page.url
-    return [tuple(float(number) for number in corner.split(",")) for corner in text.split()]
+    page.wait_for_url(re.compile(f"{mode}="))
+    return [tuple(float(number) for number in corner.split(",")) for corner in region_text(page).split()]
 
 
 def test_lasso_atlas_thumbnail_and_numbers(page, address, segmenter, image):
@@ -127,8 +99,8 @@ def test_lasso_atlas_thumbnail_and_numbers(page, address, segmenter, image):
         assert f"layer={layer}" in page.url
 
     page.reload()
-    page.get_by_text("Explained: the").wait_for(timeout=60_000)
-    at_rest(page)
+    page.get_by_text("Explained: the").wait_for()
+    wait_for_rest(page)
     compare(page, segmenter, image, mask, "decoder.1", "xgrad_cam")
 
     page.get_by_role("button", name="Clear").click()
@@ -153,16 +125,16 @@ def test_a_second_box_takes_the_place_of_the_first(page, address, segmenter, ima
 
 def test_a_click_explains_one_pixel(page, address, segmenter, image):
     open_cams(page, address, f"{QUERY}&pixel_set=One+pixel&layer=decoder.2&row=5&column=5")
-    page.get_by_text("Explained: the car logit at row 5, column 5").wait_for(timeout=60_000)
-    picture = page.frame_locator("iframe")
-    frame = picture.locator(".nsewdrag").first.bounding_box()
-    assert frame is not None
-    page.mouse.move(frame["x"] + 0.42 * frame["width"], frame["y"] + 0.47 * frame["height"])
-    row, column = map(int, re.findall(r"\d+", picture.locator(".hovertext").first.text_content() or ""))
-    page.mouse.down()
-    page.mouse.up()
-    page.get_by_text(f"Explained: the car logit at row {row}, column {column}").wait_for(timeout=30_000)
-    at_rest(page)
+    page.get_by_text("Explained: the car logit at row 5, column 5").wait_for()
+
+    def aim() -> tuple[tuple[float, float], None]:
+        frame = clickable_picture(page).bounding_box()
+        assert frame is not None
+        return (frame["x"] + 0.42 * frame["width"], frame["y"] + 0.47 * frame["height"]), None
+
+    row, column = click(page, aim)
+    page.get_by_text(f"Explained: the car logit at row {row}, column {column}").wait_for()
+    wait_for_rest(page)
     mask = np.zeros(SHAPE, dtype=bool)
     mask[row, column] = True
     compare(page, segmenter, image, mask, "decoder.2", "seg_hires_grad_cam")
@@ -172,25 +144,25 @@ def test_the_keyboard_opens_a_thumbnail_too(page, address, segmenter, image):
     open_cams(page, address, QUERY)
     page.get_by_role("button", name=f"{METHODS['layer_cam'].title} at encoder.3", exact=True).focus()
     page.keyboard.press("Enter")
-    page.locator(f"strong:text-is('{METHODS['layer_cam'].title} at encoder.3')").wait_for(timeout=30_000)
-    at_rest(page)
+    page.locator(f"strong:text-is('{METHODS['layer_cam'].title} at encoder.3')").wait_for()
+    wait_for_rest(page)
     compare(page, segmenter, image, segmenter.predict(image).labels == CAR, "encoder.3", "layer_cam")
 
 
 def test_score_cam_shows_its_progress_and_is_cancelled(page, address):
     open_cams(page, address, f"{QUERY}&layer=encoder.4&method=score_cam")
     page.get_by_role("button", name="Compute Score-CAM").click()
-    page.get_by_role("button", name="Cancel").wait_for(timeout=30_000)
+    page.get_by_role("button", name="Cancel").wait_for()
     page.get_by_text("channels").first.wait_for()
     page.get_by_role("button", name="Cancel").click()
-    page.get_by_role("button", name="Start again").wait_for(timeout=30_000)
-    at_rest(page)
+    page.get_by_role("button", name="Start again").wait_for()
+    wait_for_rest(page)
     assert page.get_by_role("button", name="Cancel").count() == 0
 
 
 def test_a_stranger_meets_a_map_and_no_complaint(page, address):
     open_cams(page, address, "")
-    page.locator("button[aria-pressed=true]").wait_for(timeout=60_000)
-    at_rest(page)
-    assert shown_map(page).max() > 0
+    page.locator("button[aria-pressed=true]").wait_for()
+    wait_for_rest(page)
+    assert eventually(page, lambda: heat_map(page)[0]).max() > 0
     assert page.locator("[data-testid=stAlert]").count() == 0
