@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from distributed import LocalCluster
 from PIL import Image
 
 import core.cli
@@ -179,17 +178,16 @@ def test_a_ground_truth_that_is_not_there(command, data):
     assert "masks" in err
 
 
-def test_two_dask_workers_give_the_files_of_one_process(command, data, tmp_path):
+def test_two_dask_workers_give_the_files_of_one_process(command, data, tmp_path, cluster):
     (data / "images" / "broken.png").write_bytes(b"not a picture")
     options = "--data", data / "images", "--pixel-set", "box", "--box", "0,0,9,9"
     folders = []
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        for out, scheduler in (("alone", ()), ("spread", ("--scheduler", cluster.scheduler_address))):
-            code, printed, err = command(*options, "--out", tmp_path / out, *scheduler)
-            assert code == 0
-            assert "3 of 4 images" in printed
-            assert "broken.png failed: broken.png is not a PNG" in err
-            folders.append(next((tmp_path / out).glob("*/visualizations/houses_test/*_box/*")))
+    for out, scheduler in (("alone", ()), ("spread", ("--scheduler", cluster.scheduler_address))):
+        code, printed, err = command(*options, "--out", tmp_path / out, *scheduler)
+        assert code == 0
+        assert "3 of 4 images" in printed
+        assert "broken.png failed: broken.png is not a PNG" in err
+        folders.append(next((tmp_path / out).glob("*/visualizations/houses_test/*_box/*")))
     alone, spread = ([*sorted(path.name for path in folder.iterdir())] for folder in folders)
     assert alone == spread
     for name in alone:

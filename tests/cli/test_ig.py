@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from distributed import LocalCluster
 from PIL import Image
 
 import core.cli
@@ -276,14 +275,13 @@ def test_an_empty_region_and_masks_that_fit_no_image(command, data, tmp_path):
     assert "has no mask for any of the images" in err
 
 
-def test_two_dask_workers_give_the_files_of_one_process(command, data, out, network):
+def test_two_dask_workers_give_the_files_of_one_process(command, data, out, network, cluster):
     """The network is shipped, with what was assumed of it; an image that fails there is listed too."""
     (data / "images" / "broken.png").write_bytes(b"not a picture")
     alone, spread = out / "alone", out / "spread"
     options = "--images", data, "--steps", 5, "--masks", data / "masks"
     assert command(*options, "--out", alone)[0] == 0
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        code, printed, err = command(*options, "--out", spread, "--scheduler", cluster.scheduler_address)
+    code, printed, err = command(*options, "--out", spread, "--scheduler", cluster.scheduler_address)
     assert code == 0
     assert "3 of 4 images" in printed
     assert err.startswith("broken failed: broken.png is not a PNG")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from core.compute.cluster import WorkerNetwork
 from core.errors import UserError
@@ -40,12 +40,6 @@ def reference(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reference")
     jacobians(make_segmenter(), make_images(folder), batch_size=1)
     return folder
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        yield cluster
 
 
 def assert_same_stores(folder: Path, reference: Path) -> None:

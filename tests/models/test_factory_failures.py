@@ -3,6 +3,7 @@
 import _thread
 import contextvars
 import importlib
+import signal
 import sys
 import threading
 
@@ -174,8 +175,12 @@ def test_ctrl_c_is_heard_while_a_factory_hangs(monkeypatch):
             return super().wait(timeout)
 
     monkeypatch.setattr(vessels, "release", Reached())
-    with pytest.raises(KeyboardInterrupt):
-        segmenter_from_factory("failing_networks.vessels:waits", "cpu")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores interrupts
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            segmenter_from_factory("failing_networks.vessels:waits", "cpu")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("package")

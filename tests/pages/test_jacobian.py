@@ -71,7 +71,7 @@ def captions(page: AppTest) -> str:
     return " ".join(caption.value for caption in page.caption)
 
 
-def wait(page: AppTest, text: str, seconds: float = 100) -> None:
+def wait(page: AppTest, text: str, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while text not in captions(page) and not page.error:
         assert time.monotonic() < deadline, captions(page)
@@ -198,7 +198,7 @@ def test_an_archive_is_imported_and_an_evil_one_is_not(store, image, tmp_path):
 
 
 def states(jobs: Jobs, run: Run, until: State) -> Iterator[State]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while (state := jobs.find(run.path).state) != until:
         assert time.monotonic() < deadline, state
         yield state
@@ -247,7 +247,7 @@ def test_a_dense_network_and_a_disk_too_small_are_told_before_anything_starts(im
     monkeypatch.setattr(sys, "argv", ["app.py", "--model", "tests.networks:dense_segmenter"])
     page = open_page(image, model="tests.networks:dense_segmenter", stride="Every pixel")
     page.text_input(key="folder").set_value(str(tmp_path)).run()
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 300
     while not page.warning:
         assert time.monotonic() < deadline
         time.sleep(0.3)
