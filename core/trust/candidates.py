@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ..attribution.attribution import Attribution
 from ..attribution.registry import importance, predicted_drops
 from ..target import Target
-from .controls import CONTROLS, TITLES, ControlName, control
+from .controls import CONTROLS, control
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +66,8 @@ def candidate_of(
 def control_candidates(image: np.ndarray, target: Target, seed: int = 0) -> dict[str, Candidate]:
     """All controls as candidates, by name."""
 
-    def made(name: ControlName) -> Candidate:
-        def make(values: np.ndarray) -> np.ndarray:
-            return control(name, values, target, seed)
+    def candidate(name: str) -> Candidate:
+        again = partial(control, name, target=target, seed=seed)
+        return Candidate(CONTROLS[name].title, again(image), again=again, is_control=True)
 
-        return Candidate(TITLES[name], make(image), again=make, is_control=True)
-
-    return {name: made(name) for name in CONTROLS}
+    return {name: candidate(name) for name in CONTROLS}

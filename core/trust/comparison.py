@@ -98,7 +98,7 @@ def compare(
         progress: See `Progress`; counts images that ran through the network.
 
     Raises:
-        UserError: An unknown metric, or what does not fit; see `deletion`.
+        UserError: An unknown metric, or what does not fit; see `PerturbedRuns`.
     """
     settings = settings or EvaluationSettings()
     chosen = metrics_named(default_metrics() if metrics is None else metrics)

@@ -14,6 +14,7 @@ from core.attribution.registry import METHODS
 from core.display.colours import DIVERGING, SEQUENTIAL, ColourScale, palette_png
 from core.display.figures import FRAME_HEIGHT, map_figure
 from core.display.words import duration
+from core.trust.controls import CONTROLS
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.plots import NO_BAR
@@ -25,12 +26,6 @@ LARGE_WIDTH = 400
 _THUMBNAIL = 220
 _PERCENTILES = [100.0, 99.9, 99.5, 99.0, 98.0, 95.0]
 _SCALES = {"own": "Each its own", "unit": "One per unit"}
-_WHAT_A_CONTROL_IS = {
-    "random": "Noise. Whatever does no better than this knows nothing.",
-    "blurred_random": "Noise as smooth as a class activation map.",
-    "edges": "Edges of the image itself. Explanations often look like this whatever the network has learned.",
-    "centre_distance": "The nearer to the explained pixels, the more important; the network is not asked.",
-}
 
 
 def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
@@ -173,6 +168,6 @@ def _draw_large(trial: Trial, one: TrustMap | None, limits: tuple[float, float],
     figure = overlay(trial, one, limits, opacity, f"trust-{trial.image.hash[:12]}")
     frame = int(np.clip(LARGE_WIDTH * height / width, 160, 480)) + FRAME_HEIGHT
     st.plotly_chart(figure, height=frame, theme=None, config=NO_BAR, key="trust-map")
-    said = METHODS[one.name].sentence if one.name in METHODS else _WHAT_A_CONTROL_IS[one.name]
+    sentence = CONTROLS[one.name].sentence if one.is_control else METHODS[one.name].sentence
     layer = one.attribution.layer if one.attribution is not None else None
-    st.caption(said + (f" At **{layer}**." if layer else ""))
+    st.caption(sentence + (f" At **{layer}**." if layer else ""))

@@ -14,7 +14,6 @@ from core.compute.progress import Progress
 from core.segmenter import Prediction, Segmenter
 from core.target import Target
 from core.trust.controls import CONTROLS, controls
-from core.trust.controls import TITLES as CONTROL_TITLES
 from widgets.shared.pixel_set_picker import Question
 from widgets.shared.results import results
 from widgets.shared.slow_work import compute_in_background
@@ -124,8 +123,7 @@ def control_maps(trial: Trial) -> dict[str, TrustMap]:
     """The controls of this target, by name."""
     key = "controls", trial.image.hash, tuple(sorted(trial.target.describe().items()))
     made = results().get_or_compute(key, lambda: controls(trial.image.values, trial.target))
-    units = {"edges": "intensity per pixel", "centre_distance": "1 / (1 + pixels from the target)"}
-    return {name: TrustMap(name, CONTROL_TITLES[name], made[name], units.get(name, "noise"), None) for name in CONTROLS}
+    return {name: TrustMap(name, one.title, made[name], one.unit, None) for name, one in CONTROLS.items()}
 
 
 def warn_if_empty(trial: Trial) -> bool:
