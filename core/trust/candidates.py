@@ -22,7 +22,8 @@ class Candidate:
         drops: Float64 (H, W), by how much the map says the score drops when a pixel goes; None takes the importance.
         again: Makes the importance of another image (C, H, W), for max-sensitivity; None where that is not possible.
         is_control: Whether it knows nothing of the network.
-        seconds: Time that the map took.
+        seconds: Time that the map took; 0 for a control.
+        layer: Layer of a class activation map; empty for others.
     """
 
     title: str
@@ -31,10 +32,11 @@ class Candidate:
     again: Callable[[np.ndarray], np.ndarray] | None = None
     is_control: bool = False
     seconds: float = 0.0
+    layer: str = ""
 
     @property
     def said_drops(self) -> np.ndarray:
-        """By how much the map says that the score drops when a pixel goes, (H, W)."""
+        """`drops`, or the importance where there are none."""
         return self.importance if self.drops is None else self.drops
 
 
@@ -60,6 +62,7 @@ def candidate_of(
         predicted_drops(attribution, image, fill),
         None if explain is None else lambda noisy: importance(explain(noisy)),
         seconds=attribution.seconds,
+        layer=attribution.layer or "",
     )
 
 

@@ -49,28 +49,25 @@ class Comparison:
 
     def beats_controls(self, name: str, metric: str) -> bool | None:
         """Whether a candidate is strictly better than every control; None where there is no verdict."""
-        best = self.best_control(metric)
-        value = self.values[name][metric]
-        if best is None or math.isnan(value) or self.candidates[name].is_control:
-            return None
-        if not METRICS[metric].against_controls:
+        best, value = self.best_control(metric), self.values[name][metric]
+        is_judged = METRICS[metric].against_controls and not self.candidates[name].is_control
+        if best is None or math.isnan(value) or not is_judged:
             return None
         return METRICS[metric].better(value, self.values[best][metric])
 
     def in_words(self, name: str, metric: str) -> str:
         """Whether a candidate beats its controls, in a sentence."""
-        candidate, value, best = self.candidates[name], self.values[name][metric], self.best_control(metric)
-        if candidate.is_control:
+        value, best = self.values[name][metric], self.best_control(metric)
+        if self.candidates[name].is_control:
             return "A control: it knows nothing of the network."
         if math.isnan(value) or best is None:
             return "Not defined here."
         if not METRICS[metric].against_controls:
             return "No verdict: a control that ignores the network does well here by nature."
-        numbers = f"{value:.3g} against {self.values[best][metric]:.3g}"
-        control_title = self.candidates[best].title
+        numbers = f"{self.candidates[best].title} ({value:.3g} against {self.values[best][metric]:.3g})."
         if self.beats_controls(name, metric):
-            return f"Better than every control; the best of them is {control_title} ({numbers})."
-        return f"No better than a control that knows nothing of the network: {control_title} ({numbers})."
+            return f"Better than every control; the best of them is {numbers}"
+        return f"No better than a control that knows nothing of the network: {numbers}"
 
 
 def compare(

@@ -131,18 +131,19 @@ def _seed_of(name: str, seed: int) -> int:
 
 
 def _logits_of_black(segmenter: Segmenter, size: tuple[int, int]) -> Tensor:
-    small = min(size[0], _LARGEST_SIDE), min(size[1], _LARGEST_SIDE)
-    # The image needs a gradient, or statistics used before the first parameter would leave no trace in the graph.
-    black = torch.zeros(1, segmenter.in_channels, *small, device=segmenter.device, requires_grad=True)
-    try:
+    def logits(size: Sequence[int]) -> Tensor:
+        # The image needs a gradient, or statistics used before the first parameter would leave no trace in the graph.
+        black = torch.zeros(1, segmenter.in_channels, *size, device=segmenter.device, requires_grad=True)
         with torch.enable_grad():
             return segmenter.unchecked_logits(black)
+
+    small = min(size[0], _LARGEST_SIDE), min(size[1], _LARGEST_SIDE)
+    try:
+        return logits(small)
     except (RuntimeError, ValueError, AssertionError) as error:  # what networks raise for a size they refuse
         if small == size or is_out_of_memory(error):
             raise
-    black = torch.zeros(1, segmenter.in_channels, *size, device=segmenter.device, requires_grad=True)
-    with torch.enable_grad():
-        return segmenter.unchecked_logits(black)
+        return logits(size)
 
 
 def _order_of_use(logits: Tensor, results: Sequence[tuple[int, Node]]) -> dict[int, int]:

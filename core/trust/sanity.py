@@ -24,7 +24,6 @@ Verdict = Literal["passed", "failed", "undecided"]
 Explainer = Callable[[Segmenter, Image, Target], np.ndarray]
 """Gives the importance (H, W) of each pixel, as `core.attribution.registry.importance` does."""
 
-MODES: tuple[Mode, ...] = get_args(Mode)
 THRESHOLD = 0.25
 """|Correlation| of the details above which two maps count as the same picture."""
 
@@ -62,48 +61,48 @@ class Stage:
     likeness: Likeness
 
 
-class Judged:
-    """A check with a verdict."""
+@dataclass(frozen=True, eq=False)
+class Check:
+    """A check with a verdict.
+
+    Attributes:
+        method: Name of the method, for the sentence.
+        original: (H, W), the importance for the network as it is, or as it was trained on true masks.
+    """
+
+    method: str
+    original: np.ndarray
 
     @property
     def details(self) -> float:
-        """What the verdict goes by."""
+        """|Correlation| of the details of the maps compared, in [0, 1]."""
         raise NotImplementedError
 
     @property
     def verdict(self) -> Verdict:
-        """By `details` against `THRESHOLD`; "undecided" where that is NaN."""
+        """By `details` against `THRESHOLD`: "passed" where the map changes, as it must; "undecided" where it is NaN."""
         if np.isnan(self.details):
             return "undecided"
         return "passed" if self.details <= THRESHOLD else "failed"
 
-    @property
-    def passed(self) -> bool:
-        """Whether the map changes, as it must; independent stages never say so."""
-        return self.verdict == "passed"
-
 
 @dataclass(frozen=True, eq=False)
-class SanityCheck(Judged):
+class SanityCheck(Check):
     """What randomising the weights does to a method's map.
 
     Attributes:
-        method: Name of the method, for the sentence.
         mode: "cascading": each stage randomises what the one before did and more, from the output down; "independent":
             each randomises its own layers only. Each cascading stage draws all its layers afresh, where Adebayo et al.
             keep the draws of the stage before: a lucky draw of one layer would decide all stages after it.
-        original: (H, W), the importance for the network as it is.
         stages: In the order of `layers_from_the_top`.
     """
 
-    method: str
     mode: Mode
-    original: np.ndarray
     stages: tuple[Stage, ...]
 
     @property
     def details(self) -> float:
-        """What the verdict goes by: the median |correlation| of details, with at least half of the layers drawn anew.
+        """The median |correlation| of details, with at least half of the layers drawn anew.
 
         Not only with all of them: a method that rebuilds the image from the features of the first layers, as guided
         backpropagation does, betrays itself by staying while all above is random. NaN where no such stage has a
@@ -111,7 +110,8 @@ class SanityCheck(Judged):
         """
         most = max(len(stage.layers) for stage in self.stages)
         counted = [stage for stage in self.stages if self.mode == "cascading" and 2 * len(stage.layers) >= most]
-        return _median([abs(stage.likeness.details) for stage in counted])
+        known = [abs(stage.likeness.details) for stage in counted if not np.isnan(stage.likeness.details)]
+        return float(np.median(known)) if known else float("nan")
 
     def in_words(self) -> str:
         """The verdict in one sentence; for independent stages, what the map depends on."""
@@ -142,30 +142,25 @@ class SanityCheck(Judged):
 
 
 @dataclass(frozen=True, eq=False)
-class DataCheck(Judged):
+class DataCheck(Check):
     """A method's maps of two networks, one trained on true masks, one on wrong ones.
 
     Attributes:
-        method: Name of the method, for the sentence.
-        original: (H, W), the importance for the network that was trained on true masks.
-        mistaught: (H, W), for the other.
+        mistaught: (H, W), the importance for the network that was trained on wrong masks.
         likeness: Likeness of the two.
     """
 
-    method: str
-    original: np.ndarray
     mistaught: np.ndarray
     likeness: Likeness
 
     @property
     def details(self) -> float:
-        """|Correlation| of the details."""
+        """|Correlation| of the details of the two maps."""
         return abs(self.likeness.details)
 
     def in_words(self) -> str:
         """The verdict in one sentence."""
-        name = self.method or "The method"
-        number = f"{self.details:.2f} of 1; up to {THRESHOLD} counts as different"
+        name, number = self.method or "The method", f"{self.details:.2f} of 1; up to {THRESHOLD} counts as different"
         return {
             "passed": f"{name} passes: a network trained on wrong masks gets another map ({number}).",
             "failed": f"{name} fails: a network trained on wrong masks gets the same map in its details ({number}).",
@@ -204,8 +199,8 @@ def sanity_check(
     Raises:
         UserError: An unknown mode, fewer than one stage, a network that cannot be randomised, or as the method.
     """
-    if mode not in MODES:
-        raise UserError(f'The mode is one of {", ".join(MODES)}; "{mode}" was given.')
+    if mode not in get_args(Mode):
+        raise UserError(f'The mode is one of {", ".join(get_args(Mode))}; "{mode}" was given.')
     if n_stages is not None and n_stages < 1:
         raise UserError(f"A sanity check has at least one stage; {n_stages} was given.")
     batch = segmenter.as_batch(image, single=True)
@@ -219,24 +214,15 @@ def sanity_check(
         stages.append(Stage(tuple(group), importance, labels, likeness(original, importance)))
         if progress is not None:
             progress(len(stages), len(groups))
-    return SanityCheck(name, mode, original, tuple(stages))
+    return SanityCheck(name, original, mode, tuple(stages))
 
 
 def data_check(
     trained: Segmenter, mistaught: Segmenter, image: Image, target: Target, explain: Explainer, name: str = ""
 ) -> DataCheck:
-    """A method's maps of a network trained on true masks and of its like trained on wrong ones, e.g. other images'.
+    """A method's maps of a network trained on true masks, and of one of its kind trained on those of other images.
 
-    Args:
-        trained: Network trained on true masks.
-        mistaught: Network of the same kind, trained on masks that do not belong to their images.
-        image: (C, H, W) in [0, 1].
-        target: The scalar explained, the same for both.
-        explain: The method.
-        name: Name of the method, for the sentence.
-
-    Raises:
-        UserError: As the method.
+    The other arguments, and what is raised, as in `sanity_check`; the target is the same for both networks.
     """
     original, other = (explain(segmenter, image, target) for segmenter in (trained, mistaught))
     return DataCheck(name, original, other, likeness(original, other))
@@ -275,8 +261,3 @@ def _explained(
             if bool(torch.isfinite(copy.unchecked_logits(copy.as_batch(image))).all()):
                 raise
         return np.full(shape, np.nan, np.float32), np.full(shape, -1)
-
-
-def _median(values: list[float]) -> float:
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.median(known)) if known else float("nan")

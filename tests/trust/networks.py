@@ -48,14 +48,14 @@ def deletion(
     image: np.ndarray,
     target: Target,
     importance: np.ndarray,
-    settings: RemovalSettings = RemovalSettings(),
+    settings: RemovalSettings | None = None,
     n_steps: int = 16,
     progress: Progress | None = None,
     *,
     inserted: bool = False,
 ) -> Curve:
     """The curve of one map alone."""
-    runs = PerturbedRuns(segmenter, image, target, settings, progress, n_steps + 1)
+    runs = PerturbedRuns(segmenter, image, target, settings or RemovalSettings(), progress, n_steps + 1)
     return removal_curve(runs, importance, n_steps, inserted=inserted)
 
 

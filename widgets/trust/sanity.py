@@ -41,11 +41,10 @@ def sanity_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         st.info("Its map of the network itself comes first; see above how far that is.", icon=":material/hourglass:")
         return
     key = "sanity", trial.identity, method, mode, stages
-    if not start_button(key, "Run the sanity check", type="primary", key="run-sanity"):
-        return
-    found = _check(trial, key, maps[method], method, mode, stages)
-    if found is not None:
-        _show(trial, found, maps[method])
+    if start_button(key, "Run the sanity check", type="primary", key="run-sanity"):
+        found = _check(trial, key, maps[method], method, mode, stages)
+        if found is not None:
+            _show(trial, found, maps[method])
 
 
 def _pick(trial: Trial) -> tuple[str, Mode, int]:
@@ -86,11 +85,11 @@ def _check(trial: Trial, key: Hashable, one: TrustMap, method: str, mode: Mode, 
 
 
 def _show(trial: Trial, found: SanityCheck, original: TrustMap) -> None:
-    tell = {"passed": st.success, "failed": st.warning, "undecided": st.info}[found.verdict]
-    icon = {"passed": "check_circle", "failed": "warning", "undecided": "help"}[found.verdict]
-    tell(found.in_words(), icon=f":material/{icon}:")
-    cells: list[tuple[str, Stage | None]] = [("As learned", None)]
-    cells += [(f"Stage {index}", stage) for index, stage in enumerate(found.stages, 1)]
+    box, icon = {
+        "passed": (st.success, "check_circle"), "failed": (st.warning, "warning"), "undecided": (st.info, "help"),
+    }[found.verdict]  # fmt: skip
+    box(found.in_words(), icon=f":material/{icon}:")
+    cells = [("As learned", None), *((f"Stage {index}", stage) for index, stage in enumerate(found.stages, 1))]
     for start in range(0, len(cells), _A_ROW):
         slots = st.columns(min(_A_ROW, len(cells)), gap="small")
         for slot, (title, stage) in zip(slots, cells[start : start + _A_ROW], strict=False):

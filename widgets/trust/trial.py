@@ -49,8 +49,8 @@ class Trial:
     @cached_property
     def identity(self) -> Hashable:
         """The same for the same network, image, target and settings of the methods."""
-        target, settings = (tuple(sorted(each.items())) for each in (self.target.describe(), self.settings))
-        return self.segmenter.weights_hash, str(self.segmenter.device), self.image.hash, target, settings
+        network, settings = (self.segmenter.weights_hash, str(self.segmenter.device)), sorted(self.settings.items())
+        return network, self.image.hash, self.question.key, tuple(settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,14 +116,9 @@ def compute_maps(trial: Trial) -> dict[str, TrustMap]:
             attribution, ranked = _computed(trial, name)
             place = " per position of the layer" if attribution.layer is not None else ""
             found[name] = TrustMap(name, METHODS[name].title, ranked, attribution.unit + place, attribution)
-    return found | control_maps(trial)
-
-
-def control_maps(trial: Trial) -> dict[str, TrustMap]:
-    """The controls of this target, by name."""
-    key = "controls", trial.image.hash, tuple(sorted(trial.target.describe().items()))
-    made = results().get_or_compute(key, lambda: controls(trial.image.values, trial.target))
-    return {name: TrustMap(name, one.title, made[name], one.unit, None) for name, one in CONTROLS.items()}
+    of_controls = "controls", trial.image.hash, trial.question.key
+    made = results().get_or_compute(of_controls, lambda: controls(trial.image.values, trial.target))
+    return found | {name: TrustMap(name, one.title, made[name], one.unit, None) for name, one in CONTROLS.items()}
 
 
 def warn_if_empty(trial: Trial) -> bool:

@@ -9,16 +9,16 @@ from .measurement import (
 )
 from .summary import SummaryRow, Verdict, caution, in_words, summarise, verdict_of
 from .table import text_table
-from .targets import TARGET_KINDS, DrawnTarget, TargetKind, draw_targets, foreground_classes
+from .targets import TARGET_KINDS, TargetKind, TargetSettings, draw_targets, foreground_classes
 
 __all__ = [
     "TARGET_KINDS",
     "BenchmarkSettings",
-    "DrawnTarget",
     "Interval",
     "Measurement",
     "SummaryRow",
     "TargetKind",
+    "TargetSettings",
     "Verdict",
     "caution",
     "draw_targets",

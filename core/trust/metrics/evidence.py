@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ..curves import Curve, CurveSettings, removal_curve
 from ..localisation import Localisation, localisation
 from ..removals import Removals, SubsetSettings, sample_removals
-from .registry import EvaluationSettings, Evidence, MapUnderTest
+from .registry import EvaluationSettings, Evidence, MapUnderTest, Metric
 
 UNCHANGED = Evidence(lambda tested: tested.runs.unchanged, images=lambda _settings: 1, is_shared=True)
 """Scores of the image as it is."""
@@ -51,3 +51,15 @@ def _localisation(tested: MapUnderTest) -> Localisation:
 
 LOCALISATION = Evidence(_localisation)
 """How far the map lies on the object."""
+
+
+class LocalisationMetric(Metric):
+    """A metric of how far a map lies on the object: the field of `Localisation` that has the metric's name."""
+
+    category = "localisation"
+    direction = "higher"
+    needs = (LOCALISATION,)
+    needs_object = True
+
+    def measure(self, tested: MapUnderTest) -> float:
+        return float(getattr(tested.read(LOCALISATION), self.name))

@@ -32,18 +32,13 @@ def sensitivity_n(drops: np.ndarray, removals: Removals) -> float:
     the same number of cells, and averaged over these numbers; what the number of pixels alone tells is taken out of
     both first, as cells at the image's edge, or cut by what may not go, are smaller. NaN where nothing is left of one.
     """
-    return float(np.mean(found)) if (found := list(sensitivities(drops, removals).values())) else float("nan")
-
-
-def sensitivities(drops: np.ndarray, removals: Removals) -> dict[float, float]:
-    """The correlation of `sensitivity_n` by the fraction that was taken away, without those that have none."""
     said = removals.predicted_by(np.asarray(drops, dtype=np.float64))
     counts = removals.predicted_by(np.ones(drops.shape))
-    found = {}
+    found = []
     for fraction in np.unique(removals.fractions):
         these = removals.fractions == fraction
         known = np.column_stack((np.ones(these.sum()), counts[these]))
         ours, true = residuals(said[these], known), residuals(removals.drops[these], known)
         if ours.any() and true.any():
-            found[float(fraction)] = float(ours @ true / (np.linalg.norm(ours) * np.linalg.norm(true)))
-    return found
+            found.append(ours @ true / (np.linalg.norm(ours) * np.linalg.norm(true)))
+    return float(np.mean(found)) if found else float("nan")
