@@ -1,4 +1,4 @@
-"""Maps of one target put to the same tests, beside controls that know nothing of the network."""
+"""The same metrics of several maps of one target, beside controls that know nothing of the network."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from .perturbed_runs import PerturbedRuns
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What came out, for every candidate by its name.
+    """The values and curves of every candidate, by its name.
 
     Attributes:
         candidates: As they were given, the controls among them.
@@ -121,7 +121,7 @@ def compare(
 
 
 def images_needed(metrics: Sequence[str], settings: EvaluationSettings, n_candidates: int) -> int:
-    """How many images run through the network, to tell beforehand; a map that is made anew counts as one."""
+    """How many images run through the network, for an estimate; a map computed again counts as one."""
     return sum(
         (evidence.images(settings) + evidence.remakes(settings)) * (1 if evidence.is_shared else n_candidates)
         for evidence in _evidence_of(metrics)
@@ -129,7 +129,7 @@ def images_needed(metrics: Sequence[str], settings: EvaluationSettings, n_candid
 
 
 def remakes_needed(metrics: Sequence[str], settings: EvaluationSettings) -> int:
-    """How many times each map is made anew."""
+    """How many times each map is computed again."""
     return sum(evidence.remakes(settings) for evidence in _evidence_of(metrics))
 
 

@@ -35,7 +35,7 @@ CONTROLS = {
     ),
     "centre_distance": Control(
         "Distance to the target",
-        "The nearer to the explained pixels, the more important; the network is not asked.",
+        "The nearer to the explained pixels, the more important, whatever the network.",
         "1 / (1 + pixels from the target)",
     ),
 }
@@ -44,7 +44,7 @@ _EDGE_SIGMA = 1.0
 
 
 def controls(image: Image, target: Target, seed: int = 0) -> dict[str, np.ndarray]:
-    """All controls for one target: float32 (H, W) each, higher where a pixel is said to matter more.
+    """All controls for one target: float32 (H, W) each, higher for a more important pixel.
 
     - random: uniform noise, the ranking that anything has to beat;
     - blurred_random: noise under a Gaussian of 8 pixels, as smooth as a class activation map;

@@ -1,4 +1,4 @@
-"""Whether a map's importance lies inside a mask: the object that the network was asked for, say."""
+"""Whether a map's importance lies inside a mask, such as that of the object explained."""
 
 from dataclasses import dataclass
 
@@ -58,23 +58,16 @@ def localisation(
         return Localisation(*(float("nan"),) * 4, area_ratio=area_ratio)
     positive = np.maximum(values, 0)
     total = float(positive.sum())
+    outside = inside.size - area
+    pairs_won = stats.rankdata(values)[inside].sum() - area * (area + 1) / 2
     count = area if fraction is None else max(1, round(fraction * values.size))
     return Localisation(
         mass_inside=float(positive[inside].sum()) / total if total else float("nan"),
         top_k=float(top_places(values, count)[inside].sum()) / count,
         pointing_game=float(inside[values == values.max()].mean()),
-        localisation_auc=_area_under_roc(values, inside),
+        localisation_auc=float(pairs_won / (area * outside)) if outside else float("nan"),
         area_ratio=area_ratio,
     )
-
-
-def _area_under_roc(values: np.ndarray, inside: np.ndarray) -> float:
-    positives = int(inside.sum())
-    negatives = inside.size - positives
-    if not negatives:
-        return float("nan")
-    ranks = stats.rankdata(values)[inside]
-    return float((ranks.sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def _check(importance: np.ndarray, mask: np.ndarray, known: np.ndarray | None, fraction: float | None) -> None:

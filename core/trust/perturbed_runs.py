@@ -152,7 +152,7 @@ class PerturbedRuns:
         return dict(zip(scorers, numbers, strict=True))
 
     def advance(self, count: int) -> None:
-        """Report that so many more images ran, or as much work was done."""
+        """Report that `count` more images ran, or as much work was done."""
         self._done += count
         if self._progress is not None:
             self._progress(self._done, max(self._done, self.expected))

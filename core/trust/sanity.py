@@ -1,6 +1,6 @@
 """Sanity checks: a map that explains a network must change when the network forgets what it has learned.
 
-Adebayo et al., "Sanity checks for saliency maps", 2018: weights drawn anew layer by layer (`sanity_check`), and a
+Adebayo et al., "Sanity checks for saliency maps", 2018: weights randomised layer by layer (`sanity_check`), and a
 network trained on the wrong masks (`data_check`).
 """
 
@@ -49,7 +49,7 @@ class Stage:
     """One randomised copy of the network and its map.
 
     Attributes:
-        layers: Those drawn anew in it.
+        layers: Layers randomised in it.
         importance: (H, W); NaN where the copy gave no finite values.
         labels: Int64 (H, W), what it predicts; -1 where it gave no finite values.
         likeness: Likeness of its map to the original.
@@ -92,7 +92,7 @@ class SanityCheck(Check):
 
     Attributes:
         mode: "cascading": each stage randomises what the one before did and more, from the output down; "independent":
-            each randomises its own layers only. Each cascading stage draws all its layers afresh, where Adebayo et al.
+            each randomises its own layers only. Each cascading stage draws all its layers again, where Adebayo et al.
             keep the draws of the stage before: a lucky draw of one layer would decide all stages after it.
         stages: In the order of `layers_from_the_top`.
     """
@@ -102,10 +102,10 @@ class SanityCheck(Check):
 
     @property
     def details(self) -> float:
-        """The median |correlation| of details, with at least half of the layers drawn anew.
+        """The median |correlation| of details, with at least half of the layers randomised.
 
         Not only with all of them: a method that rebuilds the image from the features of the first layers, as guided
-        backpropagation does, betrays itself by staying while all above is random. NaN where no such stage has a
+        backpropagation does, keeps its map while all layers above are random. NaN where no such stage has a
         correlation, and for independent stages, none of which randomises so much.
         """
         most = max(len(stage.layers) for stage in self.stages)
@@ -115,14 +115,14 @@ class SanityCheck(Check):
 
     def in_words(self) -> str:
         """The verdict in one sentence; for independent stages, what the map depends on."""
-        name = self.method or "The method"
+        name = self.method
         if self.mode == "independent":
             return f"{name}: {self._most_and_least()}."
         number = f"{self.details:.2f} of 1 in the median of these stages; up to {THRESHOLD} counts as changed"
         return {
-            "passed": f"{name} passes: with half or more of the layers drawn anew, its map changes even in its details "
+            "passed": f"{name} passes: with half or more of the layers randomised, its map changes even in its details "
             f"({number}).",
-            "failed": f"{name} fails: with half or more of the layers drawn anew, its map keeps its details ({number}),"
+            "failed": f"{name} fails: with half or more of the layers randomised, its map keeps its details ({number}),"
             " so they show the image or the target's place more than what the network has learned.",
             "undecided": f"{name} cannot be judged here: its map is the same everywhere or other than 0 at fewer than "
             f"{FEWEST_PIXELS} pixels, or the randomised networks gave no finite values.",
@@ -138,7 +138,7 @@ class SanityCheck(Check):
             f"({abs(stage.likeness.details):.2f} of 1 stays)"
             for stage in (known[0], known[-1])
         )
-        return f"drawn anew one part at a time, the map changes most with {most} and least with {least}"
+        return f"with one part randomised at a time, the map changes most with {most} and least with {least}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +160,7 @@ class DataCheck(Check):
 
     def in_words(self) -> str:
         """The verdict in one sentence."""
-        name, number = self.method or "The method", f"{self.details:.2f} of 1; up to {THRESHOLD} counts as different"
+        name, number = self.method, f"{self.details:.2f} of 1; up to {THRESHOLD} counts as different"
         return {
             "passed": f"{name} passes: a network trained on wrong masks gets another map ({number}).",
             "failed": f"{name} fails: a network trained on wrong masks gets the same map in its details ({number}).",
@@ -178,9 +178,9 @@ def sanity_check(
     n_stages: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-    name: str = "",
+    name: str = "The method",
 ) -> SanityCheck:
-    """A method's maps of copies of the network whose weights are drawn anew; see `randomised`.
+    """A method's maps of copies of the network with randomised weights; see `randomised`.
 
     The segmenter itself is left as it is. A large region is the better target: the map of one pixel shows above all
     where that pixel is, with any weights.
@@ -191,7 +191,7 @@ def sanity_check(
         target: The scalar explained, the same for all copies.
         explain: The method; it is called with the network and with each copy.
         mode: See `SanityCheck`.
-        n_stages: Into how many groups the layers are put; None takes each layer by itself.
+        n_stages: Number of groups of layers; None takes each layer by itself.
         seed: Seed of the weights, which are drawn for each stage by itself.
         progress: See `Progress`; counts stages.
         name: Name of the method, for the sentence.
@@ -218,7 +218,7 @@ def sanity_check(
 
 
 def data_check(
-    trained: Segmenter, mistaught: Segmenter, image: Image, target: Target, explain: Explainer, name: str = ""
+    trained: Segmenter, mistaught: Segmenter, image: Image, target: Target, explain: Explainer, name: str = "The method"
 ) -> DataCheck:
     """A method's maps of a network trained on true masks, and of one of its kind trained on those of other images.
 

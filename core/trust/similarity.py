@@ -66,10 +66,10 @@ def detail_correlation(first: np.ndarray, second: np.ndarray, sigma: float = DET
         UserError: Maps of different sizes.
     """
     _check_sizes(first, second)
-    said = (first != 0) | (second != 0)
-    if not (np.isfinite(first).all() and np.isfinite(second).all() and said.sum() >= FEWEST_PIXELS):
+    kept = (first != 0) | (second != 0)
+    if not (np.isfinite(first).all() and np.isfinite(second).all() and kept.sum() >= FEWEST_PIXELS):
         return float("nan")
-    one, other = (_details(values, said, sigma) for values in (first, second))
+    one, other = (_details(values, kept, sigma) for values in (first, second))
     size = float(np.sqrt(np.square(one).sum() * np.square(other).sum()))
     return float((one * other).sum()) / size if size else float("nan")
 
@@ -117,14 +117,14 @@ def top_places(values: np.ndarray, count: int) -> np.ndarray:
     return above + tied * ((count - above.sum()) / tied.sum())
 
 
-def _details(values: np.ndarray, said: np.ndarray, sigma: float) -> np.ndarray:
-    """The details of the pixels in `said`, (n,)."""
-    if values[said].min() == values[said].max():
-        return np.zeros(int(said.sum()))
+def _details(values: np.ndarray, kept: np.ndarray, sigma: float) -> np.ndarray:
+    """The details of the pixels in `kept`, (n,)."""
+    if values[kept].min() == values[kept].max():
+        return np.zeros(int(kept.sum()))
     ranks = np.zeros(values.shape)
-    ranks[said] = stats.rankdata(values[said])
-    coarse, weight = (ndimage.gaussian_filter(one, sigma, mode="constant") for one in (ranks, said.astype(np.float64)))
-    details = ranks[said] - coarse[said] / weight[said]
+    ranks[kept] = stats.rankdata(values[kept])
+    coarse, weight = (ndimage.gaussian_filter(one, sigma, mode="constant") for one in (ranks, kept.astype(np.float64)))
+    details = ranks[kept] - coarse[kept] / weight[kept]
     return details - details.mean()
 
 

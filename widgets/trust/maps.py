@@ -65,7 +65,7 @@ def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
 
 
 def colour_limits(maps: Mapping[str, TrustMap], percentile: float, *, shared: bool) -> dict[str, tuple[float, float]]:
-    """Where the colours of each map begin and end; shared among the methods of one unit, if asked for."""
+    """Where the colours of each map begin and end; common to the methods of one unit if `shared`."""
     own = {name: one.limits(percentile) for name, one in maps.items()}
     if not shared:
         return own

@@ -1,4 +1,4 @@
-"""The sanity check: the network's weights are drawn anew, layer after layer; a map that stays did not look at them."""
+"""The sanity check: the network's weights are randomised; a map that stays the same does not depend on them."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
@@ -55,7 +55,7 @@ def _pick(trial: Trial) -> tuple[str, Mode, int]:
     mode = slots[1].segmented_control(
         "Layers", list(_MODES), default="cascading", required=True, key="sanity_mode", bind="query-params",
         format_func=lambda name: _MODES[name], width="stretch",
-        help="From the output down: at each stage more layers are random, each time drawn afresh. One at a time: only "
+        help="From the output down: at each stage more layers are random, drawn again each time. One at a time: only "
         "the layers of one stage are random, all others as learned.",
     )  # fmt: skip
     size = trial.prediction.labels.shape
@@ -66,7 +66,7 @@ def _pick(trial: Trial) -> tuple[str, Mode, int]:
     most = max(2, min(24, len(names)))
     stages = slots[2].slider(
         "Stages", 1, most, min(5, most), key="stages", bind="query-params",
-        help=f"The {len(names)} layers with weights are shared among so many steps.",
+        help=f"The {len(names)} layers with weights are divided among the stages.",
     )  # fmt: skip
     return method, mode, int(stages)
 

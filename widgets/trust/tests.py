@@ -1,12 +1,9 @@
 """The tests of faithfulness: their settings, what they will cost, and the run."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from functools import partial
 
-import numpy as np
 import streamlit as st
 
-from core.attribution.registry import explain
 from core.attribution.settings import settings_of
 from core.compute.progress import Progress, repeatable
 from core.data.index_masks import IGNORED
@@ -36,16 +33,18 @@ from widgets.trust.trial import Trial, TrustMap, warn_if_empty
 def tests_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     """Settings, an estimate and a button; then what came out."""
     st.caption(
-        "A map says which pixels matter. Each test takes pixels away and looks whether the network agrees. The "
+        "A map says which pixels matter. Each test takes pixels away and checks whether the network agrees. The "
         "controls know nothing of the network: a method that does no better than they do has shown nothing here."
     )
     if warn_if_empty(trial):
         return
-    region, known = ground_truth(trial)
+    region = known = None
+    if (truth := trial.image.truth) is not None and (truth == trial.target.class_index).any():
+        region, known = truth == trial.target.class_index, truth != IGNORED
     metrics, settings = _pick(trial, has_object=region is not None)
     methods = tuple(name for name in trial.methods if name in maps)
-    truth = None if region is None else region.tobytes()
-    key: Hashable = "comparison", trial.identity, settings, tuple(sorted(metrics)), methods, truth
+    place = None if region is None else region.tobytes()
+    key: Hashable = "comparison", trial.identity, settings, tuple(sorted(metrics)), methods, place
     if not _is_wanted(trial, maps, metrics, settings, key):
         return
 
@@ -60,25 +59,13 @@ def tests_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         show_comparison(trial, found, metrics, settings.removal.score)
 
 
-def ground_truth(trial: Trial) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The true pixels of the class and those whose class is known, bool (H, W) each; None where there are none."""
-    truth = trial.image.truth
-    if truth is None or not (truth == trial.target.class_index).any():
-        return None, None
-    return truth == trial.target.class_index, truth != IGNORED
-
-
 def _candidates(
     trial: Trial, maps: Mapping[str, TrustMap], removal: RemovalSettings, progress: Progress
 ) -> dict[str, Candidate]:
-    """The maps as candidates, the controls after them; `progress` is called while one of them is made anew."""
-    image, candidates = trial.image.values, {}
-    for name, one in maps.items():
-        if one.attribution is not None:
-            again = partial(
-                explain, trial.segmenter, target=trial.target, method=name, settings=trial.settings, progress=progress
-            )
-            candidates[name] = candidate_of(one.attribution, one.title, image, removal.fill_of(image), again)
+    """The maps as candidates, the controls after them; `progress` is called while one of them is computed again."""
+    image = trial.image.values
+    given = trial.segmenter, image, removal.fill_of(image), trial.settings, progress
+    candidates = {name: candidate_of(one.attribution, *given) for name, one in maps.items() if one.attribution}
     return candidates | control_candidates(image, trial.target)
 
 
@@ -92,7 +79,7 @@ def _pick(trial: Trial, *, has_object: bool) -> tuple[list[str], EvaluationSetti
     if not has_object:
         name = trial.segmenter.class_names[trial.target.class_index]
         lacks = "This image has no ground truth" if trial.image.truth is None else f"The ground truth has no {name}"
-        st.caption(f":material/info: {lacks}, so it cannot be told whether a map lies on the object.")
+        st.caption(f":material/info: {lacks}, so localisation cannot be measured.")
     slots = st.columns([1.25, 1.25, 1, 1.25], gap="small", vertical_alignment="bottom")
     removal = RemovalSettings(**setting_inputs(settings_of(RemovalSettings), {}, slots))
     if removal.score == "dice" and int(trial.question.mask.sum()) == 1:
@@ -106,7 +93,7 @@ def _pick(trial: Trial, *, has_object: bool) -> tuple[list[str], EvaluationSetti
 def _is_wanted(
     trial: Trial, maps: Mapping[str, TrustMap], metrics: Sequence[str], settings: EvaluationSettings, key: Hashable
 ) -> bool:
-    """Whether the tests were asked for, or are known already; else the estimate and the button."""
+    """Whether the tests were started or are done; if not, show the estimate and the button."""
     if not metrics:
         st.info("Choose at least one metric.", icon=":material/checklist:")
         return False

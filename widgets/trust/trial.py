@@ -1,4 +1,4 @@
-"""One model, image and target whose maps are put to the test, and these maps, each shown as soon as it is there."""
+"""One model, image and target under test, and its maps, each shown as soon as it is there."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from widgets.shared.user_errors import show_user_errors
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What is put to the test.
+    """What is tested.
 
     Attributes:
         segmenter: The network.
@@ -55,7 +55,7 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class TrustMap:
-    """A map that is held against others.
+    """A map compared with others.
 
     Attributes:
         name: Name of the method or the control.
@@ -92,7 +92,7 @@ class TrustMap:
 
 
 def compute_maps(trial: Trial) -> dict[str, TrustMap]:
-    """The maps that there are, the controls last; the others are computed meanwhile, under a bar with Cancel."""
+    """The maps computed so far, the controls last; the others are computed meanwhile, under a bar with Cancel."""
     missing = [name for name in trial.methods if _key(trial, name) not in results()]
     key = "maps", trial.identity, trial.methods
     whole = not missing
@@ -122,11 +122,11 @@ def compute_maps(trial: Trial) -> dict[str, TrustMap]:
 
 
 def warn_if_empty(trial: Trial) -> bool:
-    """Whether there is no pixel to explain, which is then said."""
+    """Whether there is no pixel to explain; then a message says so."""
     if trial.question.mask.any():
         return False
     st.info(
-        "The target has no pixel, so there is no score that could be followed; choose some pixels above.",
+        "The target has no pixel, so there is no score to follow; choose some pixels above.",
         icon=":material/select:",
     )
     return True

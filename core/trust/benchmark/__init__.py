@@ -7,7 +7,7 @@ from .measurement import (
     evaluate_image,
     measurements_from,
 )
-from .summary import SummaryRow, Verdict, caution, in_words, summarise, verdict_of
+from .summary import SummaryRow, caution, in_words, summarise, verdict_of
 from .table import text_table
 from .targets import TARGET_KINDS, TargetKind, TargetSettings, draw_targets, foreground_classes
 
@@ -19,7 +19,6 @@ __all__ = [
     "SummaryRow",
     "TargetKind",
     "TargetSettings",
-    "Verdict",
     "caution",
     "draw_targets",
     "evaluate_image",

@@ -3,12 +3,11 @@
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ...attribution.registry import METHODS, explain, explain_each, quick_methods, quick_settings
+from ...attribution.registry import METHODS, explain_each, quick_methods, quick_settings
 from ...compute.progress import Progress, progress_of_part
 from ...data.index_masks import IGNORED
 from ...errors import UserError
@@ -213,8 +212,6 @@ def _candidates(
 ) -> dict[str, Candidate]:
     fill = replace(settings.evaluation.removal, seed=seed).fill_of(image)
     explaining = {**settings.explain, "seed": seed}
-    candidates = {}
-    for method, attribution in explain_each(segmenter, image, drawn.target, settings.methods, explaining, progress):
-        again = partial(explain, segmenter, target=drawn.target, method=method, settings=explaining)
-        candidates[method] = candidate_of(attribution, METHODS[method].title, image, fill, again)
+    explained = explain_each(segmenter, image, drawn.target, settings.methods, explaining, progress)
+    candidates = {name: candidate_of(map_, segmenter, image, fill, explaining) for name, map_ in explained}
     return candidates | control_candidates(image, drawn.target, seed)

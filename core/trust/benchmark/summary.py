@@ -137,7 +137,7 @@ def verdict_of(difference: Interval, metric: str) -> Verdict:
         return "not told apart"
     if difference.low <= 0 <= difference.high or math.isnan(difference.low):
         return "not told apart"
-    return "better" if METRICS[metric].better(difference.mean, 0) else "worse"
+    return "better" if METRICS[metric].better(difference.low, 0) else "worse"
 
 
 def in_words(rows: Sequence[SummaryRow]) -> list[str]:

@@ -32,7 +32,7 @@ class TargetSettings:
         window: Rows and columns of a patch's window, an odd number.
 
     Raises:
-        UserError: An unknown kind, no target asked for, or an even window.
+        UserError: An unknown kind, fewer than one target, or an even window.
     """
 
     kind: TargetKind = "patch"
@@ -45,7 +45,7 @@ class TargetSettings:
         if self.kind not in TARGET_KINDS:
             raise UserError(f'The targets are one of {", ".join(TARGET_KINDS)}; "{self.kind}" was given.')
         if self.n_targets < 1:
-            raise UserError(f"At least one target per image is drawn; {self.n_targets} were asked for.")
+            raise UserError(f"At least one target per image is drawn; {self.n_targets} was given.")
         if self.window < 1 or self.window % 2 == 0:
             raise UserError(f"The window of a patch has an odd number of rows and columns; {self.window} was given.")
 

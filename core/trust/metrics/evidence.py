@@ -1,6 +1,6 @@
 """Evidence that several metrics are read off."""
 
-from collections.abc import Callable
+from functools import partial
 
 from ..curves import Curve, CurveSettings, removal_curve
 from ..localisation import Localisation, localisation
@@ -13,21 +13,17 @@ ALL_GONE = Evidence(lambda tested: tested.runs.all_gone, images=lambda _settings
 """Scores of the image with all that may go taken away."""
 
 
-def _curve(*, inserted: bool) -> Callable[[MapUnderTest], Curve]:
-    def gather(tested: MapUnderTest) -> Curve:
-        settings = tested.settings.of(CurveSettings)
-        importance = tested.candidate.importance
-        return removal_curve(tested.runs, importance, settings.n_steps, settings.spacing, inserted=inserted)
-
-    return gather
+def _curve(tested: MapUnderTest, *, inserted: bool) -> Curve:
+    settings, importance = tested.settings.of(CurveSettings), tested.candidate.importance
+    return removal_curve(tested.runs, importance, settings.n_steps, settings.spacing, inserted=inserted)
 
 
 def _images_between(settings: EvaluationSettings) -> int:
     return settings.of(CurveSettings).n_steps - 1
 
 
-DELETION_CURVE = Evidence(_curve(inserted=False), images=_images_between, needs=(UNCHANGED, ALL_GONE))
-INSERTION_CURVE = Evidence(_curve(inserted=True), images=_images_between, needs=(UNCHANGED, ALL_GONE))
+DELETION_CURVE = Evidence(partial(_curve, inserted=False), images=_images_between, needs=(UNCHANGED, ALL_GONE))
+INSERTION_CURVE = Evidence(partial(_curve, inserted=True), images=_images_between, needs=(UNCHANGED, ALL_GONE))
 
 
 def _removals(tested: MapUnderTest) -> Removals:

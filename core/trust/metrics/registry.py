@@ -62,7 +62,7 @@ class Evidence(Generic[Result]):
     Attributes:
         gather: Gathers it for a map.
         images: Number of images that run through the network for it, those of `needs` left out.
-        remakes: Number of times that the map itself is made anew for it.
+        remakes: Number of times that the map itself is computed again for it.
         is_shared: Whether all maps of a target share it; else every map has its own.
         needs: Other evidence that it rests on.
     """
@@ -138,7 +138,7 @@ class Metric:
         direction: Which way is better.
         question: What it asks, in one sentence.
         against_controls: Whether doing better than a control means anything.
-        is_default: Whether it is measured unless others are asked for.
+        is_default: Whether it is measured by default.
         needs: The evidence that it is read off, from which its cost follows.
         needs_object: Whether it has to know where the object is; without it, it is not defined.
         curve: The curve that it is read off; None where it is none.
@@ -212,7 +212,7 @@ def metrics_named(names: Collection[str]) -> list[Metric]:
 
 
 def default_metrics(*, with_object: bool = False) -> tuple[str, ...]:
-    """Names of the metrics that are measured unless others are asked for; with an object, those that need it too."""
+    """Names of the metrics measured by default; with an object, also those that need it."""
     return tuple(name for name, metric in METRICS.items() if metric.is_default or (with_object and metric.needs_object))
 
 

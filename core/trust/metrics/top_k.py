@@ -1,4 +1,4 @@
-"""Top-k: how many of the most important pixels, as many as the object has, lie on it?"""
+"""Top-k: how many of the k most important pixels lie on the object, with k its size?"""
 
 from .evidence import LocalisationMetric
 from .registry import register
@@ -8,4 +8,4 @@ from .registry import register
 class TopK(LocalisationMetric):
     name = "top_k"
     title = "Top-k"
-    question = "How many of the most important pixels, as many as the object has, lie on it?"
+    question = "How many of the k most important pixels lie on the object, with k its size?"
