@@ -158,17 +158,9 @@ def evaluate_image(
         tested = progress_of_part(progress, (2 * number + 1) * _PARTS, _PARTS, total)
         candidates = _candidates(segmenter, image, chosen, settings, seed, explained)
         evaluation = replace(settings.evaluation, removal=replace(settings.evaluation.removal, seed=seed))
-        comparison = compare(
-            segmenter,
-            image,
-            chosen.target,
-            candidates,
-            settings.metrics,
-            evaluation,
-            None if truth is None else chosen.object_in(truth),
-            None if truth is None else truth != IGNORED,
-            tested,
-        )
+        region, known = (None, None) if truth is None else (chosen.object_in(truth), truth != IGNORED)
+        given = segmenter, image, chosen.target, candidates
+        comparison = compare(*given, settings.metrics, evaluation, region, known, tested)
         measured += [
             Measurement(
                 name,

@@ -32,10 +32,7 @@ def _removals(tested: MapUnderTest) -> Removals:
 
 
 REMOVALS = Evidence(
-    _removals,
-    images=lambda settings: settings.of(SubsetSettings).n_subsets,
-    is_shared=True,
-    needs=(UNCHANGED,),
+    _removals, images=lambda settings: settings.of(SubsetSettings).n_subsets, is_shared=True, needs=(UNCHANGED,)
 )
 """Random sets of pixels taken away: the network runs once on them, however many maps there are."""
 
