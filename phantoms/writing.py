@@ -63,9 +63,8 @@ def write_data_set(
     for (part, distance), images in zip(_PARTS.items(), (count, validation, test), strict=True):
         for number in range(seed + distance, seed + distance + images):
             phantom = draw_phantom(kind, number, size, channels)
-            written += write_phantom(
-                folder / part if validation else folder, f"{kind}_{number}", phantom, palette, bits
-            )
+            place = folder / part if validation else folder
+            written += write_phantom(place, f"{kind}_{number}", phantom, palette, bits)
     return written
 
 

@@ -51,10 +51,7 @@ def fundus_phantom(seed: int, size: tuple[int, int] = (256, 256)) -> Phantom:
         image=_photograph(rng, scene).astype(np.float32),
         mask=(mask & (outwards <= 1.0)).astype(np.uint8),
         class_names=tuple(BLACK_AND_WHITE),
-        landmarks={
-            "disc": (float(eye.disc[0]), float(eye.disc[1])),
-            "fovea": (float(eye.fovea[0]), float(eye.fovea[1])),
-        },
+        landmarks={"disc": tuple(eye.disc.tolist()), "fovea": tuple(eye.fovea.tolist())},
     )
 
 
@@ -113,37 +110,22 @@ def _lesions(rng: np.random.Generator, eye: Eye, shape: tuple[int, int]) -> Fiel
     absorbance = np.zeros((3, *shape))
     grain = eye.radius / 120
     if rng.random() < 0.5:
-        count = int(rng.integers(2, 16))
-        dots = np.zeros(shape)
-        optics.add_spots(
-            rng,
-            dots,
-            eye.centre + eye.radius * rng.normal(0.0, 0.36, (count, 2)),
-            grain * np.minimum(rng.lognormal(np.log(1.1), 0.5, count), 4.0),
-            rng.uniform(0.25, 0.7, count),
-            1.8,
-        )
+        count, dots = int(rng.integers(2, 16)), np.zeros(shape)
+        centres = eye.centre + eye.radius * rng.normal(0.0, 0.36, (count, 2))
+        radii = grain * np.minimum(rng.lognormal(np.log(1.1), 0.5, count), 4.0)
+        optics.add_spots(rng, dots, centres, radii, rng.uniform(0.25, 0.7, count), 1.8)
         absorbance += 0.9 * _BLOOD[:, None, None] * np.minimum(1.4 * dots, 0.6)
     if rng.random() < 0.4:
         spots = np.zeros(shape)
         for _ in range(int(rng.integers(1, 5))):
             count = int(rng.integers(3, 14))
-            middle = eye.fovea + eye.radius * rng.uniform(0.14, 0.5) * _direction(rng)
-            optics.add_spots(
-                rng,
-                spots,
-                middle + eye.radius * 0.05 * rng.standard_normal((count, 2)),
-                grain * rng.uniform(0.5, 1.5, count),
-                rng.uniform(0.5, 1.0, count),
-                1.6,
-            )
+            distance, angle = eye.radius * rng.uniform(0.14, 0.5), rng.uniform(-np.pi, np.pi)
+            middle = eye.fovea + distance * np.array([np.sin(angle), np.cos(angle)])
+            centres = middle + eye.radius * 0.05 * rng.standard_normal((count, 2))
+            radii = grain * rng.uniform(0.5, 1.5, count)
+            optics.add_spots(rng, spots, centres, radii, rng.uniform(0.5, 1.0, count), 1.6)
         absorbance -= np.array([0.18, 0.62, 0.62])[:, None, None] * spots
     return absorbance
-
-
-def _direction(rng: np.random.Generator) -> Field:
-    angle = rng.uniform(-np.pi, np.pi)
-    return np.array([np.sin(angle), np.cos(angle)])
 
 
 def _add_vessels(

@@ -10,7 +10,7 @@ from skimage.morphology import skeletonize
 from core.errors import UserError
 
 from .. import optics
-from ..centrelines import STEP, Bed, Branch, Place, grow, smooth_walk
+from ..centrelines import STEP, Bed, Branch, grow, smooth_walk
 from ..optics import Field
 from ..phantom import BLACK_AND_WHITE, Phantom, register
 from ..tubes import Tube, render
@@ -158,7 +158,7 @@ def _join_up(values: Field, branch: Branch, earlier: list[Field]) -> Field:
     """Shift the first and the last dozen of points towards the value of the branch they touch."""
     ramp = np.exp(-((np.arange(len(values)) / 8.0) ** 2))
     for place, weight in ((branch.start, ramp), (branch.end, ramp[::-1])):
-        if isinstance(place, Place):
+        if place is not None:
             edge = values[0] if weight is ramp else values[-1]
             values = values + weight * (earlier[place.branch][place.index] - edge)
     return values
@@ -204,25 +204,15 @@ def _debris(rng: np.random.Generator, shape: tuple[int, int], staining: Staining
     """Bright things that are no vessel: specks of dust and a few lumpy bodies."""
     canvas = np.zeros(shape)
     specks = int(rng.poisson(staining.dust * shape[0] * shape[1] / 1e4))
-    optics.add_spots(
-        rng,
-        canvas,
-        rng.uniform(0.0, 1.0, (specks, 2)) * shape,
-        rng.uniform(0.6, 1.0, specks),
-        staining.contrast * rng.lognormal(np.log(0.5), 0.5, specks),
-        1.6,
-    )
+    centres, radii = rng.uniform(0.0, 1.0, (specks, 2)) * shape, rng.uniform(0.6, 1.0, specks)
+    peaks = staining.contrast * rng.lognormal(np.log(0.5), 0.5, specks)
+    optics.add_spots(rng, canvas, centres, radii, peaks, 1.6)
     for _ in range(staining.blobs):
         lumps = int(rng.integers(2, 7))
         size, peak = rng.uniform(1.0, 2.2), staining.contrast * rng.lognormal(np.log(1.6), 0.5)
-        optics.add_spots(
-            rng,
-            canvas,
-            rng.uniform(0.0, 1.0, 2) * shape + 1.3 * size * rng.standard_normal((lumps, 2)),
-            size * rng.uniform(0.5, 1.2, lumps),
-            peak * rng.uniform(0.4, 1.0, lumps),
-            1.8,
-        )
+        centres = rng.uniform(0.0, 1.0, 2) * shape + 1.3 * size * rng.standard_normal((lumps, 2))
+        radii, peaks = size * rng.uniform(0.5, 1.2, lumps), peak * rng.uniform(0.4, 1.0, lumps)
+        optics.add_spots(rng, canvas, centres, radii, peaks, 1.8)
     return canvas
 
 
@@ -231,14 +221,8 @@ def _other_tissue(rng: np.random.Generator, vessels: Field, staining: Staining) 
     shape = vessels.shape
     count = int(rng.poisson(rng.uniform(6.0, 18.0) * shape[0] * shape[1] / 1e4))
     canvas = np.zeros(shape)
-    optics.add_spots(
-        rng,
-        canvas,
-        rng.uniform(0.0, 1.0, (count, 2)) * shape,
-        rng.uniform(1.6, 3.2, count),
-        staining.contrast * rng.lognormal(0.0, 0.5, count),
-        1.7,
-    )
+    centres, radii = rng.uniform(0.0, 1.0, (count, 2)) * shape, rng.uniform(1.6, 3.2, count)
+    optics.add_spots(rng, canvas, centres, radii, staining.contrast * rng.lognormal(0.0, 0.5, count), 1.7)
     scene = staining.background + canvas + 0.12 * vessels
     return np.asarray(scene * optics.illumination(rng, shape, staining.shading))
 
