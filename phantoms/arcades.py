@@ -17,7 +17,7 @@ _ARTERY, _VEIN = 0, 1
 
 @dataclass(frozen=True)
 class Eye:
-    """Where things lie in a picture of a retina, in pixels, (row, column).
+    """Landmarks of a picture of a retina, in pixels, (row, column).
 
     Attributes:
         centre: Centre of the round field of view.

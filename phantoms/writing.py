@@ -1,4 +1,4 @@
-"""Phantoms as files, in folders that the library reads like anyone's."""
+"""Phantoms as files, in folders that the library reads like any data set."""
 
 import io
 import json
@@ -49,7 +49,7 @@ def write_data_set(
         bits: 8 or 16 bits per value, or 32: floating-point, exactly as drawn.
 
     Returns:
-        The files written, in the order written.
+        The files, in the order written.
 
     Raises:
         UserError: An unknown kind, a size or channels that it does not have, or numbers that make no data set.

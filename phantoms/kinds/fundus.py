@@ -24,15 +24,10 @@ def fundus_phantom(seed: int, size: tuple[int, int] = (256, 256)) -> Phantom:
     Light that comes back is dimmed by pigment and blood as Lambert and Beer's law says, exp(-absorbance), in each
     channel. Haemorrhages and exudates, in about half of the eyes, are not in the mask.
 
-    Args:
-        seed: Picks the eye; the same seed always gives the same phantom.
-        size: (H, W), at least 96 pixels a side.
-
-    Returns:
-        The phantom: image (3, H, W) in [0, 1], mask (H, W), the landmarks "disc" and "fovea" (their centres).
+    The landmarks "disc" and "fovea" are the centres of these.
 
     Raises:
-        UserError: If a side is shorter than 96 pixels.
+        UserError: A side of `size` (H, W) is shorter than 96 pixels.
     """
     if min(size) < 96:
         raise UserError(f"A fundus phantom needs at least 96 x 96 pixels, not {size}.")
@@ -73,11 +68,11 @@ def _tissue(rng: np.random.Generator, eye: Eye, rows: Field, columns: Field) -> 
     grain = eye.radius / 120
     mottle = optics.correlated_noise(rng, shape, 3.0 * grain) + 0.7 * optics.correlated_noise(rng, shape, 1.2 * grain)
     ridges = np.abs(optics.correlated_noise(rng, shape, 5.0 * grain))  # the choroid's own vessels shine through
-    periphery = np.clip(np.hypot(rows - eye.fovea[0], columns - eye.fovea[1]) / eye.radius - 0.25, 0.0, 1.0)
+    from_fovea = np.hypot(rows - eye.fovea[0], columns - eye.fovea[1]) / eye.radius
+    periphery = np.clip(from_fovea - 0.25, 0.0, 1.0)
     pigment = (
         0.025 * mottle + rng.uniform(0.0, 0.17) * (0.8 - ridges) * periphery + 0.06 * optics.smooth_field(rng, shape, 5)
     )
-    from_fovea = np.hypot(rows - eye.fovea[0], columns - eye.fovea[1]) / eye.radius
     pigment = pigment + rng.uniform(0.28, 0.5) * np.exp(-0.5 * (from_fovea / rng.uniform(0.14, 0.2)) ** 2)
     pigment = pigment + rng.uniform(0.1, 0.35) * np.exp(-0.5 * (from_fovea / 0.05) ** 2)
     light = colour[:, None, None] * np.exp(-_MELANIN[:, None, None] * pigment)

@@ -18,7 +18,7 @@ from ..tubes import Tube, render
 
 @dataclass(frozen=True)
 class Staining:
-    """How bright things are and how they are seen; intensities are fractions of full scale, widths are pixels.
+    """Brightness and optics of an image; intensities are fractions of full scale, widths are pixels.
 
     Attributes:
         background: Level of the empty tissue.
@@ -58,17 +58,10 @@ def vessel_phantom(seed: int, size: tuple[int, int] = (256, 256), channels: int 
     The mask holds the pixels whose centre is nearer to a centre line than the local radius. The skeleton is the mask
     thinned to one pixel (Lee 1994), the convention of the VessMAP data set (Viana da Silva et al. 2024).
 
-    Args:
-        seed: Picks the image; the same seed always gives the same phantom.
-        size: (H, W), at least 32 pixels a side.
-        channels: Number of channels C. The first shows the vessels; any further ones show other tissue, with a weak
-            bleed-through of the vessels.
-
-    Returns:
-        The phantom: image (C, H, W) in [0, 1], mask (H, W) with 0 background and 1 vessel, skeleton (H, W).
+    The first channel shows the vessels; further ones show other tissue, with a weak bleed-through of the vessels.
 
     Raises:
-        UserError: If a side is shorter than 32 pixels or there is no channel.
+        UserError: A side of `size` (H, W) is shorter than 32 pixels, or there is no channel.
     """
     if min(size) < 32 or channels < 1:
         raise UserError(f"A vessel phantom needs at least 32 x 32 pixels and 1 channel, not {size} and {channels}.")
