@@ -132,7 +132,8 @@ def _test_scores(segmenter: Segmenter, data: TrainingData) -> dict[str, dict[str
     scores = {}
     for name, split in data.splits.items():
         if split.test:
-            found, part = evaluate_segmenter(segmenter, split.test), name if len(data.splits) > 1 else "images"
+            found = evaluate_segmenter(segmenter, split.test)
+            part = name if len(data.splits) > 1 else "images"
             scores[f"test_{part}"] = _scores(len(split.test), found.mean_iou, found.mean_dice)
     return scores
 

@@ -27,7 +27,9 @@ class Augmentation:
 
     crop: int = described(128, "Side of the random square crops, in pixels.", _POSITIVE)
     zoom: float = described(
-        0.0, "Crops of side crop · exp(u), u uniform in ±zoom, are resized; 0: none.", _NOT_NEGATIVE
+        0.0,
+        "Crops have a side of crop · exp(u), u uniform in ±zoom, and are resized; 0 keeps the scale.",
+        _NOT_NEGATIVE,
     )
     jitter: float = described(0.3, "Strength of the intensity changes, see `jitter_intensity`; 0: none.", _NOT_NEGATIVE)
     upright: bool = described(default=False, sentence="Mirror images from left to right, but do not turn them.")
@@ -37,7 +39,8 @@ class Augmentation:
 class TrainingSettings(Augmentation):
     """Everything that decides the result of a training run, apart from the files themselves.
 
-    Each field's `metadata` says what it is. Several data sets are trained and validated together, and tested apart.
+    Each field's `metadata` says what it is. Data sets are read by `find_split`, else `find_pairs`; several are trained
+    and validated together, and tested apart.
     """
 
     images: str | Path | Sequence[str | Path] = described(
@@ -63,9 +66,11 @@ class TrainingSettings(Augmentation):
     batch_size: int = described(8, "Crops per step.", _POSITIVE)
     epochs: int = described(60, "Largest number of epochs; the learning rate is planned for all of them.", _POSITIVE)
     learning_rate: float = described(3e-3, "Peak of the one-cycle learning rate (Smith & Topin 2019).", _POSITIVE)
-    weight_decay: float = described(1e-4, "Weight decay of AdamW (Loshchilov & Hutter 2019).", _NOT_NEGATIVE)
+    weight_decay: float = described(1e-4, "Decoupled weight decay of AdamW (Loshchilov & Hutter 2019).", _NOT_NEGATIVE)
     # Its gradient passes through Adam's scaling, so "l2" is not the same as `weight_decay`.
-    penalty: Penalty = described("none", "Term in the loss over all parameters θ: l1: weight · Σ|θ|, l2: weight · Σθ².")
+    penalty: Penalty = described(
+        "none", "Term of the loss: l1: weight · Σ|θ|, l2: weight · Σθ², over all trainable parameters θ."
+    )
     penalty_weight: float = described(1e-6, "Weight of the penalty.", _NOT_NEGATIVE)
     patience: int = described(20, "Epochs without a better validation IoU before training stops.", _POSITIVE)
     seed: int = described(0, "Seed of the split, the first weights, the order and the augmentation.", _NOT_NEGATIVE)
