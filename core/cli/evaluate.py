@@ -48,7 +48,7 @@ _HEADING = (
 
 
 class _MetricOptions(SettingOptions):
-    """The metrics that were asked for, and their settings."""
+    """The chosen metrics and their settings."""
 
     def __init__(self, metrics: str | None = None, **texts: str | bool | None) -> None:
         self._names = metrics
@@ -109,7 +109,7 @@ def evaluate(
     layer: Annotated[
         str | None, typer.Option(help="Layer for the class activation maps. By default one is suggested.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")] = 0,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown, for a README.")] = False,
     *,
     options: _MetricOptions,
@@ -119,8 +119,8 @@ def evaluate(
     """Put several methods to the same tests over many images, beside controls.
 
     Targets are drawn inside the prediction. The controls (random maps, an edge detector, the distance to the target)
-    know nothing of the network; a method that does not beat them says nothing. Integrated Gradients starts from what
-    --fill makes of the image, and occlusion covers it with that. OUT/targets.csv has every number,
+    know nothing of the network; a method that does not beat them says nothing. What replaces pixels (--fill)
+    is also the baseline of Integrated Gradients and the fill of occlusion. OUT/targets.csv has every number,
     OUT/summary.csv and OUT/summary.json means with intervals and verdicts, OUT/figure.html a picture. An image that
     fails is listed, and the others go on.
 
@@ -169,15 +169,13 @@ def evaluate(
     typer.echo("\n" + "\n".join(f"- {sentence}" if markdown else sentence for sentence in in_words(rows)))
     if warning := caution(rows):
         typer.echo(f"\n{warning}")
-    typer.echo(
-        f"{out}: {len(_targets(found))} targets in {len(measured)} of {len(paths)} images ({selection})",
-        err=True,
-    )
+    drawn = len(_targets(found))
+    typer.echo(f"{out}: {drawn} targets in {len(measured)} of {len(paths)} images ({selection})", err=True)
 
 
 @dataclass(frozen=True, eq=False)
 class _ImageEvaluation:
-    """What is done with every image; plain values, so that it can go to Dask workers."""
+    """The work for each image; plain values, so that it can go to Dask workers."""
 
     settings: BenchmarkSettings
     reading: Reading
