@@ -110,7 +110,8 @@ def table_html(found: Comparison, metrics: Sequence[str], by: str) -> str:
     for name in found.ranked(by):
         candidate = found.candidates[name]
         cells = "".join(
-            f"<td{kind(metric, _mark(found, name, metric))}>{number(found.values[name][metric])}</td>"
+            f"<td{kind(metric, 'beats' if found.beats_controls(name, metric) else 'fails')}>"
+            f"{number(found.values[name][metric])}</td>"
             for metric in metrics
         )
         mark = '<span class="mark">control</span>' if candidate.is_control else ""
@@ -183,10 +184,6 @@ def _points(found: Comparison, shown: ShownCurve) -> dict[str, tuple[list[float]
     }
     points = {title: (one.fractions.tolist(), getattr(one, shown.values).tolist()) for title, one in curves.items()}
     return points if any(not math.isnan(value) for _, values in points.values() for value in values) else {}
-
-
-def _mark(found: Comparison, name: str, metric: str) -> str:
-    return "beats" if found.beats_controls(name, metric) else "fails"
 
 
 def _count(found: Comparison, metric: str) -> str:
