@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..segmenter import Segmenter
-from ..segmenter.output_reading import Activation, Align
+from ..segmenter.grid import Align
+from ..segmenter.output_reading import Activation
 from .checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint, shipped_weights
 from .factory import is_factory, segmenter_from_factory
 from .metadata import MetadataError, check_arguments, check_class_names

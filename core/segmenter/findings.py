@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ..errors import UserError
-from .output_reading import Activation, Align, Entry, OutputReading
+from .grid import Align
+from .output_reading import Activation, Entry, OutputReading
 
 _SUM_TOLERANCE = 1e-3
 

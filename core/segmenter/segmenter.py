@@ -16,9 +16,10 @@ from .canvas import Canvas, canvases_to_try, round_up
 from .device import choose_device, number_type
 from .examination import REFUSALS, Examination, size_refused
 from .findings import Asked, Findings, decided
+from .grid import Align
 from .identity import weights_checksum, weights_digest
 from .image_batch import Image, checked_batch, counted
-from .output_reading import Activation, Align
+from .output_reading import Activation
 from .prediction import Prediction, prediction_of
 
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
@@ -167,13 +168,15 @@ class Segmenter:
         if self._findings is None:
             with self.lock, torch.no_grad():
                 if self._findings is None:
-                    self._findings = self._examined(size)
+                    self._findings = Examination(
+                        self.module,
+                        lambda images: self._result(images.to(self.device)),
+                        self.in_channels,
+                        self.asked,
+                        self.name,
+                        self.size_multiple,
+                    ).findings(size)
         return self._findings
-
-    @property
-    def output(self) -> str | int | None:
-        """Key or index of the output that was asked for."""
-        return self.asked.entry
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -228,16 +231,6 @@ class Segmenter:
             scores = findings.reading.scores(self._result(batch.detach()[:1], canvas))
             self._findings = decided(findings, scores, self.asked, self.name, of_noise=False)
 
-    def _examined(self, size: tuple[int, int] | None) -> Findings:
-        def run(images: Tensor) -> object:
-            return self._result(images.to(self.device))
-
-        examination = Examination(self.module, run, self.in_channels, self.asked, self.name, self.size_multiple)
-        if size is not None:
-            canvas_size = tuple(round_up(side, self.size_multiple or 1) for side in size)
-            size = canvas_size[0], canvas_size[1]
-        return examination.findings(size)
-
     def _canvas(self, height: int, width: int) -> Canvas:
         """The smallest area around an image (height, width) that the network takes with logits that fit it."""
         if (height, width) not in self._canvases:
@@ -247,12 +240,12 @@ class Segmenter:
     @torch.no_grad()
     def _find_canvas(self, height: int, width: int) -> Canvas:
         reading = self.findings((height, width)).reading
-        if self.size_multiple is not None and reading.align == "stretch":
+        if self.size_multiple is not None and reading.grid.align == "stretch":
             return Canvas(round_up(height, self.size_multiple), round_up(width, self.size_multiple))
         noise = np.random.default_rng(3).random((1, self.in_channels, height, width), dtype=np.float32)
         image = torch.from_numpy(noise).to(self.device)
         first_error: Exception | None = None
-        for canvas in canvases_to_try(height, width, reading.border, self.size_multiple):
+        for canvas in canvases_to_try(height, width, reading.grid.border, self.size_multiple):
             try:
                 found = reading.scores(self._result(image, canvas)).shape[-2:]
             except torch.OutOfMemoryError:
@@ -262,7 +255,7 @@ class Segmenter:
                     raise
                 first_error = first_error or error
                 continue
-            if reading.align == "stretch":
+            if reading.grid.align == "stretch":
                 return canvas
             if found[0] >= height and found[1] >= width:
                 missing = canvas.height - found[0], canvas.width - found[1]
@@ -274,7 +267,7 @@ class Segmenter:
     def _run(self, batch: Tensor, findings: Findings, canvas: Canvas) -> Tensor:
         height, width = batch.shape[-2:]
         logits = findings.reading.logits(self._result(batch, canvas)).to(batch.dtype)
-        if findings.reading.align == "stretch" and logits.shape[-2:] != (canvas.height, canvas.width):
+        if findings.reading.grid.align == "stretch" and logits.shape[-2:] != (canvas.height, canvas.width):
             logits = F.interpolate(logits, size=(canvas.height, canvas.width), mode="bilinear", align_corners=False)
         if logits.shape[1] == 1:
             logits = torch.cat((torch.zeros_like(logits), logits), dim=1)
