@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -63,7 +64,7 @@ def each_image(
             yield _outcome(work, segmenter, path, progress)
         return
     absolute = {path: (path.absolute(),) for path in paths}
-    for path, result in run_on_workers(scheduler, segmenter, _Work(work), absolute):
+    for path, result in run_on_workers(scheduler, segmenter, partial(_outcome_on_worker, work), absolute):
         try:
             outcome = result()
         except WorkerDiedError:
@@ -72,14 +73,8 @@ def each_image(
             yield Outcome(path, outcome.result, outcome.failure)
 
 
-@dataclass(frozen=True)
-class _Work(Generic[Result]):
-    """The work for one image on a Dask worker."""
-
-    work: ImageWork[Result]
-
-    def __call__(self, network: WorkerNetwork, path: Path) -> Outcome[Result]:
-        return _outcome(self.work, network.segmenter, path, None)
+def _outcome_on_worker(work: ImageWork[Result], network: WorkerNetwork, path: Path) -> Outcome[Result]:
+    return _outcome(work, network.segmenter, path, None)
 
 
 def _outcome(work: ImageWork[Result], segmenter: Segmenter, path: Path, progress: Progress | None) -> Outcome[Result]:

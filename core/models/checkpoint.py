@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..io.files import write_atomically
-from .metadata import CheckpointInfo, MetadataError, parse_metadata
+from .metadata import CheckpointInfo, parse_metadata
 from .pytorch_files import read_pytorch, without_prefix
-from .ranges import RangeError, shortened
+from .ranges import InvalidValueError, shortened
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # Installed, the weights lie in the package; in a checkout beside it.
@@ -132,5 +132,5 @@ def _info_in(metadata: Mapping[str, str], name: str) -> CheckpointInfo | None:
         return None
     try:
         return parse_metadata(metadata[_METADATA_KEY])
-    except (MetadataError, RangeError) as error:
+    except InvalidValueError as error:
         raise UserError(f"The metadata of {name} cannot be read: {error}") from error

@@ -14,9 +14,9 @@ from ..segmenter.grid import Align
 from ..segmenter.output_reading import Activation
 from .checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint, shipped_weights
 from .factory import is_factory, segmenter_from_factory
-from .metadata import MetadataError, check_arguments, check_class_names
-from .ranges import RangeError
-from .zoo import ARCHITECTURES, build_module, size_multiple, unknown_architecture, without_published_weights
+from .metadata import check_arguments, check_class_names
+from .ranges import InvalidValueError
+from .zoo import ARCHITECTURES, build_module, unknown_architecture, without_published_weights
 from .zoo.recognition import UnknownArchitectureError, recognise
 from .zoo.weightless import Weightless, has_weightless
 
@@ -55,9 +55,8 @@ def load_segmenter(
     assumed.
 
     Args:
-        path_or_name: A file; a name such as "vessmap" from `weights/`; a factory, "package.module:function"
-            or "path/to/file.py:function" (see `segmenter_from_factory`); or a key of `ARCHITECTURES` for that network
-            with fresh, seeded weights, whose name then says "untrained".
+        path_or_name: A file; a name such as "vessmap" from `weights/`; a factory (see `segmenter_from_factory`); or a
+            key of `ARCHITECTURES` for that network with fresh, seeded weights, whose name then says "untrained".
         device: "auto", "cpu" or "cuda".
         architecture: Key of `ARCHITECTURES`, where neither the file nor its keys say it.
         arguments: Keyword arguments of that architecture.
@@ -65,9 +64,9 @@ def load_segmenter(
         mean: Mean of the normalisation, instead of the file's.
         std: Standard deviation of the normalisation, instead of the file's (1 where it says none and a mean is given).
         normalisation: "none" or "imagenet", instead of mean and std.
-        output: Key or index of the output to explain, as `Segmenter` takes it.
-        activation: What the network applies to its logits, as `Segmenter` takes it.
-        align: How its output lies over the image, as `Segmenter` takes it.
+        output: Key or index of the output to explain, as in `Segmenter`.
+        activation: What the network applies to its logits, as in `Segmenter`.
+        align: How its output lies over the image, as in `Segmenter`.
 
     Raises:
         UserError: A file that cannot be read, an architecture that is not known, or weights that do not fit it;
@@ -151,7 +150,7 @@ class _Given:
                 check_arguments(self.arguments)
             if self.class_names is not None:
                 check_class_names(self.class_names)
-        except (MetadataError, RangeError) as error:
+        except InvalidValueError as error:
             raise UserError(f"The network cannot be loaded as asked for: {error}") from error
 
 
@@ -205,22 +204,20 @@ def _segmenter(
     *,
     states_normalisation: bool,
 ) -> Segmenter:
-    mean: float | Sequence[float] = info.mean if given.mean is None else given.mean
-    std: float | Sequence[float] = info.std if given.std is None else given.std
     normalisation = given.normalisation
-    library = ARCHITECTURES[info.architecture].library
-    if library and not states_normalisation and given.mean is None and given.std is None and normalisation is None:
+    architecture = ARCHITECTURES[info.architecture]
+    unsaid = given.mean is None and given.std is None and normalisation is None
+    if architecture.library and not states_normalisation and unsaid:
         normalisation = assumed_normalisation(info.architecture, info.in_channels)
-        notes = [*notes, f"normalisation not stated: {_ASSUMED[normalisation].format(library)}"]
-    if normalisation is not None:
-        mean, std = NORMALISATIONS[normalisation]
+        notes = [*notes, f"normalisation not stated: {_ASSUMED[normalisation].format(architecture.library)}"]
+    mean, std = NORMALISATIONS[normalisation] if normalisation is not None else (info.mean, info.std)
     return Segmenter(
         module,
         class_names=given.class_names or info.class_names or None,
         in_channels=info.in_channels,
-        mean=mean,
-        std=std,
-        size_multiple=size_multiple(info.architecture, info.arguments),
+        mean=mean if given.mean is None else given.mean,
+        std=std if given.std is None else given.std,
+        size_multiple=architecture.size_multiple(info.arguments),
         device=device,
         name=name,
         notes=notes,

@@ -42,7 +42,7 @@ class _Family:
 
     make_members: Callable[[], Mapping[str, Architecture]]
     recognise: Callable[[Shapes], list[Recognised]]
-    stated: Callable[[Shapes], dict[str, Any]]
+    stated: Callable[[Shapes], dict[str, Any]] = lambda _: {}
 
     @cached_property
     def members(self) -> Mapping[str, Architecture]:
@@ -59,11 +59,11 @@ class _Architectures(Mapping[str, Architecture]):
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        for family in _families():
+        for family in families():
             yield from family.members
 
     def __len__(self) -> int:
-        return sum(len(family.members) for family in _families())
+        return sum(len(family.members) for family in families())
 
 
 _networks: dict[str, _Family] = {}
@@ -87,7 +87,7 @@ def register(
         arguments = recognise(shapes)
         return [] if arguments is None else [(name, arguments)]
 
-    _networks[name] = _Family(lambda: {name: architecture}, found, lambda _: {})
+    _networks[name] = _Family(lambda: {name: architecture}, found)
 
 
 def register_library(
@@ -108,13 +108,9 @@ def register_library(
     _libraries[prefix] = _Family(make_members, recognise, stated)
 
 
-def _families() -> list[_Family]:
-    return [*_networks.values(), *_libraries.values()]  # libraries are slow to import
-
-
-def known_architectures() -> tuple[str, ...]:
-    """The names of all architectures; the libraries are imported for it."""
-    return tuple(ARCHITECTURES)
+def families() -> list[_Family]:
+    """All that is registered, the libraries last: they are slow to import."""
+    return [*_networks.values(), *_libraries.values()]
 
 
 def unknown_architecture(name: str) -> str:
@@ -122,18 +118,3 @@ def unknown_architecture(name: str) -> str:
     near = difflib.get_close_matches(name.lower(), ARCHITECTURES, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? All" if near else "the known ones"
     return f'There is no architecture "{name}"; {hint} are: {", ".join(ARCHITECTURES)}.'
-
-
-def size_multiple(architecture: str, arguments: Arguments) -> int | None:
-    """What an image's height and width must be multiples of; None where it is found by trying."""
-    return ARCHITECTURES[architecture].size_multiple(arguments)
-
-
-def matching_architectures(shapes: Shapes) -> list[Recognised]:
-    """The architectures, with their arguments, that keys and shapes of a state dict are recognised as."""
-    return next((found for family in _families() if (found := family.recognise(shapes))), [])
-
-
-def stated_arguments(shapes: Shapes) -> dict[str, Any]:
-    """What can be read of encoder_name, in_channels and num_classes from keys and shapes of a state dict."""
-    return next((stated for family in _families() if (stated := family.stated(shapes))), {})

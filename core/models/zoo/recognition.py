@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...errors import UserError
 from ..ranges import shortened
-from .architecture import Recognised, Shapes, known_architectures, matching_architectures, stated_arguments
+from .architecture import ARCHITECTURES, Recognised, Shapes, families
 from .weightless import shapes_of
 
 _USUAL_ENCODER = "resnet34"
@@ -42,10 +42,10 @@ def recognise(state_dict: Mapping[str, Tensor], name: str = "The state dict") ->
         UnknownArchitectureError: No architecture matches, or several do alike.
     """
     shapes = {key: tuple(value.shape) for key, value in state_dict.items()}
-    found = matching_architectures(shapes)
+    found = next((found for family in families() if (found := family.recognise(shapes))), [])
     if len(found) == 1:
         return found[0]
-    stated = stated_arguments(shapes)
+    stated = next((stated for family in families() if (stated := family.stated(shapes))), {})
     candidates = tuple(sorted({architecture for architecture, _ in found}))
     if candidates:
         options = " or ".join(f"{architecture} with {arguments}" for architecture, arguments in found)
@@ -67,7 +67,7 @@ def recognise(state_dict: Mapping[str, Tensor], name: str = "The state dict") ->
 def _closest(shapes: Shapes, stated: Mapping[str, Any]) -> list[tuple[str, float]]:
     """The two architectures with most keys of one shape in common, as a fraction of all keys in either; none with 0."""
     shares = {}
-    for architecture in known_architectures():
+    for architecture in ARCHITECTURES:
         arguments = {"encoder_name": _USUAL_ENCODER, **stated} if architecture.startswith("smp_") else {}
         built = shapes_of(architecture, arguments) or {}
         shares[architecture] = len(shapes.items() & built.items()) / max(1, len(shapes.keys() | built.keys()))
