@@ -5,7 +5,7 @@ from .factory import segmenter_from_factory
 from .layers import Layer, layers
 from .loading import NORMALISATIONS, identify, load_segmenter
 from .zoo import ARCHITECTURES, Architecture, build_module
-from .zoo.architecture import register, register_library
+from .zoo.architecture import register
 from .zoo.custom_resnet import CustomResNet
 from .zoo.unet import UNet
 
@@ -24,7 +24,6 @@ __all__ = [
     "read_checkpoint",
     "read_training_record",
     "register",
-    "register_library",
     "save_checkpoint",
     "segmenter_from_factory",
     "shipped_weights",

@@ -43,8 +43,8 @@ def is_factory(name: str) -> bool:
 def segmenter_from_factory(factory: str, device: str | torch.device = "auto") -> Segmenter:
     """The segmenter that a function of the user returns.
 
-    This runs the user's code: it belongs on a command line, never behind an upload. It runs in a thread of its own, for
-    `TIME_LIMIT` seconds at most, or for as many as the environment variable `WHYPIXEL_FACTORY_SECONDS` says.
+    This runs the user's code: use it on a command line, never behind an upload. It runs in a thread of its own, for
+    `TIME_LIMIT` seconds at most, or as many as the environment variable `WHYPIXEL_FACTORY_SECONDS` states.
 
     Args:
         factory: "package.module:function", a module in the current directory or an installed one; or
@@ -120,7 +120,7 @@ def _run_in_thread(function: Callable[[], object], seconds: float) -> "Future[ob
 
 
 def _made_by(factory: str) -> object:
-    """What the function returns; whatever goes wrong but an interruption from the keyboard is a UserError."""
+    """What the function returns; any error but an interruption from the keyboard becomes a UserError."""
     source, _, function_name = factory.rpartition(":")
     is_file = source.endswith(".py")
     try:

@@ -25,7 +25,7 @@ class Layer:
         height: Rows of its output.
         width: Columns of its output.
         stride: Image rows and columns from one position of the output to the next, in the image that the network gets
-            (padded where the segmenter pads it); None for an output of a single position.
+            (padded where the segmenter pads it); None for an output of one position.
     """
 
     name: str

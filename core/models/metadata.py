@@ -1,4 +1,4 @@
-"""What a checkpoint says beside its weights, checked by type and range before anything is built from it."""
+"""The metadata of a checkpoint, checked by type and range before anything is built from it."""
 
 import json
 import math
@@ -25,7 +25,7 @@ _MOST_SCORES = 10_000
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """All that a checkpoint says beside its weights.
+    """The metadata of a checkpoint.
 
     Attributes:
         architecture: Name in `ARCHITECTURES`.
@@ -186,7 +186,7 @@ def _is_short_text(text: str) -> bool:
 
 
 def _nested(value: object, level: int = 1) -> Iterator[tuple[object, int]]:
-    """A value of JSON and all that it holds, each with its level."""
+    """A JSON value and all that it contains, each with its level."""
     yield value, level
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from _nested(inner, level + 1)

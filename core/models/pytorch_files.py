@@ -1,7 +1,7 @@
 """Reading PyTorch files (`.pth`, `.pt`, `.ckpt`): weights and the record of their training, and never any code.
 
 Files are read with `weights_only=True`. NumPy numbers, arrays, paths and options that a training loop put beside the
-weights are read by the stand-ins below, so that nothing but this file runs: not even NumPy's own readers.
+weights are read by the stand-ins below, so that only code of this file runs, not even NumPy's own readers.
 """
 
 import pickle
@@ -66,7 +66,7 @@ def read_pytorch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def without_prefix(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict without what data parallelism, compilation or a wrapping module puts before every key."""
+    """The state dict without the prefixes that data parallelism, compilation or a wrapping module puts before keys."""
     for _ in range(_MOST_PREFIXES):
         weights = {key: value for key, value in state_dict.items() if key != "n_averaged"}
         if weights and all(key.startswith("module.") for key in weights):
@@ -130,7 +130,7 @@ class _NumberType:
 
 
 class _Ignored:
-    """Stands in for what may lie beside weights and is not needed: an array, a path, a time, a namespace."""
+    """Stands in for objects beside the weights that are not needed: an array, a path, a time, a namespace."""
 
     def __init__(self, *_: object) -> None:
         """Take anything and keep nothing."""

@@ -17,7 +17,7 @@ class InvalidValueError(UserError):
 
 
 def check_whole_number(name: str, value: object, least: int, most: int) -> None:
-    """Refuse what is no whole number from `least` to `most`; true, 3.0 and "3" are none.
+    """Refuse anything but a whole number from `least` to `most`; true, 3.0 and "3" are none.
 
     Raises:
         InvalidValueError: With the name, the value and the range.

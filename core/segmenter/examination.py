@@ -1,8 +1,8 @@
-"""Finding out, by running it, how a network's result is to be read, and whether its answers can be explained at all.
+"""Runs a network to determine how its result is to be read, and whether it can be explained at all.
 
-Read wrongly, a result still gives maps: probabilities taken for logits, an auxiliary head, the rows of an image taken
-for classes. So a network is run on two sizes and on two images at once before its first answer counts. What that
-proves is kept, with a sentence that says so; what it cannot prove is asked for, with the argument to give.
+A result that is read wrongly still gives maps: probabilities taken for logits, an auxiliary head, the rows of an image
+taken for classes. So a network is first run on two sizes and on two images at once. What that proves is kept, with a
+sentence that says so; what it cannot prove is an error that names the argument to give.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,8 +40,8 @@ class Examination:
         module: The network, which may state the image sizes that it takes.
         run: Runs it.
         in_channels: Channels of its images.
-        asked: What the user said.
-        name: For messages.
+        asked: What the user stated.
+        name: Name of the network, for messages.
         size_multiple: What heights and widths must be multiples of, if that is known.
     """
 
@@ -83,7 +83,7 @@ class Examination:
         raise size_refused(self.name, size, self.in_channels, reason) from reason
 
     def _findings_at(self, size: Size, second: Size | None) -> Findings:
-        """What runs at one size show, and at a second one; without a second one, the result must be of this size."""
+        """Findings from runs at one size and a second one; without a second one, the result must have this size."""
         images = self._noise(size)
         first = images[:1]
         with torch.enable_grad(), OperationRecorder(self.module) as recorder:
@@ -178,7 +178,7 @@ class Examination:
 
 
 def _independence(runs: "_Runs", reading: OutputReading) -> tuple[bool, str]:
-    """Whether an image's scores are the same in a batch as alone, and the sentence that says so where they are not."""
+    """Whether an image's scores are the same in a batch as alone, and a note where they are not."""
     if runs.both is None:
         return False, "it takes one image at a time"
     together = reading.scores(runs.both)
@@ -189,7 +189,7 @@ def _independence(runs: "_Runs", reading: OutputReading) -> tuple[bool, str]:
 
 @dataclass(frozen=True, eq=False)
 class _Runs:
-    """Raw results: of two images alone and at once, and of one of another size; None where the network refused."""
+    """Raw results for two images, each alone and both at once, and for one of another size; None where refused."""
 
     alone: object
     beyond: object
@@ -208,7 +208,7 @@ def size_refused(name: str, size: Size, in_channels: int, reason: Exception) -> 
 
 
 def _first_line(error: Exception) -> str:
-    """The first line of what an error says, or its kind where it says nothing."""
+    """The first line of an error's message, or its type where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

@@ -43,9 +43,9 @@ def grid_of(shapes: list[torch.Size], sizes: list[Size], align: Align | None, na
 
     Args:
         shapes: Shape of the scores for an image of each size, without the second where the network refuses that size.
-        sizes: Two of them; or one alone for scores that do not follow the image's size: they must then have it, or be
-            one for the whole image.
-        align: What the user said; None with one size.
+        sizes: Two image sizes; or one alone for scores that do not follow the image's size: they must then have it, or
+            be one for the whole image.
+        align: What the user stated; None with one size.
         name: Name of the network, for messages.
 
     Raises:
@@ -92,7 +92,7 @@ def grid_of(shapes: list[torch.Size], sizes: list[Size], align: Align | None, na
 
 
 def _border(lengths: list[tuple[int, int]], *, has_own_size: bool) -> int | None:
-    """By how much an axis of the scores is shorter than the image's, from pairs of both lengths.
+    """The number of pixels by which an axis of the scores is shorter than the image's, from pairs of both lengths.
 
     0 where it has the image's length, a fraction or a multiple of it, each perhaps rounded; None where it does not
     follow the image, or with `has_own_size` where it has another length.

@@ -1,4 +1,4 @@
-"""What makes two networks the same: their weights, and what they do with them."""
+"""The identity of a network: its weights, and the operations that it runs on them."""
 
 import hashlib
 import re
@@ -24,7 +24,7 @@ _NUMBER = "_number_of_result"
 
 
 class OperationRecorder(TorchFunctionMode):
-    """While it lasts, digests the operations that this thread calls: with their settings, and on whose results.
+    """Context that digests the operations that this thread calls, with their settings and the origin of their operands.
 
     Names, plain arguments (stride, padding, dilation, slopes, modes) and the order of operands count, values of tensors
     count only where they are constants that the state dict does not hold. So the digest of a forward pass is the same
@@ -122,9 +122,9 @@ def weights_digest(module: nn.Module) -> str:
 
 
 def weights_checksum(module: nn.Module) -> tuple[object, ...]:
-    """Changes whenever a value of a module's weights does, at the cost of reading them once.
+    """Sums that change whenever a value of a module's weights does, at the cost of reading them once.
 
-    The counters that torch keeps of changes in place miss those through `.data` and through NumPy.
+    Torch's own counters of changes in place miss those through `.data` and through NumPy.
     """
     tensors = {key: value for key, value in module.state_dict().items() if isinstance(value, Tensor)}
     sums = [_interleaved_sums(value) for value in tensors.values() if value.numel() and _is_plain(value)]

@@ -35,7 +35,7 @@ class Segmenter:
     - the module runs in the number type of its own weights;
     - the output may be a tensor, a mapping, an object with `.logits`, a tuple or a list, its classes the second or the
       last axis. How it is to be read is found out by running the network on noise before its first answer (see
-      `Examination`); what was concluded stands in `notes`, and what cannot be proved is asked for;
+      `Examination`); `notes` holds the conclusions, and what cannot be proved is an error that names the argument;
     - one output channel is read as a sigmoid network's logit z and becomes the two classes (0, z), whose softmax is
       (σ(-z), σ(z));
     - probabilities become logits again: the log of a softmax, the log-odds of a sigmoid;
@@ -56,7 +56,7 @@ class Segmenter:
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
         name: Name on screen and in files.
         notes: Assumptions about the network, one sentence each, shown beside its name.
-        activation: What the network applies to its logits: "none", "softmax" or "sigmoid". By default it is found out.
+        activation: Activation inside the network: "none", "softmax" or "sigmoid". By default it is found out.
         align: How an output of another size lies over the image: "stretch" over all of it, or "centre", without a
             border. By default it is found out.
         any_intensity: Whether images may hold intensities far beyond [0, 1], which are otherwise taken for a mistake.
@@ -94,12 +94,12 @@ class Segmenter:
         self.size_multiple = size_multiple
         self.name = name or type(module).__name__
         self.lock = threading.RLock()
-        """Held by whatever hooks the module or reads its activations: a cached segmenter is shared by threads."""
+        """To be held while hooking the module or reading its activations: a cached segmenter is shared by threads."""
         self.asked = Asked(output, activation, align)
-        """What the user said of the network's result."""
+        """What the user stated about the network's result."""
         self.any_intensity = any_intensity
         self.given_notes = tuple(notes)
-        """Notes that were given, without the conclusions of the examination."""
+        """The notes given, without the conclusions of the examination."""
         self._mean = torch.tensor(self.mean, device=self.device).view(1, -1, 1, 1)
         self._std = torch.tensor(self.std, device=self.device).view(1, -1, 1, 1)
         self._canvases: dict[tuple[int, int], Canvas] = {}
@@ -180,7 +180,7 @@ class Segmenter:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was assumed of the network and, once it has run, what was concluded, one sentence each."""
+        """Assumptions about the network and, once it has run, conclusions, one sentence each."""
         return self.given_notes + (self._findings.notes if self._findings is not None else ())
 
     @property
@@ -203,10 +203,10 @@ class Segmenter:
 
     @property
     def weights_hash(self) -> str:
-        """SHA-256 of all that decides the answers: the identity of the model.
+        """SHA-256 of all that determines the logits: the identity of the model.
 
-        It covers the weights, what the network does with them (a digest of the operations of a run and their settings),
-        the normalisation, and how images and results are treated. Weights that were changed give another one.
+        It covers the weights, the operations of a run with their settings, the normalisation, and how images and
+        results are treated. Changed weights give another hash.
         """
         checksum = (*weights_checksum(self.module), self._findings is None)
         if self._identity is None or self._identity[0] != checksum:
@@ -222,7 +222,7 @@ class Segmenter:
 
     @torch.no_grad()
     def decide(self, batch: Tensor) -> None:
-        """Distinguish logits from probabilities on images (B, C, H, W), where noise left it open."""
+        """Distinguish logits from probabilities by images (B, C, H, W), where noise left it open."""
         findings = self.findings((batch.shape[2], batch.shape[3]))
         if not findings.undecided:
             return
@@ -248,10 +248,8 @@ class Segmenter:
         for canvas in canvases_to_try(height, width, reading.grid.border, self.size_multiple):
             try:
                 found = reading.scores(self._result(image, canvas)).shape[-2:]
-            except torch.OutOfMemoryError:
-                raise
             except REFUSALS as error:
-                if isinstance(error, UserError):
+                if isinstance(error, UserError | torch.OutOfMemoryError):
                     raise
                 first_error = first_error or error
                 continue

@@ -47,12 +47,13 @@ def build_module(architecture: str, arguments: Arguments) -> nn.Module:
     try:
         _check_ranges(arguments)
         return ARCHITECTURES[architecture].build(**arguments)
-    except InvalidValueError as error:
-        raise _cannot_be_built(architecture, arguments, error) from error
-    except (UserError, MemoryError):
-        raise
     except Exception as error:  # whatever a library's class raises for arguments that it was not made for
-        raise _cannot_be_built(architecture, arguments, error) from error
+        if isinstance(error, UserError | MemoryError) and not isinstance(error, InvalidValueError):
+            raise
+        reason = shortened(" ".join(str(error).split()) or type(error).__name__).rstrip(".")
+        raise UserError(
+            f"The architecture {architecture} cannot be built from {shortened(str(dict(arguments)))}: {reason}."
+        ) from error
 
 
 def without_published_weights(arguments: Arguments) -> dict[str, Any]:
@@ -71,10 +72,3 @@ def _check_ranges(arguments: Arguments) -> None:
             raise InvalidValueError(f"{name} is {shortened(repr(value))}; give at most {_LONGEST_LIST} numbers.")
         for entry in values:
             check_whole_number(name, entry, *bounds)
-
-
-def _cannot_be_built(architecture: str, arguments: Arguments, error: Exception) -> UserError:
-    reason = shortened(" ".join(str(error).split()) or type(error).__name__).rstrip(".")
-    return UserError(
-        f"The architecture {architecture} cannot be built from {shortened(str(dict(arguments)))}: {reason}."
-    )

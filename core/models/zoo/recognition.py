@@ -1,7 +1,7 @@
-"""Recognising an architecture from the keys and shapes of a state dict: never a guess.
+"""Recognising an architecture from the keys and shapes of a state dict, without guessing.
 
 Our own networks are recognised by their parameter names. Those of the libraries are built without memory and compared:
-what is recognised has every key and every shape in common with the file.
+every key and every shape must be that of the file.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class UnknownArchitectureError(UserError):
     """A state dict whose keys fit no architecture, or several.
 
     Attributes:
-        candidates: The architectures that match alike; empty where none does.
+        candidates: The architectures that match equally well; empty where none does.
         stated: Arguments that can be read from the keys: "encoder_name", "in_channels", "num_classes".
     """
 
@@ -65,7 +65,7 @@ def recognise(state_dict: Mapping[str, Tensor], name: str = "The state dict") ->
 
 
 def _closest(shapes: Shapes, stated: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """The two architectures with most keys of one shape in common, as a fraction of all keys in either; none with 0."""
+    """The two architectures that share most keys and shapes, as a fraction of all keys in either; none with 0."""
     shares = {}
     for architecture in ARCHITECTURES:
         arguments = {"encoder_name": _USUAL_ENCODER, **stated} if architecture.startswith("smp_") else {}

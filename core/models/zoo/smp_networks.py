@@ -1,4 +1,4 @@
-"""The networks of segmentation_models_pytorch: built, and recognised by their encoder and then by what decodes it."""
+"""The networks of segmentation_models_pytorch: built, and recognised by their encoder and then by their decoder."""
 
 import difflib
 import importlib
@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from ...errors import UserError
-from .architecture import Architecture, Arguments, Recognised, Shapes, register_library
+from .architecture import Architecture, Arguments, Family, Recognised, Shapes, register_library
 from .weightless import Weightless, shapes_of
 
 _LIBRARY = "segmentation_models_pytorch"
@@ -202,7 +202,7 @@ def _of_other_depths(name: str, arguments: dict[str, Any], shapes: Shapes) -> It
 
 
 def _implied_by_shapes(name: str, shapes: Shapes) -> Iterator[dict[str, Any]]:
-    """Arguments other than the defaults that the shapes may come from."""
+    """Arguments other than the defaults from which the shapes may come."""
     name = name.removeprefix("smp_")
     if name in _BLOCK_CHANNELS:
         keys = [_BLOCK_CHANNELS[name].format(index) for index in range(8)]
@@ -222,4 +222,4 @@ def _implied_by_shapes(name: str, shapes: Shapes) -> Iterator[dict[str, Any]]:
             yield {argument: width}
 
 
-register_library("smp_", _architectures, _recognised, _stated)
+register_library("smp_", Family(_architectures, _recognised, _stated))

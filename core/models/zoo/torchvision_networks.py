@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from ...errors import UserError
-from .architecture import Architecture, Recognised, Shapes, register_library
+from .architecture import Architecture, Family, Recognised, Shapes, register_library
 from .weightless import shapes_of
 
 _FIRST_CONVOLUTIONS = ("backbone.conv1.weight", "backbone.0.0.weight")
@@ -80,4 +80,4 @@ def _recognised(shapes: Shapes) -> list[Recognised]:
     return [(name, arguments) for name in names if shapes_of(name, arguments) == shapes]
 
 
-register_library("torchvision_", _architectures, _recognised)
+register_library("torchvision_", Family(_architectures, _recognised))

@@ -1,4 +1,4 @@
-"""Building a network without memory for its weights: its keys and shapes, and what was left without memory."""
+"""Building a network without memory for its weights, for its keys and shapes."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -29,7 +29,7 @@ class Weightless(TorchFunctionMode):
     while they are built: rates of stochastic depth, tables of positions.
 
     Raises:
-        InvalidValueError: More tensors are made than any network has: arguments that ask for thousands of layers.
+        InvalidValueError: More tensors are made than any network has, as for thousands of layers.
     """
 
     def __init__(self) -> None:
@@ -37,11 +37,7 @@ class Weightless(TorchFunctionMode):
         self._made = 0
 
     def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Send what allocates memory to the meta device."""
         given = dict(kwargs or {})
