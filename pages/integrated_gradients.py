@@ -15,7 +15,15 @@ from widgets.integrated_gradients.panels import (
     steps_panel,
     traffic_light,
 )
-from widgets.integrated_gradients.settings import BASELINE_WORDS, EXPLAINED, Settings, pick_settings
+from widgets.integrated_gradients.settings import (
+    BASELINE_WORDS,
+    EXPLAINED,
+    Settings,
+    attribute,
+    kind_of,
+    pick_settings,
+    settings_key,
+)
 from widgets.integrated_gradients.views import (
     channel_names,
     pick_display,
@@ -61,9 +69,9 @@ def explain(selection: Selection, prediction: Prediction) -> None:
         return
     with lead:
         attribution = compute_in_background(
-            "ig", ("integrated gradients", selection.key, question.key, settings.key),
+            "ig", ("integrated gradients", selection.key, question.key, settings_key(settings)),
             "Gradients, at most" if settings.n_steps == "auto" else "Gradients",
-            lambda progress: settings.attribute(selection, question.target, progress),
+            lambda progress: attribute(selection, question.target, settings, progress),
         )  # fmt: skip
     if attribution is None:
         return
@@ -88,7 +96,7 @@ def explain(selection: Selection, prediction: Prediction) -> None:
     with steps:
         steps_panel(selection, question, settings)
     with downloads:
-        downloads_panel(attribution, image, prediction, display, f"{stem}_integrated_gradients_{settings.kind}")
+        downloads_panel(attribution, image, prediction, display, f"{stem}_integrated_gradients_{kind_of(settings)}")
 
 
 def tell(selection: Selection, attribution: Attribution, explained: PixelSetName, settings: Settings) -> None:
@@ -98,9 +106,10 @@ def tell(selection: Selection, attribution: Attribution, explained: PixelSetName
     else:
         where = {"point": f"at row {target.row}, column {target.column}", "class": "over all pixels predicted so"}
         what = f"{selection.score_name} {where.get(explained, f'over the {EXPLAINED[explained].lower()}')}"
+    baseline = BASELINE_WORDS[kind_of(settings)]
     start, end = f"{measured['baseline_score']:,.5g}", f"{measured['score']:,.5g}"
     sentence = (
-        f"From {BASELINE_WORDS[settings.kind]} to this image, the {what} goes from **{start}** to **{end}**. The map "
+        f"From {baseline} to this image, the {what} goes from **{start}** to **{end}**. The map "
         f"shares that difference of **{attribution.score_difference:,.5g}** among the pixels: "
         f"{traffic_light(attribution.convergence_percent, attribution.map_error_percent)} "
     )

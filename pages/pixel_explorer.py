@@ -10,8 +10,7 @@ from core.segmenter import Prediction, Segmenter
 from core.target import Target
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
-from widgets.shared.pixel_map import PROPORTIONS, draw_pixel_map, pick_colour_limit, prediction_sentence
-from widgets.shared.pixel_numbers import show_numbers
+from widgets.shared.pixel_map import PROPORTIONS, draw_pixel_map, pick_colour_limit, prediction_sentence, show_numbers
 from widgets.shared.pixel_picker import pixel_picker, take_click
 from widgets.shared.pixel_state import pixel_inputs, restore_pixel, set_pixel
 from widgets.shared.results import results
@@ -30,12 +29,8 @@ def main() -> None:
     with show_user_errors():
         with st.sidebar:
             selection = pick_selection()
-            smooth = st.toggle(
-                "SmoothGrad",
-                key="smooth",
-                bind="query-params",
-                help="The mean gradient over 16 copies of the image with 10 % noise: steadier, and 16 times the work.",
-            )
+            words = "The mean gradient over 16 copies of the image with 10 % noise: steadier, and 16 times the work."
+            smooth = st.toggle("SmoothGrad", key="smooth", bind="query-params", help=words)
         explore(selection, selection.predict(), smooth=smooth)
 
 
@@ -91,10 +86,9 @@ def pick_view(image: PickedImage, size: tuple[int, int]) -> tuple[str, str, floa
         "every output score that this input pixel moves, one column.",
     )  # fmt: skip
     overlays = ["image", "prediction", "probability"] + (["truth"] if image.truth is not None else [])
-    names = {"image": "None", "prediction": "Prediction", "probability": "Probability", "truth": "Truth"}
     overlay = slots[1].segmented_control(
         "Overlay", overlays, default="prediction", required=True, key="overlay", bind="query-params",
-        format_func=lambda name: names[name], wrap=True,
+        format_func=lambda name: "None" if name == "image" else name.capitalize(), wrap=True,
     )  # fmt: skip
     opacity = slots[2].slider("Opacity", 0, 100, 40, 5, format="%d%%", key="opacity", bind="query-params") / 100
     with slots[3]:
@@ -106,8 +100,7 @@ def pick_threshold() -> tuple[float | None, float | None, float, bool]:
     slots = st.columns([3.4, 4.2, 2.6, 1.6], vertical_alignment="bottom")
     relative = slots[0].segmented_control(
         "Threshold", ["relative", "absolute"], default="relative", required=True, key="threshold_of",
-        bind="query-params", format_func=lambda name: {"relative": "Relative", "absolute": "Absolute"}[name],
-        wrap=True,
+        bind="query-params", format_func=str.capitalize, wrap=True,
         help="Relative to the largest magnitude of this map, or a value in its unit, the same for every pixel.",
     ) == "relative"  # fmt: skip
     if relative:

@@ -126,7 +126,7 @@ def test_a_cancelled_computation_can_start_again(monkeypatch):
     page = open_page(**FAST, explain="Pixel", row="40", column="41")
     assert not page.metric
     page.session_state["_claims"]["ig"].cancel()
-    page.session_state["_claims"]["ig"].wait(60)
+    page.session_state["_claims"]["ig"].computation.exception(60)
     page.run()
     assert any("Cancelled" in info.value for info in page.info)
     monkeypatch.setattr(slow_work, "PATIENCE", 120)

@@ -26,7 +26,7 @@ def main_layers(
         layers: In the order in which they finish.
         suggested: Name of one of them.
         pointwise: Names that are left out, unless suggested.
-        most: At most so many; of more, some are left out at equal distances.
+        most: Most names; where there are more, those kept are spread evenly.
     """
     useful = [layer for layer in layers if layer.name not in pointwise or layer.name == suggested]
     chosen = []

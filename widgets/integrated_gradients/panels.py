@@ -1,7 +1,6 @@
 """Panels below an attribution: its numbers, its channels, how exact it is, other baselines."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +17,7 @@ from core.display.words import percent
 from core.io.tables import json_bytes
 from core.segmenter import Prediction
 from core.trust.agreement import rank_correlations
-from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings
+from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings, attribute, kind_of, settings_key
 from widgets.integrated_gradients.views import Display
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.pixel_set_picker import Question
@@ -113,7 +112,7 @@ def steps_panel(selection: Selection, question: Question, settings: Settings) ->
         "How far the sum of the map is from the difference of the scores, and the estimated error of the map itself, "
         f"after each number of steps of a fixed rule. It takes {sum(_STEPS)} gradients."
     )
-    key = "convergence", selection.key, question.key, settings.key
+    key = "convergence", selection.key, question.key, settings_key(settings)
     if not start_button(key, "Measure", "show_chart"):
         return
     found = compute_in_background(
@@ -140,21 +139,21 @@ def baselines_panel(
         "A map answers “why, rather than for the baseline?”, so another baseline is another question. Where maps of "
         "different baselines agree, the answer does not hang on that choice."
     )
-    kinds: tuple[BaselineKind, ...] = ("zero", "random", "blur", "mean")
-    baselines: dict[str, BaselineKind | np.ndarray] = {kind: kind for kind in kinds}
-    if settings.kind == "image":
-        baselines["image"] = settings.baseline
-    key = "baselines", selection.key, question.key, settings.key
+    baselines = [kind for kind in BASELINE_NAMES if kind != "image" or kind_of(settings) == "image"]
+    key = "baselines", selection.key, question.key, settings_key(settings)
     if not start_button(key, "Compare", "compare"):
         return
 
-    def compute(progress: Progress) -> dict[str, Attribution]:
-        def part(index: int) -> Callable[[int, int], object]:
+    def with_baseline(kind: BaselineKind) -> Settings:
+        return settings if kind == kind_of(settings) else replace(settings, baseline=kind)
+
+    def compute(progress: Progress) -> dict[BaselineKind, Attribution]:
+        def part(index: int) -> Progress:
             return lambda done, total: progress(index * total + done, len(baselines) * total)
 
         return {
-            kind: replace(settings, kind=kind, baseline=baseline).attribute(selection, question.target, part(index))
-            for index, (kind, baseline) in enumerate(baselines.items())
+            kind: attribute(selection, question.target, with_baseline(kind), part(index))
+            for index, kind in enumerate(baselines)
         }
 
     found = compute_in_background("baselines", key, "Gradients, at most", compute)

@@ -37,10 +37,10 @@ def take_click(key: str) -> tuple[int, int] | None:
 
 
 def pixel_picker(picture: np.ndarray, row: int, column: int, key: str, height: int) -> None:
-    """Show a picture (H, W, 3) uint8 with a crosshair at a pixel; the next click is returned by `take_click`.
+    """Show a picture with a crosshair at a pixel; the next click is returned by `take_click`.
 
     Args:
-        picture: What is shown; its size must stay the same under one key.
+        picture: (H, W, 3) uint8; its size must stay the same under one key.
         row: Row of the crosshair.
         column: Column of the crosshair.
         key: Key of the component; holds the identity of the image, so that the zoom is kept for this image only.

@@ -4,7 +4,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -51,44 +51,34 @@ class DaemonExecutor(Executor):
         return future
 
 
-@dataclasses.dataclass(eq=False)
-class Computation(Generic[Result]):
-    """A computation under way, shared by all who asked for its key.
+class Computation(Future[Result]):
+    """The future of a result, shared by all who requested its key.
 
     Attributes:
-        future: Its result.
-        done: Number of steps done.
-        total: Number of steps in all.
-        started: Time of the first request, of `time.monotonic()`.
+        steps_done: Number of steps done.
+        steps: Number of steps in all.
         num_claims: Number of requests that were not cancelled.
     """
 
-    future: Future[Result] = dataclasses.field(default_factory=Future)
-    done: int = 0
-    total: int = 1
-    started: float = dataclasses.field(default_factory=time.monotonic)
-    num_claims: int = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps_done, self.steps, self.num_claims = 0, 1, 0
+        self._started = time.monotonic()
 
     @property
     def seconds(self) -> float:
         """Seconds since the first request."""
-        return time.monotonic() - self.started
+        return time.monotonic() - self._started
 
     @property
     def seconds_left(self) -> float:
         """Estimate from the pace so far; infinite before the first step."""
-        return self.seconds / self.done * (self.total - self.done) if self.done else float("inf")
+        return self.seconds / self.steps_done * (self.steps - self.steps_done) if self.steps_done else float("inf")
 
 
 @dataclasses.dataclass(eq=False)
 class Claim(Generic[Result]):
-    """One request for a computation, which others may have requested too.
-
-    Attributes:
-        key: Key of the result.
-        computation: The computation.
-        is_cancelled: Whether this request was cancelled.
-    """
+    """One request for the result under `key`, whose computation others may have requested too."""
 
     key: Hashable
     computation: Computation[Result]
@@ -100,19 +90,6 @@ class Claim(Generic[Result]):
         with self._lock:
             self.computation.num_claims -= not self.is_cancelled
             self.is_cancelled = True
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the computation ended, with or without a result."""
-        return self.computation.future.done()
-
-    def wait(self, seconds: float) -> None:
-        """Wait for the end of the computation, at most this long."""
-        wait([self.computation.future], seconds)
-
-    def result(self) -> Result:
-        """The result, when it is there; raises what the computation raised."""
-        return self.computation.future.result()
 
 
 class ResultStore:
@@ -127,7 +104,7 @@ class ResultStore:
 
     def __init__(self, max_size: int = MAX_BYTES, size_of: Callable[[Any], int] | None = None) -> None:
         measure = size_of or (lambda result: max(array_bytes(result), _MIN_BYTES))
-        self._kept: LRUCache = LRUCache(max_size, lambda result: min(measure(result), max_size))
+        self._kept: LRUCache = LRUCache(max_size, lambda computation: min(measure(computation.result()), max_size))
         self._under_way: dict[Hashable, Computation] = {}
         self._lock = threading.Lock()
         self._executor = DaemonExecutor(_WORKERS)
@@ -146,7 +123,7 @@ class ResultStore:
             if is_new:
                 self._compute(claim, lambda _progress: compute())
             try:
-                return claim.result()
+                return claim.computation.result()
             except Exception:
                 raise
             except BaseException:
@@ -164,14 +141,10 @@ class ResultStore:
 
     def _claim(self, key: Hashable) -> tuple[Claim, bool]:
         with self._lock:
-            computation = self._under_way.get(key)
-            is_new = computation is None and key not in self._kept
+            computation = self._under_way.get(key) or self._kept.get(key)
+            is_new = computation is None
             if computation is None:
-                computation = Computation()
-                if is_new:
-                    self._under_way[key] = computation
-                else:
-                    computation.future.set_result(self._kept[key])
+                computation = self._under_way[key] = Computation()
             computation.num_claims += 1
             return Claim(key, computation, self._lock), is_new
 
@@ -183,7 +156,7 @@ class ResultStore:
                 if not computation.num_claims:
                     self._forget(claim)  # whoever asks from now on starts again
                     raise Cancelled
-            computation.done, computation.total = done, total
+            computation.steps_done, computation.steps = done, total
 
         try:
             report(0, 1)
@@ -191,12 +164,12 @@ class ResultStore:
         except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
             with self._lock:
                 self._forget(claim)
-            computation.future.set_exception(error)
+                computation.set_exception(error)
         else:
             with self._lock:
-                self._kept[claim.key] = result
                 self._forget(claim)
-            computation.future.set_result(result)
+                computation.set_result(result)
+                self._kept[claim.key] = computation
 
     def _forget(self, claim: Claim) -> None:
         if self._under_way.get(claim.key) is claim.computation:
@@ -214,7 +187,7 @@ def array_bytes(result: object) -> int:
 def _arrays(result: object) -> list[np.ndarray]:
     if isinstance(result, np.ndarray):
         return [result]
-    parts: list[object] = list(result) if isinstance(result, tuple | list) else []
+    parts = result if isinstance(result, tuple | list) else ()
     if dataclasses.is_dataclass(result):
         parts = [getattr(result, entry.name) for entry in dataclasses.fields(result)]
     elif isinstance(result, Mapping):

@@ -1,15 +1,14 @@
 """Slow work on a page: what it would cost before it starts, then in the background under a bar with Cancel."""
 
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from concurrent.futures import wait
+from typing import Any
 
 import streamlit as st
 
 from core.compute.progress import Progress
 from core.display.words import duration
-from widgets.shared.results import Claim, results
-
-Result = TypeVar("Result")
+from widgets.shared.results import Claim, Result, results
 
 PATIENCE = 0.4
 """Seconds to wait for work that may be quick before a bar is shown."""
@@ -23,9 +22,9 @@ def start_button(
     label: str,
     icon: str = "play_arrow",
     describe: Callable[[], object] | None = None,
-    **options: str,
+    **options: Any,
 ) -> bool:
-    """Whether work was asked for in this session, or its result is there; else a button that asks for it.
+    """Whether this browser tab has started the work, or its result is there; else a button that starts it.
 
     Args:
         result_key: Key of the result.
@@ -39,7 +38,7 @@ def start_button(
         return True
     if describe is not None:
         describe()
-    st.button(label, icon=f":material/{icon}:", on_click=started.add, args=(result_key,), **options)  # type: ignore[arg-type]
+    st.button(label, icon=f":material/{icon}:", on_click=started.add, args=(result_key,), **options)
     return False
 
 
@@ -65,16 +64,16 @@ def compute_in_background(
         Whatever the work ended with.
     """
     claim = request(place, key, compute)
-    claim.wait(max(0.0, PATIENCE - claim.computation.seconds))
+    wait([claim.computation], max(0.0, PATIENCE - claim.computation.seconds))
     if claim.is_cancelled:
         st.info("Cancelled.", icon=":material/cancel:")
         st.button("Start again", key=f"again-{place}", icon=":material/replay:", on_click=_forget, args=(place,))
         return None
-    if not claim.has_ended:
+    if not claim.computation.done():
         _follow(place, claim, label, parts)
         return None
     _forget(place)
-    return claim.result()
+    return claim.computation.result()
 
 
 def request(place: str, key: Hashable, compute: Callable[[Progress], Result]) -> Claim[Result]:
@@ -104,11 +103,11 @@ def _follow(place: str, claim: Claim, label: str, parts: Callable[[], object] | 
 
     @st.fragment(run_every=_SECONDS_BETWEEN_LOOKS)
     def look() -> None:
-        if claim.has_ended or claim.is_cancelled or (parts is not None and parts() != shown):
+        if work.done() or claim.is_cancelled or (parts is not None and parts() != shown):
             st.rerun()
         columns = st.columns([6, 1], vertical_alignment="center")
-        progress = f"{label}: {work.done} of {work.total}, {duration(work.seconds_left)} left"
-        columns[0].progress(min(1.0, work.done / work.total), progress if work.done else f"{label}…")
+        progress = f"{label}: {work.steps_done} of {work.steps}, {duration(work.seconds_left)} left"
+        columns[0].progress(min(1.0, work.steps_done / work.steps), progress if work.steps_done else f"{label}…")
         columns[1].button("Cancel", key=f"cancel-{place}", on_click=claim.cancel, width="stretch")
 
     look()

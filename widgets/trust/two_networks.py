@@ -21,11 +21,12 @@ from core.trust.agreement import rank_correlation
 from core.trust.followed_scores import score_at
 from core.trust.randomisation import layers_from_the_top, randomised
 from core.trust.similarity import top_overlap
+from widgets.shared.model_picker import pick_model
 from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
 from widgets.shared.sidebar import SPACE_NAMES
 from widgets.shared.slow_work import compute_in_background
-from widgets.shared.sources import PickedImage, pick_model, predicted
+from widgets.shared.sources import PickedImage, predicted
 
 UNTRAINED = "The same, untrained"
 TOP = 0.1
