@@ -82,10 +82,7 @@ def tested_curves_figure(
 ) -> go.Figure:
     """Curves (x, y) by panel and name, two panels per row, one colour per name; the legend hides a name everywhere.
 
-    Args:
-        panels: By the panel's title. All names come in the same order in each.
-        controls: Names that are drawn thin and grey.
-        titles: Titles of the two axes of each panel.
+    Names come in the same order in each panel; `controls` are drawn thin and grey. `titles` holds those of both axes.
     """
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)

@@ -26,7 +26,7 @@ from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.shared.sources import PickedImage
 
 GOOD, FAIR = 1.0, 5.0
-"""Error of a map or of its sum in per cent: up to where it counts as right, and as nearly right."""
+"""Largest errors of a sum, in per cent, that count as right and as nearly right."""
 ERROR_HELP = (
     "Sum: how far the sum of the map is from the difference of the scores. Map: estimated error of its values, "
     "Σ |error| / Σ |value|, from how much the last refinement of the path changed the map. Green: the sum to 1 %, the "
@@ -47,7 +47,7 @@ def traffic_light(percent: float, map_percent: float = float("nan")) -> str:
 
 
 def narrow_traffic_lights(percent: float, map_percent: float) -> str:
-    """Both errors as badges of their own, which a narrow column breaks between and does not cut off."""
+    """The two errors as separate badges, between which a narrow column can break the line."""
     lights = [traffic_light(percent)]
     if not math.isnan(map_percent):
         lights.append(_badge(f"map ≈ {map_percent:.2g} % off", _MAP_WEIGHT * map_percent))
@@ -123,10 +123,8 @@ def steps_panel(selection: Selection, question: Question, settings: Settings) ->
         ),
     )  # fmt: skip
     if found is not None:
-        curves = {
-            name: (list(found), list(errors))
-            for name, errors in zip(("sum", "map, estimated"), zip(*found.values(), strict=True), strict=True)
-        }
+        sums, maps = zip(*found.values(), strict=True)
+        curves = {"sum": (list(found), sums), "map, estimated": (list(found), maps)}
         figure = curve_figure(curves, ("Steps", "Error in per cent"), logarithmic=True)
         st.plotly_chart(figure, height=320, theme=None, config={"displayModeBar": False}, key="ig-convergence")
 
@@ -137,7 +135,7 @@ def baselines_panel(
     """All baselines side by side, and how far they agree, on demand."""
     st.caption(
         "A map answers “why, rather than for the baseline?”, so another baseline is another question. Where maps of "
-        "different baselines agree, the answer does not hang on that choice."
+        "different baselines agree, the answer does not depend on that choice."
     )
     baselines = [kind for kind in BASELINE_NAMES if kind != "image" or kind_of(settings) == "image"]
     key = "baselines", selection.key, question.key, settings_key(settings)
@@ -178,22 +176,16 @@ def downloads_panel(
     attribution: Attribution, image: PickedImage, prediction: Prediction, display: Display, stem: str
 ) -> None:
     """The files of the attribution, its statistics and the overlay."""
-
-    def numbers() -> bytes:
-        return json_bytes(statistics(attribution, prediction, image.truth).as_dict())
-
-    def overlay() -> bytes:
-        values = display.shown(attribution)
-        return png_bytes(display.over(intensity_rgb(image.values), values))
-
-    attribution_downloads(
-        attribution,
-        stem,
-        {
-            ("statistics.json", "Statistics (.json)", "application/json"): numbers,
-            ("overlay.png", "Overlay (.png)", "image/png"): overlay,
-        },
-    )
+    base = intensity_rgb(image.values)
+    more = {
+        ("statistics.json", "Statistics (.json)", "application/json"): lambda: json_bytes(
+            statistics(attribution, prediction, image.truth).as_dict()
+        ),
+        ("overlay.png", "Overlay (.png)", "image/png"): lambda: png_bytes(
+            display.over(base, display.shown(attribution))
+        ),
+    }
+    attribution_downloads(attribution, stem, more)
 
 
 def _number(value: float) -> str:

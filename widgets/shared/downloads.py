@@ -1,6 +1,7 @@
-"""Download buttons for an attribution; the files are made when they are asked for."""
+"""Download buttons for an attribution; each file is made when its button is pressed."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import streamlit as st
 
@@ -17,14 +18,11 @@ _BUTTONS = (
 def attribution_downloads(
     attribution: Attribution, stem: str, more: Mapping[tuple[str, str, str], Callable[[], bytes]] | None = None
 ) -> None:
-    """One button for each file that `Attribution.save` would write, named after `stem`, and for `more` files.
+    """One button for each file that `Attribution.save` would write, and for `more` files; all names begin with `stem`.
 
-    Args:
-        attribution: Whose files.
-        stem: Put before the name of each file.
-        more: What makes a file, by its name, the button's label and the file's type.
+    `more` holds the functions that make the files, by name, label of the button and MIME type.
     """
-    buttons = {button: _content(attribution, button[0]) for button in _BUTTONS} | dict(more or {})
+    buttons = {button: partial(_content, attribution, button[0]) for button in _BUTTONS} | dict(more or {})
     for slot, ((name, label, mime), content) in zip(st.columns(len(buttons)), buttons.items(), strict=True):
         slot.download_button(
             label,
@@ -38,5 +36,5 @@ def attribution_downloads(
         )
 
 
-def _content(attribution: Attribution, name: str) -> Callable[[], bytes]:
-    return lambda: attribution.files()[name]
+def _content(attribution: Attribution, name: str) -> bytes:
+    return attribution.files()[name]

@@ -34,10 +34,8 @@ def pick_model(
 ) -> Segmenter:
     """A shipped model, one from the user's code or an uploaded one; stops with a hint where there is none yet.
 
-    Args:
-        place: Prefix of the widgets' keys, where a page has a second picker.
-        label: Label on screen.
-        others: Further models by name, and the functions that make them; they come first.
+    `place` is a prefix of the widgets' keys, for a second picker on a page; `others`, which come first, are functions
+    that make further models, by name.
     """
     factories = factories_of(sys.argv[1:])
     shipped = sorted(shipped_weights(), key=lambda name: name != FIRST_MODEL)
@@ -52,7 +50,7 @@ def pick_model(
     else:
         path = shipped_weights()[choice]
         segmenter = _shipped(str(path), path.stat().st_mtime_ns)
-    with contextlib.suppress(UnusualSizeError):  # it is examined on the image, then
+    with contextlib.suppress(UnusualSizeError):  # then it is examined on the image
         segmenter.findings()
     for note in segmenter.notes:
         st.caption(f"{note[:1].upper()}{note[1:]}.")

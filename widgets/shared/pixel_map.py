@@ -87,13 +87,7 @@ def show_numbers(
 ) -> None:  # fmt: skip
     """The network's answer at the pixel, how large the map is, what lies above the threshold, how the mass spreads.
 
-    Args:
-        segmenter: The network, for the names of the classes.
-        attribution: The pixel's map.
-        prediction: The network's prediction for the image.
-        remaining: What the threshold leaves of it.
-        pixel: Row and column.
-        of_what: What the threshold is a proportion of, where that is not this map's maximum.
+    `of_what` says what the threshold is a proportion of, where that is not this map's maximum.
     """
     target, box = attribution.target, remaining.box
     magnitude = attribution.magnitude()

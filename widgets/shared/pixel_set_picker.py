@@ -68,15 +68,7 @@ def draw_pixel_set(
     name: PixelSetName, selection: Selection, prediction: Prediction, height: int, reduction: Reduction = "sum",
     base: np.ndarray | None = None,
 ) -> Question | None:  # fmt: skip
-    """Draw the picture with the pixel set on it and the inputs that the set needs.
-
-    Args:
-        name: Name of the pixel set.
-        selection: Network, image, class and score.
-        prediction: The network's prediction for the image.
-        height: Height of the picture, in CSS pixels.
-        reduction: "sum" or "mean" over the pixels.
-        base: Picture (H, W, 3) to draw on, by default the image.
+    """Draw the pixel set on `base` (H, W, 3), by default the image, `height` CSS pixels high, and the set's own inputs.
 
     Returns:
         The score explained; None where there are no such pixels (yet), with the reason on the page.

@@ -62,15 +62,10 @@ class Region:
 
 
 def region_picker(picture: np.ndarray, key: str, height: int, mode: Mode) -> Region | None:
-    """Show a picture (H, W, 3) uint8 to draw a region on; the region drawn last, or None before there is one.
+    """Show a picture (H, W, 3) uint8 to draw a box or lasso on; the region drawn last, or None before there is one.
 
-    The region is bound to the URL under the name of its mode, and can be typed too. Another image clears it.
-
-    Args:
-        picture: What is shown.
-        key: Key of the component; holds the identity of the image. Pages with the same key share the region.
-        height: Height of the picture, in CSS pixels.
-        mode: What dragging draws.
+    The region is bound to the URL under the name of its mode, and can be typed too. The key names the image: pages with
+    the same key share the region, and another key clears it. The picture is `height` CSS pixels high.
 
     Raises:
         UserError: The text typed, or in the URL, is no region.

@@ -26,12 +26,7 @@ def start_button(
 ) -> bool:
     """Whether this browser tab has started the work, or its result is there; else a button that starts it.
 
-    Args:
-        result_key: Key of the result.
-        label: Label of the button.
-        icon: Name of a Material icon.
-        describe: Says above the button what the work would cost.
-        options: Options of `st.button`.
+    `describe` shows above the button what the work would cost; the options are those of `st.button`.
     """
     started: set[Hashable] = st.session_state.setdefault(_STARTED, set())
     if result_key in started or result_key in results():
@@ -54,11 +49,11 @@ def compute_in_background(
     The page reruns when the result is there. The work goes on while the user is on another page.
 
     Args:
-        place: Name of the place on the page. One computation runs there at a time; another key cancels it.
+        place: Name of a place on the page. One computation runs there at a time; another key cancels it.
         key: Key of the result, for all sessions.
         label: What is counted, above the bar.
         compute: Does the work without drawing and reports its progress.
-        parts: The parts of the result that are there already; the page reruns to show them whenever they change.
+        parts: Returns what is there of the result already; the page reruns to show it whenever that changes.
 
     Raises:
         Whatever the work ended with.
@@ -77,7 +72,7 @@ def compute_in_background(
 
 
 def request(place: str, key: Hashable, compute: Callable[[Progress], Result]) -> Claim[Result]:
-    """This session's claim on the result under `key`, kept until another key is asked for at that place."""
+    """This browser tab's claim on the result under `key`, kept until another key is requested at that place."""
     cancel_unless(place, lambda other: other == key)
     if place not in _claims():
         _claims()[place] = results().start(key, compute)
@@ -85,7 +80,7 @@ def request(place: str, key: Hashable, compute: Callable[[Progress], Result]) ->
 
 
 def cancel_unless(place: str, belongs: Callable[[Hashable], bool]) -> None:
-    """Cancel what is computed at a place unless its key belongs to what is asked now."""
+    """Cancel the computation at a place unless its key `belongs` to what the page shows now."""
     if place in _claims() and not belongs(_claims()[place].key):
         _claims().pop(place).cancel()
 
