@@ -10,7 +10,7 @@ from core.attribution import Attribution
 from core.attribution.cam import POOLINGS, LayerAdvice, Pooling, cam_methods, cam_warnings, gradient_methods
 from core.attribution.registry import METHODS
 from core.display.colours import signed_scale
-from core.display.figures import FRAME_HEIGHT, map_figure
+from core.display.figures import CHART_BUTTONS, FRAME_HEIGHT, map_figure
 from core.display.words import percent
 from core.models.layers import Layer
 from core.segmenter import Prediction
@@ -23,7 +23,6 @@ from widgets.shared.header import page_header
 from widgets.shared.layer_picker import layer_choices, pick_layer, size_and_stride
 from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.pixel_set_picker import Question, draw_pixel_set, pick_pixel_set
-from widgets.shared.plots import NO_BAR
 from widgets.shared.sidebar import Selection, pick_selection
 from widgets.shared.sources import PickedImage
 from widgets.shared.user_errors import show_user_errors
@@ -115,7 +114,7 @@ def pick_method() -> str:
 
 
 def pick_view(method: str) -> tuple[MapView, str | None]:
-    slots = st.columns([1.1, 1])
+    slots = st.columns([1.25, 1], gap="xsmall")
     values = slots[0].segmented_control(
         "Values", ["positive", "signed"], default="positive", required=True, key="values", bind="query-params",
         format_func=str.capitalize, wrap=True,
@@ -176,7 +175,7 @@ def draw_map(
             "the first is stronger, blue where the second is.",
         )
     figure = map_figure(values, unit, scale, revision, image.values, view.opacity)
-    st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="cam-map")
+    st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=CHART_BUTTONS, key="cam-map")
 
 
 def advise(choices: LayerAdvice, layer: Layer, shown: Attribution | None, prediction: Prediction) -> None:

@@ -78,7 +78,7 @@ def explore(selection: Selection, prediction: Prediction, *, smooth: bool) -> No
 
 
 def pick_view(image: PickedImage, size: tuple[int, int]) -> tuple[str, str, float, tuple[int, int]]:
-    slots = st.columns([4.1, 4.2, 1.4, 2.2], vertical_alignment="bottom")
+    slots = st.columns([3.22, 3.3, 0.95, 1.55], gap="xsmall", vertical_alignment="bottom")
     direction = slots[0].segmented_control(
         "Question", list(DIRECTIONS), default="row", required=True, key="view", bind="query-params",
         format_func=lambda name: DIRECTIONS[name], wrap=True,

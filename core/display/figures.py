@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from .colours import SELECTION, ColourScale, intensity_rgb, png_bytes
-from .footprint import BoundingBox
+from .footprint import BoundingBox, bounding_box
 
 TRANSPARENT = "rgba(0,0,0,0)"
 COLOUR_BAR_HEIGHT = 56
@@ -15,6 +15,8 @@ MODE_BAR_HEIGHT = 26
 """CSS pixels above every picture for Plotly's buttons, which would otherwise take the clicks on its first rows."""
 
 NEUTRAL = "#7d8794"
+CHART_BUTTONS = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+"""Configuration of charts with Plotly's buttons, without those that do nothing here."""
 _MARGIN = 8
 """Around every picture, as streamlit-plotly-events leaves around its frame."""
 
@@ -56,14 +58,15 @@ def map_figure(
     """
     height, width = values.shape
     only_box = scale.is_signed and image is None
-    top, bottom = _extent(np.abs(values).max(axis=1) > 0) if only_box else (0, height)
-    left, right = _extent(np.abs(values).max(axis=0) > 0) if only_box else (0, width)
+    box = BoundingBox(0, 0, height - 1, width - 1)
+    if only_box:
+        box = bounding_box(np.abs(values) > 0) or BoundingBox(0, 0, 0, 0)
     large, small = scale.high >= 1e3, scale.high < 1e-2
     ticks = ".1e" if only_box and (large or small) else ",.0f" if large else ".3~g"
     heat = go.Heatmap(
-        z=values[top:bottom, left:right],
-        x0=left,
-        y0=top,
+        z=values[box.top : box.bottom + 1, box.left : box.right + 1],
+        x0=box.left,
+        y0=box.top,
         zmin=scale.low,
         zmax=scale.high,
         colorscale=scale.colours,
@@ -122,7 +125,7 @@ def add_box(figure: go.Figure, box: BoundingBox | None) -> go.Figure:
 
 
 def add_circle(figure: go.Figure, row: int, column: int, radius: float, label: str) -> go.Figure:
-    """Draw a circle around a pixel with a label at its top."""
+    """Draw a circle around a pixel, with a label at its top."""
     edges = {"x0": column - radius, "x1": column + radius, "y0": row - radius, "y1": row + radius}
     figure.add_shape(type="circle", **edges, line={"color": "#ffd23f", "width": 1.5})
     return figure.add_annotation(
@@ -158,8 +161,3 @@ def _framed(figure: go.Figure, shape: tuple[int, ...], revision: str, margin: in
         yaxis={**axis, "range": [shape[0] - 0.5, -0.5], "scaleanchor": "x", "constraintoward": "top"},
     )
     return figure
-
-
-def _extent(used: np.ndarray) -> tuple[int, int]:
-    indices = np.flatnonzero(used)
-    return (int(indices[0]), int(indices[-1]) + 1) if len(indices) else (0, 1)

@@ -9,7 +9,7 @@ import streamlit as st
 from core.attribution import Attribution
 from core.attribution.baselines import BaselineKind
 from core.attribution.integrated_gradients import errors_by_steps
-from core.attribution.statistics import AttributionStatistics, RegionShare, statistics
+from core.attribution.statistics import RegionShare, statistics
 from core.compute.progress import Progress
 from core.display.charts import correlation_figure, curve_figure
 from core.display.colours import intensity_rgb, png_bytes
@@ -73,7 +73,12 @@ def statistics_panel(
     _share("The predicted region", numbers.predicted)
     if numbers.truth is not None:
         _share("The ground truth", numbers.truth)
-    _channel_shares(numbers, names)
+    if len(names) > 1:
+        st.markdown(f"**The channels**: their sums add up to that of the map, {sum(numbers.channel_sums):.4g}")
+        parts = zip(names, numbers.channel_sums, numbers.channel_shares, strict=True)
+        for slot, (name, part, share) in zip(st.columns(max(6, len(names))), parts, strict=False):
+            words = f"{percent(share)} of Σ|a|"
+            slot.metric(name, f"{part:.4g}", words, border=True, delta_color="off", delta_arrow="off")
 
 
 def _share(title: str, share: RegionShare) -> None:
@@ -93,17 +98,6 @@ def _share(title: str, share: RegionShare) -> None:
     }
     for slot, (name, value) in zip(st.columns(6), values.items(), strict=True):
         slot.metric(name, value, border=True, help=helps.get(name))
-
-
-def _channel_shares(numbers: AttributionStatistics, names: tuple[str, ...]) -> None:
-    if len(names) < 2:
-        return
-    total = sum(numbers.channel_sums)
-    st.markdown(f"**The channels**: their sums add up to that of the map, {total:.4g}")
-    for slot, name, part, share in zip(
-        st.columns(max(6, len(names))), names, numbers.channel_sums, numbers.channel_shares, strict=False
-    ):
-        slot.metric(name, f"{part:.4g}", f"{percent(share)} of Σ|a|", border=True, delta_color="off", delta_arrow="off")
 
 
 def steps_panel(selection: Selection, question: Question, settings: Settings) -> None:

@@ -18,9 +18,8 @@ from core.display.colours import (
     magnitude_scale,
     signed_scale,
 )
-from core.display.figures import FRAME_HEIGHT, map_figure
+from core.display.figures import CHART_BUTTONS, FRAME_HEIGHT, map_figure
 from core.segmenter import Prediction, Segmenter
-from widgets.shared.plots import NO_BAR
 from widgets.shared.sources import PickedImage
 
 PERCENTILES = [100.0, 99.9, 99.5, 99.0, 98.0, 95.0]
@@ -85,7 +84,7 @@ def show_heat_map(attribution: Attribution, display: Display, height: int) -> No
     values = display.shown(attribution)
     st.markdown(f"**{'Signed attribution' if display.signed else 'Magnitude'}**")
     figure = map_figure(values, attribution.unit, display.scale(values), f"ig-{values.shape}")
-    st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="ig-map")
+    st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=CHART_BUTTONS, key="ig-map")
 
 
 def show_labels(segmenter: Segmenter, labels: np.ndarray | None, title: str) -> None:

@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.attribution import Attribution
 from core.display.colours import colour_limit, intensity_rgb, signed_over, signed_scale
 from core.display.figures import (
+    CHART_BUTTONS,
     COLOUR_BAR_HEIGHT,
     FRAME_HEIGHT,
     add_box,
@@ -20,7 +21,6 @@ from core.display.figures import (
 from core.display.footprint import RADII, Footprint, footprint, share_within
 from core.display.words import percent
 from core.segmenter import Prediction, Segmenter
-from widgets.shared.plots import NO_BAR
 
 PROPORTIONS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41)]
 """Thresholds offered, as proportions of a maximum."""
@@ -78,7 +78,7 @@ def draw_pixel_map(
         zoom_to(add_crosshair(figure, *pixel, base.shape), extent)
         with panel:
             st.markdown(caption, help="Red raises the score as the pixel brightens, blue lowers it.")
-            st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key=chart)
+            st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=CHART_BUTTONS, key=chart)
 
 
 def show_numbers(

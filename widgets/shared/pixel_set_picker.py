@@ -91,16 +91,12 @@ def draw_pixel_set(
     if choice is not None and name not in ("box", "lasso"):
         picture = base if question is None or name == "prediction" else mask_over(base, question.mask)
         with picture_slot:
-            _draw_picture(choice, picture, key, height)
+            if choice.row is not None and choice.column is not None:
+                pixel_picker(picture, choice.row, choice.column, key, height)
+            else:
+                figure, frame = picture_figure(picture, key), height + FRAME_HEIGHT - COLOUR_BAR_HEIGHT
+                st.plotly_chart(figure, height=frame, theme=None, key="pixel-set", config={"displayModeBar": False})
     return question
-
-
-def _draw_picture(choice: PixelSet, picture: np.ndarray, key: str, height: int) -> None:
-    if choice.row is not None and choice.column is not None:
-        pixel_picker(picture, choice.row, choice.column, key, height)
-        return
-    figure, frame = picture_figure(picture, key), height + FRAME_HEIGHT - COLOUR_BAR_HEIGHT
-    st.plotly_chart(figure, height=frame, theme=None, key="pixel-set", config={"displayModeBar": False})
 
 
 def _choice(name: PixelSetName, size: tuple[int, ...], base: np.ndarray, key: str, height: int) -> PixelSet | None:

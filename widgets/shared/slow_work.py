@@ -13,8 +13,6 @@ from widgets.shared.results import Claim, Result, results
 PATIENCE = 0.4
 """Seconds to wait for work that may be quick before a bar is shown."""
 _SECONDS_BETWEEN_LOOKS = 0.3
-_CLAIMS = "_claims"
-_STARTED = "_started"
 
 
 def start_button(
@@ -28,7 +26,7 @@ def start_button(
 
     `describe` shows above the button what the work would cost; the options are those of `st.button`.
     """
-    started: set[Hashable] = st.session_state.setdefault(_STARTED, set())
+    started: set[Hashable] = st.session_state.setdefault("_started", set())
     if result_key in started or result_key in results():
         return True
     if describe is not None:
@@ -86,7 +84,7 @@ def cancel_unless(place: str, belongs: Callable[[Hashable], bool]) -> None:
 
 
 def _claims() -> dict[str, Claim]:
-    return st.session_state.setdefault(_CLAIMS, {})
+    return st.session_state.setdefault("_claims", {})
 
 
 def _forget(place: str) -> None:

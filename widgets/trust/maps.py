@@ -12,11 +12,10 @@ from PIL import Image as PillowImage
 
 from core.attribution.registry import METHODS
 from core.display.colours import DIVERGING, SEQUENTIAL, ColourScale, palette_png
-from core.display.figures import FRAME_HEIGHT, map_figure
+from core.display.figures import CHART_BUTTONS, FRAME_HEIGHT, map_figure
 from core.display.words import duration
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.links import restore_choice, write_to_url
-from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
 from widgets.trust.gallery import Group, Tile, gallery
 from widgets.trust.trial import Trial, TrustMap
@@ -172,7 +171,7 @@ def _draw_large(trial: Trial, one: TrustMap | None, limits: tuple[float, float],
     height, width = one.values.shape
     figure = overlay(trial, one, limits, opacity, f"trust-{trial.image.hash[:12]}")
     frame = int(np.clip(LARGE_WIDTH * height / width, 160, 480)) + FRAME_HEIGHT
-    st.plotly_chart(figure, height=frame, theme=None, config=NO_BAR, key="trust-map")
+    st.plotly_chart(figure, height=frame, theme=None, config=CHART_BUTTONS, key="trust-map")
     said = METHODS[one.name].sentence if one.name in METHODS else _WHAT_A_CONTROL_IS[one.name]
     layer = one.attribution.layer if one.attribution is not None else None
     st.caption(said + (f" At **{layer}**." if layer else ""))
