@@ -27,7 +27,7 @@ from core.attribution.registry import (
 )
 from core.attribution.settings import seed_setting, setting
 from tests.networks import IMAGE_1_TO_9, TinySeg
-from widgets.shared import cancellable
+from widgets.shared import slow_work
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 TARGET = Target.pixel(1, 1, 1, "logit")
@@ -101,7 +101,7 @@ def test_passes_settings_and_sign_follow_from_the_class(segmenter, brightness):
 
 @pytest.mark.usefixtures("brightness")
 def test_the_trust_page_offers_and_computes_it(monkeypatch):
-    monkeypatch.setattr(cancellable, "PATIENCE", 120)
+    monkeypatch.setattr(slow_work, "PATIENCE", 120)
     page = AppTest.from_file(str(APP), default_timeout=120)
     page.switch_page("pages/trust.py")
     query = {
@@ -166,7 +166,7 @@ def test_settings_are_read_from_text(name, text, value):
     ("name", "message"),
     [
         ("n_steps", '--steps is auto, or a whole number; "x" was given'),
-        ("window", "--window is a whole number, or whole numbers with commas between them"),
+        ("window", "--window is a whole number, or two whole numbers with a comma between them"),
         ("baseline", "--baseline is zero, mean, blur, random"),
         ("rule", "--rule is gausslegendre, midpoint, left, right, trapezoid"),
     ],
