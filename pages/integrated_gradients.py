@@ -54,7 +54,7 @@ def explain(selection: Selection, prediction: Prediction) -> None:
         return
     display = views.pick_display()
     with lead:
-        tell(selection, attribution, explained, chosen)
+        show_sentence(selection, attribution, explained, chosen)
     with slots[1]:
         views.show_heat_map(attribution, display, height)
     with slots[2]:
@@ -79,7 +79,7 @@ def explain(selection: Selection, prediction: Prediction) -> None:
         )
 
 
-def tell(selection: Selection, attribution: Attribution, explained: PixelSetName, chosen: Settings) -> None:
+def show_sentence(selection: Selection, attribution: Attribution, explained: PixelSetName, chosen: Settings) -> None:
     target, measured = attribution.target, attribution.measured
     if explained == "prediction":
         what = f"{SPACE_NAMES[target.space].lower()} of the whole prediction"

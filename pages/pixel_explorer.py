@@ -63,14 +63,14 @@ def explore(selection: Selection, prediction: Prediction, *, smooth: bool) -> No
         draw_image()
         return
     remaining = footprint(attribution.magnitude(), proportion, threshold)
-    # The map first: it is what the click asked for, and what is drawn earlier here is on screen earlier.
+    # The map first: the click was for it, and what is drawn earlier here is on screen earlier.
     title = {"influence": "Influence map", "smoothgrad": "SmoothGrad map"}.get(attribution.method, "Gradient map")
     draw_pixel_map(
         panels[1:], title, attribution, remaining, image.values, (row, column), panel_height,
         f"{identity}-{direction}", colour_proportion=colour_proportion, zoomed=zoomed,
     )  # fmt: skip
     with lead:
-        tell(segmenter, attribution, remaining, prediction, (row, column))
+        show_sentence(segmenter, attribution, remaining, prediction, (row, column))
     draw_image()
     show_numbers(segmenter, attribution, prediction, remaining, (row, column))
     stem = image.name.rsplit(".", 1)[0]
@@ -149,7 +149,7 @@ def overlaid(
     return base
 
 
-def tell(
+def show_sentence(
     segmenter: Segmenter, attribution: Attribution, remaining: Footprint, prediction: Prediction, pixel: tuple[int, int]
 ) -> None:
     target, names = attribution.target, segmenter.class_names

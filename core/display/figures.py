@@ -25,7 +25,7 @@ FRAME_HEIGHT = MODE_BAR_HEIGHT + COLOUR_BAR_HEIGHT + 2 * _MARGIN
 
 
 def picture_figure(picture: np.ndarray, revision: str, margin: int = _MARGIN, below: int = 0) -> go.Figure:
-    """A picture (H, W, 3) uint8 that fills its frame, rows downwards, one unit a pixel.
+    """A picture (H, W, 3) uint8 that fills its frame, rows downwards, one unit per pixel.
 
     Args:
         picture: What is shown.

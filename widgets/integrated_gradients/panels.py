@@ -93,7 +93,7 @@ def _share(title: str, share: RegionShare) -> None:
     }
     helps = {
         "Ratio": "Mean magnitude inside divided by outside. High: the network looks at the region itself. Near 1: the "
-        "map does not tell the region from its surroundings. Low: it looks around the region.",
+        "map does not distinguish the region from its surroundings. Low: the network looks around the region.",
         "Mass inside": "Share of the sum of magnitudes that lies inside.",
     }
     for slot, (name, value) in zip(st.columns(6), values.items(), strict=True):

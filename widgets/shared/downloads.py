@@ -1,7 +1,6 @@
 """Download buttons for an attribution; each file is made when its button is pressed."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import streamlit as st
 
@@ -22,7 +21,7 @@ def attribution_downloads(
 
     `more` holds the functions that make the files, by name, label of the button and MIME type.
     """
-    buttons = {button: partial(_content, attribution, button[0]) for button in _BUTTONS} | dict(more or {})
+    buttons = {each: lambda name=each[0]: attribution.files()[name] for each in _BUTTONS} | dict(more or {})
     for slot, ((name, label, mime), content) in zip(st.columns(len(buttons)), buttons.items(), strict=True):
         slot.download_button(
             label,
@@ -34,7 +33,3 @@ def attribution_downloads(
             key=f"download-{name}",
             width="stretch",
         )
-
-
-def _content(attribution: Attribution, name: str) -> bytes:
-    return attribution.files()[name]

@@ -46,10 +46,10 @@ def pick_model(
     elif choice == UPLOAD:
         segmenter = _pick_upload(place)
     elif choice in factories:
-        segmenter = _made(choice)
+        segmenter = _loaded(choice)
     else:
         path = shipped_weights()[choice]
-        segmenter = _shipped(str(path), path.stat().st_mtime_ns)
+        segmenter = _loaded(str(path), path.stat().st_mtime_ns)
     with contextlib.suppress(UnusualSizeError):  # then it is examined on the image
         segmenter.findings()
     for note in segmenter.notes:
@@ -188,14 +188,10 @@ def _from_file(read: Callable[..., Read], name: str, content: bytes, **options: 
         return read(path, **options)
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the model…")
-def _shipped(path: str, changed: int) -> Segmenter:  # noqa: ARG001 - a changed file is another key
-    return load_segmenter(path)
-
-
-@st.cache_resource(max_entries=4, show_spinner="Loading the model…")
-def _made(factory: str) -> Segmenter:
-    return segmenter_from_factory(factory)
+@st.cache_resource(max_entries=8, show_spinner="Loading the model…")
+def _loaded(name: str, changed: int | None = None) -> Segmenter:
+    """The segmenter from a file, where `changed` tells its versions apart, or from a factory."""
+    return segmenter_from_factory(name) if changed is None else load_segmenter(name)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the checkpoint…")

@@ -87,7 +87,7 @@ def show_numbers(
 ) -> None:  # fmt: skip
     """The network's answer at the pixel, how large the map is, what lies above the threshold, how the mass spreads.
 
-    `of_what` says what the threshold is a proportion of, where that is not this map's maximum.
+    `of_what` names what the threshold is a proportion of, where that is not this map's maximum.
     """
     target, box = attribution.target, remaining.box
     magnitude = attribution.magnitude()
@@ -107,7 +107,7 @@ def show_numbers(
         "Threshold": f"In {attribution.unit}{of_what and f': {of_what}'}.",
         "Maximum": f"In {attribution.unit}.",
         "Fulfilment": "Pixels above the threshold as a share of the box's area.",
-    } | {f"Within {radius} px": "Share of the sum of magnitudes at most so far from the pixel." for radius in RADII}
+    } | {f"Within {radius} px": "Share of the sum of magnitudes within this distance of the pixel." for radius in RADII}
     names = list(numbers)
     for line in (names[:_NUMBERS_PER_LINE], names[_NUMBERS_PER_LINE:]):
         for slot, name in zip(st.columns(_NUMBERS_PER_LINE), line, strict=True):

@@ -16,7 +16,7 @@ from core.display.figures import MODE_BAR_HEIGHT, add_crosshair, picture_figure
 
 _STATE = "_pixel_picker"
 _FRAME_MARGIN = 8
-"""The component begins so far below the top of its frame, which would cut off as much at the bottom."""
+"""CSS pixels between the top of the frame and the component, which would be cut off at the bottom."""
 
 
 def take_click(key: str) -> tuple[int, int] | None:

@@ -55,7 +55,7 @@ class Region:
 
     @property
     def text(self) -> str:
-        """As it stands in the URL and on the command line."""
+        """The region as written in the URL and on the command line."""
         if self.box is not None:
             return ",".join(f"{value:.1f}" for value in self.box)
         return " ".join(f"{row:.1f},{column:.1f}" for row, column in self.lasso or ())

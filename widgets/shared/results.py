@@ -22,7 +22,7 @@ _WORKERS = 8
 
 
 class Cancelled(BaseException):
-    """Nobody wants the result any more. Not an `Exception`, so that no handler of errors swallows it."""
+    """No request for the result is left. Not an `Exception`, so that no handler of errors swallows it."""
 
 
 class DaemonExecutor(Executor):
@@ -44,7 +44,7 @@ class DaemonExecutor(Executor):
                 if future.set_running_or_notify_cancel():
                     try:
                         future.set_result(fn(*args, **kwargs))
-                    except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+                    except BaseException as error:  # noqa: BLE001 - it is raised where the result is read
                         future.set_exception(error)
 
         threading.Thread(target=run, daemon=True).start()
@@ -95,7 +95,7 @@ class Claim(Generic[Result]):
 class ResultStore:
     """The last results by key, the least recently used dropped first. Safe to share between threads.
 
-    A key is computed once however many ask for it at the same time. What failed or was cancelled is not kept.
+    A key is computed once however many request it at the same time. What failed or was cancelled is not kept.
 
     Args:
         max_size: Bound of the sum of all sizes; a single larger result is kept alone.
@@ -154,14 +154,14 @@ class ResultStore:
         def report(done: int, total: int) -> None:
             with self._lock:
                 if not computation.num_claims:
-                    self._forget(claim)  # whoever asks from now on starts again
+                    self._forget(claim)  # later requests start again
                     raise Cancelled
             computation.steps_done, computation.steps = done, total
 
         try:
             report(0, 1)
             result = compute(report)
-        except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is read
             with self._lock:
                 self._forget(claim)
                 computation.set_exception(error)
@@ -179,7 +179,7 @@ class ResultStore:
 def array_bytes(result: object) -> int:
     """Memory of the arrays in a result: an array, a dataclass, or a tuple, list or mapping of them.
 
-    An array that stands in several places, as a target's mask does in all maps of an atlas, counts once.
+    An array that occurs several times, as a target's mask does in all maps of an atlas, counts once.
     """
     return sum({id(array): array.nbytes for array in _arrays(result)}.values())
 

@@ -13,7 +13,7 @@ def setting_inputs(
 ) -> dict[str, Any]:
     """An input for each setting that pages offer, kept in the URL; the values chosen, by the setting's name.
 
-    A setting that bounds another comes before it. The slots are filled in turn. `key_prefix` tells keys apart where a
+    A setting that bounds another comes before it. The slots are filled in turn. `key_prefix` makes keys unique where a
     page shows a setting more than once.
     """
     found: dict[str, Any] = {}

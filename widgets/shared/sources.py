@@ -154,17 +154,17 @@ def _change_image_with_model(samples: dict[str, tuple[Path, Path | None]], segme
 
 
 def _fitted(loaded: LoadedImage, segmenter: Segmenter) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The image with the network's number of channels, converted only if the user says so."""
+    """The image with the network's number of channels, converted only if the user chooses that."""
     channels = loaded.values.shape[0]
     if channels == segmenter.in_channels:
         return loaded.values, loaded.notes
     wanted = "grey" if segmenter.in_channels == 1 else f"{segmenter.in_channels} channels"
     plural = "" if channels == 1 else "s"
-    plight = (
+    mismatch = (
         f"{loaded.name} has {channels} channel{plural} and the model {segmenter.name} takes {segmenter.in_channels}"
     )
     if channels != 1 and (channels, segmenter.in_channels) != (3, 1):
-        raise UserError(f"{plight}; choose another image or another model.")
+        raise UserError(f"{mismatch}; choose another image or another model.")
     if st.toggle(f"Convert to {wanted}", key="convert", bind="query-params"):
         return with_channels(loaded.values, segmenter.in_channels), (*loaded.notes, f"converted to {wanted}")
-    raise UserError(f"{plight}; choose another image, or turn on “Convert to {wanted}” at the left.")
+    raise UserError(f"{mismatch}; choose another image, or turn on “Convert to {wanted}” on the left.")
