@@ -89,7 +89,7 @@ def draw_atlas(
     st.markdown(
         f"**Atlas**: press a map to see it large. All {len(maps)} come from one forward and one backward pass, "
         f"in {atlas.seconds:.2g} s.",
-        help="Layers from the input to the output, each with its size. A mark warns that a map carries little information.",
+        help="Layers from the input to the output, each with its size. A mark warns that a map means little.",
     )
     key = "atlas sprite", atlas.key, view.positive, view.scale, view.proportion
     sprite = results().get_or_compute(key, lambda: atlas_sprite(maps, layers, methods, view))
