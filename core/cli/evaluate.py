@@ -51,7 +51,7 @@ _HEADING = (
 
 
 class _MetricOptions(SettingOptions):
-    """The metrics that were asked for, and their settings."""
+    """The chosen metrics and their settings."""
 
     def __init__(self, metrics: str | None = None, **texts: str | bool | None) -> None:
         self._names = metrics
@@ -107,10 +107,11 @@ def evaluate(
         ScoreKind, typer.Option(help="Score that the metrics follow; target: the explained score itself.")
     ] = "target",
     fill: Annotated[
-        Fill, typer.Option(help="What pixels become; also where Integrated Gradients starts, and what occlusion shows.")
+        Fill,
+        typer.Option(help="What replaces pixels; also the baseline of Integrated Gradients and the fill of occlusion."),
     ] = "mean",
-    context_only: Annotated[bool, typer.Option("--context-only", help="Leave the target's own pixels alone.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
+    context_only: Annotated[bool, typer.Option("--context-only", help="Keep the target's own pixels.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")] = 0,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown, for a README.")] = False,
     *,
     options: _MetricOptions,
@@ -167,15 +168,13 @@ def evaluate(
     typer.echo("\n" + "\n".join(f"- {sentence}" if markdown else sentence for sentence in in_words(rows)))
     if warning := caution(rows):
         typer.echo(f"\n{warning}")
-    typer.echo(
-        f"{out}: {len(_targets(found))} targets in {len(measured)} of {len(paths)} images ({selection})",
-        err=True,
-    )
+    drawn = len(_targets(found))
+    typer.echo(f"{out}: {drawn} targets in {len(measured)} of {len(paths)} images ({selection})", err=True)
 
 
 @dataclass(frozen=True, eq=False)
 class _ImageEvaluation:
-    """What is done with every image; plain values, so that it can go to Dask workers."""
+    """The work for each image; plain values, so that it can go to Dask workers."""
 
     settings: BenchmarkSettings
     reading: Reading
