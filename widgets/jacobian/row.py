@@ -10,8 +10,7 @@ from core.display.footprint import Footprint
 from core.jacobian import Jacobian
 from core.segmenter import Prediction, Segmenter
 from core.target import Target
-from widgets.shared.pixel_map import prediction_sentence
-from widgets.shared.pixel_numbers import show_numbers
+from widgets.shared.pixel_map import prediction_sentence, show_numbers
 from widgets.shared.results import results
 from widgets.shared.sidebar import SPACE_NAMES
 
