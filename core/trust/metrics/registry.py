@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 
-from ...attribution.settings import Setting, settings_of
+from ...attribution.settings import Setting, refuse_clashes, settings_of
 from ...errors import UserError
 from ..candidates import Candidate
 from ..curves import Curve
@@ -196,10 +196,7 @@ def register(metric_class: MetricClass) -> MetricClass:
     metric = metric_class()
     if metric.name in METRICS:
         raise ValueError(f'There is already a metric "{metric.name}".')
-    for own in settings_of(metric.Settings):
-        for known in all_settings().values():
-            if own != known and (own.name == known.name or own.option == known.option or own.key == known.key):
-                raise ValueError(f'The setting "{own.name}" of {metric.name} clashes with "{known.name}" of another.')
+    refuse_clashes(metric.name, settings_of(metric.Settings), all_settings())
     categories = get_args(Category)
     ordered = sorted((*METRICS.values(), metric), key=lambda each: categories.index(each.category))
     METRICS.clear()
