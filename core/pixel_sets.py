@@ -86,6 +86,7 @@ class PixelSet:
         if self.name in NEEDS_TRUTH:
             if truth is None:
                 raise UserError(f"{TITLES[self.name]} need a ground truth; give the image's mask.")
+            truth = np.asarray(truth)
             check_truth(truth, labels.shape, num_classes)
             return self._outcomes(labels == class_index, truth == class_index, truth != IGNORED, called)
         if self.name == "class":
@@ -93,19 +94,6 @@ class PixelSet:
         if self.name == "border":
             return border(labels, class_index, self.width, called)
         return self._drawn(labels)
-
-    def _drawn(self, labels: np.ndarray) -> np.ndarray:
-        if self.name in NEEDS_PIXEL:
-            if self.row is None or self.column is None:
-                raise UserError(f"The pixel set {self.name} needs a row and a column.")
-            return (point if self.name == "point" else connected_component)(labels, self.row, self.column)
-        if self.name == "box":
-            if self.box is None:
-                raise UserError("The pixel set box needs its first row and column and its last row and column.")
-            return box(labels.shape, *self.box)
-        if self.name == "lasso":
-            return lasso(labels.shape, self.lasso or ())
-        return np.full(labels.shape, self.name in ("image", "prediction"))
 
     def target(
         self,
@@ -126,7 +114,8 @@ class PixelSet:
         """
         if class_index is None and self.name in ("class", "border", *NEEDS_TRUTH):
             raise UserError(f"The pixel set {self.name} needs to know of which class; name one.")
-        labels, mask = prediction.labels, self.mask(prediction, class_index or 0, truth, class_names)
+        labels = prediction.labels
+        mask = self.mask(prediction, class_index or 0, truth, class_names)
         if self.name == "point" and self.row is not None and self.column is not None:
             known = int(labels[self.row, self.column]) if class_index is None else class_index
             return Target.pixel(self.row, self.column, known, space)
@@ -146,6 +135,19 @@ class PixelSet:
         if self.name == "border":
             description["width"] = self.width
         return description
+
+    def _drawn(self, labels: np.ndarray) -> np.ndarray:
+        if self.name in NEEDS_PIXEL:
+            if self.row is None or self.column is None:
+                raise UserError(f"The pixel set {self.name} needs a row and a column.")
+            return (point if self.name == "point" else connected_component)(labels, self.row, self.column)
+        if self.name == "box":
+            if self.box is None:
+                raise UserError("The pixel set box needs its first row and column and its last row and column.")
+            return box(labels.shape, *self.box)
+        if self.name == "lasso":
+            return lasso(labels.shape, self.lasso or ())
+        return np.full(labels.shape, self.name in ("image", "prediction"))
 
     def _outcomes(self, predicted: np.ndarray, true: np.ndarray, known: np.ndarray, called: str) -> np.ndarray:
         """True or false positives or negatives, of where a class is predicted and where it is true."""

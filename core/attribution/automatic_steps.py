@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..compute.progress import Progress
-from .path_integral import PathIntegral, StraightPath, Tolerated
+from .path_integral import PathIntegral, StraightPath
 
 _FEWEST_STEPS = 9
 """The path in three parts, each in three: before that, estimates of the error mean little."""
@@ -27,8 +27,8 @@ def integrate_adaptively(
     """The integral with steps where the map still changes and where the score bends.
 
     The gradient in the middle of a part of the path stands for the whole part. A part is refined by cutting it in
-    three, of which the middle one keeps the gradient, so that nothing is computed in vain. Two errors say where to
-    refine and when to stop:
+    three, of which the middle one keeps the gradient, so that none is wasted. Two errors say where to refine and when
+    to stop:
 
     - The map's: by how much the last refinement of every part changed the map, (image - baseline) · ∫ gradient. Where
       ReLUs switch along the path, the error falls as 1 / steps. So three parts have a third of the error that one had,
@@ -69,7 +69,7 @@ class _Group:
     gradient: Tensor
     """Σ length · gradient in the middle, float32 (C, H, W)."""
     change: Tensor
-    """By how much the last refinement changed that, the same shape."""
+    """Change of `gradient` by the last refinement, the same shape."""
     map_share: float
     """Σ |(image - baseline) · change|; a middle third, which changed nothing, is given its neighbours' mean."""
     sum_error: float
@@ -92,18 +92,18 @@ class _Parts:
         self.steps = 0
         """Gradients taken."""
         self.looks = 0
-        """Scores looked at."""
+        """Scores computed without a gradient."""
         whole = np.array([[0.0, 1.0]])
         (gradient,) = self._sums([whole])
         self._groups = [self._group(whole, gradient, torch.zeros_like(gradient), np.inf, self._rise, ends[0])]
         self._total()
 
-    def missed(self) -> tuple[Tolerated, ...]:
+    def missed(self) -> tuple[str, ...]:
         """What is not within the tolerance."""
         errors = np.array([group.sum_error for group in self._groups])
         sum_error = max(abs(float(errors.sum())), float(np.linalg.norm(errors)))
         found = {"sum": sum_error > self._allowed_sum, "map": self._size(self.change) > self._allowed_change}
-        return tuple(name for name, is_missed in found.items() if is_missed)  # type: ignore[misc]  # the keys above
+        return tuple(name for name, is_missed in found.items() if is_missed)
 
     def refine_most_urgent(self, at_once: int, at_most: int) -> bool:
         """Refine the groups that matter most; False if `at_most` gradients are not enough for any.
@@ -134,7 +134,7 @@ class _Parts:
         self.gradient = sum((group.gradient for group in self._groups), torch.zeros_like(self._difference))
         """Mean gradient, float64 (C, H, W)."""
         self.change = sum((group.change for group in self._groups), torch.zeros_like(self._difference))
-        """By how much the last refinement of each part changed it."""
+        """Change of `gradient` by the last refinement of each part."""
         # The estimated error is half of the change.
         self._allowed_change = 2 * max(self._tolerance, _ROUNDING) * self._size(self.gradient)
 

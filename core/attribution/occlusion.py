@@ -114,7 +114,7 @@ class Occlusion(Method):
     name = "occlusion"
     title = "Occlusion"
     kind = "contribution"
-    sentence = "By how much the score drops when a patch around the pixel is covered."
+    sentence = "How much the score drops when a patch around the pixel is covered."
 
     @dataclass(frozen=True)
     class Settings:

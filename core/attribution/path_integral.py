@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,9 +14,6 @@ from ..segmenter import Segmenter
 from ..target import Target
 from .gradient import input_gradient
 from .quadrature import Rule, nodes_and_weights
-
-Tolerated = Literal["sum", "map"]
-"""What has an error: the sum of the map, and the map itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +71,14 @@ class PathIntegral:
         error: Estimated error of `mean_gradient` up to its sign, float64 (C, H, W); None where one step tells nothing.
         steps: Gradients taken.
         looks: Scores looked at without a gradient, both ends left out.
-        missed: What did not reach the tolerance within the budget.
+        missed: What did not reach the tolerance within the budget: the "sum" of the map, the "map" itself.
     """
 
     mean_gradient: Tensor
     error: Tensor | None
     steps: int
     looks: int
-    missed: tuple[Tolerated, ...] = ()
+    missed: tuple[str, ...] = ()
 
 
 def integrate(path: StraightPath, rule: Rule, n_steps: int, progress: Progress) -> PathIntegral:
