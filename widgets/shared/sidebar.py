@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from core.attribution.gradient_cost import gradient_cost
+from core.attribution.gradient import gradient_cost
 from core.display.words import duration
 from core.segmenter import Prediction, Segmenter
 from core.target import SPACES, Space

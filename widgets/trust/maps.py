@@ -13,6 +13,7 @@ from core.attribution.registry import METHODS
 from core.display.colours import DIVERGING, SEQUENTIAL, ColourScale, palette_png
 from core.display.figures import CHART_BUTTONS, FRAME_HEIGHT, map_figure
 from core.display.words import duration
+from core.trust.controls import CONTROLS
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.results import results
