@@ -3,15 +3,13 @@
 from .kinds.fundus import fundus_phantom
 from .kinds.scenes import SCENE_CLASSES, scene_phantom
 from .kinds.vessels import vessel_phantom
-from .phantom import PHANTOM_KINDS, Phantom, PhantomKind, draw_phantom, find_kind, register
+from .phantom import PHANTOM_KINDS, Phantom, draw_phantom, register
 
 __all__ = [
     "PHANTOM_KINDS",
     "SCENE_CLASSES",
     "Phantom",
-    "PhantomKind",
     "draw_phantom",
-    "find_kind",
     "fundus_phantom",
     "register",
     "scene_phantom",

@@ -30,21 +30,7 @@ class Tube:
     blur: Field
 
 
-@dataclass(frozen=True)
-class Rendering:
-    """A set of tubes on the pixel grid.
-
-    Attributes:
-        distance: Signed distance to the nearest outline in pixels, negative inside, (H, W); infinite far from all
-            tubes.
-        intensity: Maximum over all tubes of their blurred brightness, (H, W).
-    """
-
-    distance: Field
-    intensity: Field
-
-
-def render(tubes: list[Tube], shape: tuple[int, int], margin: float = 0.0, rim: float = 0.0) -> Rendering:
+def render(tubes: list[Tube], shape: tuple[int, int], margin: float = 0.0, rim: float = 0.0) -> tuple[Field, Field]:
     """Draw tubes: outlines exact to the subpixel, brightness as a maximum projection.
 
     Each pair of neighbouring points is a piece whose radius changes linearly. A pixel q at distance d from the piece,
@@ -57,6 +43,10 @@ def render(tubes: list[Tube], shape: tuple[int, int], margin: float = 0.0, rim: 
         shape: (H, W).
         margin: How far in pixels the label's outline lies outside the light's edge.
         rim: How much brighter the wall is than the middle, as a fraction; 0 is a filled tube.
+
+    Returns:
+        Signed distance to the nearest outline in pixels, negative inside and infinite far from all tubes, and the
+        maximum over all tubes of their blurred brightness; both (H, W).
     """
     reach = _REACHES[-1]
     height, width = shape[0] + 2 * reach, shape[1] + 2 * reach
@@ -73,7 +63,7 @@ def render(tubes: list[Tube], shape: tuple[int, int], margin: float = 0.0, rim: 
         np.minimum.at(distance, index, gaps)
         np.maximum.at(intensity, index, light)
     inside = (slice(reach, reach + shape[0]), slice(reach, reach + shape[1]))
-    return Rendering(distance.reshape(height, width)[inside], intensity.reshape(height, width)[inside])
+    return distance.reshape(height, width)[inside], intensity.reshape(height, width)[inside]
 
 
 def _pieces(tubes: list[Tube], shape: tuple[int, int], reach: int) -> dict[str, Field]:

@@ -4,16 +4,18 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import tifffile
+import typer
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from core.errors import UserError
 from core.io.files import write_atomically
 
-from .phantom import BLACK_AND_WHITE, Phantom, draw_phantom, find_kind
+from .phantom import BLACK_AND_WHITE, PHANTOM_KINDS, Phantom, draw_phantom, find_kind
 
 # Small seeds are what people type, and what the sample images are drawn with: networks must not be trained on those.
 TRAINING_SEED = 1_000_000
@@ -21,32 +23,25 @@ _PARTS = {"train": 0, "val": 1_000_000, "test": 2_000_000}  # how far a part's s
 
 
 def write_data_set(
-    folder: Path,
-    kind: str,
-    count: int,
-    validation: int = 0,
-    test: int = 0,
-    seed: int = TRAINING_SEED,
-    size: tuple[int, int] | None = None,
-    channels: int | None = None,
-    bits: int = 8,
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the data set; made if it is not there.")],
+    kind: Annotated[str, typer.Argument(help=f"Kind of image: {', '.join(PHANTOM_KINDS)}.")],
+    count: Annotated[int, typer.Option(help="Number of images, or of training images in a split data set.")] = 100,
+    validation: Annotated[int, typer.Option(help="Number of validation images; 0: no split.")] = 0,
+    test: Annotated[int, typer.Option(help="Number of test images in a split data set.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="First seed; validation starts 1,000,000 later, test 2,000,000. Samples: 0 to 109.")
+    ] = TRAINING_SEED,
+    size: Annotated[
+        tuple[int, int] | None, typer.Option(help="Height and width in pixels; default: the kind's own.")
+    ] = None,
+    channels: Annotated[int | None, typer.Option(help="Number of channels (vessels only).")] = None,
+    bits: Annotated[int, typer.Option(help="Bits per value: 8, 16, or 32 for floating-point, exactly as drawn.")] = 8,
 ) -> list[Path]:
     """Write phantoms of a kind as a data set with `images/`, `masks/` and, where the kind has them, `skeletons/`.
 
-    `palette.json` names the classes. With a validation part the data set comes split, as `train/`, `val/` and maybe
-    `test/`. The training phantoms have the seeds from `seed` on, the validation phantoms those from seed + 1,000,000,
-    the test phantoms those from seed + 2,000,000. The same arguments always give the same pixels.
-
-    Args:
-        folder: Where to write; made if missing. Files of the same names are replaced.
-        kind: A key of `PHANTOM_KINDS`.
-        count: Number of images, or of training images if there is a validation part.
-        validation: Number of validation images; 0 leaves the data set undivided.
-        test: Number of test images.
-        seed: First seed. The sample images have seeds below 1,000; the default, 1,000,000, keeps clear of them.
-        size: (H, W); by default the kind's own.
-        channels: Number of channels, for kinds that leave the choice.
-        bits: 8 or 16 bits per value, or 32: floating-point, exactly as drawn.
+    Also the command `python -m phantoms write`, whose help says what each argument is. `palette.json` names the
+    classes. With a validation part the data set comes split, as `train/`, `val/` and maybe `test/`. The same arguments
+    always give the same pixels; files of the same names are replaced.
 
     Returns:
         The files, in the order written.

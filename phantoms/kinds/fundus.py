@@ -141,10 +141,10 @@ def _add_vessels(
                  np.full(len(v.points), sharpness))
             for v in kind
         ]  # fmt: skip
-        rendering = render(tubes, shape)
-        inside |= rendering.distance < 0
+        distance, blood = render(tubes, shape)
+        inside |= distance < 0
         hue = _BLOOD * np.array([0.75 if artery else 1.0, 1.0, 1.0])
-        light = light * np.exp(-hue[:, None, None] * rendering.intensity)
+        light = light * np.exp(-hue[:, None, None] * blood)
         wide = [v for v in kind if v.radius.max() > (0.45 if artery else 0.6) * calibre]
         if wide:
             strength = rng.uniform(0.26, 0.45) if artery else rng.uniform(0.03, 0.12)
@@ -153,7 +153,7 @@ def _add_vessels(
                      np.full(len(v.points), 0.9 * sharpness))
                 for v in wide
             ]  # fmt: skip
-            reflex = render(streaks, shape).intensity
+            _, reflex = render(streaks, shape)
             light = light * np.exp(np.array([0.6, 1.0, 0.7])[:, None, None] * reflex)
     return inside, light
 

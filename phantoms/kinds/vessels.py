@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
@@ -69,10 +68,9 @@ def vessel_phantom(seed: int, size: tuple[int, int] = (256, 256), channels: int 
     # Everything up to the last line is float64: what differs between machines is then lost in the final rounding.
     bed, staining = _draw_bed(rng, size), _draw_staining(rng)
     tubes = _stain(rng, grow(rng, bed, size), staining)
-    rendering = render(tubes, size, margin=1.2, rim=staining.rim)
-    mask = rendering.distance < 0
-    scene = _scene(rng, rendering.intensity, mask, staining)
-    scenes = [scene, *(_other_tissue(rng, rendering.intensity, staining) for _ in range(channels - 1))]
+    distance, light = render(tubes, size, margin=1.2, rim=staining.rim)
+    mask = distance < 0
+    scenes = [_scene(rng, light, staining), *(_other_tissue(rng, light, staining) for _ in range(channels - 1))]
     return Phantom(
         image=np.stack([_detect(rng, scene, staining) for scene in scenes]).astype(np.float32),
         mask=mask.astype(np.uint8),
@@ -179,9 +177,9 @@ def _end(rng: np.random.Generator, arc: Field, brightness: Field, radius: Field)
     return brightness * (0.35 + 0.65 * fading), radius * (0.5 + 0.5 * np.sqrt(np.clip(left / 10.0, 0.0, 1.0)))
 
 
-def _scene(rng: np.random.Generator, vessels: Field, mask: NDArray[np.bool_], staining: Staining) -> Field:
+def _scene(rng: np.random.Generator, vessels: Field, staining: Staining) -> Field:
     """Expected intensity: mottled vessels over tissue, debris and haze, unevenly lit."""
-    shape = mask.shape
+    shape = vessels.shape
     mottle = 0.85 * optics.correlated_noise(rng, shape, 0.7) + 0.5 * optics.correlated_noise(rng, shape, 1.6)
     light = np.maximum(vessels, _debris(rng, shape, staining)) * np.exp(staining.texture * mottle)
     # Vessels far above and below the slab shine through it, blurred beyond recognition; the bed itself, turned round,

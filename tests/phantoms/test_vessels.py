@@ -140,7 +140,7 @@ def test_centre_lines_lie_in_the_mask_and_the_skeleton_on_them(monkeypatch, seed
 
 def test_straight_tube_covers_the_rows_within_its_radius():
     tube = straight_tube((60.3, -5.0), (60.3, 260.0), 4.2)
-    mask = render([tube], (128, 256)).distance < 0
+    mask = render([tube], (128, 256))[0] < 0
     np.testing.assert_array_equal(np.flatnonzero(mask.any(axis=1)), np.arange(57, 65))  # 56.1 to 64.5
     assert mask[57:65].all()
 
@@ -158,7 +158,7 @@ def test_straight_tube_covers_strip_and_two_half_discs(row, column, angle, radiu
     half = 0.5 * length * np.array([np.sin(angle), np.cos(angle)])
     centre = np.array([row, column])
     tube = straight_tube(centre - half, centre + half, radius)
-    area = np.sum(render([tube], (128, 128)).distance < 0)
+    area = np.sum(render([tube], (128, 128))[0] < 0)
     outline = 2 * length + 2 * np.pi * radius
     # Only pixels that the outline cuts can be counted wrongly, and their centres are within √½ of it.
     assert area == pytest.approx(2 * radius * length + np.pi * radius**2, abs=np.sqrt(0.5) * outline + np.pi / 2)
@@ -171,13 +171,13 @@ def test_area_error_averages_out_over_positions():
     for _ in range(300):
         start, angle = rng.uniform(20, 44, 2), rng.uniform(0, 2 * np.pi)
         tube = straight_tube(start, start + 10 * np.array([np.sin(angle), np.cos(angle)]), 3.0)
-        areas.append(np.sum(render([tube], (64, 64)).distance < 0))
+        areas.append(np.sum(render([tube], (64, 64))[0] < 0))
     assert np.mean(areas) == pytest.approx(2 * 3 * 10 + np.pi * 9, rel=0.005)
 
 
 def test_signed_distance_is_exact_near_a_vertical_tube():
     tube = straight_tube((-3.0, 20.25), (70.0, 20.25), 3.5)
-    distance = render([tube], (64, 64)).distance
+    distance = render([tube], (64, 64))[0]
     columns = np.arange(17, 25)
     np.testing.assert_allclose(distance[30, columns], np.abs(columns - 20.25) - 3.5, atol=1e-12)
 
@@ -186,7 +186,7 @@ def test_blurred_profile_is_the_blur_of_the_box():
     """scipy's own Gaussian filter on a finely sampled box gives the same cross-section."""
     blur, radius = 1.3, 4.0
     tube = straight_tube((-20.0, 32.0), (90.0, 32.0), radius, blur=blur)
-    light = render([tube], (64, 64)).intensity[32]
+    light = render([tube], (64, 64))[1][32]
     fine = np.arange(0, 64, 0.01)
     box = (np.abs(fine - 32) < radius).astype(float)
     expected = ndimage.gaussian_filter1d(box, blur / 0.01)[::100]
@@ -197,7 +197,7 @@ def test_blurred_profile_is_the_blur_of_the_box():
 def test_tapering_tube_is_wider_at_its_wide_end():
     points = np.linspace((32.0, 4.0), (32.0, 60.0), 40)
     tube = Tube(points, np.linspace(6.0, 2.0, 40), np.ones(40), np.full(40, 0.8))
-    heights = (render([tube], (64, 64)).distance < 0).sum(axis=0)
+    heights = (render([tube], (64, 64))[0] < 0).sum(axis=0)
     assert heights[8] == pytest.approx(2 * 5.7, abs=1)
     assert heights[56] == pytest.approx(2 * 2.3, abs=1)
 
