@@ -42,11 +42,6 @@ class Branch:
     generation: int
     diving: bool
 
-    @property
-    def open_end(self) -> bool:
-        """Whether the far end leaves the focal slab instead of meeting another branch."""
-        return self.end is None and not self.split
-
 
 @dataclass(frozen=True)
 class Bed:
@@ -126,7 +121,11 @@ def grow(rng: np.random.Generator, bed: Bed, shape: tuple[int, int]) -> list[Bra
     grown, attempts = 0.0, 0
     while grown < bed.length and attempts < 600:
         attempts += 1
-        bud = buds.popleft() if buds else _free_bud(rng, bed, owner, branches)
+        if buds:
+            bud = buds.popleft()
+        else:  # of six candidates the one that points into the emptiest tissue: vessels grow where oxygen is short
+            candidates = [_new_bud(rng, bed, shape, branches) for _ in range(6)]
+            bud = min(candidates, key=lambda bud: _crowding(bud, bed, owner))
         branch = _grow_branch(rng, bed, bud, owner, branches)
         if branch is None:
             continue
@@ -157,12 +156,6 @@ def _border_bud(rng: np.random.Generator, shape: tuple[int, ...], radius: float)
         (place * height, width + 2.0, np.pi),
     ][side]
     return _Bud(np.array([row, column]), inwards + rng.normal(0, 0.5), radius, 0)
-
-
-def _free_bud(rng: np.random.Generator, bed: Bed, owner: NDArray[np.int64], branches: list[Branch]) -> _Bud:
-    """The one of a few candidate buds that points into the emptiest tissue: vessels grow where oxygen is short."""
-    candidates = [_new_bud(rng, bed, owner.shape, branches) for _ in range(6)]
-    return min(candidates, key=lambda bud: _crowding(bud, bed, owner))
 
 
 def _crowding(bud: _Bud, bed: Bed, owner: NDArray[np.int64]) -> float:
@@ -237,7 +230,9 @@ def _grow_branch(
             points = _bend_towards(points[: first + 1], target[nearest])
             end = Place(int(found[first]), nearest)
     split = end is None and not outside.any() and not bud.diving and rng.random() < bed.branching
-    radius = bud.radius * _beading(rng, len(points)) * np.linspace(1.0, rng.uniform(0.75, 1.0), len(points))
+    # A vessel swells and narrows by about ±15 % over some ten pixels, and tapers.
+    beading = np.exp(0.14 * smooth_walk(rng, len(points), 5.0) + 0.07 * smooth_walk(rng, len(points), 1.2))
+    radius = bud.radius * beading * np.linspace(1.0, rng.uniform(0.75, 1.0), len(points))
     for here, backwards in ((bud.start is not None, False), (end is not None or split, True)):
         if here:
             arc = STEP * np.arange(len(points))
@@ -253,11 +248,6 @@ def _bend_towards(points: Field, end: Field) -> Field:
     ramp = np.linspace(0.0, 1.0, count)
     weight[-count:] = ramp**2 * (3 - 2 * ramp)
     return np.asarray(points + weight[:, None] * (end - points[-1]))
-
-
-def _beading(rng: np.random.Generator, count: int) -> Field:
-    """Relative swelling and narrowing along a vessel, about ±15 % over some ten pixels."""
-    return np.exp(0.14 * smooth_walk(rng, count, 5.0) + 0.07 * smooth_walk(rng, count, 1.2))
 
 
 def _split(rng: np.random.Generator, bed: Bed, branch: Branch, place: Place) -> list[_Bud]:

@@ -67,8 +67,6 @@ class Canvas:
     ) -> None:
         """Fill a flat polygon with a class and an RGB colour, with fine and coarse noise of these strengths on it."""
         rows, columns = self._inside(points)
-        if not len(rows):
-            return
         grain = 1.0 + texture * self.fine[rows, columns] + blotches * self.coarse[rows, columns]
         self.colour[:, rows, columns] = colour[:, None] * grain
         self.labels[rows, columns] = label

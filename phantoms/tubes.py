@@ -76,14 +76,11 @@ def _pieces(tubes: list[Tube], shape: tuple[int, int], reach: int) -> dict[str, 
         values = [getattr(tube, name) for tube in tubes]
         pieces[name] = np.concatenate([np.zeros(0), *(value[:-1] for value in values)])
         pieces[f"{name}_step"] = np.concatenate([np.zeros(0), *(np.diff(value) for value in values)])
-    near = np.ones(len(start), dtype=bool)
-    for axis in (0, 1):
-        near &= (start[:, axis] > 2 - reach) & (start[:, axis] < shape[axis] + reach - 3)
-    near &= np.hypot(step[:, 0], step[:, 1]) > 0
-    for axis in (0, 1):  # a window that misses the image altogether costs time and shows nothing
-        seen = pieces["radius"] + 3 * pieces["blur"] + 3
-        near &= (start[:, axis] > -seen) & (start[:, axis] < shape[axis] + seen)
-    return {name: values[near] for name, values in pieces.items()}
+    # A window that misses the image altogether costs time and shows nothing.
+    seen = (pieces["radius"] + 3 * pieces["blur"] + 3)[:, None]
+    near = (start > np.maximum(2 - reach, -seen)) & (start < shape + np.minimum(reach - 3, seen))
+    kept = near.all(axis=1) & (step != 0).any(axis=1)
+    return {name: values[kept] for name, values in pieces.items()}
 
 
 def _draw(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ..errors import sentence_for_users
 from ..segmenter import Segmenter
-from .cluster import WorkerDiedError, WorkerNetwork, run_on_workers
+from .cluster import WorkerNetwork, run_on_workers
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -61,24 +61,24 @@ def each_image(
     """
     if scheduler is None:
         for path in paths:
-            yield _outcome(work, segmenter, path, progress)
+            yield _outcome(work, WorkerNetwork(segmenter, work), path, progress)
         return
+    from distributed import KilledWorker  # noqa: PLC0415 - it takes a second, and only runs on many machines need it
+
     absolute = {path: (path.absolute(),) for path in paths}
-    for path, result in run_on_workers(scheduler, segmenter, partial(_outcome_on_worker, work), absolute):
+    for path, result in run_on_workers(scheduler, segmenter, partial(_outcome, work), absolute):
         try:
             outcome = replace(result(), path=path)
-        except WorkerDiedError:
+        except KilledWorker:
             outcome = Outcome(path, None, _WORKER_DIED)
         yield outcome
 
 
-def _outcome_on_worker(work: ImageWork[Result], network: WorkerNetwork, path: Path) -> Outcome[Result]:
-    return _outcome(work, network.segmenter, path, None)
-
-
-def _outcome(work: ImageWork[Result], segmenter: Segmenter, path: Path, progress: Progress | None) -> Outcome[Result]:
+def _outcome(
+    work: ImageWork[Result], network: WorkerNetwork, path: Path, progress: Progress | None = None
+) -> Outcome[Result]:
     try:
-        return Outcome(path, work(segmenter, path, progress))
+        return Outcome(path, work(network.segmenter, path, progress))
     except Exception as error:  # noqa: BLE001 - whatever a user's network does with one image, the others go on
         sentence = sentence_for_users(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
         return Outcome(path, None, sentence)

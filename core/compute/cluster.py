@@ -4,7 +4,6 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -19,10 +18,6 @@ Key = TypeVar("Key")
 
 _NEVER = "1000 TiB"
 """Dask warns of large objects that are sent along with every task; the network is sent once."""
-
-
-class WorkerDiedError(Exception):
-    """The worker died more than once at the same task."""
 
 
 @dataclass(eq=False)
@@ -89,7 +84,7 @@ def run_on_workers(
 
     Yields:
         In the order in which they end: the key of a task, and a function that returns its result or raises its error;
-        `WorkerDiedError` where its worker died again and again.
+        `distributed.KilledWorker` where its worker died more than once at it.
 
     Raises:
         UserError: The scheduler does not answer.
@@ -111,7 +106,7 @@ def run_on_workers(
         try:
             for future in as_completed(futures):
                 # What is forgotten here is not computed again when its worker dies.
-                yield futures.pop(future), partial(_result_of, future)
+                yield futures.pop(future), future.result
         finally:
             client.cancel([network, *futures])
 
@@ -138,12 +133,3 @@ def _run_task(network: WorkerNetwork, arguments: tuple[Any, ...]) -> Any:
     torch.set_num_threads(get_worker().state.nthreads)
     with network.segmenter.lock:
         return network.work(network, *arguments)
-
-
-def _result_of(future: Any) -> Any:
-    from distributed import KilledWorker  # noqa: PLC0415 - see `_connected`
-
-    try:
-        return future.result()
-    except KilledWorker as error:
-        raise WorkerDiedError from error

@@ -37,10 +37,19 @@ def decode_image(
     """
     content, name = _content(source, name)
     notes: list[str] = []
-    if content.startswith(_TIFF_SIGNATURES):
-        stored = _decode_tiff(content, name, notes)
-    else:
-        stored = _decode_with_pillow(content, name, notes, keep_palette=keep_palette)
+    try:
+        if content.startswith(_TIFF_SIGNATURES):
+            stored = _decode_tiff(content, name, notes)
+        else:
+            stored = _decode_with_pillow(content, name, notes, keep_palette=keep_palette)
+    except (UserError, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        raise UserError(f"{name} is not a PNG, JPEG or TIFF image, whatever its name says.") from error
+    except PillowImage.DecompressionBombError as error:
+        raise UserError(f"{name} has too many pixels; at most {MAX_PIXELS // 1_000_000} megapixels fit.") from error
+    except Exception as error:  # tifffile raises whatever its decoders raise
+        raise UserError(f"{name} is broken or cut off and cannot be decoded ({error}).") from error
     if min(stored.shape[1:]) < MIN_SIDE:
         raise UserError(
             f"{name} is {stored.shape[1]}×{stored.shape[2]} pixels; an image needs at least {MIN_SIDE}×{MIN_SIDE}."
@@ -76,26 +85,17 @@ def _check_size(height: int, width: int, channels: int, name: str) -> None:
 
 
 def _decode_with_pillow(content: bytes, name: str, notes: list[str], *, keep_palette: bool) -> np.ndarray:
-    try:
-        with warnings.catch_warnings(action="ignore", category=PillowImage.DecompressionBombWarning):
-            picture = PillowImage.open(io.BytesIO(content), formats=("PNG", "JPEG"))
-        with picture:
-            _check_size(picture.height, picture.width, len(picture.getbands()), name)
-            # A PNG's byte 24 is its bits per sample.
-            if picture.format == "PNG" and content[24] == 16 and len(picture.getbands()) > 1:
-                return _channels_first(imagecodecs.png_decode(content), notes)  # Pillow would keep 8 of the 16 bits
-            upright = ImageOps.exif_transpose(picture)
-            if picture.getexif().get(0x0112, 1) != 1:
-                notes.append("turned as its EXIF orientation says")
-            return _pillow_values(upright, notes, keep_palette=keep_palette)
-    except UserError:
-        raise
-    except UnidentifiedImageError as error:
-        raise UserError(f"{name} is not a PNG, JPEG or TIFF image, whatever its name says.") from error
-    except PillowImage.DecompressionBombError as error:
-        raise UserError(f"{name} has too many pixels; at most {MAX_PIXELS // 1_000_000} megapixels fit.") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise UserError(f"{name} is broken or cut off and cannot be decoded ({error}).") from error
+    with warnings.catch_warnings(action="ignore", category=PillowImage.DecompressionBombWarning):
+        picture = PillowImage.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+    with picture:
+        _check_size(picture.height, picture.width, len(picture.getbands()), name)
+        # A PNG's byte 24 is its bits per sample.
+        if picture.format == "PNG" and content[24] == 16 and len(picture.getbands()) > 1:
+            return _channels_first(imagecodecs.png_decode(content), notes)  # Pillow would keep 8 of the 16 bits
+        upright = ImageOps.exif_transpose(picture)
+        if picture.getexif().get(0x0112, 1) != 1:
+            notes.append("turned as its EXIF orientation says")
+        return _pillow_values(upright, notes, keep_palette=keep_palette)
 
 
 def _pillow_values(picture: PillowImage.Image, notes: list[str], *, keep_palette: bool) -> np.ndarray:
@@ -123,27 +123,22 @@ def _channels_first(values: np.ndarray, notes: list[str]) -> np.ndarray:
 
 
 def _decode_tiff(content: bytes, name: str, notes: list[str]) -> np.ndarray:
-    try:
-        with tifffile.TiffFile(io.BytesIO(content), _multifile=False) as file:
-            series = file.series[0]
-            shape, axes, page = series.shape, series.axes, series.pages[0]
-            kept = [index for index, length in enumerate(shape) if length > 1 or axes[index] in "YX"]
-            shape, axes = tuple(shape[i] for i in kept), "".join(axes[i] for i in kept)
-            if len(shape) not in (2, 3):
-                raise UserError(
-                    f"{name} has {len(shape)} dimensions ({axes}); save one plane or stack of channels as its own file."
-                )
-            channel_axis = _channel_axis(axes, shape)
-            height, width = (length for index, length in enumerate(shape) if index != channel_axis)
-            _check_size(height, width, 1 if channel_axis is None else shape[channel_axis], name)
-            if len(file.series) > 1:
-                notes.append(f"the first of {len(file.series)} pictures in the file")
-            values = _true_intensities(series.asarray().reshape(shape), page, notes)
-            has_alpha = any(sample in _ALPHA_SAMPLES for sample in getattr(page, "extrasamples", ()))
-    except UserError:
-        raise
-    except Exception as error:  # tifffile raises whatever its decoders raise
-        raise UserError(f"{name} is broken or cut off and cannot be decoded ({error}).") from error
+    with tifffile.TiffFile(io.BytesIO(content), _multifile=False) as file:
+        series = file.series[0]
+        shape, axes, page = series.shape, series.axes, series.pages[0]
+        kept = [index for index, length in enumerate(shape) if length > 1 or axes[index] in "YX"]
+        shape, axes = tuple(shape[i] for i in kept), "".join(axes[i] for i in kept)
+        if len(shape) not in (2, 3):
+            raise UserError(
+                f"{name} has {len(shape)} dimensions ({axes}); save one plane or stack of channels as its own file."
+            )
+        channel_axis = _channel_axis(axes, shape)
+        height, width = (length for index, length in enumerate(shape) if index != channel_axis)
+        _check_size(height, width, 1 if channel_axis is None else shape[channel_axis], name)
+        if len(file.series) > 1:
+            notes.append(f"the first of {len(file.series)} pictures in the file")
+        values = _true_intensities(series.asarray().reshape(shape), page, notes)
+        has_alpha = any(sample in _ALPHA_SAMPLES for sample in getattr(page, "extrasamples", ()))
     if channel_axis is None:
         return values[None]
     values = np.moveaxis(values, channel_axis, 0)

@@ -6,7 +6,7 @@ occur in it. Pooling all pixels first, or counting the background as a class, gi
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,10 +27,12 @@ class Scores:
         iou: Intersection over union |A ∩ B| / |A ∪ B| of each class, in [0, 1]; NaN for a class that is neither in
             the label map nor in the mask.
         dice: 2 |A ∩ B| / (|A| + |B|) of each class, likewise.
+        stem: Stem of the image's file, in an `Evaluation`.
     """
 
     iou: tuple[float, ...]
     dice: tuple[float, ...]
+    stem: str = ""
 
     @property
     def foreground_iou(self) -> float:
@@ -44,19 +46,6 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class ImageScores:
-    """The scores of one image.
-
-    Attributes:
-        stem: Stem of the image's file.
-        scores: Scores of its label map.
-    """
-
-    stem: str
-    scores: Scores
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """The scores of a data set.
 
@@ -66,25 +55,25 @@ class Evaluation:
     """
 
     class_names: tuple[str, ...]
-    images: tuple[ImageScores, ...]
+    images: tuple[Scores, ...]
 
     @property
     def mean_iou(self) -> float:
         """Foreground IoU of each image, averaged over the images; images without any foreground do not count."""
-        return _mean([image.scores.foreground_iou for image in self.images])
+        return _mean([image.foreground_iou for image in self.images])
 
     @property
     def mean_dice(self) -> float:
         """Foreground Dice of each image, averaged over the images; images without any foreground do not count."""
-        return _mean([image.scores.foreground_dice for image in self.images])
+        return _mean([image.foreground_dice for image in self.images])
 
     def rows(self) -> list[dict[str, str | float]]:
         """A table with one row per image: its stem, then IoU and Dice of every class."""
         return [
             {
                 "image": image.stem,
-                **{f"IoU {name}": value for name, value in zip(self.class_names, image.scores.iou, strict=True)},
-                **{f"Dice {name}": value for name, value in zip(self.class_names, image.scores.dice, strict=True)},
+                **{f"IoU {name}": value for name, value in zip(self.class_names, image.iou, strict=True)},
+                **{f"Dice {name}": value for name, value in zip(self.class_names, image.dice, strict=True)},
             }
             for image in self.images
         ]
@@ -125,7 +114,7 @@ def score_labels(labels: NDArray[np.integer] | Tensor, mask: NDArray[np.integer]
 def evaluate_segmenter(
     segmenter: Segmenter,
     images: Iterable[ImagePair | Sample],
-    progress: Callable[[ImageScores], None] | None = None,
+    progress: Callable[[Scores], None] | None = None,
 ) -> Evaluation:
     """Predict every image and score it against its mask.
 
@@ -137,7 +126,7 @@ def evaluate_segmenter(
     Raises:
         UserError: No images, an image that the network cannot take, or a mask with a class that it does not have.
     """
-    evaluated: list[ImageScores] = []
+    evaluated: list[Scores] = []
     for image in images:
         sample = read_pair(image) if isinstance(image, ImagePair) else image
         labels = segmenter.predict(sample.image).labels
@@ -145,7 +134,7 @@ def evaluate_segmenter(
             scores = score_labels(labels, sample.mask, segmenter.num_classes)
         except UserError as error:
             raise UserError(f"{sample.stem}: {error}") from error
-        evaluated.append(ImageScores(sample.stem, scores))
+        evaluated.append(replace(scores, stem=sample.stem))
         if progress is not None:
             progress(evaluated[-1])
     if not evaluated:

@@ -39,9 +39,8 @@ def random_crop(image: Tensor, mask: Tensor, crop: int, zoom: float, rng: np.ran
 
 def random_orientation(image: Tensor, mask: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """One of the eight flips and quarter turns, the same for image (C, H, W) and mask (H, W)."""
-    quarter_turns, flip = int(rng.integers(4)), bool(rng.integers(2))
-    image, mask = torch.rot90(image, quarter_turns, (1, 2)), torch.rot90(mask, quarter_turns, (0, 1))
-    return (image.flip(2), mask.flip(1)) if flip else (image, mask)
+    quarter_turns = int(rng.integers(4))
+    return random_mirror(torch.rot90(image, quarter_turns, (1, 2)), torch.rot90(mask, quarter_turns, (0, 1)), rng)
 
 
 def random_mirror(image: Tensor, mask: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

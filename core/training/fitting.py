@@ -22,7 +22,7 @@ from ..segmenter import Segmenter
 from .learner import Learner
 from .record import EpochRecord, OnEpoch
 from .settings import TrainingSettings
-from .training_data import TrainingData, WholeImages
+from .training_data import LabelledImages, TrainingData
 
 
 class EpochLog(lightning.Callback):
@@ -93,7 +93,7 @@ def fit(
         num_workers=workers,
         persistent_workers=workers > 0,
     )
-    images: DataLoader = DataLoader(WholeImages(data.validation), batch_size=1)
+    images: DataLoader = DataLoader(LabelledImages(data.pairs("validation")), batch_size=1)
     callbacks = [log, EarlyStopping("validation_iou", mode="max", patience=settings.patience)]
     trainer = lightning.Trainer(
         accelerator=device.type,

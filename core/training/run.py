@@ -92,7 +92,7 @@ def train(
         log = fitting.EpochLog(out / f"{name}.safetensors", info, out / "metrics.csv", on_epoch)
         fitting.fit(segmenter, settings, data, log, workers=workers, progress_bar=progress_bar)
         best = load_segmenter(log.checkpoint, torch_device)
-        kept = _scores(len(data.validation), log.best.validation_iou, log.best.validation_dice)
+        kept = _scores(len(data.pairs("validation")), log.best.validation_iou, log.best.validation_dice)
         scores = {"validation": kept} | _test_scores(best, data)
     seconds = time.perf_counter() - start
     outcome = {"best_epoch": log.best_epoch, "epochs": len(log.records), "seconds": round(seconds, 1)}

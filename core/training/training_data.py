@@ -39,20 +39,15 @@ class TrainingData:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    @property
-    def validation(self) -> tuple[ImagePair, ...]:
-        """The validation images of all data sets."""
-        return tuple(pair for split in self.splits.values() for pair in split.validation)
+    def pairs(self, part: str) -> list[ImagePair]:
+        """The images of all data sets in "training", "validation" or "test"."""
+        return [pair for split in self.splits.values() for pair in getattr(split, part)]
 
-    def training_crops(self, settings: TrainingSettings) -> "Crops":
+    def training_crops(self, settings: TrainingSettings) -> "LabelledImages":
         """The crops of an epoch, as many from each image as the settings ask for."""
-        repeated = [
-            pair
-            for split, crops in zip(self.splits.values(), settings.crops, strict=True)
-            for pair in split.training
-            for _ in range(crops)
-        ]
-        return Crops(repeated, settings)
+        counts = zip(self.splits.values(), settings.crops, strict=True)
+        repeated = [pair for split, crops in counts for pair in split.training for _ in range(crops)]
+        return LabelledImages(repeated, settings)
 
     def stems(self, part: str) -> list[str]:
         """The stems of the images in "training", "validation" or "test"; with several data sets `<name>/<stem>`."""
@@ -93,44 +88,30 @@ def gather(settings: TrainingSettings) -> TrainingData:
     return TrainingData(splits, class_names, in_channels, mean, std)
 
 
-class Crops(Dataset[tuple[Tensor, Tensor]]):
-    """Random, augmented crops for training: image (C, crop, crop) float32 and mask (crop, crop) int64.
+class LabelledImages(Dataset[tuple[Tensor, Tensor]]):
+    """Images (C, H, W) float32 with masks (H, W) int64: as they are, or random crops with H = W = crop for training.
 
     Args:
-        pairs: Training images; one crop of each entry per epoch.
-        augmentation: Random changes of the crops.
+        pairs: One image, or crop, per entry and epoch.
+        augmentation: Random changes; None gives whole images.
     """
 
-    def __init__(self, pairs: Sequence[ImagePair], augmentation: Augmentation) -> None:
+    def __init__(self, pairs: Sequence[ImagePair], augmentation: Augmentation | None = None) -> None:
         self.pairs, self.augmentation = pairs, augmentation
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        sample = read_pair(self.pairs[index])
+        image, mask = torch.from_numpy(sample.image), torch.from_numpy(sample.mask)
+        if self.augmentation is None:
+            return image, mask
         # Drawn from torch, whose state differs in every worker process: a generator of our own would be copied into
         # each of them, and all would draw the same crops.
         rng = np.random.default_rng(int(torch.randint(2**62, ())))
-        image, mask = augment(*_tensors(self.pairs[index]), self.augmentation, rng)
+        image, mask = augment(image, mask, self.augmentation, rng)
         return image.contiguous(), mask.contiguous()
-
-
-class WholeImages(Dataset[tuple[Tensor, Tensor]]):
-    """Whole images as they are, for validation: image (C, H, W) float32 and mask (H, W) int64."""
-
-    def __init__(self, pairs: Sequence[ImagePair]) -> None:
-        self.pairs = pairs
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return _tensors(self.pairs[index])
-
-
-def _tensors(pair: ImagePair) -> tuple[Tensor, Tensor]:
-    sample = read_pair(pair)
-    return torch.from_numpy(sample.image), torch.from_numpy(sample.mask)
 
 
 def _split(folder: Path, settings: TrainingSettings) -> Split:

@@ -25,6 +25,9 @@ _PALETTE = {
 }
 SCENE_CLASSES = tuple(_PALETTE)
 
+# What stands in the street: metres ahead and right of the camera, and the function that draws it.
+_Thing = tuple[float, float, Callable[[Canvas, np.random.Generator, float, float, float], None]]
+
 
 @dataclass(frozen=True)
 class _Street:
@@ -76,19 +79,10 @@ def scene_phantom(seed: int, size: tuple[int, int] = (128, 256)) -> Phantom:
         if built:
             draw_houses(canvas, rng, front, end, street.light * (1.25 if street.sun == -side else 0.85))
     things = _park(rng, street) + _furniture(rng, street) + _traffic(rng, street)
-    for thing in sorted(things, key=lambda thing: -thing.ahead):
-        thing.draw(canvas, rng, thing.right, thing.ahead, street.light)
+    for ahead, right, draw in sorted(things, key=lambda thing: -thing[0]):
+        draw(canvas, rng, right, ahead, street.light)
     image, mask = canvas.picture(visibility=float(rng.uniform(90.0, 500.0)))
     return Phantom(_photograph(rng, image).astype(np.float32), mask, SCENE_CLASSES)
-
-
-@dataclass(frozen=True)
-class _Thing:
-    """Something that stands `right` and `ahead` of the camera, in metres."""
-
-    ahead: float
-    right: float
-    draw: Callable[[Canvas, np.random.Generator, float, float, float], None]
 
 
 def _draw_street(rng: np.random.Generator) -> _Street:
@@ -170,7 +164,7 @@ def _park(rng: np.random.Generator, street: _Street) -> list[_Thing]:
             aheads, behind = rng.uniform(6.0, 80.0, count), 0.6 + rng.exponential(7.0, count)
             kinds = rng.random(count) < 0.5
             things += [
-                _Thing(ahead, front + side * right, draw_tree if tree else draw_bush)
+                (ahead, front + side * right, draw_tree if tree else draw_bush)
                 for ahead, right, tree in zip(aheads, behind, kinds, strict=True)
             ]
     return things
@@ -183,11 +177,11 @@ def _furniture(rng: np.random.Generator, street: _Street) -> list[_Thing]:
         lane = kerb + side * 0.55
         if rng.random() < 0.55:
             rows = np.arange(rng.uniform(6.0, 14.0), 70.0, rng.uniform(7.0, 13.0))
-            things += [_Thing(ahead, lane + side * 0.4, draw_tree) for ahead in rows]
+            things += [(ahead, lane + side * 0.4, draw_tree) for ahead in rows]
         lamps = np.arange(rng.uniform(5.0, 14.0), 23.0, rng.uniform(9.0, 16.0))
-        things += [_Thing(ahead, lane, draw_lamp) for ahead in lamps]
+        things += [(ahead, lane, draw_lamp) for ahead in lamps]
         signs = rng.uniform(4.5, 14.0, int(rng.integers(0, 3)))
-        things += [_Thing(ahead, lane, draw_sign) for ahead in signs]
+        things += [(ahead, lane, draw_sign) for ahead in signs]
         walk = min(kerb, front) + 0.4, max(kerb, front) - 0.4
         things += _persons(rng, int(rng.poisson(2.4)), (4.5, 17.0), walk)
     if rng.random() < 0.3:
@@ -198,7 +192,7 @@ def _furniture(rng: np.random.Generator, street: _Street) -> list[_Thing]:
 def _persons(
     rng: np.random.Generator, count: int, aheads: tuple[float, float], rights: tuple[float, float]
 ) -> list[_Thing]:
-    return [_Thing(rng.uniform(*aheads), rng.uniform(*rights), draw_person) for _ in range(count)]
+    return [(rng.uniform(*aheads), rng.uniform(*rights), draw_person) for _ in range(count)]
 
 
 def _traffic(rng: np.random.Generator, street: _Street) -> list[_Thing]:
@@ -209,14 +203,14 @@ def _traffic(rng: np.random.Generator, street: _Street) -> list[_Thing]:
             ahead = rng.uniform(4.0, 12.0)
             while ahead < 60:
                 if rng.random() < 0.7:
-                    things.append(_Thing(ahead, kerb - side * 1.1, draw_car))
+                    things.append((ahead, kerb - side * 1.1, draw_car))
                 ahead += rng.uniform(5.3, 8.0)
     middle = sum(street.kerbs) / 2
     oncoming = middle - 1.9 if middle < -1.0 else street.kerbs[0] + 2.0
-    things += [_Thing(ahead, oncoming, draw_car) for ahead in rng.uniform(8.0, 60.0, int(rng.integers(0, 3)))]
-    things += [_Thing(ahead, 0.0, draw_car) for ahead in rng.uniform(8.0, 50.0, int(rng.integers(0, 2)))]
+    things += [(ahead, oncoming, draw_car) for ahead in rng.uniform(8.0, 60.0, int(rng.integers(0, 3)))]
+    things += [(ahead, 0.0, draw_car) for ahead in rng.uniform(8.0, 50.0, int(rng.integers(0, 2)))]
     if rng.random() < 0.15:
-        things.append(_Thing(rng.uniform(9.0, 18.0), rng.uniform(*street.kerbs), draw_crossing_car))
+        things.append((rng.uniform(9.0, 18.0), rng.uniform(*street.kerbs), draw_crossing_car))
     return things
 
 

@@ -1,7 +1,5 @@
 """Capillary beds as a fluorescence microscope shows them: maximum projections of a slab of brain tissue."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import ndimage
 from skimage.morphology import skeletonize
@@ -15,9 +13,8 @@ from ..phantom import BLACK_AND_WHITE, Phantom, register
 from ..tubes import Tube, render
 
 
-@dataclass(frozen=True)
 class Staining:
-    """Brightness and optics of an image; intensities are fractions of full scale, widths are pixels.
+    """A preparation between clean and dusty, quiet and noisy, dim and bright; intensities are fractions of full scale.
 
     Attributes:
         background: Level of the empty tissue.
@@ -25,9 +22,9 @@ class Staining:
         spread: Standard deviation of the logarithm of brightness between vessels.
         texture: Relative strength of the mottling on the vessels.
         rim: How much brighter the wall is than the lumen, as a fraction.
-        sharpness: Blur in focus.
+        sharpness: Blur in focus, in pixels.
         noise: Standard deviation of the noise at the background's level.
-        correlation: Blur of the noise over rows and columns.
+        correlation: Blur of the noise over rows and columns, in pixels.
         nuclei: Number of bright spots in the vessels' walls per 100 pixels of length.
         dust: Number of specks per 10 000 pixels.
         blobs: Number of larger bright bodies in the image.
@@ -35,19 +32,25 @@ class Staining:
         haze: Strength of the out-of-focus light, relative to the contrast.
     """
 
-    background: float
-    contrast: float
-    spread: float
-    texture: float
-    rim: float
-    sharpness: float
-    noise: float
-    correlation: tuple[float, float]
-    nuclei: float
-    dust: float
-    blobs: int
-    shading: float
-    haze: float
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.background = float(np.clip(rng.lognormal(np.log(0.095), 0.55), 0.025, 0.3))
+        self.contrast = float(np.clip(0.11 * (self.background / 0.095) ** 0.3 * rng.lognormal(0.0, 0.45), 0.03, 0.4))
+        smear = float(rng.uniform(0.1, 0.75))
+        # One preparation in a dozen lies partly out of focus: wider blur, more stray light.
+        defocus = float(rng.uniform(1.3, 1.8)) if rng.random() < 0.08 else 1.0
+        self.spread = float(rng.uniform(0.25, 0.5))
+        self.texture = float(rng.uniform(0.1, 0.35))
+        self.rim = float(rng.uniform(0.0, 0.45))
+        self.sharpness = defocus * float(rng.uniform(0.55, 0.9))
+        self.noise = self.contrast * float(
+            np.clip(rng.lognormal(np.log(0.075 * (self.background / 0.095) ** 0.5), 0.4), 0.03, 0.28)
+        )
+        self.correlation = (smear * float(rng.uniform(0.7, 1.0)), smear)
+        self.nuclei = float(rng.uniform(0.0, 2.0))
+        self.dust = float(rng.choice([0.0, 1.5, 6.0, 35.0], p=[0.25, 0.35, 0.2, 0.2]))
+        self.blobs = int(rng.poisson(1.2))
+        self.shading = float(rng.uniform(0.01, 0.12))
+        self.haze = defocus * float(rng.uniform(0.02, 0.15))
 
 
 @register("vessels", BLACK_AND_WHITE)
@@ -66,7 +69,7 @@ def vessel_phantom(seed: int, size: tuple[int, int] = (256, 256), channels: int 
         raise UserError(f"A vessel phantom needs at least 32 x 32 pixels and 1 channel, not {size} and {channels}.")
     rng = np.random.default_rng(seed)
     # Everything up to the last line is float64: what differs between machines is then lost in the final rounding.
-    bed, staining = _draw_bed(rng, size), _draw_staining(rng)
+    bed, staining = _draw_bed(rng, size), Staining(rng)
     tubes = _stain(rng, grow(rng, bed, size), staining)
     distance, light = render(tubes, size, margin=1.2, rim=staining.rim)
     mask = distance < 0
@@ -97,30 +100,6 @@ def _draw_bed(rng: np.random.Generator, shape: tuple[int, int]) -> Bed:
     )
 
 
-def _draw_staining(rng: np.random.Generator) -> Staining:
-    """A preparation between clean and dusty, quiet and noisy, dim and bright."""
-    background = float(np.clip(rng.lognormal(np.log(0.095), 0.55), 0.025, 0.3))
-    contrast = float(np.clip(0.11 * (background / 0.095) ** 0.3 * rng.lognormal(0.0, 0.45), 0.03, 0.4))
-    smear = float(rng.uniform(0.1, 0.75))
-    # One preparation in a dozen lies partly out of focus: wider blur, more stray light.
-    defocus = float(rng.uniform(1.3, 1.8)) if rng.random() < 0.08 else 1.0
-    return Staining(
-        background=background,
-        contrast=contrast,
-        spread=float(rng.uniform(0.25, 0.5)),
-        texture=float(rng.uniform(0.1, 0.35)),
-        rim=float(rng.uniform(0.0, 0.45)),
-        sharpness=defocus * float(rng.uniform(0.55, 0.9)),
-        noise=contrast * float(np.clip(rng.lognormal(np.log(0.075 * (background / 0.095) ** 0.5), 0.4), 0.03, 0.28)),
-        correlation=(smear * float(rng.uniform(0.7, 1.0)), smear),
-        nuclei=float(rng.uniform(0.0, 2.0)),
-        dust=float(rng.choice([0.0, 1.5, 6.0, 35.0], p=[0.25, 0.35, 0.2, 0.2])),
-        blobs=int(rng.poisson(1.2)),
-        shading=float(rng.uniform(0.01, 0.12)),
-        haze=defocus * float(rng.uniform(0.02, 0.15)),
-    )
-
-
 def _stain(rng: np.random.Generator, branches: list[Branch], staining: Staining) -> list[Tube]:
     """Give each branch a depth, and with it a brightness and a blur, that vary along it and join up at branchings."""
     depths: list[Field] = []
@@ -138,7 +117,7 @@ def _stain(rng: np.random.Generator, branches: list[Branch], staining: Staining)
         radius = branch.radius
         if branch.diving:  # seen end-on, the projection adds its whole course up
             brightness = brightness * rng.uniform(1.0, 2.2) * np.exp(0.35 * smooth_walk(rng, count, 2.0))
-        elif branch.open_end:
+        elif branch.end is None and not branch.split:  # it leaves the slab
             brightness, radius = _end(rng, arc, brightness, radius)
         blur = staining.sharpness * (1.0 + 0.6 * focus**2 / (1 + focus))
         tubes.append(Tube(branch.points, radius, brightness, blur))

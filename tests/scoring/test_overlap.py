@@ -10,7 +10,7 @@ from torchmetrics.functional.segmentation import dice_score
 
 from core.data.data_sets import Sample
 from core.errors import UserError
-from core.scoring.overlap import Evaluation, ImageScores, Scores, evaluate_segmenter, score_labels
+from core.scoring.overlap import Evaluation, Scores, evaluate_segmenter, score_labels
 from core.segmenter import Segmenter
 
 LABELS = np.array([[0, 1, 1], [0, 1, 2]])
@@ -78,9 +78,9 @@ def test_the_mean_is_over_images_not_over_pixels():
     evaluation = Evaluation(
         ("background", "vessel"),
         (
-            ImageScores("large", Scores((0.9, 0.8), (0.95, 8 / 9))),
-            ImageScores("small", Scores((0.9, 0.4), (0.95, 4 / 7))),
-            ImageScores("empty", Scores((1.0, math.nan), (1.0, math.nan))),
+            Scores((0.9, 0.8), (0.95, 8 / 9), "large"),
+            Scores((0.9, 0.4), (0.95, 4 / 7), "small"),
+            Scores((1.0, math.nan), (1.0, math.nan), "empty"),
         ),
     )
     assert evaluation.mean_iou == pytest.approx(0.6)
@@ -107,7 +107,7 @@ def test_a_segmenter_is_scored_image_by_image():
     half[:2], quarter[:1] = 1, 1
     told = []
     evaluation = evaluate_segmenter(segmenter, [Sample("a", image, half), Sample("b", image, quarter)], told.append)
-    assert [score.scores.iou[1] for score in evaluation.images] == [1, 0.5]
+    assert [score.iou[1] for score in evaluation.images] == [1, 0.5]
     assert evaluation.mean_iou == 0.75
     assert evaluation.class_names == ("dark", "bright")
     assert [score.stem for score in told] == ["a", "b"]
