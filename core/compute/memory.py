@@ -69,15 +69,15 @@ class ShrinkingBatches:
         self.size = size
         self._what = what
 
-    def run(self, work: Callable[[int], Result]) -> tuple[Result, int]:
-        """Result of `work(size)` with the largest size that fits, and that size.
+    def run(self, work: Callable[[int], Result]) -> Result:
+        """Result of `work(size)` with the largest size that fits, which is kept as `size`.
 
         Raises:
             UserError: Not even a batch of one fits.
         """
         while True:
             try:
-                return work(self.size), self.size
+                return work(self.size)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -97,7 +97,7 @@ class ShrinkingBatches:
         """
         start = 0
         while start < count:
-            result, size = self.run(lambda size, start=start: work(start, min(start + size, count)))  # type: ignore[misc]
-            stop = min(start + size, count)
+            result = self.run(lambda size, start=start: work(start, min(start + size, count)))  # type: ignore[misc]
+            stop = min(start + self.size, count)
             yield start, stop, result
             start = stop

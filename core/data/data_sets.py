@@ -226,10 +226,9 @@ def _without_ending(files: dict[str, Path]) -> tuple[dict[str, Path], str]:
 
 
 def _palette_encoding(folder: Path) -> MaskEncoding | None:
-    for path in (place / name for place in (folder, folder.parent) for name in _PALETTES):
-        if path.is_file():
-            return read_palette(path)
-    return None
+    paths = (place / name for place in (folder, folder.parent) for name in _PALETTES)
+    found = next(filter(Path.is_file, paths), None)
+    return found and read_palette(found)
 
 
 def _require_partners(

@@ -70,7 +70,7 @@ class PassRunner:
             def attempt(size: int, start: int = start) -> np.ndarray:
                 return self._attempt(outputs[start : start + size])
 
-            gradients, _ = self._batches.run(attempt)
+            gradients = self._batches.run(attempt)
             done.append(gradients)
             start += len(gradients)
         return done[0] if len(done) == 1 else np.concatenate(done)

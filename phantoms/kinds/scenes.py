@@ -1,7 +1,6 @@
 """Streets as a camera in a car sees them: road, pavements, houses, trees, sky, cars, persons and poles."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,7 +28,6 @@ SCENE_CLASSES = tuple(_PALETTE)
 _Thing = tuple[float, float, Callable[[Canvas, np.random.Generator, float, float, float], None]]
 
 
-@dataclass(frozen=True)
 class _Street:
     """Where the kerbs and the fronts are, in metres right of the camera, and what the weather is like.
 
@@ -41,11 +39,12 @@ class _Street:
         light: Brightness of what the sun does not shine on directly.
     """
 
-    kerbs: tuple[float, float]
-    fronts: tuple[float, float]
-    built: tuple[bool, bool]
-    sun: int
-    light: float
+    def __init__(self, rng: np.random.Generator) -> None:
+        left, right = self.kerbs = (-rng.uniform(4.5, 7.5), rng.uniform(2.6, 4.6))
+        self.fronts = (left - rng.uniform(2.2, 4.5), right + rng.uniform(2.2, 4.5))
+        self.built = (bool(rng.random() < 0.75), bool(rng.random() < 0.75))
+        self.sun = int(rng.integers(-1, 2))
+        self.light = float(rng.uniform(0.75, 1.0))
 
 
 @register("scenes", _PALETTE, channels=3)
@@ -68,7 +67,7 @@ def scene_phantom(seed: int, size: tuple[int, int] = (128, 256)) -> Phantom:
         horizon=size[0] * rng.uniform(0.4, 0.5),
         vanishing=size[1] * rng.uniform(0.4, 0.6),
     )
-    street = _draw_street(rng)
+    street = _Street(rng)
     zenith, haze = _draw_weather(rng, street)
     canvas = Canvas(rng, camera, size, haze)
     _paint_sky(canvas, rng, zenith, haze)
@@ -83,13 +82,6 @@ def scene_phantom(seed: int, size: tuple[int, int] = (128, 256)) -> Phantom:
         draw(canvas, rng, right, ahead, street.light)
     image, mask = canvas.picture(visibility=float(rng.uniform(90.0, 500.0)))
     return Phantom(_photograph(rng, image).astype(np.float32), mask, SCENE_CLASSES)
-
-
-def _draw_street(rng: np.random.Generator) -> _Street:
-    kerbs = (-rng.uniform(4.5, 7.5), rng.uniform(2.6, 4.6))
-    fronts = (kerbs[0] - rng.uniform(2.2, 4.5), kerbs[1] + rng.uniform(2.2, 4.5))
-    built = (bool(rng.random() < 0.75), bool(rng.random() < 0.75))
-    return _Street(kerbs, fronts, built, int(rng.integers(-1, 2)), float(rng.uniform(0.75, 1.0)))
 
 
 def _draw_weather(rng: np.random.Generator, street: _Street) -> tuple[Colour, Colour]:
