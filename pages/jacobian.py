@@ -13,11 +13,12 @@ from core.segmenter import Prediction, Segmenter
 from widgets.jacobian.maps import PICTURES, UNITS, View, map_bar, map_picture, pick_view
 from widgets.jacobian.open import open_card, pick_folder
 from widgets.jacobian.panels import boxes_panel, receptive_field_panel, store_panel, vessels_panel
-from widgets.jacobian.row import is_stored, row_numbers, row_of, show_answer
+from widgets.jacobian.row import is_stored, row_of, show_answer
 from widgets.jacobian.run import run_card
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
 from widgets.shared.pixel_map import draw_pixel_map
+from widgets.shared.pixel_numbers import show_numbers
 from widgets.shared.pixel_picker import pixel_picker, take_click
 from widgets.shared.pixel_state import restore_pixel, set_pixel
 from widgets.shared.sidebar import pick_class_and_space
@@ -86,7 +87,8 @@ def explore(
             set_pixel(*clicked)
         lead = st.container()
         view, pixel = pick_view(jacobian, live=live, has_truth=image.truth is not None)
-        height = panel_height(jacobian.size)
+        rows, columns = jacobian.size
+        height = int(np.clip(PANEL_WIDTH * rows / columns, 200, 440))
         panels = st.columns(3, gap="small")
         with panels[0]:
             show_picture(jacobian, image, view, pixel, identity, height)
@@ -100,7 +102,9 @@ def explore(
             colour_proportion=view.colour_limit, zoomed=view.zoomed,
         )  # fmt: skip
         largest = jacobian.maximum(view.threshold.definition)
-        row_numbers(segmenter, attribution, prediction, remaining, pixel, largest)
+        proportion = remaining.threshold / largest if largest else 0.0
+        of_what = f"{100 * proportion:.3g} % of the largest gradient of all rows"
+        show_numbers(segmenter, attribution, prediction, remaining, pixel, of_what)
         show_panels(jacobian, image, view, attribution, pixel, height)
 
 
@@ -136,11 +140,6 @@ def show_panels(
             store_panel(jacobian, image, view)
             st.markdown(f"Row {pixel[0]}, column {pixel[1]}: its gradient map")
             attribution_downloads(attribution, f"{Path(image.name).stem}_row{pixel[0]}_column{pixel[1]}_jacobian")
-
-
-def panel_height(size: tuple[int, int]) -> int:
-    height, width = size
-    return int(np.clip(PANEL_WIDTH * height / width, 200, 440))
 
 
 main()

@@ -65,23 +65,21 @@ class StrictProbe(TorchDispatchMode):
         return False
 
     def __enter__(self) -> Self:
-        """Begin to look at what this thread's operations do."""
         self._escapes.__enter__()
         super().__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End it."""
         super().__exit__(*error)
         self._escapes.__exit__(*error)
 
     def follow(self, image: Tensor) -> Tensor:
-        """Take an image for one whose values no operation may act on; gives it back."""
+        """Mark an image as the one to follow, on whose values no operation may act; returns it."""
         setattr(image, _MARK, True)
         return image
 
     def follows(self, tensor: Tensor) -> bool:
-        """Whether a tensor was computed from the image, or something was that was written into it."""
+        """Whether a tensor was computed from the image, wholly or in a part that was written into it."""
         if hasattr(tensor, _MARK):
             return True
         return bool(self._written) and tensor.untyped_storage().data_ptr() in self._written
@@ -89,7 +87,6 @@ class StrictProbe(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Run one operation."""
         kwargs = dict(kwargs or {})
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         followed = [tensor for tensor in tensors if self.follows(tensor)]
@@ -153,7 +150,6 @@ class _Escapes(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Make one call."""
         if func in _LEAVES_TORCH and args and isinstance(args[0], Tensor) and self._follows(args[0]):
             raise UnseenError(_BRANCH)
         return func(*args, **(kwargs or {}))

@@ -7,7 +7,7 @@ never less than it.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -261,31 +261,29 @@ def _is_global(segmenter: Segmenter) -> bool:
 def _gradients_stay_inside(segmenter: Segmenter, field: ReceptiveField) -> bool:
     """Whether no gradient leaves the support; it would if some layer swallowed the NaN that probed it."""
     height, width = field.size
+    halves = (
+        (slice(0, max(height // 2, 1)), slice(None)),
+        (slice(height // 2, None), slice(None)),
+        (slice(None), slice(0, max(width // 2, 1))),
+        (slice(None), slice(width // 2, None)),
+    )
     noise = np.random.default_rng(2).random((1, segmenter.in_channels, height, width), dtype=np.float32)
     with torch.enable_grad():
         image = torch.from_numpy(noise).to(segmenter.device).requires_grad_()
         with _exact_kernels(segmenter.device):
             logits = segmenter.unchecked_logits(image)
-            for rows, columns in _halves(height, width):
+            weights = torch.linspace(1.0, 2.0, logits.shape[1], device=logits.device).view(-1, 1, 1)
+            for rows, columns in halves:
                 outputs = torch.zeros_like(logits)
-                outputs[:, :, rows, columns] = torch.linspace(1.0, 2.0, logits.shape[1], device=logits.device).view(
-                    1, -1, 1, 1
-                )
+                outputs[:, :, rows, columns] = weights
                 with explained_differentiation():
                     (gradient,) = torch.autograd.grad(logits, image, outputs, retain_graph=True, materialize_grads=True)
                 inside_rows = slice(field.rows.first[rows].min(), field.rows.last[rows].max() + 1)
                 inside_columns = slice(field.columns.first[columns].min(), field.columns.last[columns].max() + 1)
                 gradient[:, :, inside_rows, inside_columns] = 0
-                if bool((gradient != 0).any()):
+                if gradient.any():
                     return False
     return True
-
-
-def _halves(height: int, width: int) -> Iterator[tuple[slice, slice]]:
-    yield slice(0, max(height // 2, 1)), slice(None)
-    yield slice(height // 2, None), slice(None)
-    yield slice(None), slice(0, max(width // 2, 1))
-    yield slice(None), slice(width // 2, None)
 
 
 def _reached(segmenter: Segmenter, batch: Tensor) -> Tensor:

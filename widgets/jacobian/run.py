@@ -55,9 +55,11 @@ def run_card(
             class_index, space, int(stride), storage if keep_rows else "float32", keep_rows  # type: ignore[arg-type]
         )  # fmt: skip
         run = Run(segmenter, image, request, folder)
-        job = jobs().find(run.path) if run.path.exists() or _is_active(run.path) else None
-        found = _so_far(run, job)
+        job = jobs().find(run.path)
         active = job is not None and job.state in ACTIVE
+        if not active and not run.path.exists():
+            job = None  # its store was deleted
+        found = _so_far(run, job)
         with slots[2]:
             fits = _button(run, job, found)
         if job is not None and active:
@@ -73,10 +75,6 @@ def run_card(
             st.warning("This would not fit on the disk: keep fewer bits or summaries only, or sample more coarsely.")
         _show_other_runs(run)
     return found, active
-
-
-def _is_active(path: Path) -> bool:
-    return any(job.run.path == path for job in jobs().active())
 
 
 def _so_far(run: Run, job: Job | None) -> Jacobian | None:
