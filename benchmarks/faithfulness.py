@@ -22,8 +22,7 @@ sys.path.insert(0, str(ROOT))
 from core import Segmenter, load_segmenter, read_image
 from core.pixel_sets import PixelSet
 from core.target import Target
-from core.trust import PerturbedRuns, RemovalSettings, road, sample_removals
-from core.trust.curves import removal_curve
+from core.trust import PerturbedRuns, RemovalSettings, removal_curve, road, sample_removals
 
 SAMPLES = {"vessmap": "vessels", "fundus": "fundus/test", "scenes": "scenes/test"}
 STEPS = 16

@@ -1,4 +1,4 @@
-"""Trust: every method's map of one pixel set, held against the network, against controls and against each other."""
+"""Trust: every method's map of one pixel set, compared with the network, with controls and with each other."""
 
 from typing import Any
 
@@ -30,8 +30,7 @@ TABS = ["Maps", "Tests", "Agreement", "Sanity check", "Two networks"]
 def main() -> None:
     page_header(
         "Can it be trusted?",
-        "The same question put to every method. Which of their answers does the network bear out, and which could have "
-        "been given without it?",
+        "One target, explained by every method. Which maps does the network confirm, which could be made without it?",
     )
     with show_user_errors():
         with st.sidebar:
@@ -59,14 +58,14 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
         with slots[2].popover("Settings", icon=":material/tune:", width="stretch"):
             settings = pick_settings(layer.name, (height, width))
         methods = pick_methods()
-        said = st.container()
+        top = st.container()
     with left:
         panel_height = int(np.clip(PANEL_WIDTH * height / width, 140, 250))
         question = draw_pixel_set(name, selection, prediction, panel_height, reduction)
     if question is None:
-        said.info("The maps and their tests come below, once there are pixels to explain.", icon=":material/verified:")
+        top.info("The maps and their tests come below, once there are pixels to explain.", icon=":material/verified:")
         return
-    with said:
+    with top:
         trial = Trial(selection.segmenter, selection.image, prediction, question, methods, settings)
         for place in ("tests", "ranks", "sanity"):
             cancel_unless(place, lambda key: isinstance(key, tuple) and key[1] == trial.identity)

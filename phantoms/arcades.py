@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .centrelines import claim, smooth_walk, walk
-from .optics import Field
+from .optics import Field, direction
 
 STEP = 1.2  # pixels between neighbouring points of a centre line
 _GENERATIONS = 5
@@ -17,7 +17,7 @@ _ARTERY, _VEIN = 0, 1
 
 @dataclass(frozen=True)
 class Eye:
-    """Where things lie in a picture of a retina, in pixels, (row, column).
+    """Landmarks of a picture of a retina, in pixels, (row, column).
 
     Attributes:
         centre: Centre of the round field of view.
@@ -35,9 +35,8 @@ class Eye:
 
     @property
     def axis(self) -> float:
-        """Direction from the disc to the fovea, in radians from the column axis towards the row axis."""
-        along = self.fovea - self.disc
-        return float(np.arctan2(along[0], along[1]))
+        """Direction from the disc to the fovea, see `direction`."""
+        return direction(self.fovea - self.disc)
 
 
 @dataclass(frozen=True)
@@ -74,13 +73,8 @@ def grow_arcades(rng: np.random.Generator, eye: Eye, shape: tuple[int, int]) -> 
     branch leaves, the radii obey Murray's law, r³ = r₁³ + r₂³ (Murray 1926). Vessels of one kind never cross each
     other, an artery may cross a vein, and none enters the foveal avascular zone.
 
-    Args:
-        rng: Source of randomness.
-        eye: Where disc, fovea and field of view lie.
-        shape: (H, W).
-
     Returns:
-        The vessels, trunks first.
+        The vessels in an image of `shape` (H, W), trunks first.
     """
     tortuosity = float(rng.uniform(0.06, 0.16))
     finest = 0.006 * eye.radius
@@ -211,5 +205,4 @@ def _daughters(
 
 
 def _heading(points: Field, place: int) -> float:
-    along = points[min(place + 2, len(points) - 1)] - points[max(place - 2, 0)]
-    return float(np.arctan2(along[0], along[1]))
+    return direction(points[min(place + 2, len(points) - 1)] - points[max(place - 2, 0)])

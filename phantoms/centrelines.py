@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .optics import Field
+from .optics import Field, direction
 
 STEP = 1.5  # pixels between neighbouring points of a centre line: curves bend over more than ten times this
 
@@ -96,7 +96,7 @@ def smooth_walk(rng: np.random.Generator, count: int, memory: float) -> Field:
 
 
 def walk(start: Field, heading: Field, step: float) -> Field:
-    """The path that makes a step of `step` pixels in each direction, in radians from the column to the row axis."""
+    """The path that makes a step of `step` pixels in each direction, see `optics.direction`."""
     steps = step * np.stack([np.sin(heading), np.cos(heading)], axis=1)
     return np.concatenate([start[None], start + np.cumsum(steps, axis=0)])
 
@@ -115,13 +115,9 @@ def grow(rng: np.random.Generator, bed: Bed, shape: tuple[int, int]) -> list[Bra
     Where a vessel of radius r splits, the daughters' radii obey Murray's law, r³ = r₁³ + r₂³ (Murray 1926), and the
     thinner one turns away further, as the same law of least work asks.
 
-    Args:
-        rng: Source of randomness.
-        bed: How the bed grows.
-        shape: (H, W); branches start inside or at the border and are cut shortly beyond it.
-
     Returns:
-        The branches; a branch's `start` and `end` point to branches before it in the list.
+        The branches; a branch's `start` and `end` point to branches before it in the list. They start inside an image
+        of `shape` (H, W) or at its border, and are cut shortly beyond it.
     """
     branches: list[Branch] = []
     owner = np.full(shape, -1, dtype=np.int64)
@@ -191,12 +187,11 @@ def _new_bud(rng: np.random.Generator, bed: Bed, shape: tuple[int, ...], branche
         points = branches[parent].points
         if len(points) > 12:
             index = int(rng.integers(4, len(points) - 4))
-            along = points[index + 1] - points[index - 1]
-            heading = np.arctan2(along[0], along[1]) + rng.choice([-1.0, 1.0]) * rng.uniform(0.8, 1.5)
+            turned = rng.choice([-1.0, 1.0]) * rng.uniform(0.8, 1.5)
+            heading = direction(points[index + 1] - points[index - 1]) + turned
             radius = min(radius, 0.95 * float(branches[parent].radius[index]))
-            return _Bud(
-                points[index], float(heading), radius, branches[parent].generation + 1, Place(parent, index), diving
-            )
+            generation = branches[parent].generation + 1
+            return _Bud(points[index], heading, radius, generation, Place(parent, index), diving)
     if kind < 0.93 and not diving:
         return _border_bud(rng, shape, radius)
     return _Bud(rng.uniform(0.0, 1.0, 2) * shape, rng.uniform(-np.pi, np.pi), radius, 1, None, diving)
@@ -208,8 +203,7 @@ def _wander(rng: np.random.Generator, bed: Bed, bud: _Bud) -> Field:
     if bud.diving:
         length *= 0.3
     count = max(int(length / STEP), 6)
-    bends = smooth_walk(rng, count, 10.0)
-    wiggle = smooth_walk(rng, count, 3.0)
+    bends, wiggle = smooth_walk(rng, count, 10.0), smooth_walk(rng, count, 3.0)
     turning = np.linspace(0.0, rng.normal(0.0, 0.012) * STEP * count, count)
     heading = bud.heading + turning + bed.tortuosity * (bends - bends[0] + (2.0 if bud.diving else 0.35) * wiggle)
     return walk(bud.point, heading, STEP)
@@ -271,8 +265,7 @@ def _split(rng: np.random.Generator, bed: Bed, branch: Branch, place: Place) -> 
     # The flared end is wider than the vessel that the law speaks of.
     radius = float(np.min(branch.radius[-15:]))
     share = rng.uniform(0.2, 0.5)  # of r³ that the thinner daughter takes
-    along = branch.points[-1] - branch.points[-4]
-    heading = float(np.arctan2(along[0], along[1]))
+    heading = direction(branch.points[-1] - branch.points[-4])
     spread = rng.choice([-1.0, 1.0]) * rng.uniform(0.9, 1.8)
     floor = 0.75 * bed.capillary_radius  # no vessel is finer than a red blood cell needs
     return [

@@ -8,17 +8,13 @@ from scipy.interpolate import make_interp_spline
 Field = NDArray[np.float64]
 
 
+def direction(step: Field) -> float:
+    """Direction of a step (rows, columns), in radians from the column axis towards the row axis."""
+    return float(np.arctan2(step[0], step[1]))
+
+
 def correlated_noise(rng: np.random.Generator, shape: tuple[int, int], sigma: float | tuple[float, float]) -> Field:
-    """Gaussian noise blurred by `sigma` pixels (rows, columns) and brought back to unit variance.
-
-    Args:
-        rng: Source of randomness.
-        shape: (H, W).
-        sigma: Standard deviation of the blur, in pixels; 0 leaves the noise white.
-
-    Returns:
-        Zero-mean noise with unit variance, (H, W).
-    """
+    """Zero-mean Gaussian noise (H, W), blurred by `sigma` pixels (rows, columns) and brought back to unit variance."""
     white = rng.standard_normal(shape)
     rows, columns = (sigma, sigma) if isinstance(sigma, (int, float)) else sigma
     # A blur turns unit variance into the energy of its kernel; dividing by the expected rather than by the measured
@@ -34,15 +30,10 @@ def correlated_noise(rng: np.random.Generator, shape: tuple[int, int], sigma: fl
 
 
 def smooth_field(rng: np.random.Generator, shape: tuple[int, int], knots: int) -> Field:
-    """A slowly varying random field: standard normal values on a coarse grid, joined by cubic splines.
+    """A slowly varying random field (H, W) of about unit variance.
 
-    Args:
-        rng: Source of randomness.
-        shape: (H, W).
-        knots: Grid points along each side; the field varies over about side / knots pixels.
-
-    Returns:
-        Values of about unit variance, (H, W).
+    Standard normal values on a grid of `knots` points along each side are joined by cubic splines, so that the field
+    varies over about side / knots pixels.
     """
     grid = rng.standard_normal((knots + 2, knots + 2))
     places = np.arange(knots + 2.0)
@@ -52,15 +43,9 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, int], knots: int) -
 
 
 def illumination(rng: np.random.Generator, shape: tuple[int, int], strength: float) -> Field:
-    """Uneven lighting: a positive gain around 1 that varies over about half the image.
+    """Uneven lighting: a gain (H, W) around 1 that varies over about half the image.
 
-    Args:
-        rng: Source of randomness.
-        shape: (H, W).
-        strength: Standard deviation of the gain's logarithm.
-
-    Returns:
-        Gain to multiply the scene with, (H, W).
+    `strength` is the standard deviation of the gain's logarithm.
     """
     return np.exp(strength * smooth_field(rng, shape, 2))
 
@@ -71,7 +56,7 @@ def add_spots(
     """Draw elliptic Gaussian spots onto `canvas`, in place, keeping the brighter value where they overlap.
 
     Args:
-        rng: Source of randomness for the spots' shapes.
+        rng: Random generator of the spots' shapes.
         canvas: (H, W).
         centres: (N, 2) rows and columns, subpixel.
         radii: (N,) standard deviation of the short axis in pixels.
@@ -97,18 +82,14 @@ def add_spots(
 
 
 def detect(
-    rng: np.random.Generator,
-    scene: Field,
-    photons: float,
-    read_noise: float,
-    correlation: tuple[float, float],
+    rng: np.random.Generator, scene: Field, photons: float, read_noise: float, correlation: tuple[float, float]
 ) -> Field:
     """Count photons and read them out: Poisson noise (as its Gaussian limit) plus Gaussian read noise.
 
     Scanning and resampling smear a detector's noise over its neighbours, so both parts share one spatial correlation.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         scene: Expected intensity, (H, W).
         photons: Photons counted per unit of intensity.
         read_noise: Standard deviation of the read noise, in units of intensity.

@@ -1,4 +1,4 @@
-"""What every generator returns, and the register of the kinds that there are."""
+"""The result of every generator, and the registry of kinds."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Phantom:
         mask: Class index of each pixel, uint8 of shape (H, W).
         class_names: One name per class, in the order of the indices.
         skeleton: Centre lines of the foreground, one pixel thin, bool of shape (H, W); None for kinds without them.
-        landmarks: Row and column of points that have a name, such as the centre of the optic disc.
+        landmarks: Row and column of named points, such as the centre of the optic disc.
     """
 
     image: NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""The small example images that come with the project, drawn anew from fixed seeds."""
+"""The small example images that come with the project, drawn from fixed seeds."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +23,10 @@ def write_samples(folder: Path) -> list[Path]:
 
     `folder/vessels` and `folder/formats` both hold `images/<stem>.tiff` (`.png` for RGB), `labels/<stem>.png` and
     `skeletons/<stem>.png`. `folder/fundus/test` and `folder/scenes/test` hold `images/<stem>.png` and
-    `masks/<stem>.png`. A file that is already there is replaced as a whole.
-
-    Args:
-        folder: Where to write; made if missing.
+    `masks/<stem>.png`. Folders are made, and files that are there already replaced as a whole.
 
     Returns:
-        The files written, in the order written.
+        The files, in the order written.
     """
     written = [write_atomically(folder / "README.md", _README.encode())]
     colour = draw_phantom("vessels", 109, channels=3)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .street_view import BUILDING, NEAR, VEGETATION, Canvas, Colour, side_quad, upright_quad
+from .street_view import BUILDING, NEAR, VEGETATION, Canvas, Colour, facing, side_quad, upright_quad
 
 _WALLS = np.array([
     [0.66, 0.6, 0.5], [0.62, 0.46, 0.38], [0.5, 0.32, 0.26], [0.72, 0.69, 0.63],
@@ -28,14 +28,13 @@ def draw_houses(canvas: Canvas, rng: np.random.Generator, front: float, end: flo
         if near > NEAR:
             gable = upright_quad(front, front + side * 14.0, 0.0, top, near)
             canvas.paint(gable, 0.8 * wall * light, BUILDING, 0.04, 0.03)
-        _draw_front(canvas, rng, front, (max(near, NEAR), far), storeys, wall * light)
+        _draw_front(canvas, rng, front, max(near, NEAR), far, storeys, wall * light)
 
 
 def _draw_front(
-    canvas: Canvas, rng: np.random.Generator, front: float, stretch: tuple[float, float], storeys: int, wall: Colour
+    canvas: Canvas, rng: np.random.Generator, front: float, near: float, far: float, storeys: int, wall: Colour
 ) -> None:
     """A front along the street: wall, plinth, cornice, rows of windows and what is on the ground floor."""
-    near, far = stretch
     top = storeys * _STOREY + 0.8
     canvas.paint(side_quad(front, 0.0, top, near, far), wall, BUILDING, 0.035, 0.03)
     canvas.paint(side_quad(front, 0.0, 0.5, near, far), 0.72 * wall, BUILDING, 0.03)
@@ -49,9 +48,8 @@ def _draw_front(
     for left in np.arange(near + 0.6, far - width - 0.3, spacing):
         for storey in range(1 if shop else 0, storeys):
             low = storey * _STOREY + 1.0
-            canvas.paint(
-                side_quad(front, low - 0.12, low + high + 0.12, left - 0.1, left + width + 0.1), frame, BUILDING
-            )
+            around = side_quad(front, low - 0.12, low + high + 0.12, left - 0.1, left + width + 0.1)
+            canvas.paint(around, frame, BUILDING)
             glass = _WINDOW * rng.uniform(0.6, 2.2) * rng.choice([1.0, 1.0, 1.0, 1.6])
             canvas.paint(side_quad(front, low, low + high, left, left + width), glass, BUILDING, 0.04, 0.05)
     if shop:
@@ -74,8 +72,8 @@ def draw_skyline(canvas: Canvas, rng: np.random.Generator, end: float, light: fl
             green = np.array([rng.uniform(0.2, 0.3), rng.uniform(0.3, 0.4), 0.16]) * light
             middle, up = left + width / 2, rng.uniform(4.0, 9.0)
             turn = np.linspace(0.0, np.pi, 14)
-            hump = [(middle + 0.75 * width * float(np.cos(t)), up * float(np.sin(t)), ahead) for t in turn]
-            canvas.paint(hump, green, VEGETATION, 0.2, 0.15)
+            hump = [(0.75 * width * float(np.cos(t)), up * float(np.sin(t))) for t in turn]
+            canvas.paint(facing(middle, ahead, hump), green, VEGETATION, 0.2, 0.15)
             width *= 0.6
         elif rng.random() < 0.85:
             wall = _WALLS[rng.integers(len(_WALLS))] * rng.uniform(0.7, 1.1) * light

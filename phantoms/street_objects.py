@@ -11,6 +11,7 @@ from .street_view import (
     Colour,
     Field,
     Point,
+    facing,
     ground_quad,
     side_quad,
     upright_polygon,
@@ -59,12 +60,7 @@ def draw_car(canvas: Canvas, rng: np.random.Generator, right: float, ahead: floa
 
 def _trapezium(right: float, below: float, above: float, low: float, high: float, ahead: float) -> list[Point]:
     """Half as wide as `below` at the bottom and as `above` at the top."""
-    return [
-        (right - below, low, ahead),
-        (right + below, low, ahead),
-        (right + above, high, ahead),
-        (right - above, high, ahead),
-    ]
+    return facing(right, ahead, [(-below, low), (below, low), (above, high), (-above, high)])
 
 
 def _car_side(
@@ -95,7 +91,7 @@ def draw_crossing_car(canvas: Canvas, rng: np.random.Generator, right: float, ah
     canvas.darken(ground_quad(right - half, right + half, ahead - 0.2, ahead + 1.9), 0.45)
 
     def shape(*corners: tuple[float, float]) -> list[Point]:
-        return [(right + way * half * aside, roof * up, ahead) for aside, up in corners]
+        return facing(right, ahead, [(way * half * aside, roof * up) for aside, up in corners])
 
     body = [(-0.98, 0.2), (-1.0, 0.5), (-0.92, 0.64), (0.5, 0.62), (0.94, 0.5), (1.0, 0.36), (0.97, 0.2)]
     canvas.paint(shape(*body), paint, CAR, 0.02)
@@ -125,28 +121,18 @@ def draw_person(canvas: Canvas, rng: np.random.Generator, right: float, ahead: f
     def limb(start: tuple[float, float], end: tuple[float, float], width: float, colour: Colour) -> None:
         (a, low), (b, high) = start, end
         corners = [(a - width, low), (a + width, low), (b + width, high), (b - width, high)]
-        canvas.paint([(right + aside, up, ahead) for aside, up in corners], colour, PERSON, 0.05)
+        canvas.paint(facing(right, ahead, corners), colour, PERSON, 0.05)
 
     for leg in (-1, 1):
         limb((leg * stride, 0.0), (leg * 0.09, 0.5 * tall), 0.085, trousers * (1.0 if leg < 0 else 0.85))
         limb((leg * stride, 0.0), (leg * stride * 0.97, 0.06), 0.1, np.array([0.08, 0.07, 0.07]))
     for arm in (-1, 1):
-        limb((arm * (0.27 + 0.5 * stride) + lean, 0.45 * tall), (arm * 0.21 + lean, 0.8 * tall), 0.065, 0.85 * coat)
-        limb(
-            (arm * (0.27 + 0.5 * stride) + lean, 0.42 * tall),
-            (arm * (0.27 + 0.5 * stride) + lean, 0.46 * tall),
-            0.05,
-            skin,
-        )
-    body = [
-        (-0.19, hem),
-        (0.19, hem),
-        (0.2 + lean, 0.66 * tall),
-        (0.24 + lean, 0.79 * tall),
-        (0.08 + lean, 0.845 * tall),
-    ]
-    body += [(-0.08 + lean, 0.845 * tall), (-0.24 + lean, 0.79 * tall), (-0.2 + lean, 0.66 * tall)]
-    canvas.paint([(right + aside, up, ahead) for aside, up in body], coat, PERSON, 0.06)
+        hand = arm * (0.27 + 0.5 * stride) + lean
+        limb((hand, 0.45 * tall), (arm * 0.21 + lean, 0.8 * tall), 0.065, 0.85 * coat)
+        limb((hand, 0.42 * tall), (hand, 0.46 * tall), 0.05, skin)
+    shoulders = [(0.2, 0.66), (0.24, 0.79), (0.08, 0.845), (-0.08, 0.845), (-0.24, 0.79), (-0.2, 0.66)]
+    body = [(-0.19, hem), (0.19, hem), *((aside + lean, up * tall) for aside, up in shoulders)]
+    canvas.paint(facing(right, ahead, body), coat, PERSON, 0.06)
     head = canvas.upright(
         (right + lean, 0.925 * tall, ahead), lambda aside, up: (aside / 0.105) ** 2 + (up / 0.135) ** 2 < 1, 0.14
     )

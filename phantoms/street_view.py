@@ -1,6 +1,6 @@
 """A pinhole camera over a street, and the canvas that its pictures are painted on, far things first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,43 +63,26 @@ class Canvas:
         self.coarse = optics.correlated_noise(rng, self.shape, 5.0)
 
     def paint(
-        self,
-        points: Sequence[Point],
-        colour: Colour,
-        label: int | None,
-        texture: float = 0.0,
-        blotches: float = 0.0,
+        self, points: Sequence[Point], colour: Colour, label: int, texture: float = 0.0, blotches: float = 0.0
     ) -> None:
-        """Fill a flat polygon.
-
-        Args:
-            points: Corners of the polygon, in metres.
-            colour: RGB.
-            label: Class; None keeps the class, and the depth, of what is behind.
-            texture: Strength of fine noise on the colour.
-            blotches: Strength of coarse noise on it.
-        """
-        rows, columns = self._inside([self.camera.project(point) for point in points])
+        """Fill a flat polygon with a class and an RGB colour, with fine and coarse noise of these strengths on it."""
+        rows, columns = self._inside(points)
         if not len(rows):
             return
         grain = 1.0 + texture * self.fine[rows, columns] + blotches * self.coarse[rows, columns]
         self.colour[:, rows, columns] = colour[:, None] * grain
-        if label is not None:
-            self.labels[rows, columns] = label
-            self.depth[rows, columns] = float(np.mean([max(point[2], NEAR) for point in points]))
+        self.labels[rows, columns] = label
+        self.depth[rows, columns] = float(np.mean([max(point[2], NEAR) for point in points]))
 
     def darken(self, points: Sequence[Point], factor: float) -> None:
         """Cast a shadow on whatever is there."""
-        rows, columns = self._inside([self.camera.project(point) for point in points])
+        rows, columns = self._inside(points)
         self.colour[:, rows, columns] *= factor
 
     def upright(self, centre: Point, outline: Callable[[Field, Field], NDArray[np.bool_]], reach: float) -> "Window":
-        """The sub-pixels of an upright shape that faces the camera.
+        """The sub-pixels of an upright shape that faces the camera, at most `reach` metres from its centre.
 
-        Args:
-            centre: Centre of the shape.
-            outline: Given metres right of and above the centre, which places belong to the shape.
-            reach: No point of the shape is further than this from the centre, in metres.
+        `outline` says which places belong to the shape, given as metres right of and above the centre.
         """
         row, column = self.camera.project(centre)
         scale = self.camera.focal / max(centre[2], NEAR)
@@ -110,8 +93,7 @@ class Canvas:
         up = -((rows - 1) / FINER - row)[:, None] / scale
         aside = ((columns - 1) / FINER - column)[None, :] / scale
         up, aside = np.broadcast_arrays(up, aside)
-        inside = outline(aside, up) if up.size else np.zeros(up.shape, dtype=bool)
-        found = np.nonzero(inside)
+        found = np.nonzero(outline(aside, up) if up.size else up)
         return Window(rows[found[0]], columns[found[1]], aside[found], up[found])
 
     def fill(self, window: "Window", colour: Field, label: int, depth: float) -> None:
@@ -130,8 +112,8 @@ class Canvas:
         middle = FINER // 2
         return image, self.labels[middle::FINER, middle::FINER].copy()
 
-    def _inside(self, corners: Sequence[tuple[float, float]]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        rows, columns = np.clip(np.array(corners), -1e4, 1e4).T
+    def _inside(self, points: Sequence[Point]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        rows, columns = np.clip([self.camera.project(point) for point in points], -1e4, 1e4).T
         found = polygon_pixels(FINER * rows + 1, FINER * columns + 1, self.shape)
         return found[0], found[1]
 
@@ -149,6 +131,11 @@ class Window:
 ROAD, SIDEWALK, BUILDING, VEGETATION, SKY, CAR, PERSON, POLE = range(8)
 
 
+def facing(right: float, ahead: float, corners: Iterable[tuple[float, float]]) -> list[Point]:
+    """A flat shape that faces the camera; its corners are given as metres right of `right`, and above the ground."""
+    return [(right + aside, up, ahead) for aside, up in corners]
+
+
 def upright_quad(left: float, right: float, low: float, high: float, ahead: float) -> list[Point]:
     """A rectangle that faces the camera."""
     return [(left, low, ahead), (right, low, ahead), (right, high, ahead), (left, high, ahead)]
@@ -161,7 +148,7 @@ def side_quad(right: float, low: float, high: float, near: float, far: float) ->
 
 def upright_polygon(right: float, up: float, ahead: float, radius: float, turns: Field) -> list[Point]:
     """The corners, `turns` radians round a circle from the right upwards, of a shape that faces the camera."""
-    return [(right + radius * float(np.cos(turn)), up + radius * float(np.sin(turn)), ahead) for turn in turns]
+    return facing(right, ahead, [(radius * float(np.cos(turn)), up + radius * float(np.sin(turn))) for turn in turns])
 
 
 def ground_quad(left: float, right: float, near: float, far: float, up: float = 0.0) -> list[Point]:

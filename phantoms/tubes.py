@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import erf
 
 from .optics import Field
@@ -31,11 +32,11 @@ class Tube:
 
 @dataclass(frozen=True)
 class Rendering:
-    """A set of tubes seen on the pixel grid.
+    """A set of tubes on the pixel grid.
 
     Attributes:
-        distance: Signed distance to the nearest outline in pixels, negative inside, (H, W); far from all tubes it
-            is only known to be positive (infinite).
+        distance: Signed distance to the nearest outline in pixels, negative inside, (H, W); infinite far from all
+            tubes.
         intensity: Maximum over all tubes of their blurred brightness, (H, W).
     """
 
@@ -56,9 +57,6 @@ def render(tubes: list[Tube], shape: tuple[int, int], margin: float = 0.0, rim: 
         shape: (H, W).
         margin: How far in pixels the label's outline lies outside the light's edge.
         rim: How much brighter the wall is than the middle, as a fraction; 0 is a filled tube.
-
-    Returns:
-        The signed distance and the intensity, both (H, W).
     """
     reach = _REACHES[-1]
     height, width = shape[0] + 2 * reach, shape[1] + 2 * reach
@@ -71,7 +69,9 @@ def render(tubes: list[Tube], shape: tuple[int, int], margin: float = 0.0, rim: 
     groups = np.searchsorted(_REACHES, wanted).clip(max=len(_REACHES) - 1)
     for group in np.unique(groups):
         chosen = {name: values[groups == group] for name, values in pieces.items()}
-        _draw(chosen, _REACHES[group], reach, width, margin, rim, distance, intensity)
+        index, gaps, light = _draw(chosen, _REACHES[group], margin, rim, reach, width)
+        np.minimum.at(distance, index, gaps)
+        np.maximum.at(intensity, index, light)
     inside = (slice(reach, reach + shape[0]), slice(reach, reach + shape[1]))
     return Rendering(distance.reshape(height, width)[inside], intensity.reshape(height, width)[inside])
 
@@ -97,16 +97,9 @@ def _pieces(tubes: list[Tube], shape: tuple[int, int], reach: int) -> dict[str, 
 
 
 def _draw(
-    pieces: dict[str, Field],
-    half: int,
-    padding: int,
-    width: int,
-    margin: float,
-    rim: float,
-    distance: Field,
-    intensity: Field,
-) -> None:
-    """Merge pieces into the padded, flattened canvases through discs of `half` pixels around them."""
+    pieces: dict[str, Field], half: int, margin: float, rim: float, padding: int, width: int
+) -> tuple[NDArray[np.int64], Field, Field]:
+    """Places on the padded, flattened canvas in discs of `half` pixels around pieces, with distance and intensity."""
     offsets = np.arange(-half, half + 1.0)
     disc = np.hypot(offsets[:, None], offsets[None, :]) <= half
     row_offset = np.repeat(offsets, offsets.size)[None, disc.ravel()]
@@ -116,8 +109,7 @@ def _draw(
     rows = row_offset + (centre_row - pieces["row"])[:, None]
     columns = column_offset + (centre_column - pieces["column"])[:, None]
     step_rows, step_columns = pieces["rows"][:, None], pieces["columns"][:, None]
-    share = (rows * step_rows + columns * step_columns) / (step_rows**2 + step_columns**2)
-    share = np.clip(share, 0.0, 1.0)
+    share = np.clip((rows * step_rows + columns * step_columns) / (step_rows**2 + step_columns**2), 0.0, 1.0)
     gap = np.hypot(rows - share * step_rows, columns - share * step_columns)
 
     def along(name: str) -> Field:
@@ -128,8 +120,7 @@ def _draw(
     index = ((centre_row + padding) * width + centre_column + padding).astype(np.int64)[:, None] + (
         row_offset * width + column_offset
     ).astype(np.int64)
-    np.minimum.at(distance, index.ravel(), (gap - radius).ravel())
-    np.maximum.at(intensity, index.ravel(), light.ravel())
+    return index.ravel(), (gap - radius).ravel(), light.ravel()
 
 
 def _profile(gap: Field, radius: Field, blur: Field, rim: float) -> Field:

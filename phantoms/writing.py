@@ -1,4 +1,4 @@
-"""Phantoms as files, in folders that the library reads like anyone's."""
+"""Phantoms as files, in folders that the library reads like any data set."""
 
 import io
 import json
@@ -49,7 +49,7 @@ def write_data_set(
         bits: 8 or 16 bits per value, or 32: floating-point, exactly as drawn.
 
     Returns:
-        The files written, in the order written.
+        The files, in the order written.
 
     Raises:
         UserError: An unknown kind, a size or channels that it does not have, or numbers that make no data set.
@@ -63,9 +63,8 @@ def write_data_set(
     for (part, distance), images in zip(_PARTS.items(), (count, validation, test), strict=True):
         for number in range(seed + distance, seed + distance + images):
             phantom = draw_phantom(kind, number, size, channels)
-            written += write_phantom(
-                folder / part if validation else folder, f"{kind}_{number}", phantom, palette, bits
-            )
+            place = folder / part if validation else folder
+            written += write_phantom(place, f"{kind}_{number}", phantom, palette, bits)
     return written
 
 

@@ -1,7 +1,6 @@
 """The registry of attribution methods: what a method is, and how one or several are run by name."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -12,18 +11,13 @@ from ..errors import UserError
 from ..segmenter import Image, Segmenter
 from ..target import Target
 from .attribution import Attribution
-from .settings import Setting, settings_of
+from .settings import NoSettings, Setting, refuse_clashes, settings_of
 
 Kind = Literal["sensitivity", "contribution", "layer"]
 """What the values are: score per unit of intensity, shares of the score, or a map of a layer's size."""
 Values = Mapping[str, Any]
 """Values of settings by name; what a mapping leaves out has its default."""
 Size = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class NoSettings:
-    """Settings of a method that has none."""
 
 
 class Method:
@@ -114,14 +108,7 @@ def register(method_class: MethodClass) -> MethodClass:
     for name in (method.name, *method.aliases):
         if name in taken:
             raise ValueError(f'There is already a method "{name}".')
-    known_settings = all_settings().values()
-    for own in method.settings:
-        for known in known_settings:
-            if own != known and (own.name == known.name or own.option == known.option or own.key == known.key):
-                raise ValueError(
-                    f'The setting "{own.name}" of {method.name} clashes with "{known.name}" of another method; define '
-                    "it in the same way, or give it a name, an option and a key of its own."
-                )
+    refuse_clashes(method.name, method.settings, all_settings().values())
     method.group = method.group or method.name
     METHODS[method.name] = method
     return method_class

@@ -1,7 +1,7 @@
 """Settings of methods: their fields carry label, help, bounds and choices, which options and inputs are made from."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -26,6 +26,7 @@ class Setting:
         step: Step of the page's input.
         at_most: Name of another setting that bounds it from above.
         choices: Values to choose from, with what each is called on screen.
+        only_with: Values of other settings, by name, with which alone it has an effect; pages disable it otherwise.
         quick: Default where the maps of many methods are compared.
         on_page: Whether pages offer it; the others are for Python and the shell.
     """
@@ -42,6 +43,7 @@ class Setting:
     step: float | None = None
     at_most: str = ""
     choices: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    only_with: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     quick: Any = None
     on_page: bool = True
 
@@ -92,6 +94,11 @@ class Setting:
         raise UserError(f'The option --{self.option} is {", or ".join(wanted)}; "{text}" was given.')
 
 
+@dataclasses.dataclass(frozen=True)
+class NoSettings:
+    """Settings of a method or metric that has none."""
+
+
 def setting(default: Any, **attributes: Any) -> Any:
     """A field of a `Settings` dataclass with attributes of `Setting`."""
     return dataclasses.field(default=default, metadata={"setting": Setting(**attributes)})
@@ -121,6 +128,17 @@ def settings_of(settings_class: type) -> tuple[Setting, ...]:
             )
         )
     return tuple(found)
+
+
+def refuse_clashes(owner: str, settings: Iterable[Setting], others: Collection[Setting]) -> None:
+    """Raise a ValueError where a setting of `owner` has the name, the option or the key of another, different one."""
+    for own in settings:
+        for known in others:
+            if own != known and (own.name == known.name or own.option == known.option or own.key == known.key):
+                raise ValueError(
+                    f'The setting "{own.name}" of {owner} clashes with "{known.name}" of another; define it in the '
+                    "same way, or give it a name, an option and a key of its own."
+                )
 
 
 def _plain_types(annotation: Any) -> tuple[Any, ...]:

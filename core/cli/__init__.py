@@ -11,8 +11,8 @@ from ..errors import sentence_for_users
 from .option_groups import with_plain_options
 
 COMMANDS = {
-    "samples": "Write the synthetic sample images again, the same byte for byte.",
-    "train": "Train a network on images with masks, on phantoms, or on both.",
+    "samples": "Write the synthetic sample images again, the same pixel for pixel.",
+    "train": "Train a network on one or several data sets of images with masks.",
     "predict": "Segment images: labels, probabilities and a picture with the labels over the image.",
     "explain": "Explain images by one or several methods, with statistics.",
     "ig": "Integrated Gradients, short for explain --method ig.",

@@ -36,7 +36,7 @@ Advice = dict[tuple[int, int], LayerAdvice]
 
 @dataclass(frozen=True)
 class _DataSet(ImageRun):
-    """A data set; its old name is kept."""
+    """A folder of images; the former option --data still works."""
 
     images: Annotated[
         Path | None, typer.Option("--images", "--data", help="A folder of images, or one with images/ (and masks/).")
@@ -44,7 +44,7 @@ class _DataSet(ImageRun):
 
 
 class _CamOptions(MethodOptions):
-    """Settings of class activation maps, but the layer, of which there may be several."""
+    """Settings of class activation maps except the layer, as there may be several."""
 
     only = cam_methods()
     hidden = ("layer",)
@@ -89,13 +89,13 @@ def cam(
 
 @dataclass(frozen=True, eq=False)
 class _LayerMaps(Explanation):
-    """What is done with each image; plain values, so that it can go to Dask workers."""
+    """The work for each image; plain values, so that it can go to Dask workers."""
 
     layer: str | None = None
     advice: Advice = field(default_factory=dict)
 
     def __call__(self, segmenter: Segmenter, path: Path, progress: Progress | None) -> Entries:
-        """Explain one image, write what came out, and give its entry in each layer's manifest."""
+        """Explain one image, write the results, and return its entry in each layer's manifest."""
         image, _, prediction, target = self.read(segmenter, path)
         size = (image.shape[1], image.shape[2])
         if size not in self.advice:
@@ -113,7 +113,7 @@ class _LayerMaps(Explanation):
         return entries
 
     def write_manifests(self, segmenter: Segmenter, images: Sequence[Entries], failures: dict[str, str]) -> None:
-        """One per layer: the settings, and for each image its files, warnings and all that makes them again."""
+        """Write one manifest per layer: its settings, and per image the files, warnings and what reproduces them."""
         class_index = self.targets.class_index(segmenter)
         for layer in dict.fromkeys(layer for entries in images for layer in entries):
             manifest = {
@@ -155,7 +155,7 @@ def _first_advice(segmenter: Segmenter, paths: Sequence[Path], reading: Reading)
 
 
 def _data_set_name(data: Path) -> str:
-    """The folder's name, and where that is a split's the one above too: data/scenes/test is scenes_test."""
+    """The folder's name; a split's follows that of the data set: data/scenes/test is scenes_test."""
     folder = data.resolve()
     folder = folder.parent if folder.is_file() else folder
     folder = folder.parent if folder.name == "images" else folder

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -36,12 +36,9 @@ from ..trust.benchmark import (
 )
 from ..trust.benchmark.interval import CONFIDENCE
 from ..trust.benchmark.summary import ENOUGH_IMAGES
-from ..trust.followed_scores import ScoreKind
 from .many_images import work_through
 from .options import ImageRun, Model, Out, Reading, chosen_class, chosen_names
 from .setting_options import SettingOptions
-
-Fill = Literal["zero", "mean", "blur"]
 
 _LIBRARIES = ("torch", "numpy", "scipy")
 _HEADING = (
@@ -51,7 +48,7 @@ _HEADING = (
 
 
 class _MetricOptions(SettingOptions):
-    """The metrics that were asked for, and their settings."""
+    """The chosen metrics and their settings."""
 
     def __init__(self, metrics: str | None = None, **texts: str | bool | None) -> None:
         self._names = metrics
@@ -87,6 +84,15 @@ class _MetricOptions(SettingOptions):
         return names
 
 
+class _RemovalOptions(SettingOptions):
+    """How pixels are taken away."""
+
+    @classmethod
+    def owners(cls) -> Mapping[str, Sequence[Setting]]:
+        """The settings that pages offer too."""
+        return {"removal": [own for own in settings_of(RemovalSettings) if own.on_page]}
+
+
 def evaluate(
     model: Model,
     run: ImageRun,
@@ -103,23 +109,18 @@ def evaluate(
     layer: Annotated[
         str | None, typer.Option(help="Layer for the class activation maps. By default one is suggested.")
     ] = None,
-    score: Annotated[
-        ScoreKind, typer.Option(help="Score that the metrics follow; target: the explained score itself.")
-    ] = "target",
-    fill: Annotated[
-        Fill, typer.Option(help="What pixels become; also where Integrated Gradients starts, and what occlusion shows.")
-    ] = "mean",
-    context_only: Annotated[bool, typer.Option("--context-only", help="Leave the target's own pixels alone.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")] = 0,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown, for a README.")] = False,
     *,
     options: _MetricOptions,
+    removal: _RemovalOptions,
     reading: Reading,
 ) -> None:
     """Put several methods to the same tests over many images, beside controls.
 
     Targets are drawn inside the prediction. The controls (random maps, an edge detector, the distance to the target)
-    know nothing of the network; a method that does not beat them says nothing. OUT/targets.csv has every number,
+    know nothing of the network; a method that does not beat them says nothing. What replaces pixels (--fill)
+    is also the baseline of Integrated Gradients and the fill of occlusion. OUT/targets.csv has every number,
     OUT/summary.csv and OUT/summary.json means with intervals and verdicts, OUT/figure.html a picture. An image that
     fails is listed, and the others go on.
 
@@ -135,15 +136,16 @@ def evaluate(
     if layer is not None and layer not in known_layers:
         nearest = get_close_matches(layer, known_layers, 3, 0)
         raise UserError(f'{segmenter.name} has no layer "{layer}"; the nearest are {", ".join(nearest)}.')
+    removing = RemovalSettings(**removal.values)
     settings = BenchmarkSettings(
-        chosen_methods,
-        metrics,
-        targets,
-        targets_per_image,
-        None if class_name is None else chosen_class(segmenter, class_name),
-        space,
-        explain=quick_settings() | {"layer": layer, "baseline": fill, "fill": fill},
-        evaluation=EvaluationSettings(RemovalSettings(score, fill, context_only=context_only), options.values),
+        methods=chosen_methods,
+        metrics=metrics,
+        kind=targets,
+        n_targets=targets_per_image,
+        class_index=None if class_name is None else chosen_class(segmenter, class_name),
+        space=space,
+        explain=quick_settings() | {"layer": layer, "baseline": removing.fill, "fill": removing.fill},
+        evaluation=EvaluationSettings(removing, options.values),
         seed=seed,
     )
     rows: list[SummaryRow] = []
@@ -167,15 +169,13 @@ def evaluate(
     typer.echo("\n" + "\n".join(f"- {sentence}" if markdown else sentence for sentence in in_words(rows)))
     if warning := caution(rows):
         typer.echo(f"\n{warning}")
-    typer.echo(
-        f"{out}: {len(_targets(found))} targets in {len(measured)} of {len(paths)} images ({selection})",
-        err=True,
-    )
+    drawn = len(_targets(found))
+    typer.echo(f"{out}: {drawn} targets in {len(measured)} of {len(paths)} images ({selection})", err=True)
 
 
 @dataclass(frozen=True, eq=False)
 class _ImageEvaluation:
-    """What is done with every image; plain values, so that it can go to Dask workers."""
+    """The work for each image; plain values, so that it can go to Dask workers."""
 
     settings: BenchmarkSettings
     reading: Reading

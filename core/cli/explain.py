@@ -27,7 +27,7 @@ from .setting_options import MethodOptions
 from .target_options import TargetOptions
 
 Row = dict[str, Any]
-"""What is said of one map in the table."""
+"""The row of one map in the table."""
 
 _MAGNITUDE_OPACITY, _LAYER_OPACITY = 0.85, 0.75
 _FULL_COLOUR_PERCENTILE = 99.5
@@ -46,7 +46,7 @@ def explain(
 ) -> None:
     """Explain images by one or several methods, with statistics.
 
-    What is explained is the whole prediction, a class, a pixel or another pixel set.
+    The target is the whole prediction, a class, a pixel or another pixel set.
 
     In OUT/<image>/<method>: the values, signed, magnitude and overlay as pictures, manifest.json, and statistics.json
     but for class activation maps. For a folder also OUT/statistics.csv and OUT/summary.json; an image that fails is
@@ -135,7 +135,7 @@ def prepared(
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What is done with each image; plain values, so that it can go to Dask workers."""
+    """The work for each image; plain values, so that it can go to Dask workers."""
 
     out: Path
     methods: tuple[str, ...]
@@ -203,22 +203,17 @@ def _write_files(
     folder: Path, about: Row, image: np.ndarray, attribution: Attribution, prediction: Prediction,
     truth: np.ndarray | None,
 ) -> Row:  # fmt: skip
-    """Write what came out, the manifest last, and give the numbers; a layer's map has no statistics of pixels."""
+    """Write the results, the manifest last, and return the numbers; a layer's map has no statistics of pixels."""
     numbers: Row = {}
     reading = {}
     if attribution.layer is None:
         found = statistics(attribution, prediction, truth)
         numbers |= found.as_dict()
-        reading["predicted"] = found.predicted.in_words()
-        if found.truth is not None:
-            reading["truth"] = found.truth.in_words()
+        parts = {"predicted": found.predicted, "truth": found.truth}
+        reading = {name: part.in_words() for name, part in parts.items() if part is not None}
     if attribution.convergence_delta is not None:
-        numbers |= {
-            "score_difference": attribution.score_difference,
-            "convergence_delta": attribution.convergence_delta,
-            "convergence_percent": attribution.convergence_percent,
-            "map_error_percent": attribution.map_error_percent,
-        }
+        names = ("score_difference", "convergence_delta", "convergence_percent", "map_error_percent")
+        numbers |= {name: getattr(attribution, name) for name in names}
     numbers |= {"seconds": attribution.seconds, **attribution.measured}
     write_atomically(folder / "overlay.png", png_bytes(overlay(image, attribution)))
     if reading:

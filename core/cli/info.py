@@ -28,7 +28,8 @@ def info(
     """
     segmenter = load_segmenter(model, "cpu")
     path = find_checkpoint(model)
-    height, width = size or (_default_size(segmenter),) * 2
+    multiple = segmenter.size_multiple or 1
+    height, width = size or (-(-_SIZE // multiple) * multiple,) * 2
     found = layers(segmenter, (height, width))
     lines = _of_file(path, segmenter) if path.is_file() else {"model": f"{model} ({_class_name(segmenter)})"}
     lines |= _of_segmenter(segmenter)
@@ -40,11 +41,6 @@ def info(
     card = path.with_suffix(".md")
     if path.is_file() and card.is_file():
         typer.echo(f"\n{card.read_text(encoding='utf-8')}")
-
-
-def _default_size(segmenter: Segmenter) -> int:
-    multiple = segmenter.size_multiple or 1
-    return -(-_SIZE // multiple) * multiple
 
 
 def _of_file(path: Path, segmenter: Segmenter) -> dict[str, str]:
@@ -67,7 +63,9 @@ def _of_segmenter(segmenter: Segmenter) -> dict[str, str]:
         "channels": str(segmenter.in_channels),
         "classes": ", ".join(f"{index} {name}" for index, name in enumerate(segmenter.class_names)),
         "normalisation": f"mean {_numbers(segmenter.mean)}, std {_numbers(segmenter.std)}",
-        "image sizes": "found by trying" if segmenter.size_multiple is None else _multiples(segmenter.size_multiple),
+        "image sizes": {None: "found by trying", 1: "any"}.get(
+            segmenter.size_multiple, f"multiples of {segmenter.size_multiple}; others are padded"
+        ),
         "weights sha256": segmenter.weights_hash,
     }
     if segmenter.notes:
@@ -77,10 +75,6 @@ def _of_segmenter(segmenter: Segmenter) -> dict[str, str]:
 
 def _class_name(segmenter: Segmenter) -> str:
     return type(segmenter.module).__name__
-
-
-def _multiples(multiple: int) -> str:
-    return "any" if multiple == 1 else f"multiples of {multiple}; others are padded"
 
 
 def _field(segmenter: Segmenter, size: tuple[int, int]) -> str:

@@ -36,7 +36,7 @@ def jacobian(
     class_name: ClassName = "1",
     space: Annotated[Space, typer.Option(help="Score space to differentiate.")] = "probability",
     dtype: Annotated[StoredType, typer.Option(help="Type of the stored values.")] = "float32",
-    summaries: Annotated[bool, typer.Option("--summaries", help="Keep no rows, only what they sum up to.")] = False,
+    summaries: Annotated[bool, typer.Option("--summaries", help="Keep only the summaries, not the rows.")] = False,
     scheduler: Scheduler = None,
     only_estimate: Annotated[bool, typer.Option("--estimate", help="Print the cost, and stop.")] = False,
     device: Device = "auto",

@@ -30,12 +30,12 @@ def work_through(
     Args:
         segmenter: The network.
         paths: The images' files.
-        work: What is done with an image, see `each_image`.
+        work: The work for one image, see `each_image`.
         write: Writes the tables, from the results and a sentence per failed image; called once, also when stopped.
         scheduler: Address of a Dask scheduler; None works in this process.
-        name: What an image is called in the list of failures.
+        name: Name of an image in the list of failures.
         report: Called with each result as it comes.
-        verb: What is done with images, for messages.
+        verb: Past participle of the work, for messages.
 
     Raises:
         UserError: The only image failed, or all of them.

@@ -13,7 +13,7 @@ from ..errors import UserError
 from .option_groups import OptionGroup
 
 _MOST_OWNERS = 3
-"""How many owners the help of a setting names; the text of one that more share says itself whose it is."""
+"""Largest number of owners that the help of a setting names; the text of one shared by more says whose it is."""
 
 
 class SettingOptions(OptionGroup):

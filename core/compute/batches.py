@@ -1,7 +1,8 @@
-"""The same work for many images, in this process or spread over Dask workers: one that fails stops no other."""
+"""The same work for many images, in this process or on Dask workers; the others go on where one fails."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -16,19 +17,19 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 ImageWork = Callable[[Segmenter, Path, Progress | None], Result]
-"""What is done with an image. For Dask it must be picklable; it reads the image itself and writes what is large."""
+"""Work on one image. For Dask it must be picklable; it reads the image itself and writes what is large."""
 
 _WORKER_DIED = "The Dask worker died more than once at this image, most often because its memory ran out."
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[Result]):
-    """What came of one image.
+    """The outcome for one image.
 
     Attributes:
-        path: The image's file.
-        result: What the work gave; None where it failed.
-        failure: Why it failed, in one sentence; empty where it did not.
+        path: File of the image.
+        result: Result of the work; None where it failed.
+        failure: Reason of the failure, in one sentence; empty where it succeeded.
     """
 
     path: Path
@@ -43,7 +44,7 @@ def each_image(
     scheduler: "str | Client | None" = None,
     progress: Progress | None = None,
 ) -> Iterator[Outcome[Result]]:
-    """Does the work for each image; outcomes come as they are finished.
+    """Does the work for each image and yields the outcomes as they are finished.
 
     On Dask workers the network is shipped once, and images and results lie on a disk that every worker sees.
 
@@ -56,30 +57,23 @@ def each_image(
         progress: Passed to the work in this process; workers get None.
 
     Raises:
-        UserError: The scheduler does not answer. What goes wrong with an image is in its outcome.
+        UserError: The scheduler does not answer. The error of an image is in its outcome.
     """
     if scheduler is None:
         for path in paths:
             yield _outcome(work, segmenter, path, progress)
         return
     absolute = {path: (path.absolute(),) for path in paths}
-    for path, result in run_on_workers(scheduler, segmenter, _Work(work), absolute):
+    for path, result in run_on_workers(scheduler, segmenter, partial(_outcome_on_worker, work), absolute):
         try:
-            outcome = result()
+            outcome = replace(result(), path=path)
         except WorkerDiedError:
-            yield Outcome(path, None, _WORKER_DIED)
-        else:
-            yield Outcome(path, outcome.result, outcome.failure)
+            outcome = Outcome(path, None, _WORKER_DIED)
+        yield outcome
 
 
-@dataclass(frozen=True)
-class _Work(Generic[Result]):
-    """The work for one image on a Dask worker."""
-
-    work: ImageWork[Result]
-
-    def __call__(self, network: WorkerNetwork, path: Path) -> Outcome[Result]:
-        return _outcome(self.work, network.segmenter, path, None)
+def _outcome_on_worker(work: ImageWork[Result], network: WorkerNetwork, path: Path) -> Outcome[Result]:
+    return _outcome(work, network.segmenter, path, None)
 
 
 def _outcome(work: ImageWork[Result], segmenter: Segmenter, path: Path, progress: Progress | None) -> Outcome[Result]:

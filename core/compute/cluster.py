@@ -1,4 +1,4 @@
-"""Dask: the way to a scheduler, and work that runs on its workers with a network that each receives once."""
+"""Work on Dask workers, each of which receives the network once."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -32,7 +32,7 @@ class WorkerNetwork:
     Attributes:
         segmenter: The network, on a GPU if it came from one and the worker has one.
         work: Called with this object and the arguments of a task.
-        kept: What a task keeps for those that follow on the same worker; None until then.
+        kept: What a task keeps for later tasks on the same worker; None before.
     """
 
     segmenter: Segmenter
@@ -76,20 +76,20 @@ def run_on_workers(
 ) -> Iterator[tuple[Key, Callable[[], Any]]]:
     """Run the same work for each task on Dask workers.
 
-    Network and work are sent once, and workers that come later get them from the others. Tasks that are not finished
-    when the caller wants no more are cancelled.
+    Network and work are sent once; workers that join later get them from the others. Tasks that are not finished when
+    the caller stops iterating are cancelled.
 
     Args:
         scheduler: Address of a Dask scheduler such as "tcp://host:8786", or a Dask client, which stays open.
         segmenter: The network.
         work: Called on a worker with its `WorkerNetwork`, whose segmenter it has for itself meanwhile, and the
             arguments of a task. It must be picklable.
-        tasks: Arguments by what identifies the task.
+        tasks: Arguments by the key of the task.
         retries: How often a task that raised an error is tried again.
 
     Yields:
-        In the order in which they end: what identifies a task, and a function that returns its result or raises its
-        error; `WorkerDiedError` where its worker died again and again.
+        In the order in which they end: the key of a task, and a function that returns its result or raises its error;
+        `WorkerDiedError` where its worker died again and again.
 
     Raises:
         UserError: The scheduler does not answer.

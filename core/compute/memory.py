@@ -1,4 +1,4 @@
-"""How much memory there is, how much a network takes, and what to do when it runs out."""
+"""Free memory, the memory that a network needs, and smaller batches when it runs out."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -14,9 +14,9 @@ from ..segmenter import Segmenter
 Result = TypeVar("Result")
 
 _SHARE_OF_FREE = 0.4
-"""Share of the free memory that a batch may take by estimate: allocators keep some, and others want some."""
+"""Share of the free memory that a batch may take by estimate: allocators and other programs need some, too."""
 _TRANSIENT = 1.5
-"""Memory at the peak of a backward pass, in graphs."""
+"""Memory at the peak of a backward pass, as a multiple of the forward graph's."""
 _MOST_PIXELS_ON_CPU = 2**16
 """Pixels in a batch above which a CPU gains nothing from more."""
 _LARGEST_BATCH = 256
@@ -47,13 +47,7 @@ def graph_bytes(segmenter: Segmenter, image: np.ndarray) -> int:
 
 
 def fitting_batch_size(segmenter: Segmenter, image: np.ndarray, most: int) -> int:
-    """Images of one size whose forward and backward pass together fit well into the free memory, at most `most`.
-
-    Args:
-        segmenter: The network.
-        image: Float32 (C, H, W), one of them.
-        most: More are not needed.
-    """
+    """Number of images like this one (C, H, W) whose passes together fit well into the free memory, at most `most`."""
     limit = min(most, _LARGEST_BATCH)
     if segmenter.device.type == "cpu":
         limit = min(limit, _MOST_PIXELS_ON_CPU // image[0].size)
@@ -68,7 +62,7 @@ class ShrinkingBatches:
 
     Args:
         size: Size of the first batch.
-        what: What a batch of one is, for the error: "a single pass".
+        what: Name of a batch of one, for the error.
     """
 
     def __init__(self, size: int, what: str = "a single pass") -> None:

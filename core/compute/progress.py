@@ -1,9 +1,9 @@
-"""How long work reports how far it is."""
+"""Progress of long work."""
 
 from collections.abc import Callable
 
 Progress = Callable[[int, int], object]
-"""Called with what is done and the total. What it raises stops the computation and reaches the caller."""
+"""Called with the number of steps done and the total. What it raises stops the computation and reaches the caller."""
 
 
 def progress_of_part(progress: Progress | None, before: int, part: int, total: int) -> Progress:
@@ -11,9 +11,9 @@ def progress_of_part(progress: Progress | None, before: int, part: int, total: i
 
     Args:
         progress: Progress of the whole; None where nobody listens.
-        before: What was done before this part.
-        part: What this part counts.
-        total: What the whole counts.
+        before: Steps done before this part.
+        part: Steps of this part.
+        total: Steps of the whole.
     """
 
     def report(done: int, of: int) -> None:

@@ -66,8 +66,8 @@ class Split:
 
     Attributes:
         training: The network's weights are fitted to these.
-        validation: Early stopping and the choice of the checkpoint look at these.
-        test: Nothing looks at these but the final scores.
+        validation: For early stopping and the choice of the checkpoint.
+        test: For the final scores only.
     """
 
     training: tuple[ImagePair, ...]
@@ -113,15 +113,7 @@ def find_pairs(
 def find_split(folder: str | Path, encoding: MaskEncoding | None = None) -> Split | None:
     """The split that a data set comes with: `train/`, `val/` and maybe `test/`, each laid out as for `find_pairs`.
 
-    Args:
-        folder: The data set.
-        encoding: As for `find_pairs`.
-
-    Returns:
-        The split; None where the folder is not divided like this.
-
-    Raises:
-        UserError: As for `find_pairs`.
+    None where the folder is not divided like this. `encoding` and errors as for `find_pairs`.
     """
     folder = Path(folder)
     parts: dict[str, tuple[ImagePair, ...]] = {}
@@ -155,8 +147,8 @@ def read_pair(pair: ImagePair) -> Sample:
     mask = read_mask(pair.mask) if pair.encoding is None else read_index_mask(pair.mask, pair.encoding)
     if image.shape[1:] != mask.shape:
         raise UserError(
-            f"The image {pair.image.name} is {_size(image.shape[1:])} pixels and its mask {pair.mask.name} "
-            f"{_size(mask.shape)}; both must be of one size."
+            f"The image {pair.image.name} is {image.shape[1]}×{image.shape[2]} pixels and its mask {pair.mask.name} "
+            f"{mask.shape[0]}×{mask.shape[1]}; both must be of one size."
         )
     return Sample(pair.stem, np.asarray(image, np.float32), np.asarray(mask, np.int64))
 
@@ -254,7 +246,3 @@ def _require_partners(
 
 def _numbers_by_value(stem: str) -> tuple[int, int, str]:
     return (0, int(stem), stem) if stem.isdecimal() else (1, 0, stem)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[0]}×{shape[1]}"

@@ -81,7 +81,8 @@ def _decode_with_pillow(content: bytes, name: str, notes: list[str], *, keep_pal
             picture = PillowImage.open(io.BytesIO(content), formats=("PNG", "JPEG"))
         with picture:
             _check_size(picture.height, picture.width, len(picture.getbands()), name)
-            if picture.format == "PNG" and _png_depth(content) == 16 and len(picture.getbands()) > 1:
+            # A PNG's byte 24 is its bits per sample.
+            if picture.format == "PNG" and content[24] == 16 and len(picture.getbands()) > 1:
                 return _channels_first(imagecodecs.png_decode(content), notes)  # Pillow would keep 8 of the 16 bits
             upright = ImageOps.exif_transpose(picture)
             if picture.getexif().get(0x0112, 1) != 1:
@@ -119,11 +120,6 @@ def _channels_first(values: np.ndarray, notes: list[str]) -> np.ndarray:
         notes.append("alpha channel dropped")
         values = values[..., :-1]
     return values.transpose(2, 0, 1)
-
-
-def _png_depth(content: bytes) -> int:
-    """Bits a sample, from the header."""
-    return content[24]
 
 
 def _decode_tiff(content: bytes, name: str, notes: list[str]) -> np.ndarray:

@@ -57,15 +57,12 @@ class MaskEncoding:
 
 
 def read_index_mask(source: str | Path | bytes, encoding: MaskEncoding, name: str = "") -> NDArray[np.int64]:
-    """The class index of every pixel of a mask of many classes.
+    """The class index of every pixel of a mask of many classes: int64 (H, W), 0 to K - 1, or `IGNORED`.
 
     Args:
         source: A PNG or TIFF file, or its bytes.
         encoding: How the mask is written.
         name: Name for bytes in messages.
-
-    Returns:
-        int64 (H, W), 0 to K - 1, or `IGNORED`.
 
     Raises:
         UserError: A file that cannot be read, or labels or colours that are no classes (the message names them).
@@ -78,7 +75,7 @@ def read_index_mask(source: str | Path | bytes, encoding: MaskEncoding, name: st
         raise UserError(f"{name} is a colour picture; give the palette that says which colour is which class.")
     label_ids = encoding.label_ids
     if label_ids is None:
-        label_ids = {**{index: index for index in range(num_classes)}, IGNORED: IGNORED}
+        label_ids = {index: index for index in (*range(num_classes), IGNORED)}
     values, places = np.unique(stored[0], return_inverse=True)
     return _translated(values.tolist(), places.reshape(stored.shape[1:]), label_ids, num_classes, name, "label")
 
@@ -97,7 +94,8 @@ def read_palette(path: str | Path) -> MaskEncoding:
         raise UserError(f"There is no palette {path}; give a JSON or text file with the colour of each class.")
     try:
         text = path.read_text(encoding="utf-8")
-        entries = _json_entries(text) if path.suffix.lower() == ".json" else _text_entries(text)
+        named = json.loads(text).items() if path.suffix.lower() == ".json" else _lines(text)
+        entries = [(name, _colour(value)) for name, value in named]
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f'{path.name} is no palette ({error}); write JSON such as {{"road": [128, 64, 128]}}, or lines such as '
@@ -118,13 +116,9 @@ def read_palette(path: str | Path) -> MaskEncoding:
     return MaskEncoding(tuple(names), colours)
 
 
-def _json_entries(text: str) -> list[tuple[str, Colour]]:
-    return [(name, _colour(value)) for name, value in json.loads(text).items()]
-
-
-def _text_entries(text: str) -> list[tuple[str, Colour]]:
+def _lines(text: str) -> list[tuple[str, list[int]]]:
     lines = [line.split(maxsplit=3) for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    return [(name.strip(), _colour([int(value) for value in values])) for *values, name in lines]
+    return [(name.strip(), [int(value) for value in values]) for *values, name in lines]
 
 
 def _colour(value: object) -> Colour:

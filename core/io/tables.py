@@ -9,9 +9,9 @@ from typing import Any
 
 
 def averages(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | int | None]]:
-    """Per column of numbers: the mean of the defined ones, how many are defined, and how many are not (NaN).
+    """Mean of the defined values per column of numbers, and how many are defined and undefined (NaN).
 
-    A mean of nothing is None. Columns that not every row has are averaged over the rows that have them.
+    The mean of no values is None. Columns that some rows lack are averaged over the other rows.
     """
     found = {}
     for name in _columns(rows):
@@ -25,7 +25,7 @@ def averages(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | i
 
 
 def csv_bytes(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> bytes:
-    """A table with a line of titles, as the bytes of a CSV file; what is missing or not defined (NaN) is empty.
+    """A table with a line of titles, as the bytes of a CSV file; missing and undefined values (NaN) are empty.
 
     Args:
         rows: Values by column.
@@ -39,7 +39,7 @@ def csv_bytes(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) ->
 
 
 def json_bytes(content: Mapping[str, Any]) -> bytes:
-    """An object as the bytes of a JSON file; numbers that JSON has not (NaN, infinity) become null."""
+    """An object as the bytes of a JSON file; numbers that JSON lacks (NaN, infinity) become null."""
     return (json.dumps(_with_nulls(content), indent=2, allow_nan=False) + "\n").encode()
 
 

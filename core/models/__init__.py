@@ -1,17 +1,11 @@
 """Architectures, the model zoo, reading and writing checkpoints."""
 
-from .checkpoint import (
-    CheckpointInfo,
-    read_checkpoint,
-    read_training_record,
-    save_checkpoint,
-    shipped_weights,
-)
+from .checkpoint import CheckpointInfo, read_checkpoint, read_training_record, save_checkpoint, shipped_weights
 from .factory import segmenter_from_factory
 from .layers import Layer, layers
 from .loading import NORMALISATIONS, identify, load_segmenter
-from .zoo import ARCHITECTURES, Architecture, build_module, known_architectures, size_multiple
-from .zoo.architecture import register, register_library
+from .zoo import ARCHITECTURES, Architecture, build_module
+from .zoo.architecture import register
 from .zoo.custom_resnet import CustomResNet
 from .zoo.unet import UNet
 
@@ -25,15 +19,12 @@ __all__ = [
     "UNet",
     "build_module",
     "identify",
-    "known_architectures",
     "layers",
     "load_segmenter",
     "read_checkpoint",
     "read_training_record",
     "register",
-    "register_library",
     "save_checkpoint",
     "segmenter_from_factory",
     "shipped_weights",
-    "size_multiple",
 ]

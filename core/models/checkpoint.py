@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..io.files import write_atomically
-from .metadata import CheckpointInfo, MetadataError, parse_metadata
+from .metadata import CheckpointInfo, parse_metadata
 from .pytorch_files import read_pytorch, without_prefix
-from .ranges import RangeError, shortened
+from .ranges import InvalidValueError, shortened
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # Installed, the weights lie in the package; in a checkout beside it.
@@ -38,7 +38,7 @@ def save_checkpoint(path: str | Path, module: nn.Module, info: CheckpointInfo) -
         The path, whose suffix must be `.safetensors`.
 
     Raises:
-        UserError: Another suffix, or an info that could not be read again, such as one with a class name given twice.
+        UserError: Another suffix, or an info that could not be read again, such as one with a repeated class name.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -102,7 +102,7 @@ def _existing(path: str | Path) -> Path:
 
 
 def _check_weights(state_dict: Mapping[str, Tensor], name: str) -> None:
-    """Refuse tensors that no network here calculates with: they would fail later, in its first run."""
+    """Refuse kinds of tensors that would only fail later, in the network's first run."""
     if not state_dict:
         raise UserError(f"{name} holds no weights; give the file that they were saved to.")
     for key, value in state_dict.items():
@@ -132,5 +132,5 @@ def _info_in(metadata: Mapping[str, str], name: str) -> CheckpointInfo | None:
         return None
     try:
         return parse_metadata(metadata[_METADATA_KEY])
-    except (MetadataError, RangeError) as error:
+    except InvalidValueError as error:
         raise UserError(f"The metadata of {name} cannot be read: {error}") from error

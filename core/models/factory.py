@@ -1,12 +1,18 @@
 """A network from the user's own code: "package.module:function" or "path/to/file.py:function"."""
 
-import functools
+import contextvars
 import importlib
 import inspect
 import math
 import os
 import re
 import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 
@@ -15,13 +21,14 @@ from torch import nn
 
 from ..errors import UserError
 from ..segmenter import Segmenter
-from .time_limit import TimeLimitError, run_with_time_limit
 from .user_files import import_file, without_root
 
 TIME_LIMIT = 300.0
 """Seconds that importing the user's module and calling the function may take together."""
 TIME_LIMIT_VARIABLE = "WHYPIXEL_FACTORY_SECONDS"
 """The environment variable that sets another limit."""
+_CHECK_SECONDS = 0.1
+"""Between two looks, so that Ctrl+C is heard where waiting for a thread cannot be interrupted (Windows)."""
 
 _OWN_NAME = __name__.partition(".")[0]
 _FORMS = "package.module:function or path/to/file.py:function"
@@ -36,8 +43,8 @@ def is_factory(name: str) -> bool:
 def segmenter_from_factory(factory: str, device: str | torch.device = "auto") -> Segmenter:
     """The segmenter that a function of the user returns.
 
-    This runs the user's code: it belongs on a command line, never behind an upload. It runs in a thread of its own, for
-    `TIME_LIMIT` seconds at most, or for as many as the environment variable `WHYPIXEL_FACTORY_SECONDS` says.
+    This runs the user's code: use it on a command line, never behind an upload. It runs in a thread of its own, for
+    `TIME_LIMIT` seconds at most, or as many as the environment variable `WHYPIXEL_FACTORY_SECONDS` states.
 
     Args:
         factory: "package.module:function", a module in the current directory or an installed one; or
@@ -53,13 +60,13 @@ def segmenter_from_factory(factory: str, device: str | torch.device = "auto") ->
     if not is_factory(factory):
         raise UserError(f"{factory} is not the name of a function; give it as {_FORMS}.")
     seconds = _time_limit()
-    try:
-        made = run_with_time_limit(lambda: _made_by(factory), seconds)
-    except TimeLimitError as error:
+    outcome = _run_in_thread(partial(_made_by, factory), seconds)
+    if not outcome.done():
         raise UserError(
             f"{factory} was not finished after {seconds:g} seconds; make it faster, or allow more with the environment "
             f"variable {TIME_LIMIT_VARIABLE}."
-        ) from error
+        )
+    made = outcome.result()
     if isinstance(made, Segmenter):
         return made
     if isinstance(made, nn.Module):
@@ -71,10 +78,8 @@ def segmenter_from_factory(factory: str, device: str | torch.device = "auto") ->
 
 def _time_limit() -> float:
     text = os.environ.get(TIME_LIMIT_VARIABLE, "")
-    if not text:
-        return TIME_LIMIT
     try:
-        seconds = float(text)
+        seconds = float(text or TIME_LIMIT)
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
@@ -82,12 +87,46 @@ def _time_limit() -> float:
     return seconds
 
 
+def _run_in_thread(function: Callable[[], object], seconds: float) -> "Future[object]":
+    """What a function returns or raises; not done if that takes longer, then it goes on until the process ends.
+
+    It has the caller's context variables and PyTorch state (gradient and inference mode, default device), so that it
+    does what it would have done in the caller's thread.
+    """
+    outcome: Future[object] = Future()
+    context = contextvars.copy_context()
+    gradients, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+    device = torch.get_default_device()
+    gpu = torch.cuda.current_device() if torch.cuda.is_initialized() else None
+
+    def run() -> None:
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(torch.inference_mode(inference))
+                stack.enter_context(torch.set_grad_enabled(gradients))
+                if gpu is not None:
+                    stack.enter_context(torch.cuda.device(gpu))
+                if device.type != "cpu":
+                    stack.enter_context(device)
+                outcome.set_result(context.run(function))
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True, name="time-limited").start()
+    end = time.monotonic() + seconds
+    while not outcome.done() and (left := end - time.monotonic()) > 0:
+        wait([outcome], min(left, _CHECK_SECONDS))
+    return outcome
+
+
 def _made_by(factory: str) -> object:
-    """What the function returns; whatever goes wrong but an interruption from the keyboard is a UserError."""
+    """What the function returns; any error but an interruption from the keyboard becomes a UserError."""
     source, _, function_name = factory.rpartition(":")
     is_file = source.endswith(".py")
     try:
-        module = _imported_file(source) if is_file else _imported(source)
+        if is_file and not (path := Path(source).expanduser().absolute()).is_file():
+            raise UserError(f"There is no file {source}; give path/to/file.py:function.")
+        module = import_file(path) if is_file else _imported(source)
         function = getattr(module, function_name, None)
         if not callable(function):
             kind = "file" if is_file else "module"
@@ -120,16 +159,9 @@ def _imported(module_name: str) -> ModuleType:
         raise
 
 
-def _imported_file(source: str) -> ModuleType:
-    path = Path(source).expanduser().absolute()
-    if not path.is_file():
-        raise UserError(f"There is no file {source}; give path/to/file.py:function.")
-    return import_file(path)
-
-
 def _is_written_in_python(function: object) -> bool:
     """Whether calling it runs Python code: not so for `sys.exit`, `os.abort` or `time.sleep`, which make no network."""
-    while isinstance(function, functools.partial):
+    while isinstance(function, partial):
         function = function.func
     function = inspect.unwrap(function) if callable(function) else function
     if isinstance(function, FunctionType | MethodType):

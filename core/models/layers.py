@@ -25,7 +25,7 @@ class Layer:
         height: Rows of its output.
         width: Columns of its output.
         stride: Image rows and columns from one position of the output to the next, in the image that the network gets
-            (padded where the segmenter pads it); None for an output of a single position.
+            (padded where the segmenter pads it); None for an output of one position.
     """
 
     name: str
@@ -63,18 +63,18 @@ def layers(segmenter: Segmenter, size: tuple[int, int]) -> list[Layer]:
 
 
 @contextmanager
-def _recorded(module: nn.Module) -> Iterator[dict[str, tuple[int, int, int]]]:
-    """The shape of each named module's last output in a run; under "" the shape of the network's input."""
-    shapes: dict[str, tuple[int, int, int]] = {}
+def _recorded(module: nn.Module) -> Iterator[dict[str, torch.Size]]:
+    """(channels, height, width) of each named module's last output in a run; under "" of the network's input."""
+    shapes: dict[str, torch.Size] = {}
 
     def start(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         shapes.clear()  # the run before was of a size that the network refused
-        shapes[""] = _channels_height_width(inputs[0])
+        shapes[""] = inputs[0].shape[1:]
 
     def record(name: str, output: object) -> None:
         shapes.pop(name, None)
         if isinstance(output, Tensor) and output.ndim == 4 and output.shape[0] == 1 and output.numel() > 0:
-            shapes[name] = _channels_height_width(output)
+            shapes[name] = output.shape[1:]
 
     handles = [module.register_forward_pre_hook(start)]
     try:
@@ -89,13 +89,6 @@ def _recorded(module: nn.Module) -> Iterator[dict[str, tuple[int, int, int]]]:
 
 def _passes_through(module: nn.Module) -> bool:
     """Whether the module changes nothing in eval mode, being an identity or a wrapper of nothing else."""
-    children = list(module.children())
-    if children:
-        has_own_weights = any(True for _ in module.parameters())
-        return not has_own_weights and all(map(_passes_through, children))
+    if children := list(module.children()):
+        return not list(module.parameters()) and all(map(_passes_through, children))
     return isinstance(module, _PASSING_THROUGH) or type(module).__name__ in _PASSING_THROUGH_NAMES
-
-
-def _channels_height_width(output: Tensor) -> tuple[int, int, int]:
-    _, channels, height, width = output.shape
-    return channels, height, width

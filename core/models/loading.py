@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..segmenter import Segmenter
-from ..segmenter.output_reading import Activation, Align
+from ..segmenter.grid import Align
+from ..segmenter.output_reading import Activation
 from .checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint, shipped_weights
 from .factory import is_factory, segmenter_from_factory
-from .metadata import MetadataError, check_arguments, check_class_names
-from .ranges import RangeError
-from .zoo import ARCHITECTURES, build_module, size_multiple, unknown_architecture, without_published_weights
+from .metadata import check_arguments, check_class_names
+from .ranges import InvalidValueError
+from .zoo import ARCHITECTURES, build_module, unknown_architecture, without_published_weights
 from .zoo.recognition import UnknownArchitectureError, recognise
 from .zoo.weightless import Weightless, has_weightless
 
@@ -48,25 +49,24 @@ def load_segmenter(
 ) -> Segmenter:
     """A segmenter from a checkpoint file, the name of a shipped one, a factory, or an architecture without weights.
 
-    A checkpoint's architecture is what the caller says, else what the file says, else what its keys and shapes prove.
-    The same order holds for the normalisation. A file of segmentation_models_pytorch or torchvision with three channels
-    that says none gets ImageNet's, which their published weights are trained with. `segmenter.notes` says what was
-    assumed.
+    A checkpoint's architecture is taken from the caller, else from the file, else from its keys and shapes where they
+    leave no doubt; the normalisation from the caller, else from the file. For a network of segmentation_models_pytorch
+    or torchvision with three channels and none stated, it is ImageNet's, which their published weights are trained
+    with. `segmenter.notes` holds the assumptions.
 
     Args:
-        path_or_name: A file; a name such as "vessmap" from `weights/`; a factory, "package.module:function"
-            or "path/to/file.py:function" (see `segmenter_from_factory`); or a key of `ARCHITECTURES` for that network
-            with fresh, seeded weights, whose name then says "untrained".
+        path_or_name: A file; a name such as "vessmap" from `weights/`; a factory (see `segmenter_from_factory`); or a
+            key of `ARCHITECTURES` for that network with fresh, seeded weights, whose name then says "untrained".
         device: "auto", "cpu" or "cuda".
-        architecture: Key of `ARCHITECTURES`, where neither the file nor its keys say it.
+        architecture: Key of `ARCHITECTURES`, where neither the file nor its keys state it.
         arguments: Keyword arguments of that architecture.
         class_names: One name per class, instead of the file's.
         mean: Mean of the normalisation, instead of the file's.
-        std: Standard deviation of the normalisation, instead of the file's (1 where it says none and a mean is given).
+        std: Standard deviation of the normalisation, instead of the file's (1 if it has none and a mean is given).
         normalisation: "none" or "imagenet", instead of mean and std.
-        output: Key or index of the output to explain, as `Segmenter` takes it.
-        activation: What the network applies to its logits, as `Segmenter` takes it.
-        align: How its output lies over the image, as `Segmenter` takes it.
+        output: Key or index of the output to explain, as in `Segmenter`.
+        activation: Activation inside the network, as in `Segmenter`.
+        align: How its output lies over the image, as in `Segmenter`.
 
     Raises:
         UserError: A file that cannot be read, an architecture that is not known, or weights that do not fit it;
@@ -89,12 +89,12 @@ def load_segmenter(
 
 @dataclass(frozen=True)
 class Identity:
-    """What a checkpoint file says of its network.
+    """What a checkpoint file states about its network.
 
     Attributes:
-        architecture: Name of the architecture; None where neither the file nor its keys say it.
+        architecture: Name of the architecture; None where neither the file nor its keys state it.
         arguments: Arguments of the architecture; where that is not known, those that can be read from the keys.
-        states_normalisation: Whether the file says mean and std.
+        states_normalisation: Whether the file states mean and std.
         candidates: The architectures that match equally well, where several do.
         sentence: Message for the user where the architecture is not known.
     """
@@ -107,7 +107,7 @@ class Identity:
 
 
 def identify(path: str | Path) -> Identity:
-    """What a checkpoint file says of its network, so that the user can be asked for the rest.
+    """What a checkpoint file states about its network, so that the user can be asked for the rest.
 
     Raises:
         UserError: As `read_checkpoint`.
@@ -122,13 +122,13 @@ def identify(path: str | Path) -> Identity:
 
 
 def assumed_normalisation(architecture: str, in_channels: int) -> Normalisation:
-    """What is assumed where a file says no normalisation: ImageNet's for the libraries' networks of three channels."""
+    """The default where a file states no normalisation: ImageNet's for the libraries' networks of three channels."""
     return "imagenet" if ARCHITECTURES[architecture].library and in_channels == 3 else "none"
 
 
 @dataclass(frozen=True)
 class _Given:
-    """What the caller said."""
+    """What the caller stated."""
 
     architecture: str | None = None
     arguments: Mapping[str, Any] | None = None
@@ -150,14 +150,14 @@ class _Given:
                 check_arguments(self.arguments)
             if self.class_names is not None:
                 check_class_names(self.class_names)
-        except (MetadataError, RangeError) as error:
+        except InvalidValueError as error:
             raise UserError(f"The network cannot be loaded as asked for: {error}") from error
 
 
 def _complete(
     stored: CheckpointInfo | None, state_dict: Mapping[str, Tensor], name: str, given: _Given
 ) -> tuple[CheckpointInfo, list[str]]:
-    """The info, from what the caller said, else the file, else the keys; and notes for the user."""
+    """The info, from the caller, else the file, else the keys; and notes for the user."""
     if given.architecture is not None:
         if given.architecture not in ARCHITECTURES:
             raise UserError(unknown_architecture(given.architecture))
@@ -204,22 +204,20 @@ def _segmenter(
     *,
     states_normalisation: bool,
 ) -> Segmenter:
-    mean: float | Sequence[float] = info.mean if given.mean is None else given.mean
-    std: float | Sequence[float] = info.std if given.std is None else given.std
     normalisation = given.normalisation
-    library = ARCHITECTURES[info.architecture].library
-    if library and not states_normalisation and given.mean is None and given.std is None and normalisation is None:
+    architecture = ARCHITECTURES[info.architecture]
+    unsaid = given.mean is None and given.std is None and normalisation is None
+    if architecture.library and not states_normalisation and unsaid:
         normalisation = assumed_normalisation(info.architecture, info.in_channels)
-        notes = [*notes, f"normalisation not stated: {_ASSUMED[normalisation].format(library)}"]
-    if normalisation is not None:
-        mean, std = NORMALISATIONS[normalisation]
+        notes = [*notes, f"normalisation not stated: {_ASSUMED[normalisation].format(architecture.library)}"]
+    mean, std = NORMALISATIONS[normalisation] if normalisation is not None else (info.mean, info.std)
     return Segmenter(
         module,
         class_names=given.class_names or info.class_names or None,
         in_channels=info.in_channels,
-        mean=mean,
-        std=std,
-        size_multiple=size_multiple(info.architecture, info.arguments),
+        mean=mean if given.mean is None else given.mean,
+        std=std if given.std is None else given.std,
+        size_multiple=architecture.size_multiple(info.arguments),
         device=device,
         name=name,
         notes=notes,

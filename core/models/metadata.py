@@ -1,14 +1,15 @@
-"""What a checkpoint says beside its weights, checked by type and range before anything is built from it."""
+"""The metadata of a checkpoint, checked by type and range before anything is built from it."""
 
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .ranges import MOST_CHANNELS, MOST_CLASSES, check_whole_number, shortened
+from .ranges import MOST_CHANNELS, MOST_CLASSES, InvalidValueError, check_whole_number, shortened
 
 _MOST_CHARACTERS = 2**24
 """Most of the metadata. Training writes the names of all its images there: 100,000 of them are 4 MB."""
@@ -22,13 +23,9 @@ _LARGEST_NORMALISATION = 1e12
 _MOST_SCORES = 10_000
 
 
-class MetadataError(ValueError):
-    """What is wrong with the metadata, as the end of a sentence."""
-
-
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """All that a checkpoint says beside its weights.
+    """The metadata of a checkpoint.
 
     Attributes:
         architecture: Name in `ARCHITECTURES`.
@@ -55,28 +52,47 @@ def parse_metadata(text: str) -> CheckpointInfo:
     """The info in the metadata of a checkpoint, one JSON object; unknown entries are ignored.
 
     Raises:
-        MetadataError: Saying what is wrong with it.
+        InvalidValueError: Text that is no such object, or an entry of the wrong type or out of its range.
     """
+    given = _known_entries(text)
+    for name, (holds, kind) in _KINDS.items():
+        if name in given and not holds(given[name]):
+            raise InvalidValueError(f"{name} is not {kind}.")
+    if not all(_is_showable(inner) for inner, _ in _nested(given.get("scores"))):
+        raise InvalidValueError(
+            f"scores holds a text that cannot be printed or is longer than {_LONGEST_TEXT} characters."
+        )
+    check_arguments(given["arguments"])
+    check_class_names(given.get("class_names", ()))
+    info = CheckpointInfo(
+        **given | {name: tuple(given[name]) for name in {"class_names", "mean", "std"} & given.keys()}
+    )
+    check_whole_number("in_channels", info.in_channels, 1, MOST_CHANNELS)
+    if info.in_channels != info.arguments.get("in_channels", info.in_channels):
+        raise InvalidValueError("the channels of the image are not those of the architecture.")
+    for name, values in (("mean", info.mean), ("std", info.std)):
+        if len(values) not in (1, info.in_channels):
+            raise InvalidValueError(
+                f"{name} has {len(values)} numbers; it has one, or one for each of {info.in_channels} channels."
+            )
+    return info
+
+
+def _known_entries(text: str) -> dict[str, Any]:
     if len(text) > _MOST_CHARACTERS:
-        raise MetadataError(f"it has {len(text)} characters and {_MOST_CHARACTERS} are the most that is read.")
+        raise InvalidValueError(f"it has {len(text)} characters and {_MOST_CHARACTERS} are the most that is read.")
     try:
         entries = json.loads(text)
     except ValueError as error:
-        raise MetadataError(f"it is not JSON ({error}).") from error
+        raise InvalidValueError(f"it is not JSON ({error}).") from error
     except RecursionError as error:
-        raise MetadataError("it is nested too deeply.") from error
+        raise InvalidValueError("it is nested too deeply.") from error
     if not isinstance(entries, dict):
-        raise MetadataError("it is not a JSON object.")
-    missing = next((name for name in ("architecture", "arguments") if name not in entries), None)
-    if missing is not None:
-        raise MetadataError(f"{missing} is missing.")
-    known = {entry.name for entry in fields(CheckpointInfo)}
-    given = {name: value for name, value in entries.items() if name in known}
-    for name, value in given.items():
-        _CHECKS[name](value)
-    for name in {"class_names", "mean", "std"} & given.keys():
-        given[name] = tuple(given[name])
-    return _consistent(CheckpointInfo(**given))
+        raise InvalidValueError("it is not a JSON object.")
+    for name in ("architecture", "arguments"):
+        if name not in entries:
+            raise InvalidValueError(f"{name} is missing.")
+    return {known.name: entries[known.name] for known in fields(CheckpointInfo) if known.name in entries}
 
 
 def check_arguments(arguments: object) -> None:
@@ -86,46 +102,41 @@ def check_arguments(arguments: object) -> None:
     of these.
 
     Raises:
-        MetadataError: Saying which argument is not.
+        InvalidValueError: With the name of the argument.
     """
     if not isinstance(arguments, Mapping):
-        raise MetadataError("arguments is not an object of named values.")
+        raise InvalidValueError("arguments is not an object of named values.")
     if len(arguments) > _MOST_ENTRIES:
-        raise MetadataError(f"there are {len(arguments)} arguments and {_MOST_ENTRIES} are the most that is read.")
+        raise InvalidValueError(f"there are {len(arguments)} arguments and {_MOST_ENTRIES} are the most that is read.")
     for name, value in arguments.items():
         if not isinstance(name, str) or not name.isidentifier() or len(name) > _LONGEST_NAME:
-            raise MetadataError(f"{shortened(repr(name), _LONGEST_NAME)} cannot be the name of an argument.")
+            raise InvalidValueError(f"{shortened(repr(name), _LONGEST_NAME)} cannot be the name of an argument.")
         if (problem := _problem_of_argument(value)) is not None:
-            raise MetadataError(f"the argument {name} {problem}.")
-    if "in_channels" in arguments:
-        check_whole_number("the argument in_channels", arguments["in_channels"], 1, MOST_CHANNELS)
-    if "num_classes" in arguments:
-        check_whole_number("the argument num_classes", arguments["num_classes"], 1, MOST_CLASSES)
+            raise InvalidValueError(f"the argument {name} {problem}.")
+    for name, most in (("in_channels", MOST_CHANNELS), ("num_classes", MOST_CLASSES)):
+        if name in arguments:
+            check_whole_number(f"the argument {name}", arguments[name], 1, most)
 
 
 def check_class_names(names: object) -> None:
-    """Refuse class names that are no texts, empty, too long or given twice.
-
-    Raises:
-        MetadataError: Saying which name is wrong.
-    """
+    """Refuse class names that are no texts, empty, too long or given twice, with an `InvalidValueError`."""
     if isinstance(names, str) or not isinstance(names, Sequence):
-        raise MetadataError("class_names is not a list of names.")
+        raise InvalidValueError("class_names is not a list of names.")
     if len(names) > MOST_CLASSES:
-        raise MetadataError(f"there are {len(names)} class names and {MOST_CLASSES} are the most that is read.")
+        raise InvalidValueError(f"there are {len(names)} class names and {MOST_CLASSES} are the most that is read.")
     seen: set[str] = set()
     for name in names:
         if not isinstance(name, str):
-            raise MetadataError(f"the class name {shortened(repr(name), _LONGEST_NAME)} is not a text.")
+            raise InvalidValueError(f"the class name {shortened(repr(name), _LONGEST_NAME)} is not a text.")
         if not name.strip():
-            raise MetadataError("a class name is empty.")
+            raise InvalidValueError("a class name is empty.")
         if not _is_short_text(name):
-            raise MetadataError(
+            raise InvalidValueError(
                 f"the class name {shortened(repr(name), _LONGEST_NAME)} is longer than {_LONGEST_TEXT} characters or "
                 "cannot be printed."
             )
         if name.strip() in seen:
-            raise MetadataError(f'the class name "{name}" stands there twice; give each class its own.')
+            raise InvalidValueError(f'the class name "{name}" stands there twice; give each class its own.')
         seen.add(name.strip())
 
 
@@ -136,42 +147,6 @@ def is_plain_record(value: object) -> bool:
     return isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
-def _consistent(info: CheckpointInfo) -> CheckpointInfo:
-    if info.in_channels != info.arguments.get("in_channels", info.in_channels):
-        raise MetadataError("the channels of the image are not those of the architecture.")
-    for name, values in (("mean", info.mean), ("std", info.std)):
-        if len(values) not in (1, info.in_channels):
-            raise MetadataError(
-                f"{name} has {len(values)} numbers; it has one, or one for each of {info.in_channels} channels."
-            )
-    return info
-
-
-def _check_architecture(name: object) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
-        raise MetadataError(f"architecture is not a name of at most {_LONGEST_NAME} characters.")
-
-
-def _check_file_class_names(names: object) -> None:
-    if not isinstance(names, list):
-        raise MetadataError("class_names is not a list of names.")
-    check_class_names(names)
-
-
-def _check_in_channels(value: object) -> None:
-    check_whole_number("in_channels", value, 1, MOST_CHANNELS)
-
-
-def _check_mean(values: object) -> None:
-    if not _are_numbers(values, -_LARGEST_NORMALISATION):
-        raise MetadataError("mean is not a list of finite numbers.")
-
-
-def _check_std(values: object) -> None:
-    if not _are_numbers(values, 1 / _LARGEST_NORMALISATION):  # single precision makes less zero and more infinite
-        raise MetadataError("std is not a list of positive finite numbers.")
-
-
 def _are_numbers(values: object, least: float) -> bool:
     return (
         isinstance(values, list)
@@ -179,32 +154,6 @@ def _are_numbers(values: object, least: float) -> bool:
         and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
         and all(least <= value <= _LARGEST_NORMALISATION for value in values)
     )
-
-
-def _check_training(value: object) -> None:
-    if not isinstance(value, dict) or not _is_shallow(value):
-        raise MetadataError(f"training is not a JSON object of at most {_DEEPEST_RECORD} levels.")
-
-
-def _check_scores(value: object) -> None:
-    if not isinstance(value, dict) or not _is_shallow(value) or sum(1 for _ in _nested(value)) > _MOST_SCORES:
-        raise MetadataError(
-            f"scores is not a JSON object of at most {_DEEPEST_RECORD} levels and {_MOST_SCORES} entries."
-        )
-    if not all(_is_showable(inner) for inner, _ in _nested(value)):
-        raise MetadataError(f"scores holds a text that cannot be printed or is longer than {_LONGEST_TEXT} characters.")
-
-
-_CHECKS: dict[str, Callable[[object], None]] = {
-    "architecture": _check_architecture,
-    "arguments": check_arguments,
-    "class_names": _check_file_class_names,
-    "in_channels": _check_in_channels,
-    "mean": _check_mean,
-    "std": _check_std,
-    "training": _check_training,
-    "scores": _check_scores,
-}
 
 
 def _problem_of_argument(value: object, deepest: int = _DEEPEST_ARGUMENT) -> str | None:
@@ -221,16 +170,15 @@ def _problem_of_argument(value: object, deepest: int = _DEEPEST_ARGUMENT) -> str
 
 
 def _problem_of_single_argument(value: object) -> str | None:
-    problem = f"is a {type(value).__name__}, not a number, a text, or a list or an object of these"
     if isinstance(value, str):
-        problem = "" if _is_short_text(value) else f"is not a text of at most {_LONGEST_TEXT} printable characters"
-    elif isinstance(value, int | np.integer):
-        problem = "" if abs(int(value)) <= _LARGEST_ARGUMENT else f"is a number beyond ±{_LARGEST_ARGUMENT}"
-    elif isinstance(value, float | np.floating):
-        problem = "" if math.isfinite(value) else "is not a finite number"
-    elif value is None:
-        problem = ""
-    return problem or None
+        return None if _is_short_text(value) else f"is not a text of at most {_LONGEST_TEXT} printable characters"
+    if isinstance(value, int | np.integer):
+        return None if abs(int(value)) <= _LARGEST_ARGUMENT else f"is a number beyond ±{_LARGEST_ARGUMENT}"
+    if isinstance(value, float | np.floating):
+        return None if math.isfinite(value) else "is not a finite number"
+    return (
+        None if value is None else f"is a {type(value).__name__}, not a number, a text, or a list or an object of these"
+    )
 
 
 def _is_short_text(text: str) -> bool:
@@ -238,17 +186,34 @@ def _is_short_text(text: str) -> bool:
 
 
 def _nested(value: object, level: int = 1) -> Iterator[tuple[object, int]]:
-    """A value of JSON and all that it holds, each with its level."""
+    """A JSON value and all that it contains, each with its level."""
     yield value, level
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from _nested(inner, level + 1)
 
 
-def _is_shallow(value: object) -> bool:
-    return all(level <= _DEEPEST_RECORD for _, level in _nested(value))
+def _is_record(value: object) -> bool:
+    return isinstance(value, dict) and all(level <= _DEEPEST_RECORD for _, level in _nested(value))
 
 
 def _is_showable(value: object) -> bool:
     if isinstance(value, dict):
         return all(map(_is_short_text, value))
     return isinstance(value, list) or value is None or is_plain_record(value)
+
+
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "architecture": (
+        lambda name: isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and name.isprintable(),
+        f"a name of at most {_LONGEST_NAME} characters",
+    ),
+    "mean": (partial(_are_numbers, least=-_LARGEST_NORMALISATION), "a list of finite numbers"),
+    # Single precision turns smaller numbers into 0 and larger ones into infinity.
+    "std": (partial(_are_numbers, least=1 / _LARGEST_NORMALISATION), "a list of positive finite numbers"),
+    "training": (_is_record, f"a JSON object of at most {_DEEPEST_RECORD} levels"),
+    "scores": (
+        lambda value: _is_record(value) and sum(1 for _ in _nested(value)) <= _MOST_SCORES,
+        f"a JSON object of at most {_DEEPEST_RECORD} levels and {_MOST_SCORES} entries",
+    ),
+}
+"""What entries of the metadata must be, and how that is said."""

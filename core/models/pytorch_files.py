@@ -1,7 +1,7 @@
 """Reading PyTorch files (`.pth`, `.pt`, `.ckpt`): weights and the record of their training, and never any code.
 
 Files are read with `weights_only=True`. NumPy numbers, arrays, paths and options that a training loop put beside the
-weights are read by the stand-ins below, so that nothing but this file runs: not even NumPy's own readers.
+weights are read by the stand-ins below, so that only code of this file runs, not even NumPy's own readers.
 """
 
 import pickle
@@ -24,21 +24,17 @@ _MOST_PREFIXES = 10
 """Most prefixes of a key; "_orig_mod.module." has two."""
 _MOST_ENTRIES = 100
 """Most entries of the record, and of each mapping in it: more of them are no metrics."""
-_NUMBER_KINDS = "biuf"
 _reading = threading.Lock()
 
 
 def read_pytorch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The state dict, and the numbers and words beside it (epoch, metrics), of a PyTorch file.
 
-    Args:
-        path: A state dict, alone or as an entry of a training checkpoint. A prefix that every key has is dropped:
-            "module." (data parallel), "_orig_mod." (compiled), "model.", "net." or "network." (a wrapping module).
-
     Raises:
         UserError: A damaged file, a TorchScript archive, a file with Python objects in it, or one without weights.
     """
-    if _is_torchscript(path):
+    names = _names_in_archive(path)
+    if any(name.endswith("constants.pkl") for name in names):
         raise UserError(
             f"{path.name} is a TorchScript archive, which is compiled code rather than weights; save the module's "
             "state_dict() and load that."
@@ -49,7 +45,7 @@ def read_pytorch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise UserError(f"{path.name} is not a whole PyTorch checkpoint: it is cut off.")
     if not signature:
         raise UserError(f"{path.name} is not a PyTorch checkpoint: it is empty.")
-    if signature == b"PK" and not any(name.endswith("/data.pkl") for name in _names_in_archive(path)):
+    if signature == b"PK" and not any(name.endswith("/data.pkl") for name in names):
         raise UserError(
             f"{path.name} is a ZIP archive without a PyTorch checkpoint in it; unpack it, and give the checkpoint."
         )
@@ -70,12 +66,11 @@ def read_pytorch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def without_prefix(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict without what data parallelism, compilation or a wrapping module puts before every key."""
+    """The state dict without the prefixes that data parallelism, compilation or a wrapping module puts before keys."""
     for _ in range(_MOST_PREFIXES):
-        if set(state_dict) > {"n_averaged"} and all(
-            key == "n_averaged" or key.startswith("module.") for key in state_dict
-        ):
-            state_dict = {key: value for key, value in state_dict.items() if key != "n_averaged"}
+        weights = {key: value for key, value in state_dict.items() if key != "n_averaged"}
+        if weights and all(key.startswith("module.") for key in weights):
+            state_dict = weights
         prefix = next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in state_dict)), None)
         if not state_dict or prefix is None:
             break
@@ -114,14 +109,8 @@ def _record_in(content: Mapping[str, Any]) -> dict[str, Any]:
     return dict(list(record.items())[:_MOST_ENTRIES])
 
 
-def _is_torchscript(path: Path) -> bool:
-    return any(name.endswith("constants.pkl") for name in _names_in_archive(path))
-
-
 def _names_in_archive(path: Path) -> list[str]:
     """The files in a ZIP archive; none where it is no whole one."""
-    if not zipfile.is_zipfile(path):
-        return []
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
@@ -139,16 +128,9 @@ class _NumberType:
     def __setstate__(self, state: Sequence[Any]) -> None:
         self.order = state[1] if state[1] in ("<", ">") else "="
 
-    def number(self, content: bytes) -> float | int | bool | None:
-        """The Python number in these bytes; None where the type is not that of a number."""
-        found = np.dtype(self.code).newbyteorder(self.order)
-        if found.kind not in _NUMBER_KINDS or found.itemsize != len(content):
-            return None
-        return np.frombuffer(content, found)[0].item()
-
 
 class _Ignored:
-    """Stands in for what may lie beside weights and is not needed: an array, a path, a time, a namespace."""
+    """Stands in for objects beside the weights that are not needed: an array, a path, a time, a namespace."""
 
     def __init__(self, *_: object) -> None:
         """Take anything and keep nothing."""
@@ -157,12 +139,14 @@ class _Ignored:
         """Take anything and keep nothing."""
 
 
-def _numpy_scalar(kind: _NumberType, content: object = b"") -> float | int | bool | None:
-    return kind.number(content) if isinstance(kind, _NumberType) and isinstance(content, bytes) else None
-
-
-def _ignore(*_: object) -> _Ignored:
-    return _Ignored()
+def _numpy_scalar(kind: object, content: object = b"") -> float | int | bool | None:
+    """The Python number in these bytes; None where the type is not that of a number."""
+    if not isinstance(kind, _NumberType) or not isinstance(content, bytes):
+        return None
+    found = np.dtype(kind.code).newbyteorder(kind.order)
+    if found.kind not in "biuf" or found.itemsize != len(content):
+        return None
+    return np.frombuffer(content, found)[0].item()
 
 
 def _stand_ins() -> list[Any]:
@@ -175,6 +159,5 @@ def _stand_ins() -> list[Any]:
     return [
         (_NumberType, "numpy.dtype"),
         *((_numpy_scalar, f"{module}.scalar") for module in numpy_modules),
-        *((_ignore, f"{module}._reconstruct") for module in numpy_modules),
-        *((_Ignored, name) for name in ignored),
+        *((_Ignored, name) for name in (*ignored, *(f"{module}._reconstruct" for module in numpy_modules))),
     ]

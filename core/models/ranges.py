@@ -12,31 +12,27 @@ MOST_WIDTH = 4096
 """Most channels after the first convolution of our own networks; the usual ones have 64."""
 
 
-class RangeError(UserError):
-    """A size of a network that is out of its range, or no number at all."""
+class InvalidValueError(UserError):
+    """A size, argument or entry that no network has; the message says what is wrong, as the end of a sentence."""
 
 
 def check_whole_number(name: str, value: object, least: int, most: int) -> None:
-    """Refuse what is no whole number from `least` to `most`; true, 3.0 and "3" are none.
+    """Refuse anything but a whole number from `least` to `most`; true, 3.0 and "3" are none.
 
     Raises:
-        RangeError: Saying the name, the value and the range.
+        InvalidValueError: With the name, the value and the range.
     """
     is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not is_whole or not least <= value <= most:  # type: ignore[operator]
-        raise RangeError(f"{name} is {shortened(repr(value))}; give a whole number from {least} to {most}.")
+        raise InvalidValueError(f"{name} is {shortened(repr(value))}; give a whole number from {least} to {most}.")
 
 
 def check_channels_and_classes(in_channels: object, num_classes: object) -> None:
-    """Refuse channels of an image, or of the logits, that no network has.
-
-    Raises:
-        RangeError: As `check_whole_number`.
-    """
+    """Refuse channels of an image, or of the logits, that no network has, as `check_whole_number` does."""
     check_whole_number("in_channels", in_channels, 1, MOST_CHANNELS)
     check_whole_number("num_classes", num_classes, 1, MOST_CLASSES)
 
 
 def shortened(text: str, most: int = 300) -> str:
-    """A text for a sentence: its first characters, where it has more than `most`."""
+    """The text, cut to `most` characters for a message."""
     return text if len(text) <= most else f"{text[: most - 1]}…"

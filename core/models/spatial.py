@@ -34,10 +34,10 @@ class SpatialForm:
 
 
 def spatial_form(shape: tuple[int, ...], size: tuple[int, int]) -> SpatialForm | None:
-    """The form of an output of this shape for an image of `size` (height, width); None where it is no map.
+    """The form of an output of this shape for an image of `size` (height, width); None where it is not a map.
 
-    (B, C, h, w) is a map; (B, h, w, C) is one where h×w fits the image at one stride and the last two axes do not.
-    Tokens (B, N, C) are one where N, or N - 1 with a class token in front, is ⌈height / s⌉ · ⌈width / s⌉ for a whole
+    (B, C, h, w) is a map, and so is (B, h, w, C) where h×w fits the image at one stride and the last two axes do not.
+    Tokens (B, N, C) are a map where N, or N - 1 with a class token in front, is ⌈height / s⌉ · ⌈width / s⌉ for a whole
     stride s; an s that divides both sides is preferred, and no class token.
     """
     if len(shape) == 4:

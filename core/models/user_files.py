@@ -1,6 +1,6 @@
 """Importing a user's Python file with the modules beside it, whatever names this program uses for its own.
 
-A project may have a package `core`, and so may this program. So the file and what lies beside it are imported under
+A project may have a package `core`, and so may this program. So the file and the modules beside it are imported under
 names of their own, below one made from the folders, and `import` in them looks there first. Nothing is hidden from
 other threads, and an import that runs later, inside a function, finds the same modules.
 """
@@ -51,7 +51,7 @@ def import_file(path: Path) -> ModuleType:
 
 
 def without_root(text: str) -> str:
-    """A text about modules by the names that the user knows."""
+    """A text about modules with the names that the user knows."""
     for root in [name for name in sys.modules if name.startswith(_PREFIX) and "." not in name]:
         text = text.replace(f"{root}.", "")
     return text

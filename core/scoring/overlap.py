@@ -109,10 +109,10 @@ def score_labels(labels: NDArray[np.integer] | Tensor, mask: NDArray[np.integer]
     known = truth != IGNORED
     predicted, truth = predicted[known], truth[known]
     for what, values in (("label map", predicted), ("mask", truth)):
-        if values.numel() and (int(values.min()) < 0 or int(values.max()) >= num_classes):
-            outside = int(values.min()) if int(values.min()) < 0 else int(values.max())
+        outside = values[(values < 0) | (values >= num_classes)]
+        if outside.numel():
             raise UserError(
-                f"The {what} holds the class {outside}, but there are only the classes 0 to {num_classes - 1}."
+                f"The {what} holds the class {outside[0]}, but there are only the classes 0 to {num_classes - 1}."
             )
     pairs = torch.bincount(truth * num_classes + predicted, minlength=num_classes**2)
     confusion = pairs.view(num_classes, num_classes).double()

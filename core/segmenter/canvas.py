@@ -1,4 +1,4 @@
-"""The area around an image that a network is run on, where it does not take the image's own size."""
+"""The padded area that a network is run on where it does not take the image's own size."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ _PADDING_MULTIPLES = (2, 4, 8, 10, 14, 16, 20, 28, 32, 40, 48, 64, 80, 96, 128)
 
 @dataclass(frozen=True)
 class Canvas:
-    """The area that the network is run on: its height and width, and where the image lies on it."""
+    """Height and width of the area that the network is run on, and the position of the image on it."""
 
     height: int
     width: int
@@ -27,12 +27,12 @@ class Canvas:
 
 
 def canvases_to_try(height: int, width: int, border: tuple[int, int], multiple: int | None) -> list[Canvas]:
-    """Canvases for an image and a border around it, smallest first, of a multiple of a known or of usual numbers."""
+    """Canvases for an image and a border, smallest first; sides are multiples of `multiple`, else of usual numbers."""
     multiples = (1, *_PADDING_MULTIPLES) if multiple is None else (multiple,)
     rows, columns = height + border[0], width + border[1]
     return list(dict.fromkeys(Canvas(round_up(rows, each), round_up(columns, each)) for each in multiples))
 
 
 def round_up(size: int, multiple: int) -> int:
-    """The next multiple that is not below the size."""
+    """The smallest multiple that is at least the size."""
     return -(-size // multiple) * multiple

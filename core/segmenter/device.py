@@ -10,7 +10,7 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     """The torch device for "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1" or "mps".
 
     Raises:
-        UserError: A device that this machine does not have.
+        UserError: This machine does not have the device.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,8 +1,8 @@
-"""Finding out, by running it, how a network's result is to be read, and whether its answers can be explained at all.
+"""Runs a network to determine how its result is to be read, and whether it can be explained at all.
 
-Read wrongly, a result still gives maps: probabilities taken for logits, an auxiliary head, the rows of an image taken
-for classes. So a network is run on two sizes and on two images at once before its first answer counts. What that
-proves is kept, with a sentence that says so; what it cannot prove is asked for, with the argument to give.
+A result that is read wrongly still gives maps: probabilities taken for logits, an auxiliary head, the rows of an image
+taken for classes. So a network is first run on two sizes and on two images at once. What that proves is kept, with a
+sentence that says so; what it cannot prove is an error that names the argument to give.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError, is_out_of_memory
+from .canvas import round_up
 from .findings import Asked, Findings, decided
 from .grid import Grid, OffGridError, Size, UnusualSizeError, grid_of
 from .identity import OperationRecorder
@@ -24,9 +25,6 @@ REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, Ari
 
 _SIZES = ((64, 96), (128, 192), (256, 384), (512, 768))
 _SQUARES = (64, 96, 112, 128, 160, 192, 224, 256, 384, 448, 512)
-_SPREAD = 1000.0
-_CENTRE = 0.5
-_DIM = 0.1
 _TOLERANCE = 1e-3
 """How far two runs of one image may differ by rounding, as a fraction of the largest score."""
 
@@ -34,42 +32,34 @@ Run = Callable[[Tensor], object]
 """The network on images (B, C, H, W) in [0, 1] of just this size: its raw result."""
 
 
+@dataclass(frozen=True, eq=False)
 class Examination:
     """Runs a network on noise to find out how to read it.
 
-    Args:
-        module: The network, to see what it says of the sizes that it takes.
+    Attributes:
+        module: The network, which may state the image sizes that it takes.
         run: Runs it.
         in_channels: Channels of its images.
-        asked: What the user said.
-        name: For messages.
+        asked: What the user stated.
+        name: Name of the network, for messages.
         size_multiple: What heights and widths must be multiples of, if that is known.
     """
 
-    def __init__(
-        self, module: nn.Module, run: Run, in_channels: int, asked: Asked, name: str, size_multiple: int | None
-    ) -> None:
-        self._module = module
-        self._run = run
-        self._in_channels = in_channels
-        self._asked = asked
-        self._name = name
-        self._multiple = size_multiple or 1
-        self._size_is_stated = size_multiple is not None
+    module: nn.Module
+    run: Run
+    in_channels: int
+    asked: Asked
+    name: str
+    size_multiple: int | None
 
     def findings(self, size: Size | None = None) -> Findings:
-        """What there is to know of the network.
+        """The findings, as `Segmenter.findings` describes them.
 
         The sizes tried are the same whatever image comes first, so that what is found does not depend on it. Only a
         network that refuses them all is run at the size of the image.
-
-        Args:
-            size: Height and width of the image at hand, if there is one.
-
-        Raises:
-            UserError: A result that cannot be read, or only with an argument that says how.
         """
         reason: Exception | None = None
+        size = None if size is None else self._rounded(size)
         last = [] if size is None else [(size, (2 * size[0], size[1]))]
         for first, second in (*self._sizes(), *last):
             try:
@@ -85,58 +75,56 @@ class Examination:
         assert reason is not None  # noqa: S101 - some sizes are always tried
         if size is None:
             raise UnusualSizeError(
-                f"The network {self._name} takes none of the usual image sizes ({_first_line(reason)}); run it on an "
+                f"The network {self.name} takes none of the usual image sizes ({_first_line(reason)}); run it on an "
                 "image first, or say with `size_multiple` what heights and widths must be multiples of."
             ) from reason
-        if self._size_is_stated:
+        if self.size_multiple is not None:
             raise reason
-        raise size_refused(self._name, size, self._in_channels, reason) from reason
+        raise size_refused(self.name, size, self.in_channels, reason) from reason
 
     def _findings_at(self, size: Size, second: Size | None) -> Findings:
-        """What runs on images of one size show, and of a second one; without that, the result must be of this size."""
+        """Findings from runs at one size and a second one; without a second one, the result must have this size."""
         images = self._noise(size)
-        alone, recorder = self._recorded(images[:1])
+        first = images[:1]
+        with torch.enable_grad(), OperationRecorder(self.module) as recorder:
+            image = first.clone().requires_grad_()
+            recorder.number(image)
+            alone = self.run(image)
         if recorder.random:
             raise UserError(
-                f"The network {self._name} draws random numbers in eval mode ({recorder.random}), so it has no one "
+                f"The network {self.name} draws random numbers in eval mode ({recorder.random}), so it has no one "
                 "answer to explain; turn that off, as F.dropout with training=self.training does."
             )
-        beyond = self._tried(images[1:2])
-        other = images[1:2] if beyond is not None else images[2:]
-        beyond = beyond if beyond is not None else self._run(other)
-        both = self._tried(torch.cat((images[:1], other)))
+        other = images[1:2]
+        if (beyond := self._tried(other)) is None:
+            other = images[2:]
+            beyond = self.run(other)
+        both = self._tried(torch.cat((first, other)))
         turned = self._tried(self._noise(second)[:1]) if second is not None else None
         runs = _Runs(alone, beyond, both, turned, size, second)
-        return self._read(runs, images[:1], recorder.hexdigest())
+        return self._read(runs, first, recorder.hexdigest())
 
     def _sizes(self) -> Iterator[tuple[Size, Size]]:
         """Pairs of sizes to try, the second one turned or larger."""
-        oblong = [(self._rounded(height), self._rounded(width)) for height, width in _SIZES]
+        oblong = [self._rounded(size) for size in _SIZES]
         squares = [(side, side) for side in _SQUARES]
-        for height, width in (oblong[0], *_stated_sizes(self._module), *oblong[1:], *squares):
+        for height, width in (oblong[0], *_stated_sizes(self.module), *oblong[1:], *squares):
             yield (height, width), (width, height) if height != width else (2 * height, width)
 
-    def _rounded(self, side: int) -> int:
-        return -(-side // self._multiple) * self._multiple
+    def _rounded(self, size: Size) -> Size:
+        return round_up(size[0], self.size_multiple or 1), round_up(size[1], self.size_multiple or 1)
 
     def _noise(self, size: Size) -> Tensor:
         """Three images of noise (3, C, H, W): the second lies so far beyond [0, 1] that no logits would stay there."""
-        noise = np.random.default_rng(7).random((3, self._in_channels, *size), dtype=np.float32)
-        noise[1] = _CENTRE + _SPREAD * (noise[1] - _CENTRE)
-        noise[2] *= _DIM
+        noise = np.random.default_rng(7).random((3, self.in_channels, *size), dtype=np.float32)
+        noise[1] = 0.5 + 1000 * (noise[1] - 0.5)
+        noise[2] *= 0.1
         return torch.from_numpy(noise)
-
-    @torch.enable_grad()
-    def _recorded(self, image: Tensor) -> tuple[object, OperationRecorder]:
-        """The network's result with the way back to the image, and what it did."""
-        with OperationRecorder(self._module) as recorder:
-            result = self._run(recorder.number(image.clone().requires_grad_()))
-        return result, recorder
 
     def _tried(self, images: Tensor) -> object:
         """The network's result; None where it refuses."""
         try:
-            return self._run(images)
+            return self.run(images)
         except REFUSALS as error:
             if is_out_of_memory(error):
                 raise
@@ -144,57 +132,53 @@ class Examination:
 
     def _read(self, runs: "_Runs", image: Tensor, operations: str) -> Findings:
         entry, grid = self._entry(runs)
-        reading = OutputReading(entry, grid.channels_last, "none", grid.align, 0, grid.border)
+        reading = OutputReading(entry, grid)
         independent, note = _independence(runs, reading)
-        if not independent and not _same(reading.scores(self._run(image)), reading.scores(runs.alone)):
-            raise UserError(f"The network {self._name} gives another answer each time; make it repeatable.")
+        if not independent and not _same(reading.scores(self.run(image)), reading.scores(runs.alone)):
+            raise UserError(f"The network {self.name} gives another answer each time; make it repeatable.")
         scores = torch.cat([reading.scores(result).detach() for result in (runs.alone, runs.beyond)])
         reading = replace(reading, num_channels=scores.shape[1])
         notes = list(filter(None, (*grid.notes, note)))
-        if self._asked.entry is None and entry not in (None, "out", "logits") and _number_of_maps(runs.alone) > 1:
+        if self.asked.entry is None and entry not in (None, "out", "logits") and _number_of_maps(runs.alone) > 1:
             notes.insert(0, f"the output {entry!r} is explained, the only map of its result that is not auxiliary")
-        self._check_gradient(reading.scores(runs.alone))
-        return decided(Findings(reading, independent, operations, tuple(notes)), scores, self._asked, self._name)
-
-    def _check_gradient(self, scores: Tensor) -> None:
-        """Raise a UserError for scores that vary and through which no gradient finds its way back to the image."""
-        by_channel = scores.transpose(0, 1).flatten(1)
-        if not scores.requires_grad and bool((by_channel.amax(dim=1) > by_channel.amin(dim=1)).any()):
+        first = reading.scores(runs.alone)
+        if not first.requires_grad and bool((first.amax(dim=(0, 2, 3)) > first.amin(dim=(0, 2, 3))).any()):
             raise UserError(
-                f"No gradient reaches the image through {self._name}: its result is labels rather than scores, or it "
+                f"No gradient reaches the image through {self.name}: its result is labels rather than scores, or it "
                 "runs under torch.no_grad; return its logits instead."
             )
+        return decided(Findings(reading, independent, operations, tuple(notes)), scores, self.asked, self.name)
 
     def _entry(self, runs: "_Runs") -> tuple[Entry, Grid]:
         """Which entry of the result holds the scores, and on which grid."""
-        entries = [self._asked.entry] if self._asked.entry is not None else candidate_entries(runs.alone)
+        entries = [self.asked.entry] if self.asked.entry is not None else candidate_entries(runs.alone)
+        sizes = [size for size in (runs.size, runs.turned_size) if size is not None]
+        align = self.asked.align if len(sizes) > 1 else None
         grids: dict[Entry, Grid] = {}
         reasons: list[UserError] = []
         for entry in entries:
-            shapes = [entry_of(result, entry).shape for result in (runs.alone, runs.turned) if result is not None]
+            scores = [entry_of(result, entry) for result in (runs.alone, runs.turned) if result is not None]
             try:
-                if not entry_of(runs.alone, entry).is_floating_point():
-                    kind = "complex numbers" if entry_of(runs.alone, entry).is_complex() else "labels"
-                    raise UserError(f"The network {self._name} gave {kind}, not scores; return its logits instead.")
-                sizes = [size for size in (runs.size, runs.turned_size) if size is not None]
-                align = self._asked.align if len(sizes) > 1 else None
-                grids[entry] = grid_of(shapes, sizes, align, self._name)
+                if not scores[0].is_floating_point():
+                    kind = "complex numbers" if scores[0].is_complex() else "labels"
+                    raise UserError(f"The network {self.name} gave {kind}, not scores; return its logits instead.")
+                grids[entry] = grid_of([each.shape for each in scores], sizes, align, self.name)
             except UserError as error:
                 reasons.append(error)
         if not grids:
             raise reasons[0]
         if len(grids) > 1:
-            shapes_of = {entry: tuple(entry_of(runs.alone, entry).shape[1:]) for entry in grids}
-            maps = ", ".join(f"{entry!r}: {'×'.join(map(str, shape))}" for entry, shape in shapes_of.items())
+            shapes = {entry: entry_of(runs.alone, entry).shape[1:] for entry in grids}
+            maps = ", ".join(f"{entry!r}: {'×'.join(map(str, shape))}" for entry, shape in shapes.items())
             raise UserError(
-                f"The network {self._name} returns several maps ({maps}); say which to explain with the argument "
+                f"The network {self.name} returns several maps ({maps}); say which to explain with the argument "
                 f"output, such as output={next(iter(grids))!r}."
             )
         return next(iter(grids.items()))
 
 
 def _independence(runs: "_Runs", reading: OutputReading) -> tuple[bool, str]:
-    """Whether an image's scores are the same in a batch as alone, and the sentence that says so where they are not."""
+    """Whether an image's scores are the same in a batch as alone, and a note where they are not."""
     if runs.both is None:
         return False, "it takes one image at a time"
     together = reading.scores(runs.both)
@@ -205,7 +189,7 @@ def _independence(runs: "_Runs", reading: OutputReading) -> tuple[bool, str]:
 
 @dataclass(frozen=True, eq=False)
 class _Runs:
-    """Raw results: of two images alone and at once, and of one of another size; None where the network refused."""
+    """Raw results for two images, each alone and both at once, and for one of another size; None where refused."""
 
     alone: object
     beyond: object
@@ -224,7 +208,7 @@ def size_refused(name: str, size: Size, in_channels: int, reason: Exception) -> 
 
 
 def _first_line(error: Exception) -> str:
-    """The first line of what an error says, or its kind where it says nothing."""
+    """The first line of an error's message, or its type where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

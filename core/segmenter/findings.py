@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ..errors import UserError
-from .output_reading import Activation, Align, Entry, OutputReading
+from .grid import Align
+from .output_reading import Activation, Entry, OutputReading
 
 _SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user said of the network's result; None is found out."""
+    """What the user stated about the network's result; None is found out by running it."""
 
     entry: Entry = None
     activation: Activation | None = None
@@ -26,7 +27,7 @@ class Findings:
     Attributes:
         reading: How its result is read.
         independent: Whether an image's scores do not depend on the other images of a batch.
-        operations: Digest of what it does (see `OperationRecorder`).
+        operations: Digest of its operations (see `OperationRecorder`).
         notes: Conclusions for the user, one sentence each.
         undecided: Whether the scores of noise were too even to distinguish logits from probabilities.
     """
@@ -45,12 +46,12 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_n
         findings: What is known without it.
         scores: (B, num_channels, h, w) as the network gives them. Where an image lies far outside [0, 1] and its scores
             within it, they must have been squashed.
-        asked: What the user said.
-        name: For messages.
-        of_noise: Whether the images were noise, of which a trained network may be certain everywhere.
+        asked: What the user stated.
+        name: Name of the network, for messages.
+        of_noise: Whether the images were noise, on which a trained network may be certain everywhere.
 
     Raises:
-        UserError: What the user said cannot be right, or the scores leave it open and the user did not say.
+        UserError: What the user stated cannot be right, or the scores leave it open and the user did not state it.
     """
     inside, constant, sum_to_one, saturated = _are_probabilities(scores)
     several = scores.shape[1] > 1

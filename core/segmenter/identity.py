@@ -1,4 +1,4 @@
-"""What makes two networks the same: their weights, and what they do with them."""
+"""The identity of a network: its weights, and the operations that it runs on them."""
 
 import hashlib
 import re
@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 _INTERLEAVED = 61
-_NO_ARITHMETIC = {
-    *("__get__", "_set_grad_enabled", "is_contiguous", "_assert", "dim", "size", "numel", "is_floating_point"),
-}
+_NO_ARITHMETIC = {"__get__", "_set_grad_enabled", "is_contiguous", "_assert", "dim", "size", "numel"}
+_NO_ARITHMETIC |= {"is_floating_point"}
 _RANDOM = {
     *("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "bernoulli", "bernoulli_"),
     *("normal", "normal_", "uniform_", "random_", "exponential_", "multinomial", "poisson", "cauchy_", "log_normal_"),
@@ -25,7 +24,7 @@ _NUMBER = "_number_of_result"
 
 
 class OperationRecorder(TorchFunctionMode):
-    """While it lasts, digests the operations that this thread calls: with their settings, and on whose results.
+    """Context that digests the operations that this thread calls, with their settings and the origin of their operands.
 
     Names, plain arguments (stride, padding, dilation, slopes, modes) and the order of operands count, values of tensors
     count only where they are constants that the state dict does not hold. So the digest of a forward pass is the same
@@ -53,31 +52,25 @@ class OperationRecorder(TorchFunctionMode):
         counts = name not in _NO_ARITHMETIC
         if counts:
             self._digest.update(f"{name}{self._plain(args)}{self._plain(kwargs)}".encode())
-        if name in _RANDOM and kwargs.get("generator") is None:
-            self.random = name
-        if name in _DROPOUTS and _draws(args, kwargs):
+        if (name in _RANDOM and kwargs.get("generator") is None) or (name in _DROPOUTS and _draws(args, kwargs)):
             self.random = name
         result = func(*args, **kwargs)
         if counts:
-            self._number(result)
+            self.number(result)
         return result
 
     def hexdigest(self) -> str:
         """SHA-256 over all calls so far."""
         return self._digest.hexdigest()
 
-    def number(self, image: Tensor) -> Tensor:
-        """Take the network's input for the result of a call, so that its values do not count; gives it back."""
-        self._number(image)
-        return image
-
-    def _number(self, result: object) -> None:
+    def number(self, result: object) -> None:
+        """Take tensors for results of a call, as the network's input must be, so that their values do not count."""
         if isinstance(result, Tensor):
             self._results += 1
             setattr(result, _NUMBER, self._results)
         elif isinstance(result, tuple | list):
             for entry in result:
-                self._number(entry)
+                self.number(entry)
 
     def _plain(self, value: object) -> str:
         if isinstance(value, Tensor):
@@ -129,11 +122,11 @@ def weights_digest(module: nn.Module) -> str:
 
 
 def weights_checksum(module: nn.Module) -> tuple[object, ...]:
-    """Changes whenever a value of a module's weights does, at the cost of reading them once.
+    """Sums that change whenever a value of a module's weights does, at the cost of reading them once.
 
-    The counters that torch keeps of changes in place miss those through `.data` and through NumPy.
+    Torch's own counters of changes in place miss those through `.data` and through NumPy.
     """
-    tensors = _tensors(module)
+    tensors = {key: value for key, value in module.state_dict().items() if isinstance(value, Tensor)}
     sums = [_interleaved_sums(value) for value in tensors.values() if value.numel() and _is_plain(value)]
     values = torch.cat([each.cpu() for each in sums]).tolist() if sums else []
     return (*((key, tuple(value.shape), value.dtype) for key, value in tensors.items()), *values)
@@ -141,7 +134,8 @@ def weights_checksum(module: nn.Module) -> tuple[object, ...]:
 
 def _interleaved_sums(tensor: Tensor) -> Tensor:
     """Sums over the bits of every 61st pair of values, so that values that change places are noticed, too."""
-    flat = tensor.detach().as_strided((tensor.numel(),), (1,)) if _fills_memory(tensor) else tensor.detach().reshape(-1)
+    side_by_side = torch.ops.aten.is_non_overlapping_and_dense(tensor)  # in whatever order of the axes
+    flat = tensor.detach().as_strided((tensor.numel(),), (1,)) if side_by_side else tensor.detach().reshape(-1)
     if flat.storage_offset() * flat.element_size() % 8:
         flat = flat.clone()  # eight bytes are read as one number, which must lie at a multiple of eight
     octets = flat.view(torch.uint8)
@@ -150,14 +144,5 @@ def _interleaved_sums(tensor: Tensor) -> Tensor:
     return torch.cat((sums, octets[whole:].long()))
 
 
-def _fills_memory(tensor: Tensor) -> bool:
-    """Whether the values lie side by side, in whatever order of the axes."""
-    return torch.ops.aten.is_non_overlapping_and_dense(tensor)
-
-
 def _is_plain(tensor: Tensor) -> bool:
     return tensor.layout is torch.strided and not tensor.is_quantized
-
-
-def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    return {key: value for key, value in module.state_dict().items() if isinstance(value, Tensor)}

@@ -26,15 +26,7 @@ def image_tensor(image: Image) -> Tensor:
 def checked_batch(images: Image, in_channels: int, name: str, *, any_intensity: bool, single: bool) -> Tensor:
     """Images as a tensor (B, C, H, W) on their own device and of their own float type.
 
-    Args:
-        images: (B, C, H, W) or (C, H, W).
-        in_channels: Channels that the network takes.
-        name: Name of the network, for messages.
-        any_intensity: Whether intensities may lie far beyond [0, 1].
-        single: Whether only one image is allowed.
-
-    Raises:
-        UserError: With the reason, if the network cannot take them.
+    Arguments and errors as in `Segmenter.as_batch`; `name` is that of the network, for messages.
     """
     try:
         tensor = image_tensor(images)

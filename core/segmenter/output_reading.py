@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from .grid import Grid
 
 Activation = Literal["none", "softmax", "sigmoid"]
-Align = Literal["stretch", "centre"]
 Entry = str | int | None
 """Key, index or attribute of a network's result; None for a result that is the tensor itself."""
 
@@ -25,20 +25,16 @@ class OutputReading:
     """How logits are read from what a network returns.
 
     Attributes:
-        entry: Where the scores are in the result; None if the result is a tensor.
-        channels_last: Whether the classes are the last axis, (B, H, W, K).
-        activation: What the network has applied to its logits already.
-        align: Whether the scores cover the whole image ("stretch") or only its centre, without a border ("centre").
+        entry: Entry of the result that holds the scores; None if the result is a tensor.
+        grid: How the scores lie over the image.
         num_channels: Channels of the scores; one stands for two classes.
-        border: Image rows and columns, in all, that scores of the centre leave out.
+        activation: What the network has applied to its logits already.
     """
 
     entry: Entry
-    channels_last: bool
-    activation: Activation
-    align: Align
-    num_channels: int
-    border: tuple[int, int] = (0, 0)
+    grid: Grid
+    num_channels: int = 0
+    activation: Activation = "none"
 
     def logits(self, result: object) -> Tensor:
         """The logits (B, num_channels, h, w) in a network's result."""
@@ -55,7 +51,7 @@ class OutputReading:
         scores = entry_of(result, self.entry)
         if scores.ndim == 3:
             return scores.unsqueeze(1)
-        return scores.movedim(-1, 1) if self.channels_last else scores
+        return scores.movedim(-1, 1) if self.grid.channels_last else scores
 
 
 def entry_of(result: object, entry: Entry) -> Tensor:

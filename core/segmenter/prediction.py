@@ -1,4 +1,4 @@
-"""What a network says of one image."""
+"""A network's prediction for one image."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the network says of one image.
+    """The network's prediction for one image.
 
     Attributes:
         probabilities: float32 (K, H, W), softmax over the classes.

@@ -16,9 +16,10 @@ from .canvas import Canvas, canvases_to_try, round_up
 from .device import choose_device, number_type
 from .examination import REFUSALS, Examination, size_refused
 from .findings import Asked, Findings, decided
+from .grid import Align
 from .identity import weights_checksum, weights_digest
 from .image_batch import Image, checked_batch, counted
-from .output_reading import Activation, Align
+from .output_reading import Activation
 from .prediction import Prediction, prediction_of
 
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
@@ -34,7 +35,7 @@ class Segmenter:
     - the module runs in the number type of its own weights;
     - the output may be a tensor, a mapping, an object with `.logits`, a tuple or a list, its classes the second or the
       last axis. How it is to be read is found out by running the network on noise before its first answer (see
-      `Examination`); what was concluded stands in `notes`, and what cannot be proved is asked for;
+      `Examination`); `notes` holds the conclusions, and what cannot be proved is an error that names the argument;
     - one output channel is read as a sigmoid network's logit z and becomes the two classes (0, z), whose softmax is
       (σ(-z), σ(z));
     - probabilities become logits again: the log of a softmax, the log-odds of a sigmoid;
@@ -55,7 +56,7 @@ class Segmenter:
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
         name: Name on screen and in files.
         notes: Assumptions about the network, one sentence each, shown beside its name.
-        activation: What the network applies to its logits: "none", "softmax" or "sigmoid". By default it is found out.
+        activation: Activation inside the network: "none", "softmax" or "sigmoid". By default it is found out.
         align: How an output of another size lies over the image: "stretch" over all of it, or "centre", without a
             border. By default it is found out.
         any_intensity: Whether images may hold intensities far beyond [0, 1], which are otherwise taken for a mistake.
@@ -93,12 +94,12 @@ class Segmenter:
         self.size_multiple = size_multiple
         self.name = name or type(module).__name__
         self.lock = threading.RLock()
-        """Held by whatever hooks the module or reads its activations: a cached segmenter is shared by threads."""
+        """To be held while hooking the module or reading its activations: a cached segmenter is shared by threads."""
         self.asked = Asked(output, activation, align)
-        """What the user said of the network's result."""
+        """What the user stated about the network's result."""
         self.any_intensity = any_intensity
         self.given_notes = tuple(notes)
-        """Notes that were given, without the conclusions of the examination."""
+        """The notes given, without the conclusions of the examination."""
         self._mean = torch.tensor(self.mean, device=self.device).view(1, -1, 1, 1)
         self._std = torch.tensor(self.std, device=self.device).view(1, -1, 1, 1)
         self._canvases: dict[tuple[int, int], Canvas] = {}
@@ -167,17 +168,19 @@ class Segmenter:
         if self._findings is None:
             with self.lock, torch.no_grad():
                 if self._findings is None:
-                    self._findings = self._examined(size)
+                    self._findings = Examination(
+                        self.module,
+                        lambda images: self._result(images.to(self.device)),
+                        self.in_channels,
+                        self.asked,
+                        self.name,
+                        self.size_multiple,
+                    ).findings(size)
         return self._findings
 
     @property
-    def output(self) -> str | int | None:
-        """Key or index of the output that was asked for."""
-        return self.asked.entry
-
-    @property
     def notes(self) -> tuple[str, ...]:
-        """What was assumed of the network and, once it has run, what was concluded, one sentence each."""
+        """Assumptions about the network and, once it has run, conclusions, one sentence each."""
         return self.given_notes + (self._findings.notes if self._findings is not None else ())
 
     @property
@@ -200,10 +203,10 @@ class Segmenter:
 
     @property
     def weights_hash(self) -> str:
-        """SHA-256 of all that decides the answers: the identity of the model.
+        """SHA-256 of all that determines the logits: the identity of the model.
 
-        It covers the weights, what the network does with them (a digest of the operations of a run and their settings),
-        the normalisation, and how images and results are treated. Weights that were changed give another one.
+        It covers the weights, the operations of a run with their settings, the normalisation, and how images and
+        results are treated. Changed weights give another hash.
         """
         checksum = (*weights_checksum(self.module), self._findings is None)
         if self._identity is None or self._identity[0] != checksum:
@@ -219,7 +222,7 @@ class Segmenter:
 
     @torch.no_grad()
     def decide(self, batch: Tensor) -> None:
-        """Distinguish logits from probabilities on images (B, C, H, W), where noise left it open."""
+        """Distinguish logits from probabilities by images (B, C, H, W), where noise left it open."""
         findings = self.findings((batch.shape[2], batch.shape[3]))
         if not findings.undecided:
             return
@@ -227,16 +230,6 @@ class Segmenter:
             canvas = self._canvas(batch.shape[2], batch.shape[3])
             scores = findings.reading.scores(self._result(batch.detach()[:1], canvas))
             self._findings = decided(findings, scores, self.asked, self.name, of_noise=False)
-
-    def _examined(self, size: tuple[int, int] | None) -> Findings:
-        def run(images: Tensor) -> object:
-            return self._result(images.to(self.device))
-
-        examination = Examination(self.module, run, self.in_channels, self.asked, self.name, self.size_multiple)
-        if size is not None:
-            canvas_size = tuple(round_up(side, self.size_multiple or 1) for side in size)
-            size = canvas_size[0], canvas_size[1]
-        return examination.findings(size)
 
     def _canvas(self, height: int, width: int) -> Canvas:
         """The smallest area around an image (height, width) that the network takes with logits that fit it."""
@@ -247,22 +240,20 @@ class Segmenter:
     @torch.no_grad()
     def _find_canvas(self, height: int, width: int) -> Canvas:
         reading = self.findings((height, width)).reading
-        if self.size_multiple is not None and reading.align == "stretch":
+        if self.size_multiple is not None and reading.grid.align == "stretch":
             return Canvas(round_up(height, self.size_multiple), round_up(width, self.size_multiple))
         noise = np.random.default_rng(3).random((1, self.in_channels, height, width), dtype=np.float32)
         image = torch.from_numpy(noise).to(self.device)
         first_error: Exception | None = None
-        for canvas in canvases_to_try(height, width, reading.border, self.size_multiple):
+        for canvas in canvases_to_try(height, width, reading.grid.border, self.size_multiple):
             try:
                 found = reading.scores(self._result(image, canvas)).shape[-2:]
-            except torch.OutOfMemoryError:
-                raise
             except REFUSALS as error:
-                if isinstance(error, UserError):
+                if isinstance(error, UserError | torch.OutOfMemoryError):
                     raise
                 first_error = first_error or error
                 continue
-            if reading.align == "stretch":
+            if reading.grid.align == "stretch":
                 return canvas
             if found[0] >= height and found[1] >= width:
                 missing = canvas.height - found[0], canvas.width - found[1]
@@ -274,7 +265,7 @@ class Segmenter:
     def _run(self, batch: Tensor, findings: Findings, canvas: Canvas) -> Tensor:
         height, width = batch.shape[-2:]
         logits = findings.reading.logits(self._result(batch, canvas)).to(batch.dtype)
-        if findings.reading.align == "stretch" and logits.shape[-2:] != (canvas.height, canvas.width):
+        if findings.reading.grid.align == "stretch" and logits.shape[-2:] != (canvas.height, canvas.width):
             logits = F.interpolate(logits, size=(canvas.height, canvas.width), mode="bilinear", align_corners=False)
         if logits.shape[1] == 1:
             logits = torch.cat((torch.zeros_like(logits), logits), dim=1)

@@ -3,13 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .settings import PENALTIES, TrainingSettings
+from .settings import TrainingSettings
 
 if TYPE_CHECKING:
     from .record import EpochRecord, learning_curves
     from .run import TrainingResult, train
 
-__all__ = ["PENALTIES", "EpochRecord", "TrainingResult", "TrainingSettings", "learning_curves", "train"]
+__all__ = ["EpochRecord", "TrainingResult", "TrainingSettings", "learning_curves", "train"]
 
 # Imported when they are asked for: torch and plotly take seconds, and the command line needs only the settings' names.
 _MODULES = {"EpochRecord": "record", "learning_curves": "record", "TrainingResult": "run", "train": "run"}

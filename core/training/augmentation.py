@@ -13,14 +13,7 @@ from .settings import Augmentation
 def augment(image: Tensor, mask: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """A random crop, randomly flipped and (unless it stays upright) turned, with its intensities changed.
 
-    Args:
-        image: (C, H, W) in [0, 1].
-        mask: (H, W), class indices.
-        augmentation: Size of the crop and strength of the changes.
-        rng: Source of randomness.
-
-    Returns:
-        Image (C, crop, crop) in [0, 1] and mask (crop, crop), still aligned.
+    The image (C, H, W) becomes (C, crop, crop), both in [0, 1], and the mask (H, W) becomes (crop, crop).
     """
     image, mask = random_crop(image, mask, augmentation.crop, augmentation.zoom, rng)
     image, mask = (random_mirror if augmentation.upright else random_orientation)(image, mask, rng)
@@ -57,20 +50,12 @@ def random_mirror(image: Tensor, mask: Tensor, rng: np.random.Generator) -> tupl
 
 
 def jitter_intensity(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
-    """Random contrast, brightness and noise: clip(g · m (image/m)^γ + o + n), m the image's maximum.
+    """An image (C, H, W) in [0, 1] with random contrast, brightness and noise: clip(g · m (image/m)^γ + o + n).
 
-    With s the strength and σ the image's standard deviation, g = exp(u) with u uniform in ±2s, γ = exp(u) with u
-    uniform in ±s, the offset o is uniform in ±sσ, and n is white Gaussian noise whose standard deviation is uniform in
-    [0, sσ]: one draw per image. Offset and noise follow σ because images of one data set can differ tenfold in
-    contrast, and what is little for one would drown another.
-
-    Args:
-        image: (C, H, W) in [0, 1].
-        strength: 0 returns the image as it is.
-        rng: Source of randomness.
-
-    Returns:
-        (C, H, W) in [0, 1].
+    With m the image's maximum, σ its standard deviation and s the strength (0 returns the image as it is), g = exp(u)
+    with u uniform in ±2s, γ = exp(u) with u uniform in ±s, the offset o is uniform in ±sσ, and n is white Gaussian
+    noise whose standard deviation is uniform in [0, sσ]: one draw per image. Offset and noise follow σ because images
+    of one data set can differ tenfold in contrast, and what is little for one would drown another.
     """
     if strength == 0:
         return image

@@ -18,11 +18,16 @@ def model_card(name: str, info: CheckpointInfo, command: str) -> str:
     """
     training = info.training
     channels = "1 channel" if info.in_channels == 1 else f"{info.in_channels} channels"
+    arguments = ", ".join(f"{key} = {value}" for key, value in info.arguments.items())
+    network = (
+        f"`{info.architecture}` with {arguments}; {training['parameters']:,} parameters. Images in [0, 1] are "
+        f"normalised with mean {_numbers(info.mean)} and standard deviation {_numbers(info.std)}."
+    )
     parts = [
         f"# {name}",
         f"A segmentation network ({', '.join(info.class_names)}) for images with {channels}.",
         "## Network",
-        _network(info),
+        network,
         "## Data",
         *_data(training),
         "## Scores",
@@ -33,13 +38,6 @@ def model_card(name: str, info: CheckpointInfo, command: str) -> str:
         _table(("setting", "value"), [(key.replace("_", " "), str(v)) for key, v in training["settings"].items()]),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _network(info: CheckpointInfo) -> str:
-    return (
-        f"`{info.architecture}` with {_arguments(info.arguments)}; {info.training['parameters']:,} parameters. Images "
-        f"in [0, 1] are normalised with mean {_numbers(info.mean)} and standard deviation {_numbers(info.std)}."
-    )
 
 
 def _data(training: Mapping[str, Any]) -> list[str]:
@@ -67,10 +65,6 @@ def _scores(info: CheckpointInfo) -> str:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows))
-
-
-def _arguments(arguments: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} = {value}" for key, value in arguments.items())
 
 
 def _numbers(values: Sequence[float]) -> str:

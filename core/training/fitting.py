@@ -40,16 +40,6 @@ class EpochLog(lightning.Callback):
         """The row of the epoch whose weights were kept."""
         return self.records[self.best_epoch - 1]
 
-    def validation_scores(self, images: int) -> dict[str, dict[str, float]]:
-        """The best epoch's scores over so many validation images, as `TrainingResult.scores` holds them."""
-        return {
-            "validation": {
-                "images": images,
-                "mean_iou": self.best.validation_iou,
-                "mean_dice": self.best.validation_dice,
-            }
-        }
-
     def on_train_epoch_start(self, *_: object) -> None:
         """Start the clock."""
         self._epoch_start = time.perf_counter()
@@ -86,13 +76,12 @@ def fit(
     workers: int,
     progress_bar: bool,
 ) -> None:
-    """Train until the last epoch, or until the validation IoU has not grown for as long as the patience lasts.
+    """Train until the last epoch, or until the validation IoU has not improved for `patience` epochs.
 
     Raises:
         UserError: A loss that is no longer finite, or a GPU whose memory is too small.
     """
-    device = segmenter.device
-    crops = data.training_crops(settings)
+    device, crops = segmenter.device, data.training_crops(settings)
     # A last batch of one crop would give batch normalisation poor statistics, so it is left out where that costs
     # little: the order changes every epoch.
     drop_last = len(crops) >= 4 * settings.batch_size

@@ -77,8 +77,7 @@ def train(
         UserError: Data or settings that cannot be trained with, a loss that is no longer finite, or a GPU whose memory
             is too small.
     """
-    # Lightning takes seconds to import, which every command of `python -m core` would wait for.
-    from . import fitting  # noqa: PLC0415
+    from . import fitting  # noqa: PLC0415 - Lightning takes seconds to import
 
     start = time.perf_counter()
     if not name or Path(name).name != name:
@@ -93,7 +92,8 @@ def train(
         log = fitting.EpochLog(out / f"{name}.safetensors", info, out / "metrics.csv", on_epoch)
         fitting.fit(segmenter, settings, data, log, workers=workers, progress_bar=progress_bar)
         best = load_segmenter(log.checkpoint, torch_device)
-        scores = log.validation_scores(len(data.validation)) | _test_scores(best, data)
+        kept = _scores(len(data.validation), log.best.validation_iou, log.best.validation_dice)
+        scores = {"validation": kept} | _test_scores(best, data)
     seconds = time.perf_counter() - start
     outcome = {"best_epoch": log.best_epoch, "epochs": len(log.records), "seconds": round(seconds, 1)}
     info = replace(info, training=info.training | outcome, scores=scores)
@@ -101,30 +101,18 @@ def train(
     card = write_atomically(out / f"{name}.md", model_card(name, info, _command(settings, name)).encode())
     figure = learning_curves(log.records, log.best_epoch, name)
     curves = write_atomically(out / "curves.html", figure.to_html(include_plotlyjs=True).encode())
-    return TrainingResult(
-        log.checkpoint, card, log.metrics, curves, tuple(log.records), log.best_epoch, scores, seconds
-    )
+    records = tuple(log.records)
+    return TrainingResult(log.checkpoint, card, log.metrics, curves, records, log.best_epoch, scores, seconds)
 
 
 def _fresh_segmenter(
     settings: TrainingSettings, data: TrainingData, device: torch.device, name: str
 ) -> tuple[Segmenter, CheckpointInfo]:
-    arguments: dict[str, Any] = {
-        "in_channels": data.in_channels,
-        "num_classes": len(data.class_names),
-        **settings.arguments,
-    }
+    arguments = {"in_channels": data.in_channels, "num_classes": len(data.class_names), **settings.arguments}
+    about: dict[str, Any] = {name: getattr(data, name) for name in ("class_names", "in_channels", "mean", "std")}
     # Channels last is what this kind of network is fastest in: 1.4 times on a CPU for CustomResNet at width 16.
     module = build_module(settings.architecture, arguments).to(memory_format=torch.channels_last)
-    segmenter = Segmenter(
-        module,
-        class_names=data.class_names,
-        in_channels=data.in_channels,
-        mean=data.mean,
-        std=data.std,
-        device=device,
-        name=name,
-    )
+    segmenter = Segmenter(module, **about, device=device, name=name)
     if segmenter.num_classes != len(data.class_names):
         raise UserError(f"The network has {segmenter.num_classes} classes and {len(data.class_names)} are named.")
     # The size that the network takes is found by trying, which in training mode would count as training images.
@@ -137,29 +125,21 @@ def _fresh_segmenter(
         "device": _device_name(device),
         "versions": ", ".join(f"{package} {version(package)}" for package in ("torch", "lightning")),
     }
-    info = CheckpointInfo(
-        architecture=settings.architecture,
-        arguments=arguments,
-        class_names=data.class_names,
-        in_channels=data.in_channels,
-        mean=data.mean,
-        std=data.std,
-        training=training,
-    )
-    return segmenter, info
+    return segmenter, CheckpointInfo(settings.architecture, arguments, **about, training=training)
 
 
 def _test_scores(segmenter: Segmenter, data: TrainingData) -> dict[str, dict[str, float]]:
     scores = {}
     for name, split in data.splits.items():
         if split.test:
-            evaluation = evaluate_segmenter(segmenter, split.test)
-            scores[f"test_{name}" if len(data.splits) > 1 else "test_images"] = {
-                "images": len(split.test),
-                "mean_iou": evaluation.mean_iou,
-                "mean_dice": evaluation.mean_dice,
-            }
+            found = evaluate_segmenter(segmenter, split.test)
+            part = name if len(data.splits) > 1 else "images"
+            scores[f"test_{part}"] = _scores(len(split.test), found.mean_iou, found.mean_dice)
     return scores
+
+
+def _scores(images: int, iou: float, dice: float) -> dict[str, float]:
+    return {"images": images, "mean_iou": iou, "mean_dice": dice}
 
 
 def _command(settings: TrainingSettings, name: str) -> str:

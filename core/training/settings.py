@@ -10,75 +10,70 @@ from ..errors import UserError
 Penalty = Literal["none", "l1", "l2"]
 Normalisation = Literal["measured", "imagenet"]
 
-PENALTIES: tuple[Penalty, ...] = get_args(Penalty)
-NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
+_POSITIVE, _NOT_NEGATIVE = "be more than 0", "not be negative"
+
+
+def described(default: Any, sentence: str, bound: str = "", option: str = "") -> Any:
+    """A field with its help, what a number must be, and the name of its option where that is not the field's."""
+    about = {"help": sentence, "bound": bound, "option": option}
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata=about)
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of the training images.
+    """Random changes of the training images; each field's `metadata` says what it is."""
 
-    Attributes:
-        crop: Side of the random square crops, in pixels.
-        zoom: Crops are taken with a side of crop · exp(u), u uniform in [-zoom, zoom], and resized; 0 keeps the scale.
-        jitter: Strength of the intensity changes, 0 for none; see `core.training.augmentation.jitter_intensity`.
-        upright: Whether images keep their top at the top: they are then mirrored from left to right, never turned.
-    """
-
-    crop: int = 128
-    zoom: float = 0.0
-    jitter: float = 0.3
-    upright: bool = False
+    crop: int = described(128, "Side of the random square crops, in pixels.", _POSITIVE)
+    zoom: float = described(
+        0.0,
+        "Crops have a side of crop · exp(u), u uniform in ±zoom, and are resized; 0 keeps the scale.",
+        _NOT_NEGATIVE,
+    )
+    jitter: float = described(0.3, "Strength of the intensity changes, see `jitter_intensity`; 0: none.", _NOT_NEGATIVE)
+    upright: bool = described(default=False, sentence="Mirror images from left to right, but do not turn them.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(Augmentation):
     """Everything that decides the result of a training run, apart from the files themselves.
 
-    The fields of `Augmentation` belong to it.
-
-    Attributes:
-        images: One or several data sets as `core.data.data_sets.find_pairs` reads them, or that come split
-            (`find_split`). Several are joined: trained and validated together, tested apart.
-        masks: Folder of the masks, where `images` is the folder of the images themselves.
-        architecture: Key of `core.models.ARCHITECTURES`.
-        arguments: Arguments of the architecture, without `in_channels` and `num_classes`, which come from the data.
-            "num_classes": 1 asks for a network of two classes with one output, the logit of the second (a sigmoid).
-        class_names: One name per class, the background first; None takes the names that the data sets give (a palette,
-            Cityscapes' file names), or else "background" and "vessel".
-        normalisation: "measured": mean and standard deviation of the training images; "imagenet": those of ImageNet.
-        validation_fraction: Fraction of the images for early stopping and the choice of the checkpoint; like
-            `test_fraction`, for data sets that do not come split.
-        test_fraction: Fraction of the images that is scored once at the end.
-        crops_per_image: Random crops from each image in every epoch; one number, or one per data set.
-        batch_size: Crops per step.
-        epochs: Largest number of epochs; the one-cycle learning rate is planned for all of them.
-        learning_rate: Peak of the one-cycle learning rate (Smith & Topin 2019), AdamW.
-        weight_decay: Weight decay of AdamW, decoupled from the gradient (Loshchilov & Hutter 2019).
-        penalty: "l1" adds penalty_weight · Σ|θ| to the loss, "l2" adds penalty_weight · Σθ², over all trainable
-            parameters θ. Its gradient passes through Adam's scaling, so "l2" is not the same as `weight_decay`.
-        penalty_weight: Factor of the penalty.
-        patience: Training stops after this many epochs without a better IoU on the validation images.
-        seed: Seed of the split, the first weights, the order and the augmentation.
+    Each field's `metadata` says what it is. Data sets are read by `find_split`, else `find_pairs`; several are trained
+    and validated together, and tested apart.
     """
 
-    images: str | Path | Sequence[str | Path] = ()
-    masks: str | Path | None = None
-    architecture: str = "custom_resnet"
-    arguments: Mapping[str, Any] = field(default_factory=lambda: {"width": 16})
-    class_names: tuple[str, ...] | None = None
-    normalisation: Normalisation = "measured"
-    validation_fraction: float = 0.1
-    test_fraction: float = 0.2
-    crops_per_image: int | Sequence[int] = 1
-    batch_size: int = 8
-    epochs: int = 60
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-4
-    penalty: Penalty = "none"
-    penalty_weight: float = 1e-6
-    patience: int = 20
-    seed: int = 0
+    images: str | Path | Sequence[str | Path] = described(
+        (), "Data set: images/ beside labels/ or masks/, or train/, val/ and maybe test/ of these."
+    )
+    masks: str | Path | None = described(None, "Folder of the masks, if `images` holds only the images.")
+    architecture: str = described("custom_resnet", "Architecture of the network, a key of `core.models.ARCHITECTURES`.")
+    # The data gives in_channels and num_classes. With one output, the logit of the second class, there are two classes.
+    arguments: Mapping[str, Any] = described(
+        {"width": 16}, 'Arguments of the architecture; "num_classes": 1 is a network of one output (a sigmoid).'
+    )
+    class_names: tuple[str, ...] | None = described(
+        None, 'Names of the classes, background first; default: those of the data sets, or "background", "vessel".'
+    )
+    normalisation: Normalisation = described("measured", "Mean and std: of the training images, or of ImageNet.")
+    validation_fraction: float = described(
+        0.1, "Fraction of the images that chooses the epoch, in data that does not come split.", option="--validation"
+    )
+    test_fraction: float = described(
+        0.2, "Fraction that is scored once at the end, in data that does not come split.", option="--test"
+    )
+    crops_per_image: int | Sequence[int] = described(1, "Crops per image and epoch; or one per data set.", _POSITIVE)
+    batch_size: int = described(8, "Crops per step.", _POSITIVE)
+    epochs: int = described(60, "Largest number of epochs; the learning rate is planned for all of them.", _POSITIVE)
+    learning_rate: float = described(3e-3, "Peak of the one-cycle learning rate (Smith & Topin 2019).", _POSITIVE)
+    weight_decay: float = described(1e-4, "Decoupled weight decay of AdamW (Loshchilov & Hutter 2019).", _NOT_NEGATIVE)
+    # Its gradient passes through Adam's scaling, so "l2" is not the same as `weight_decay`.
+    penalty: Penalty = described(
+        "none", "Term of the loss: l1: weight · Σ|θ|, l2: weight · Σθ², over all trainable parameters θ."
+    )
+    penalty_weight: float = described(1e-6, "Weight of the penalty.", _NOT_NEGATIVE)
+    patience: int = described(20, "Epochs without a better validation IoU before training stops.", _POSITIVE)
+    seed: int = described(0, "Seed of the split, the first weights, the order and the augmentation.", _NOT_NEGATIVE)
 
     def __post_init__(self) -> None:
         if not self.folders:
@@ -93,15 +88,17 @@ class TrainingSettings(Augmentation):
 
         if self.architecture not in ARCHITECTURES:
             raise UserError(unknown_architecture(self.architecture))
-        if self.penalty not in PENALTIES:
-            raise UserError(f'There is no penalty "{self.penalty}"; use {", ".join(PENALTIES)}.')
         if self.class_names is not None and len(self.class_names) < 2:
             raise UserError("Training needs the names of at least two classes, the background first.")
-        if self.normalisation not in NORMALISATIONS:
-            raise UserError(f'There is no normalisation "{self.normalisation}"; use {", ".join(NORMALISATIONS)}.')
         if len(self.crops) != len(self.folders):
             raise UserError(f"Give one number of crops per image, or one per data set, not {len(self.crops)}.")
-        self._check_numbers()
+        for own in fields(self):
+            value = min(self.crops) if own.name == "crops_per_image" else getattr(self, own.name)
+            if own.type in (Penalty, Normalisation) and value not in get_args(own.type):
+                raise UserError(f'There is no {own.name} "{value}"; use {", ".join(get_args(own.type))}.')
+            bound = own.metadata["bound"]
+            if bound and (value < 0 or (value == 0 and bound == _POSITIVE)):
+                raise UserError(f"The {_words(own.name)} must {bound}; it is {value:g}.")
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -116,25 +113,14 @@ class TrainingSettings(Augmentation):
 
     def as_metadata(self) -> dict[str, Any]:
         """The settings as JSON values, with the names of folders but not their places, which are private."""
-        values: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         names = [folder.name for folder in self.folders]
-        values["images"] = names[0] if len(names) == 1 else names
-        values["masks"] = Path(self.masks).name if self.masks is not None else None
-        values["arguments"] = dict(self.arguments)
-        values["class_names"] = list(self.class_names) if self.class_names is not None else None
-        values["crops_per_image"] = self.crops[0] if len(set(self.crops)) == 1 else list(self.crops)
-        return values
-
-    def _check_numbers(self) -> None:
-        numbers = {entry.name: getattr(self, entry.name) for entry in fields(self)} | {
-            "crops_per_image": min(self.crops)
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)} | {
+            "images": names[0] if len(names) == 1 else names,
+            "masks": Path(self.masks).name if self.masks is not None else None,
+            "arguments": dict(self.arguments),
+            "class_names": list(self.class_names) if self.class_names is not None else None,
+            "crops_per_image": self.crops[0] if len(set(self.crops)) == 1 else list(self.crops),
         }
-        for name in ("crop", "crops_per_image", "batch_size", "epochs", "patience", "learning_rate"):
-            if numbers[name] <= 0:
-                raise UserError(f"The {_words(name)} must be more than 0; it is {numbers[name]:g}.")
-        for name in ("zoom", "jitter", "weight_decay", "penalty_weight", "seed"):
-            if numbers[name] < 0:
-                raise UserError(f"The {_words(name)} must not be negative; it is {numbers[name]:g}.")
 
 
 def _words(name: str) -> str:

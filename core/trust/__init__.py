@@ -2,10 +2,8 @@
 
 from .candidates import Candidate, candidate_of, control_candidates
 from .comparison import Comparison, compare, images_needed, remakes_needed
-from .curves import Curve
-from .metrics.deletion import deletion
+from .curves import Curve, removal_curve
 from .metrics.infidelity import infidelity
-from .metrics.insertion import insertion
 from .metrics.max_sensitivity import max_sensitivity
 from .metrics.registry import METRICS, EvaluationSettings, Metric, default_metrics, register
 from .metrics.road import road
@@ -26,13 +24,12 @@ __all__ = [
     "compare",
     "control_candidates",
     "default_metrics",
-    "deletion",
     "images_needed",
     "infidelity",
-    "insertion",
     "max_sensitivity",
     "register",
     "remakes_needed",
+    "removal_curve",
     "road",
     "sample_removals",
     "sensitivity_n",

@@ -1,4 +1,4 @@
-"""Maps of one target put to the same tests, beside controls that know nothing of the network."""
+"""The same metrics of several maps of one target, beside controls that know nothing of the network."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from .perturbed_runs import PerturbedRuns
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What came out, for every candidate by its name.
+    """The values and curves of every candidate, by its name.
 
     Attributes:
         candidates: As they were given, the controls among them.
@@ -49,28 +49,25 @@ class Comparison:
 
     def beats_controls(self, name: str, metric: str) -> bool | None:
         """Whether a candidate is strictly better than every control; None where there is no verdict."""
-        best = self.best_control(metric)
-        value = self.values[name][metric]
-        if best is None or math.isnan(value) or self.candidates[name].is_control:
-            return None
-        if not METRICS[metric].against_controls:
+        best, value = self.best_control(metric), self.values[name][metric]
+        is_judged = METRICS[metric].against_controls and not self.candidates[name].is_control
+        if best is None or math.isnan(value) or not is_judged:
             return None
         return METRICS[metric].better(value, self.values[best][metric])
 
     def in_words(self, name: str, metric: str) -> str:
         """Whether a candidate beats its controls, in a sentence."""
-        candidate, value, best = self.candidates[name], self.values[name][metric], self.best_control(metric)
-        if candidate.is_control:
+        value, best = self.values[name][metric], self.best_control(metric)
+        if self.candidates[name].is_control:
             return "A control: it knows nothing of the network."
         if math.isnan(value) or best is None:
             return "Not defined here."
         if not METRICS[metric].against_controls:
             return "No verdict: a control that ignores the network does well here by nature."
-        numbers = f"{value:.3g} against {self.values[best][metric]:.3g}"
-        control_title = self.candidates[best].title
+        numbers = f"{self.candidates[best].title} ({value:.3g} against {self.values[best][metric]:.3g})."
         if self.beats_controls(name, metric):
-            return f"Better than every control; the best of them is {control_title} ({numbers})."
-        return f"No better than a control that knows nothing of the network: {control_title} ({numbers})."
+            return f"Better than every control; the best of them is {numbers}"
+        return f"No better than a control that knows nothing of the network: {numbers}"
 
 
 def compare(
@@ -98,7 +95,7 @@ def compare(
         progress: See `Progress`; counts images that ran through the network.
 
     Raises:
-        UserError: An unknown metric, or what does not fit; see `deletion`.
+        UserError: An unknown metric, or what does not fit; see `PerturbedRuns`.
     """
     settings = settings or EvaluationSettings()
     chosen = metrics_named(default_metrics() if metrics is None else metrics)
@@ -124,7 +121,7 @@ def compare(
 
 
 def images_needed(metrics: Sequence[str], settings: EvaluationSettings, n_candidates: int) -> int:
-    """How many images run through the network, to tell beforehand; a map that is made anew counts as one."""
+    """How many images run through the network, for an estimate; a map computed again counts as one."""
     return sum(
         (evidence.images(settings) + evidence.remakes(settings)) * (1 if evidence.is_shared else n_candidates)
         for evidence in _evidence_of(metrics)
@@ -132,7 +129,7 @@ def images_needed(metrics: Sequence[str], settings: EvaluationSettings, n_candid
 
 
 def remakes_needed(metrics: Sequence[str], settings: EvaluationSettings) -> int:
-    """How many times each map is made anew."""
+    """How many times each map is computed again."""
     return sum(evidence.remakes(settings) for evidence in _evidence_of(metrics))
 
 

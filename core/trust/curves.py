@@ -79,7 +79,22 @@ def removal_curve(
     *,
     inserted: bool = False,
 ) -> Curve:
-    """The curve of one of several maps of the same target: `deletion`, or `insertion` where pixels are `inserted`."""
+    """The score while the most important pixels are replaced first (deletion), or come back first (insertion).
+
+    Petsiuk, Das & Saenko, "RISE", 2018, where pixels come back onto a blurred image. A faithful map makes the score
+    fall, or rise, early: deletion is better with a lower area, insertion with a higher one.
+
+    Args:
+        runs: The target, what a pixel becomes, which score is followed.
+        importance: (H, W) or (1, H, W), higher goes first; see `core.attribution.registry.importance`. Equal pixels go
+            in an order that is drawn, not in that of the rows.
+        n_steps: Number of steps, at most; few pixels take fewer.
+        spacing: How the steps are spaced, see `removal_steps`.
+        inserted: Insertion instead of deletion.
+
+    Raises:
+        UserError: A map of another size or with values that are not finite, or fewer than one step.
+    """
     step_of, fractions = removal_steps(importance, runs.eligible, n_steps, runs.settings.seed, spacing)
     steps = len(fractions) - 1
     if not inserted:
@@ -98,9 +113,9 @@ def removal_steps(
     """At which step each pixel goes, and which fraction has gone after each step.
 
     Args:
-        importance: (H, W), higher goes first; equal ones in an order drawn with `seed`.
+        importance: As in `removal_curve`; equal pixels go in an order drawn with `seed`.
         eligible: Bool (H, W), the pixels that may go.
-        n_steps: At most so many; of few pixels there are fewer.
+        n_steps: As in `removal_curve`.
         seed: Seed of the order of equal pixels.
         spacing: After step k of n, ⌈pixels · k / n⌉ are gone if "even", ⌈pixels · (k / n)²⌉ if "quadratic": small steps
             first, where the order matters most and curves bend.
@@ -109,7 +124,7 @@ def removal_steps(
         Int16 (H, W), from 0 on, -1 for a pixel that stays; and float64 (n + 1,) fractions from 0 to 1.
 
     Raises:
-        UserError: See `deletion`.
+        UserError: As `removal_curve`.
     """
     importance = np.asarray(importance)
     if importance.shape == (1, *eligible.shape):

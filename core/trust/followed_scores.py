@@ -1,10 +1,9 @@
 """What is measured while pixels are taken away: the target's own score, its Dice, and what else moves."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from dataclasses import replace
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,8 +14,13 @@ from ..target import Target
 Scorer = Callable[[Tensor], Tensor]
 """Logits (B, K, H, W) to numbers (B,)."""
 ScoreKind = Literal["target", "logit", "probability", "dice"]
-
-SCORE_KINDS: tuple[ScoreKind, ...] = get_args(ScoreKind)
+SCORES: dict[ScoreKind, str] = {
+    "target": "The one explained",
+    "logit": "Logit",
+    "probability": "Probability",
+    "dice": "Dice with the original",
+}
+"""Scores to follow, on screen."""
 
 
 def scorer_of(kind: ScoreKind, target: Target, prediction: Prediction) -> Scorer:
@@ -29,20 +33,13 @@ def scorer_of(kind: ScoreKind, target: Target, prediction: Prediction) -> Scorer
         prediction: Prediction of the unchanged image.
 
     Raises:
-        UserError: An unknown kind, or an empty pixel set.
+        UserError: An unknown kind.
     """
-    if kind not in SCORE_KINDS:
-        raise UserError(f'The score is one of {", ".join(SCORE_KINDS)}; "{kind}" was given.')
-    check_pixels(target, prediction.labels.shape)
+    if kind not in SCORES:
+        raise UserError(f'The score is one of {", ".join(SCORES)}; "{kind}" was given.')
     if kind == "dice":
-        return DiceScore.of(target, prediction)
+        return DiceScore(target, prediction)
     return target if kind == "target" else replace(target, space=kind)
-
-
-def check_pixels(target: Target, size: tuple[int, ...]) -> None:
-    """A UserError where the target has no pixel in an image of `size` (height, width)."""
-    if not target.pixels(size).any():
-        raise UserError("The target has no pixel, so there is no score to follow; choose some pixels.")
 
 
 @torch.no_grad()
@@ -51,38 +48,32 @@ def score_at(segmenter: Segmenter, image: Image, target: Target) -> float:
     return float(target(segmenter.logits(segmenter.as_batch(image, single=True)))[0])
 
 
-@dataclass(frozen=True, eq=False)
 class DiceScore:
     """The Dice coefficient of a changed prediction against the original one, in [0, 1]; 1 where both are empty.
 
-    Attributes:
-        labels: Int64 (H, W), the original prediction.
-        class_index: The class whose mask is compared; None compares all classes at once, 2 Σ_c |P_c ∩ R_c| / Σ_c (|P_c|
-            + |R_c|), which is the share of pixels that keep their label.
-        within: Bool (H, W), the pixels that are compared.
+    Of the target's class it is that of the whole image where the target's pixels are all those predicted as the class,
+    else that of these pixels. For a target of the predicted labels, all classes are compared at once, 2 Σ_c |P_c ∩ R_c|
+    / Σ_c (|P_c| + |R_c|), which is the share of pixels that keep their label.
+
+    Args:
+        target: The scalar explained.
+        prediction: Prediction of the unchanged image.
     """
 
-    labels: np.ndarray
-    class_index: int | None
-    within: np.ndarray
-
-    @classmethod
-    def of(cls, target: Target, prediction: Prediction) -> "DiceScore":
-        """For a target: over the whole image where its pixels are all those predicted as its class, else over them."""
-        labels, pixels = prediction.labels, target.pixels(prediction.labels.shape)
-        if target.labels is not None:
-            return cls(labels, None, pixels)
-        is_class = np.array_equal(pixels, labels == target.class_index)
-        return cls(labels, target.class_index, np.ones_like(pixels) if is_class else pixels)
+    def __init__(self, target: Target, prediction: Prediction) -> None:
+        self._labels, self._class_index = torch.from_numpy(prediction.labels), target.class_index
+        self._of_all_classes = target.labels is not None
+        self._within = torch.from_numpy(target.pixels(prediction.labels.shape))
+        if not self._of_all_classes and torch.equal(self._within, self._labels == self._class_index):
+            self._within = torch.ones_like(self._within)
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Dice (B,) of logits (B, K, H, W)."""
-        within = torch.from_numpy(self.within).to(logits.device)
-        labels = torch.from_numpy(self.labels).to(logits.device)
+        within, labels = self._within.to(logits.device), self._labels.to(logits.device)
         predicted = logits.argmax(dim=1)
-        if self.class_index is None:
+        if self._of_all_classes:
             return ((predicted == labels) & within).sum(dim=(1, 2)).to(logits.dtype) / within.sum()
-        ours, original = (predicted == self.class_index) & within, (labels == self.class_index) & within
+        ours, original = (predicted == self._class_index) & within, (labels == self._class_index) & within
         both = (ours & original).sum(dim=(1, 2)).to(logits.dtype)
         either = ours.sum(dim=(1, 2)) + original.sum()
         return torch.where(either > 0, 2 * both / either, 1.0)

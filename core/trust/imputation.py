@@ -1,13 +1,11 @@
 """Noisy linear imputation of missing pixels, which hides where they are missing."""
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UserError
 
-DEFAULT_NOISE = 0.01
 _PRECISION = 1e-3
 """Relative residual: a mean error of about 0.0004 in scattered holes and up to 0.008 in large blocks, whose middle is
 guesswork anyway; the noise that is added has 0.01."""
@@ -16,18 +14,16 @@ _SMALLEST_SIDE = 4
 
 
 @torch.no_grad()
-def imputed(image: Tensor, missing: Tensor, noise: float = DEFAULT_NOISE, seed: int = 0) -> Tensor:
+def imputed(image: Tensor, missing: Tensor, noise: Tensor) -> Tensor:
     """Copies of an image with their missing pixels made up from the others.
 
     Every missing pixel is the mean of its neighbours, with weights 1/6 for those beside, above and below and 1/12 for
-    those over a corner, divided by their sum at the image's edge: a sparse linear system. Then normal noise is added to
-    the missing pixels.
+    those over a corner, divided by their sum at the image's edge: a sparse linear system.
 
     Args:
         image: Float32 (C, H, W).
         missing: Bool (B, H, W), on the same device; at least one pixel of each copy is known.
-        noise: Standard deviation, in units of intensity.
-        seed: Seed of the noise, see `normal_draws`.
+        noise: (B, C, H, W), added to the missing pixels, in units of intensity.
 
     Returns:
         Float32 (B, C, H, W), equal to the image where nothing is missing.
@@ -37,17 +33,6 @@ def imputed(image: Tensor, missing: Tensor, noise: float = DEFAULT_NOISE, seed: 
     """
     if bool(missing.flatten(1).all(dim=1).any()):
         raise UserError("Every pixel is missing, so there is nothing to impute them from.")
-    return imputed_with(image, missing, noise * normal_draws(image, len(missing), seed))
-
-
-def normal_draws(image: Tensor, count: int, seed: int) -> Tensor:
-    """Standard normal noise for copies of an image, (count, C, H, W), the same on every device."""
-    draws = np.random.default_rng(seed).standard_normal((count, *image.shape), dtype=np.float32)
-    return torch.from_numpy(draws).to(image.device)
-
-
-def imputed_with(image: Tensor, missing: Tensor, noise: Tensor) -> Tensor:
-    """As `imputed`, with the noise (B, C, H, W) that is added to missing pixels."""
     hidden = missing[:, None]
     solved = _solved(image.expand(len(missing), -1, -1, -1) * ~hidden, hidden.to(image.dtype))
     return torch.where(hidden, solved + noise, image)

@@ -1,4 +1,4 @@
-"""Whether a map's importance lies inside a mask: the object that the network was asked for, say."""
+"""Whether a map's importance lies inside a mask, such as that of the object explained."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,14 @@ from scipy import stats
 from ..errors import UserError
 from .similarity import top_places
 
-_NOTHING = (float("nan"),) * 4
-
 
 @dataclass(frozen=True)
 class Localisation:
     """Four ways to say how far a map points into a mask; higher is more inside, each 0 to 1.
 
     A network may rightly look beside the mask, so a low number is no fault of the map. For a map that has nothing to do
-    with the mask, the first three are `area_ratio` on average and `auc` is 0.5. All are NaN where the mask is empty, or
-    the map has values that are not finite.
+    with the mask, the first three are `area_ratio` on average and the last is 0.5. All are NaN where the mask is empty,
+    or the map has values that are not finite.
 
     Attributes:
         mass_inside: Σ of the positive importance inside / Σ of it everywhere; NaN where there is none.
@@ -25,15 +23,15 @@ class Localisation:
             Ties share the last places in equal parts.
         pointing_game: 1 where the most important pixel lies inside, without any tolerance, else 0; of tied maxima the
             share that does (Zhang et al., "Top-down neural attention by excitation backprop", 2016, allow 15 pixels).
-        auc: The area under the ROC curve: the probability that a pixel inside is more important than one outside, ties
-            counting half; NaN where the mask is full.
+        localisation_auc: The area under the ROC curve: the probability that a pixel inside is more important than one
+            outside, ties counting half; NaN where the mask is full.
         area_ratio: The mask's share of the pixels.
     """
 
     mass_inside: float
     top_k: float
     pointing_game: float
-    auc: float
+    localisation_auc: float
     area_ratio: float
 
 
@@ -57,26 +55,19 @@ def localisation(
     area = int(inside.sum())
     area_ratio = area / inside.size if inside.size else float("nan")
     if not area or not np.isfinite(values).all():
-        return Localisation(*_NOTHING, area_ratio=area_ratio)
+        return Localisation(*(float("nan"),) * 4, area_ratio=area_ratio)
     positive = np.maximum(values, 0)
     total = float(positive.sum())
+    outside = inside.size - area
+    pairs_won = stats.rankdata(values)[inside].sum() - area * (area + 1) / 2
     count = area if fraction is None else max(1, round(fraction * values.size))
     return Localisation(
         mass_inside=float(positive[inside].sum()) / total if total else float("nan"),
         top_k=float(top_places(values, count)[inside].sum()) / count,
         pointing_game=float(inside[values == values.max()].mean()),
-        auc=_area_under_roc(values, inside),
+        localisation_auc=float(pairs_won / (area * outside)) if outside else float("nan"),
         area_ratio=area_ratio,
     )
-
-
-def _area_under_roc(values: np.ndarray, inside: np.ndarray) -> float:
-    positives = int(inside.sum())
-    negatives = inside.size - positives
-    if not negatives:
-        return float("nan")
-    ranks = stats.rankdata(values)[inside]
-    return float((ranks.sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def _check(importance: np.ndarray, mask: np.ndarray, known: np.ndarray | None, fraction: float | None) -> None:

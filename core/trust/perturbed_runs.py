@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..attribution.baselines import DEFAULT_SIGMA, BaselineKind, make_baseline
+from ..attribution.baselines import DEFAULT_SIGMA, TITLES, BaselineKind, make_baseline
+from ..attribution.settings import seed_setting, setting
 from ..compute.memory import ShrinkingBatches, fitting_batch_size
 from ..compute.progress import Progress
 from ..errors import UserError
 from ..segmenter import Image, Segmenter, prediction_of
 from ..target import Target
-from .followed_scores import LeakageScore, ScoreKind, Scorer, check_pixels, scorer_of
+from .followed_scores import SCORES, LeakageScore, ScoreKind, Scorer, scorer_of
 
 Scores = dict[str, np.ndarray]
 """Numbers by the name of what is measured, float64 (n,) each, one per changed image."""
@@ -22,31 +23,36 @@ Scores = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class RemovalSettings:
-    """How pixels are taken away, and what is followed meanwhile.
+    """How pixels are taken away, and which score is followed (see `scorer_of`).
 
-    Attributes:
-        score: See `scorer_of`.
-        fill: What a pixel becomes: "zero", "mean" or "blur" (see `make_baseline`); one draw of "random".
-        sigma: Sigma of the blur, in pixels.
-        context_only: The target's own pixels stay as they are; only their surroundings are taken away.
-        batch_size: Images that run together; None finds it. It does not change the result.
-        seed: Seed of whatever is drawn.
+    From Python, `fill` may also be "random", one draw of noise, and `batch_size` sets how many images run together,
+    which does not change the result; None finds it.
     """
 
-    score: ScoreKind = "target"
-    fill: BaselineKind = "mean"
-    sigma: float = DEFAULT_SIGMA
-    context_only: bool = False
-    batch_size: int | None = None
-    seed: int = 0
+    score: ScoreKind = setting(
+        "target", label="Score followed", choices=SCORES,
+        help="What is measured while pixels go: the very score that the maps explain, that of the same pixels in "
+        "another score space, or the Dice of the changed prediction with the original one.",
+    )  # fmt: skip
+    fill: BaselineKind = setting(
+        "mean", label="Pixels become", choices={kind: TITLES[kind] for kind in ("mean", "zero", "blur")},
+        help="What is put in place of a pixel that is taken away. ROAD does not use it: it imputes pixels from their "
+        "neighbours.",
+    )  # fmt: skip
+    sigma: float = setting(
+        DEFAULT_SIGMA, label="Sigma of the blur", option="fill-sigma", low=0.5, high=200, step=0.5,
+        only_with={"fill": "blur"}, help="Sigma of a blurred fill, in pixels.",
+    )  # fmt: skip
+    context_only: bool = setting(
+        default=False, help="The explained pixels themselves stay; only their surroundings are taken away."
+    )
+    batch_size: int | None = setting(None, on_page=False)
+    seed: int = seed_setting()
 
     def fill_of(self, image: np.ndarray) -> np.ndarray:
         """What the pixels of an image (C, H, W) become, float32 (C, H, W)."""
         # One further, as the control of noise is drawn with the seed itself and would be the same noise.
         return make_baseline(image, self.fill, sigma=self.sigma, draws=1, seed=self.seed + 1).images[0]
-
-
-PLAIN = RemovalSettings()
 
 
 class PerturbedRuns:
@@ -69,14 +75,21 @@ class PerturbedRuns:
         segmenter: Segmenter,
         image: Image,
         target: Target,
-        settings: RemovalSettings = PLAIN,
+        settings: RemovalSettings = RemovalSettings(),
         progress: Progress | None = None,
         expected: int = 0,
     ) -> None:
         self.segmenter, self.target, self.settings = segmenter, target, settings
         self.image = segmenter.as_batch(image, single=True).detach()[0]
         self.fill = torch.from_numpy(settings.fill_of(self.image.cpu().numpy())).to(self.image.device)
-        self.eligible = self._eligible()
+        pixels = target.pixels(self.size)
+        if not pixels.any():
+            raise UserError("The target has no pixel, so there is no score to follow; choose some pixels.")
+        if settings.context_only and pixels.all():
+            raise UserError(
+                "The target is the whole image, so there is no context to take away; switch off context only."
+            )
+        self.eligible = ~pixels if settings.context_only else np.ones(self.size, dtype=bool)
         if settings.batch_size is not None and settings.batch_size < 1:
             raise UserError(f"A batch holds at least one image; {settings.batch_size} was given.")
         self._progress, self._done, self.expected = progress, 0, expected
@@ -139,7 +152,7 @@ class PerturbedRuns:
         return dict(zip(scorers, numbers, strict=True))
 
     def advance(self, count: int) -> None:
-        """Report that so many more images ran, or as much work was done."""
+        """Report that `count` more images ran, or as much work was done."""
         self._done += count
         if self._progress is not None:
             self._progress(self._done, max(self._done, self.expected))
@@ -162,14 +175,3 @@ class PerturbedRuns:
             scores = {name: scorer(logits).double().cpu().numpy() for name, scorer in scorers.items()}
         self.advance(1)
         return scorers, scores
-
-    def _eligible(self) -> np.ndarray:
-        check_pixels(self.target, self.size)
-        eligible = np.ones(self.size, dtype=bool)
-        if self.settings.context_only:
-            eligible &= ~self.target.pixels(self.size)
-        if not eligible.any():
-            raise UserError(
-                "The target is the whole image, so there is no context to take away; switch off context only."
-            )
-        return eligible

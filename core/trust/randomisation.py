@@ -1,4 +1,4 @@
-"""Copies of a network whose weights are drawn anew, layer by layer from the output side."""
+"""Copies of a network with randomised weights, layer by layer from the output side."""
 
 import copy
 import hashlib
@@ -69,9 +69,9 @@ def layers_from_the_top(segmenter: Segmenter, size: tuple[int, int]) -> list[str
 
 
 def randomised(segmenter: Segmenter, layers: Sequence[str], seed: int = 0) -> Segmenter:
-    """A copy of the network in which the layers' own parameters are drawn anew; the original stays as it is.
+    """A copy of the network with the layers' own parameters randomised; the original stays as it is.
 
-    A module that can (`reset_parameters`: convolutions, linear layers, normalisations) starts afresh as torch starts
+    A module that can (`reset_parameters`: convolutions, linear layers, normalisations) is initialised as torch does
     it: batch normalisation with scale 1, shift 0 and running statistics 0 and 1, so that it passes on what comes; a
     frozen one, which keeps all four as buffers, too. Any other parameter is drawn from a normal distribution of its
     own mean and standard deviation; where that deviation is 0, as for a single number, the larger of |mean| and 1
@@ -96,18 +96,15 @@ def randomised(segmenter: Segmenter, layers: Sequence[str], seed: int = 0) -> Se
     duplicate = _copied(segmenter, f"{segmenter.name} (randomised)")
     duplicate.module.cpu()
     for name in layers:
-        with _drawing, torch.no_grad():
-            before = torch.default_generator.get_state()
-            try:
-                torch.default_generator.manual_seed(_seed_of(name, seed))
-                _draw_anew(duplicate.module.get_submodule(name))
-            finally:
-                torch.default_generator.set_state(before)
+        layer_seed = int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:4], "little")
+        with _drawing, torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(layer_seed)
+            _randomise(duplicate.module.get_submodule(name))
     duplicate.module.to(segmenter.device)
     return duplicate
 
 
-def _draw_anew(module: nn.Module) -> None:
+def _randomise(module: nn.Module) -> None:
     reset: Callable[[], object] | None = getattr(module, "reset_parameters", None)
     if callable(reset):
         reset()
@@ -126,23 +123,20 @@ def _keeps_statistics(module: nn.Module) -> bool:
     return any(name == "running_mean" for name, _ in module.named_buffers(recurse=False))
 
 
-def _seed_of(name: str, seed: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:4], "little")
-
-
 def _logits_of_black(segmenter: Segmenter, size: tuple[int, int]) -> Tensor:
-    small = min(size[0], _LARGEST_SIDE), min(size[1], _LARGEST_SIDE)
-    # The image needs a gradient, or statistics used before the first parameter would leave no trace in the graph.
-    black = torch.zeros(1, segmenter.in_channels, *small, device=segmenter.device, requires_grad=True)
-    try:
+    def logits(size: Sequence[int]) -> Tensor:
+        # The image needs a gradient, or statistics used before the first parameter would leave no trace in the graph.
+        black = torch.zeros(1, segmenter.in_channels, *size, device=segmenter.device, requires_grad=True)
         with torch.enable_grad():
             return segmenter.unchecked_logits(black)
+
+    small = min(size[0], _LARGEST_SIDE), min(size[1], _LARGEST_SIDE)
+    try:
+        return logits(small)
     except (RuntimeError, ValueError, AssertionError) as error:  # what networks raise for a size they refuse
         if small == size or is_out_of_memory(error):
             raise
-    black = torch.zeros(1, segmenter.in_channels, *size, device=segmenter.device, requires_grad=True)
-    with torch.enable_grad():
-        return segmenter.unchecked_logits(black)
+        return logits(size)
 
 
 def _order_of_use(logits: Tensor, results: Sequence[tuple[int, Node]]) -> dict[int, int]:

@@ -1,6 +1,6 @@
 """Sanity checks: a map that explains a network must change when the network forgets what it has learned.
 
-Adebayo et al., "Sanity checks for saliency maps", 2018: weights drawn anew layer by layer (`sanity_check`), and a
+Adebayo et al., "Sanity checks for saliency maps", 2018: weights randomised layer by layer (`sanity_check`), and a
 network trained on the wrong masks (`data_check`).
 """
 
@@ -24,7 +24,6 @@ Verdict = Literal["passed", "failed", "undecided"]
 Explainer = Callable[[Segmenter, Image, Target], np.ndarray]
 """Gives the importance (H, W) of each pixel, as `core.attribution.registry.importance` does."""
 
-MODES: tuple[Mode, ...] = get_args(Mode)
 THRESHOLD = 0.25
 """|Correlation| of the details above which two maps count as the same picture."""
 
@@ -50,7 +49,7 @@ class Stage:
     """One randomised copy of the network and its map.
 
     Attributes:
-        layers: Those drawn anew in it.
+        layers: Layers randomised in it.
         importance: (H, W); NaN where the copy gave no finite values.
         labels: Int64 (H, W), what it predicts; -1 where it gave no finite values.
         likeness: Likeness of its map to the original.
@@ -62,67 +61,68 @@ class Stage:
     likeness: Likeness
 
 
-class Judged:
-    """A check with a verdict."""
+@dataclass(frozen=True, eq=False)
+class Check:
+    """A check with a verdict.
+
+    Attributes:
+        method: Name of the method, for the sentence.
+        original: (H, W), the importance for the network as it is, or as it was trained on true masks.
+    """
+
+    method: str
+    original: np.ndarray
 
     @property
     def details(self) -> float:
-        """What the verdict goes by."""
+        """|Correlation| of the details of the maps compared, in [0, 1]."""
         raise NotImplementedError
 
     @property
     def verdict(self) -> Verdict:
-        """By `details` against `THRESHOLD`; "undecided" where that is NaN."""
+        """By `details` against `THRESHOLD`: "passed" where the map changes, as it must; "undecided" where it is NaN."""
         if np.isnan(self.details):
             return "undecided"
         return "passed" if self.details <= THRESHOLD else "failed"
 
-    @property
-    def passed(self) -> bool:
-        """Whether the map changes, as it must; independent stages never say so."""
-        return self.verdict == "passed"
-
 
 @dataclass(frozen=True, eq=False)
-class SanityCheck(Judged):
+class SanityCheck(Check):
     """What randomising the weights does to a method's map.
 
     Attributes:
-        method: Name of the method, for the sentence.
         mode: "cascading": each stage randomises what the one before did and more, from the output down; "independent":
-            each randomises its own layers only. Each cascading stage draws all its layers afresh, where Adebayo et al.
+            each randomises its own layers only. Each cascading stage draws all its layers again, where Adebayo et al.
             keep the draws of the stage before: a lucky draw of one layer would decide all stages after it.
-        original: (H, W), the importance for the network as it is.
         stages: In the order of `layers_from_the_top`.
     """
 
-    method: str
     mode: Mode
-    original: np.ndarray
     stages: tuple[Stage, ...]
 
     @property
     def details(self) -> float:
-        """What the verdict goes by: the median |correlation| of details, with at least half of the layers drawn anew.
+        """The median |correlation| of details, with at least half of the layers randomised.
 
         Not only with all of them: a method that rebuilds the image from the features of the first layers, as guided
-        backpropagation does, betrays itself by staying while all above is random. NaN where no such stage has a
+        backpropagation does, keeps its map while all layers above are random. NaN where no such stage has a
         correlation, and for independent stages, none of which randomises so much.
         """
         most = max(len(stage.layers) for stage in self.stages)
         counted = [stage for stage in self.stages if self.mode == "cascading" and 2 * len(stage.layers) >= most]
-        return _median([abs(stage.likeness.details) for stage in counted])
+        known = [abs(stage.likeness.details) for stage in counted if not np.isnan(stage.likeness.details)]
+        return float(np.median(known)) if known else float("nan")
 
     def in_words(self) -> str:
         """The verdict in one sentence; for independent stages, what the map depends on."""
-        name = self.method or "The method"
+        name = self.method
         if self.mode == "independent":
             return f"{name}: {self._most_and_least()}."
         number = f"{self.details:.2f} of 1 in the median of these stages; up to {THRESHOLD} counts as changed"
         return {
-            "passed": f"{name} passes: with half or more of the layers drawn anew, its map changes even in its details "
+            "passed": f"{name} passes: with half or more of the layers randomised, its map changes even in its details "
             f"({number}).",
-            "failed": f"{name} fails: with half or more of the layers drawn anew, its map keeps its details ({number}),"
+            "failed": f"{name} fails: with half or more of the layers randomised, its map keeps its details ({number}),"
             " so they show the image or the target's place more than what the network has learned.",
             "undecided": f"{name} cannot be judged here: its map is the same everywhere or other than 0 at fewer than "
             f"{FEWEST_PIXELS} pixels, or the randomised networks gave no finite values.",
@@ -138,34 +138,29 @@ class SanityCheck(Judged):
             f"({abs(stage.likeness.details):.2f} of 1 stays)"
             for stage in (known[0], known[-1])
         )
-        return f"drawn anew one part at a time, the map changes most with {most} and least with {least}"
+        return f"with one part randomised at a time, the map changes most with {most} and least with {least}"
 
 
 @dataclass(frozen=True, eq=False)
-class DataCheck(Judged):
+class DataCheck(Check):
     """A method's maps of two networks, one trained on true masks, one on wrong ones.
 
     Attributes:
-        method: Name of the method, for the sentence.
-        original: (H, W), the importance for the network that was trained on true masks.
-        mistaught: (H, W), for the other.
+        mistaught: (H, W), the importance for the network that was trained on wrong masks.
         likeness: Likeness of the two.
     """
 
-    method: str
-    original: np.ndarray
     mistaught: np.ndarray
     likeness: Likeness
 
     @property
     def details(self) -> float:
-        """|Correlation| of the details."""
+        """|Correlation| of the details of the two maps."""
         return abs(self.likeness.details)
 
     def in_words(self) -> str:
         """The verdict in one sentence."""
-        name = self.method or "The method"
-        number = f"{self.details:.2f} of 1; up to {THRESHOLD} counts as different"
+        name, number = self.method, f"{self.details:.2f} of 1; up to {THRESHOLD} counts as different"
         return {
             "passed": f"{name} passes: a network trained on wrong masks gets another map ({number}).",
             "failed": f"{name} fails: a network trained on wrong masks gets the same map in its details ({number}).",
@@ -183,9 +178,9 @@ def sanity_check(
     n_stages: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-    name: str = "",
+    name: str = "The method",
 ) -> SanityCheck:
-    """A method's maps of copies of the network whose weights are drawn anew; see `randomised`.
+    """A method's maps of copies of the network with randomised weights; see `randomised`.
 
     The segmenter itself is left as it is. A large region is the better target: the map of one pixel shows above all
     where that pixel is, with any weights.
@@ -196,7 +191,7 @@ def sanity_check(
         target: The scalar explained, the same for all copies.
         explain: The method; it is called with the network and with each copy.
         mode: See `SanityCheck`.
-        n_stages: Into how many groups the layers are put; None takes each layer by itself.
+        n_stages: Number of groups of layers; None takes each layer by itself.
         seed: Seed of the weights, which are drawn for each stage by itself.
         progress: See `Progress`; counts stages.
         name: Name of the method, for the sentence.
@@ -204,8 +199,8 @@ def sanity_check(
     Raises:
         UserError: An unknown mode, fewer than one stage, a network that cannot be randomised, or as the method.
     """
-    if mode not in MODES:
-        raise UserError(f'The mode is one of {", ".join(MODES)}; "{mode}" was given.')
+    if mode not in get_args(Mode):
+        raise UserError(f'The mode is one of {", ".join(get_args(Mode))}; "{mode}" was given.')
     if n_stages is not None and n_stages < 1:
         raise UserError(f"A sanity check has at least one stage; {n_stages} was given.")
     batch = segmenter.as_batch(image, single=True)
@@ -219,24 +214,15 @@ def sanity_check(
         stages.append(Stage(tuple(group), importance, labels, likeness(original, importance)))
         if progress is not None:
             progress(len(stages), len(groups))
-    return SanityCheck(name, mode, original, tuple(stages))
+    return SanityCheck(name, original, mode, tuple(stages))
 
 
 def data_check(
-    trained: Segmenter, mistaught: Segmenter, image: Image, target: Target, explain: Explainer, name: str = ""
+    trained: Segmenter, mistaught: Segmenter, image: Image, target: Target, explain: Explainer, name: str = "The method"
 ) -> DataCheck:
-    """A method's maps of a network trained on true masks and of its like trained on wrong ones, e.g. other images'.
+    """A method's maps of a network trained on true masks, and of one of its kind trained on those of other images.
 
-    Args:
-        trained: Network trained on true masks.
-        mistaught: Network of the same kind, trained on masks that do not belong to their images.
-        image: (C, H, W) in [0, 1].
-        target: The scalar explained, the same for both.
-        explain: The method.
-        name: Name of the method, for the sentence.
-
-    Raises:
-        UserError: As the method.
+    The other arguments, and what is raised, as in `sanity_check`; the target is the same for both networks.
     """
     original, other = (explain(segmenter, image, target) for segmenter in (trained, mistaught))
     return DataCheck(name, original, other, likeness(original, other))
@@ -275,8 +261,3 @@ def _explained(
             if bool(torch.isfinite(copy.unchecked_logits(copy.as_batch(image))).all()):
                 raise
         return np.full(shape, np.nan, np.float32), np.full(shape, -1)
-
-
-def _median(values: list[float]) -> float:
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.median(known)) if known else float("nan")

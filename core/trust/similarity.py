@@ -1,6 +1,7 @@
 """How alike two maps are as pictures, and in their most important pixels; by ranks see `agreement`."""
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from scipy import ndimage, stats
@@ -37,7 +38,7 @@ def structural_similarity(first: np.ndarray, second: np.ndarray) -> float:
     window = min(_WINDOW, *(length - 1 + length % 2 for length in first.shape))
     if window < _SMALLEST_WINDOW or not (np.isfinite(first).all() and np.isfinite(second).all()):
         return float("nan")
-    maps = _divided_by_magnitude(first), _divided_by_magnitude(second)
+    maps = [values.astype(np.float64) / (float(np.abs(values).max()) or 1.0) for values in (first, second)]
     data_range = float(np.max(maps) - np.min(maps))
     if data_range == 0:
         return 1.0
@@ -65,44 +66,44 @@ def detail_correlation(first: np.ndarray, second: np.ndarray, sigma: float = DET
         UserError: Maps of different sizes.
     """
     _check_sizes(first, second)
-    said = (first != 0) | (second != 0)
-    if not (np.isfinite(first).all() and np.isfinite(second).all() and said.sum() >= FEWEST_PIXELS):
+    kept = (first != 0) | (second != 0)
+    if not (np.isfinite(first).all() and np.isfinite(second).all() and kept.sum() >= FEWEST_PIXELS):
         return float("nan")
-    one, other = (_details(values, said, sigma) for values in (first, second))
+    one, other = (_details(values, kept, sigma) for values in (first, second))
     size = float(np.sqrt(np.square(one).sum() * np.square(other).sum()))
     return float((one * other).sum()) / size if size else float("nan")
 
 
 def top_overlap(first: np.ndarray, second: np.ndarray, fraction: float = 0.1) -> float:
-    """The share of the most important pixels that two maps have in common: |top(first) ∩ top(second)| / |top|.
+    """The share of the most important pixels that two maps have in common, see `top_overlaps`."""
+    return float(top_overlaps([first, second], fraction)[0, 1])
+
+
+def top_overlaps(maps: Sequence[np.ndarray], fraction: float = 0.1) -> np.ndarray:
+    """The share of the most important pixels that two maps have in common, |top(a) ∩ top(b)| / |top|, for every pair.
 
     By chance it is `fraction`. Pixels that tie at the edge of the top share the places left there in equal parts, so
     the order of storage decides nothing.
 
     Args:
-        first: (H, W), the higher the more important.
-        second: (H, W).
+        maps: (H, W) each, the higher the more important.
         fraction: Fraction of all pixels that are the top, in (0, 1]; at least one pixel.
 
     Returns:
-        In [0, 1], 1 for equal maps; NaN where a map has values that are not finite.
+        Float64 (n, n) in [0, 1], 1 on the diagonal and for equal maps; NaN where a map has values that are not finite.
 
     Raises:
         UserError: Maps of different sizes, or a fraction out of range.
     """
-    _check_sizes(first, second)
-    return _overlap(_top(first, fraction), _top(second, fraction))
-
-
-def top_overlaps(maps: Sequence[np.ndarray], fraction: float = 0.1) -> np.ndarray:
-    """`top_overlap` of every pair of maps of one size, float64 (n, n), 1 on the diagonal."""
-    for one in maps[1:]:
+    if not 0 < fraction <= 1:
+        raise UserError(f"The fraction of the top pixels lies above 0 and at most at 1; {fraction} was given.")
+    for one in maps:
         _check_sizes(maps[0], one)
-    tops = [_top(one, fraction) for one in maps]
+    count = max(1, round(fraction * maps[0].size))
+    tops = [top_places(one, count) if np.isfinite(one).all() else np.full(one.shape, np.nan) for one in maps]
     found = np.eye(len(maps))
-    for row in range(len(maps)):
-        for column in range(row):
-            found[row, column] = found[column, row] = _overlap(tops[row], tops[column])
+    for row, column in combinations(range(len(maps)), 2):
+        found[row, column] = found[column, row] = np.minimum(tops[row], tops[column]).sum() / count
     return found
 
 
@@ -116,32 +117,15 @@ def top_places(values: np.ndarray, count: int) -> np.ndarray:
     return above + tied * ((count - above.sum()) / tied.sum())
 
 
-def _details(values: np.ndarray, said: np.ndarray, sigma: float) -> np.ndarray:
-    """The details of the pixels where something is said, in one row."""
-    if values[said].min() == values[said].max():
-        return np.zeros(int(said.sum()))
+def _details(values: np.ndarray, kept: np.ndarray, sigma: float) -> np.ndarray:
+    """The details of the pixels in `kept`, (n,)."""
+    if values[kept].min() == values[kept].max():
+        return np.zeros(int(kept.sum()))
     ranks = np.zeros(values.shape)
-    ranks[said] = stats.rankdata(values[said])
-    coarse, weight = (ndimage.gaussian_filter(one, sigma, mode="constant") for one in (ranks, said.astype(np.float64)))
-    details = ranks[said] - coarse[said] / weight[said]
+    ranks[kept] = stats.rankdata(values[kept])
+    coarse, weight = (ndimage.gaussian_filter(one, sigma, mode="constant") for one in (ranks, kept.astype(np.float64)))
+    details = ranks[kept] - coarse[kept] / weight[kept]
     return details - details.mean()
-
-
-def _top(values: np.ndarray, fraction: float) -> np.ndarray:
-    if not 0 < fraction <= 1:
-        raise UserError(f"The fraction of the top pixels lies above 0 and at most at 1; {fraction} was given.")
-    if not np.isfinite(values).all():
-        return np.full(values.shape, np.nan)
-    return top_places(values, max(1, round(fraction * values.size)))
-
-
-def _overlap(first: np.ndarray, second: np.ndarray) -> float:
-    return float(np.minimum(first, second).sum() / first.sum())
-
-
-def _divided_by_magnitude(values: np.ndarray) -> np.ndarray:
-    largest = float(np.abs(values).max())
-    return values.astype(np.float64) / (largest or 1.0)
 
 
 def _check_sizes(first: np.ndarray, second: np.ndarray) -> None:

@@ -24,15 +24,10 @@ def fundus_phantom(seed: int, size: tuple[int, int] = (256, 256)) -> Phantom:
     Light that comes back is dimmed by pigment and blood as Lambert and Beer's law says, exp(-absorbance), in each
     channel. Haemorrhages and exudates, in about half of the eyes, are not in the mask.
 
-    Args:
-        seed: Picks the eye; the same seed always gives the same phantom.
-        size: (H, W), at least 96 pixels a side.
-
-    Returns:
-        The phantom: image (3, H, W) in [0, 1], mask (H, W), the landmarks "disc" and "fovea" (their centres).
+    The landmarks "disc" and "fovea" are the centres of these.
 
     Raises:
-        UserError: If a side is shorter than 96 pixels.
+        UserError: A side of `size` (H, W) is shorter than 96 pixels.
     """
     if min(size) < 96:
         raise UserError(f"A fundus phantom needs at least 96 x 96 pixels, not {size}.")
@@ -51,10 +46,7 @@ def fundus_phantom(seed: int, size: tuple[int, int] = (256, 256)) -> Phantom:
         image=_photograph(rng, scene).astype(np.float32),
         mask=(mask & (outwards <= 1.0)).astype(np.uint8),
         class_names=tuple(BLACK_AND_WHITE),
-        landmarks={
-            "disc": (float(eye.disc[0]), float(eye.disc[1])),
-            "fovea": (float(eye.fovea[0]), float(eye.fovea[1])),
-        },
+        landmarks={"disc": tuple(eye.disc.tolist()), "fovea": tuple(eye.fovea.tolist())},
     )
 
 
@@ -76,11 +68,11 @@ def _tissue(rng: np.random.Generator, eye: Eye, rows: Field, columns: Field) -> 
     grain = eye.radius / 120
     mottle = optics.correlated_noise(rng, shape, 3.0 * grain) + 0.7 * optics.correlated_noise(rng, shape, 1.2 * grain)
     ridges = np.abs(optics.correlated_noise(rng, shape, 5.0 * grain))  # the choroid's own vessels shine through
-    periphery = np.clip(np.hypot(rows - eye.fovea[0], columns - eye.fovea[1]) / eye.radius - 0.25, 0.0, 1.0)
+    from_fovea = np.hypot(rows - eye.fovea[0], columns - eye.fovea[1]) / eye.radius
+    periphery = np.clip(from_fovea - 0.25, 0.0, 1.0)
     pigment = (
         0.025 * mottle + rng.uniform(0.0, 0.17) * (0.8 - ridges) * periphery + 0.06 * optics.smooth_field(rng, shape, 5)
     )
-    from_fovea = np.hypot(rows - eye.fovea[0], columns - eye.fovea[1]) / eye.radius
     pigment = pigment + rng.uniform(0.28, 0.5) * np.exp(-0.5 * (from_fovea / rng.uniform(0.14, 0.2)) ** 2)
     pigment = pigment + rng.uniform(0.1, 0.35) * np.exp(-0.5 * (from_fovea / 0.05) ** 2)
     light = colour[:, None, None] * np.exp(-_MELANIN[:, None, None] * pigment)
@@ -113,37 +105,22 @@ def _lesions(rng: np.random.Generator, eye: Eye, shape: tuple[int, int]) -> Fiel
     absorbance = np.zeros((3, *shape))
     grain = eye.radius / 120
     if rng.random() < 0.5:
-        count = int(rng.integers(2, 16))
-        dots = np.zeros(shape)
-        optics.add_spots(
-            rng,
-            dots,
-            eye.centre + eye.radius * rng.normal(0.0, 0.36, (count, 2)),
-            grain * np.minimum(rng.lognormal(np.log(1.1), 0.5, count), 4.0),
-            rng.uniform(0.25, 0.7, count),
-            1.8,
-        )
+        count, dots = int(rng.integers(2, 16)), np.zeros(shape)
+        centres = eye.centre + eye.radius * rng.normal(0.0, 0.36, (count, 2))
+        radii = grain * np.minimum(rng.lognormal(np.log(1.1), 0.5, count), 4.0)
+        optics.add_spots(rng, dots, centres, radii, rng.uniform(0.25, 0.7, count), 1.8)
         absorbance += 0.9 * _BLOOD[:, None, None] * np.minimum(1.4 * dots, 0.6)
     if rng.random() < 0.4:
         spots = np.zeros(shape)
         for _ in range(int(rng.integers(1, 5))):
             count = int(rng.integers(3, 14))
-            middle = eye.fovea + eye.radius * rng.uniform(0.14, 0.5) * _direction(rng)
-            optics.add_spots(
-                rng,
-                spots,
-                middle + eye.radius * 0.05 * rng.standard_normal((count, 2)),
-                grain * rng.uniform(0.5, 1.5, count),
-                rng.uniform(0.5, 1.0, count),
-                1.6,
-            )
+            distance, angle = eye.radius * rng.uniform(0.14, 0.5), rng.uniform(-np.pi, np.pi)
+            middle = eye.fovea + distance * np.array([np.sin(angle), np.cos(angle)])
+            centres = middle + eye.radius * 0.05 * rng.standard_normal((count, 2))
+            radii = grain * rng.uniform(0.5, 1.5, count)
+            optics.add_spots(rng, spots, centres, radii, rng.uniform(0.5, 1.0, count), 1.6)
         absorbance -= np.array([0.18, 0.62, 0.62])[:, None, None] * spots
     return absorbance
-
-
-def _direction(rng: np.random.Generator) -> Field:
-    angle = rng.uniform(-np.pi, np.pi)
-    return np.array([np.sin(angle), np.cos(angle)])
 
 
 def _add_vessels(

@@ -53,15 +53,8 @@ def scene_phantom(seed: int, size: tuple[int, int] = (128, 256)) -> Phantom:
     finer than the picture. A pixel's colour is the mean over its nine sub-pixels, its class that of the one at its
     centre. Tree trunks are vegetation, traffic signs and lights are poles, lane markings are road.
 
-    Args:
-        seed: Picks the scene; the same seed always gives the same phantom.
-        size: (H, W), at least 64 pixels a side.
-
-    Returns:
-        The phantom: image (3, H, W) in [0, 1], mask (H, W) with the indices of `SCENE_CLASSES`.
-
     Raises:
-        UserError: If a side is shorter than 64 pixels.
+        UserError: A side of `size` (H, W) is shorter than 64 pixels.
     """
     if min(size) < 64:
         raise UserError(f"A scene phantom needs at least 64 x 64 pixels, not {size}.")
@@ -131,21 +124,16 @@ def _paint_ground(canvas: Canvas, rng: np.random.Generator, street: _Street) -> 
     asphalt = rng.uniform(0.27, 0.42) * np.array([1.0, 1.0, rng.uniform(1.0, 1.08)]) * light
     slabs = rng.uniform(0.46, 0.6) * np.array([1.05, 1.0, rng.uniform(0.88, 0.97)]) * light
     grass = np.array([rng.uniform(0.26, 0.36), rng.uniform(0.36, 0.46), 0.16]) * light
-    for side, (kerb, front, built) in zip(
-        (-1, 1), zip(street.kerbs, street.fronts, street.built, strict=True), strict=True
-    ):
+    for side, kerb, front, built in zip((-1, 1), street.kerbs, street.fronts, street.built, strict=True):
         outer = side * 300.0
-        if built:
-            canvas.paint(ground_quad(front, outer, NEAR, FAR), slabs, SIDEWALK, 0.05, 0.04)
-        else:
-            canvas.paint(ground_quad(front, outer, NEAR, FAR), grass, VEGETATION, 0.16, 0.12)
+        surface = (slabs, SIDEWALK, 0.05, 0.04) if built else (grass, VEGETATION, 0.16, 0.12)
+        canvas.paint(ground_quad(front, outer, NEAR, FAR), *surface)
         canvas.paint(ground_quad(kerb, front, NEAR, FAR), slabs, SIDEWALK, 0.04, 0.04)
         for joint in np.arange(NEAR, 25.0, 1.0):
             canvas.paint(ground_quad(kerb, front, joint, joint + 0.04), 0.8 * slabs, SIDEWALK)
         for joint in np.arange(0.8, abs(front - kerb), 0.8):
-            canvas.paint(
-                ground_quad(kerb + side * joint, kerb + side * (joint + 0.03), NEAR, 30.0), 0.82 * slabs, SIDEWALK
-            )
+            gap = ground_quad(kerb + side * joint, kerb + side * (joint + 0.03), NEAR, 30.0)
+            canvas.paint(gap, 0.82 * slabs, SIDEWALK)
     canvas.paint(ground_quad(*street.kerbs, NEAR, FAR), asphalt, ROAD, 0.045, 0.045)
     for side, kerb in zip((-1, 1), street.kerbs, strict=True):
         canvas.paint(ground_quad(kerb, kerb - side * 0.35, NEAR, FAR), 0.8 * asphalt, ROAD, 0.05)

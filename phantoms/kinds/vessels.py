@@ -10,7 +10,7 @@ from skimage.morphology import skeletonize
 from core.errors import UserError
 
 from .. import optics
-from ..centrelines import STEP, Bed, Branch, Place, grow, smooth_walk
+from ..centrelines import STEP, Bed, Branch, grow, smooth_walk
 from ..optics import Field
 from ..phantom import BLACK_AND_WHITE, Phantom, register
 from ..tubes import Tube, render
@@ -18,7 +18,7 @@ from ..tubes import Tube, render
 
 @dataclass(frozen=True)
 class Staining:
-    """How bright things are and how they are seen; intensities are fractions of full scale, widths are pixels.
+    """Brightness and optics of an image; intensities are fractions of full scale, widths are pixels.
 
     Attributes:
         background: Level of the empty tissue.
@@ -58,17 +58,10 @@ def vessel_phantom(seed: int, size: tuple[int, int] = (256, 256), channels: int 
     The mask holds the pixels whose centre is nearer to a centre line than the local radius. The skeleton is the mask
     thinned to one pixel (Lee 1994), the convention of the VessMAP data set (Viana da Silva et al. 2024).
 
-    Args:
-        seed: Picks the image; the same seed always gives the same phantom.
-        size: (H, W), at least 32 pixels a side.
-        channels: Number of channels C. The first shows the vessels; any further ones show other tissue, with a weak
-            bleed-through of the vessels.
-
-    Returns:
-        The phantom: image (C, H, W) in [0, 1], mask (H, W) with 0 background and 1 vessel, skeleton (H, W).
+    The first channel shows the vessels; further ones show other tissue, with a weak bleed-through of the vessels.
 
     Raises:
-        UserError: If a side is shorter than 32 pixels or there is no channel.
+        UserError: A side of `size` (H, W) is shorter than 32 pixels, or there is no channel.
     """
     if min(size) < 32 or channels < 1:
         raise UserError(f"A vessel phantom needs at least 32 x 32 pixels and 1 channel, not {size} and {channels}.")
@@ -158,7 +151,7 @@ def _join_up(values: Field, branch: Branch, earlier: list[Field]) -> Field:
     """Shift the first and the last dozen of points towards the value of the branch they touch."""
     ramp = np.exp(-((np.arange(len(values)) / 8.0) ** 2))
     for place, weight in ((branch.start, ramp), (branch.end, ramp[::-1])):
-        if isinstance(place, Place):
+        if place is not None:
             edge = values[0] if weight is ramp else values[-1]
             values = values + weight * (earlier[place.branch][place.index] - edge)
     return values
@@ -204,25 +197,15 @@ def _debris(rng: np.random.Generator, shape: tuple[int, int], staining: Staining
     """Bright things that are no vessel: specks of dust and a few lumpy bodies."""
     canvas = np.zeros(shape)
     specks = int(rng.poisson(staining.dust * shape[0] * shape[1] / 1e4))
-    optics.add_spots(
-        rng,
-        canvas,
-        rng.uniform(0.0, 1.0, (specks, 2)) * shape,
-        rng.uniform(0.6, 1.0, specks),
-        staining.contrast * rng.lognormal(np.log(0.5), 0.5, specks),
-        1.6,
-    )
+    centres, radii = rng.uniform(0.0, 1.0, (specks, 2)) * shape, rng.uniform(0.6, 1.0, specks)
+    peaks = staining.contrast * rng.lognormal(np.log(0.5), 0.5, specks)
+    optics.add_spots(rng, canvas, centres, radii, peaks, 1.6)
     for _ in range(staining.blobs):
         lumps = int(rng.integers(2, 7))
         size, peak = rng.uniform(1.0, 2.2), staining.contrast * rng.lognormal(np.log(1.6), 0.5)
-        optics.add_spots(
-            rng,
-            canvas,
-            rng.uniform(0.0, 1.0, 2) * shape + 1.3 * size * rng.standard_normal((lumps, 2)),
-            size * rng.uniform(0.5, 1.2, lumps),
-            peak * rng.uniform(0.4, 1.0, lumps),
-            1.8,
-        )
+        centres = rng.uniform(0.0, 1.0, 2) * shape + 1.3 * size * rng.standard_normal((lumps, 2))
+        radii, peaks = size * rng.uniform(0.5, 1.2, lumps), peak * rng.uniform(0.4, 1.0, lumps)
+        optics.add_spots(rng, canvas, centres, radii, peaks, 1.8)
     return canvas
 
 
@@ -231,14 +214,8 @@ def _other_tissue(rng: np.random.Generator, vessels: Field, staining: Staining) 
     shape = vessels.shape
     count = int(rng.poisson(rng.uniform(6.0, 18.0) * shape[0] * shape[1] / 1e4))
     canvas = np.zeros(shape)
-    optics.add_spots(
-        rng,
-        canvas,
-        rng.uniform(0.0, 1.0, (count, 2)) * shape,
-        rng.uniform(1.6, 3.2, count),
-        staining.contrast * rng.lognormal(0.0, 0.5, count),
-        1.7,
-    )
+    centres, radii = rng.uniform(0.0, 1.0, (count, 2)) * shape, rng.uniform(1.6, 3.2, count)
+    optics.add_spots(rng, canvas, centres, radii, staining.contrast * rng.lognormal(0.0, 0.5, count), 1.7)
     scene = staining.background + canvas + 0.12 * vessels
     return np.asarray(scene * optics.illumination(rng, shape, staining.shading))
 

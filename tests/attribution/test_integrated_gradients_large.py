@@ -1,4 +1,4 @@
-"""U-Net++ with EfficientNet-B5 at 640×640 from a checkpoint of a training loop, in a process of its own."""
+"""U-Net++ with EfficientNet-B5 on a large image, from a checkpoint of a training loop, in a process of its own."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from core.models import build_module
 
 ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = {"encoder_name": "efficientnet-b5", "num_classes": 1}
-SIZE = 640
+SIZE = 384
 RUNS = """
 import importlib, json, re, sys
 from pathlib import Path

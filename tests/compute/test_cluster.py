@@ -24,7 +24,7 @@ def test_what_is_shipped_is_all_of_the_segmenter():
     )
     unpacked = pickle.loads(pickle.dumps(WorkerNetwork(segmenter, len))).segmenter  # noqa: S301 - our own
     for attribute in (
-        "class_names", "in_channels", "mean", "std", "output", "size_multiple", "name", "notes", "weights_hash"
+        "class_names", "in_channels", "mean", "std", "asked", "size_multiple", "name", "notes", "weights_hash"
     ):  # fmt: skip
         assert getattr(unpacked, attribute) == getattr(segmenter, attribute)
 

@@ -10,7 +10,7 @@ from segmentation_models_pytorch.encoders import encoders
 from torch import nn
 
 from core import Segmenter, UserError, load_segmenter
-from core.models import ARCHITECTURES, Architecture, build_module, known_architectures, register, size_multiple
+from core.models import ARCHITECTURES, Architecture, build_module, register
 from core.models.zoo import architecture as registry
 from core.models.zoo.recognition import UnknownArchitectureError, recognise
 from core.models.zoo.smp_networks import _encoder_shapes
@@ -37,8 +37,8 @@ def _seeded(architecture, arguments):
 def test_names_are_all_of_both_libraries():
     names = [f"smp_{name}" for name in smp.MODEL_ARCHITECTURES_MAPPING]
     names += [f"torchvision_{name}" for name in torchvision.models.list_models(module=torchvision.models.segmentation)]
-    assert set(known_architectures()) == {"custom_resnet", "unet", *names}
-    assert set(known_architectures()) == set(ARCHITECTURES)
+    assert set(ARCHITECTURES) == {"custom_resnet", "unet", *names}
+    assert len(ARCHITECTURES) == len(names) + 2
 
 
 def test_our_own_networks_load_without_importing_a_library():
@@ -52,17 +52,19 @@ def test_our_own_networks_load_without_importing_a_library():
     assert found.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("architecture", known_architectures())
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_network_gives_logits_of_the_images_size(architecture):
     arguments = _arguments(architecture)
     segmenter = Segmenter(
-        build_module(architecture, arguments), in_channels=2, size_multiple=size_multiple(architecture, arguments)
+        build_module(architecture, arguments),
+        in_channels=2,
+        size_multiple=ARCHITECTURES[architecture].size_multiple(arguments),
     )
     size = (224, 224) if architecture == "smp_dpt" else (70, 41)  # vision transformers take one size only
     assert segmenter.logits(torch.rand(2, *size)).shape == (1, 3, *size)
 
 
-@pytest.mark.parametrize("architecture", known_architectures())
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_network_built_without_memory_is_the_same_once_it_has_weights(architecture):
     arguments = _arguments(architecture)
     network = _seeded(architecture, arguments)
@@ -84,13 +86,13 @@ def test_size_multiple_is_the_encoders_output_stride(name):
     arguments = {"encoder_name": "resnet18"}
     with Weightless():
         module = build_module(f"smp_{name}", arguments)
-    assert size_multiple(f"smp_{name}", arguments) == module.encoder.output_stride
+    assert ARCHITECTURES[f"smp_{name}"].size_multiple(arguments) == module.encoder.output_stride
 
 
 def test_size_multiple_follows_depth_and_is_found_by_trying_where_it_is_not_known():
-    assert size_multiple("smp_unet", {"encoder_depth": 3}) == 8
-    assert size_multiple("smp_unet", {"encoder_name": "tu-convnext_tiny"}) is None
-    assert size_multiple("custom_resnet", {}) == 16
+    assert ARCHITECTURES["smp_unet"].size_multiple({"encoder_depth": 3}) == 8
+    assert ARCHITECTURES["smp_unet"].size_multiple({"encoder_name": "tu-convnext_tiny"}) is None
+    assert ARCHITECTURES["custom_resnet"].size_multiple({}) == 16
 
 
 @pytest.mark.parametrize(
@@ -251,7 +253,7 @@ def test_an_architecture_is_registered_in_one_place(tmp_path, monkeypatch):
         return nn.Sequential(OrderedDict(only=nn.Conv2d(in_channels, num_classes, 4, stride=4)))
 
     register("made_up", Architecture(build, lambda _: 4), arguments)
-    assert "made_up" in known_architectures()
+    assert "made_up" in [*ARCHITECTURES]
     torch.save(build(2, 3).state_dict(), tmp_path / "w.pth")
     segmenter = load_segmenter(tmp_path / "w.pth", "cpu")
     assert "made_up" in segmenter.notes[0]

@@ -17,7 +17,7 @@ from core import load_segmenter, read_image
 from core.attribution.registry import explain, importance
 from core.data.images import read_mask
 from core.pixel_sets import PixelSet
-from core.trust import Candidate, Comparison, Curve, RemovalSettings, deletion
+from core.trust import Candidate, Comparison, Curve, PerturbedRuns, removal_curve
 from core.trust.controls import controls
 from core.trust.localisation import localisation
 from core.trust.similarity import top_overlap
@@ -112,7 +112,7 @@ def test_the_table_holds_the_librarys_numbers(segmenter, image, target, layer_ca
         row = re.search(rf"<tr[^>]*><td>(\d+)</td><td class=\"name\">{title}.*?</tr>", table)
         assert row is not None
         cells = re.findall(r"<td[^>]*>([^<]*)</td>", row.group(0))
-        expected = deletion(segmenter, image, target, values, RemovalSettings(), 2, spacing="quadratic").auc
+        expected = removal_curve(PerturbedRuns(segmenter, image, target), values, 2, "quadratic").auc
         assert float(cells[-2]) == pytest.approx(expected, rel=1e-2)
         inside = localisation(values, truth == CAR, truth != 255).mass_inside
         assert cells[-1] == "–" if math.isnan(inside) else float(cells[-1]) == pytest.approx(inside, rel=1e-2)

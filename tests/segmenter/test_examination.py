@@ -206,7 +206,7 @@ def test_labels_are_no_scores():
 
 
 def test_a_result_without_the_axis_of_the_batch_is_refused():
-    with pytest.raises(UserError, match=r"shape \(3, 21, 26\) for one image; return it with its axis of the batch"):
+    with pytest.raises(UserError, match=r"shape \(3, 21, 26\) for one image; return it with its batch axis"):
         Segmenter(Then(Small(3), torch.squeeze), in_channels=1).logits(IMAGE)
 
 

@@ -23,6 +23,7 @@ from core.trust.benchmark import (
     BenchmarkSettings,
     Interval,
     Measurement,
+    TargetSettings,
     caution,
     draw_targets,
     evaluate_image,
@@ -39,6 +40,7 @@ from tests.networks import OneChannel
 
 NAMES = ("background", "wall", "speck", "lamp")
 NAN = float("nan")
+POINT = TargetSettings(kind="point")
 LOCALISATION_METRICS = ("mass_inside", "top_k", "pointing_game", "localisation_auc")
 
 
@@ -160,7 +162,7 @@ def test_the_background_is_no_foreground():
 @pytest.mark.parametrize("seed", range(4))
 def test_targets_lie_inside_the_prediction_and_are_seeded_and_different(scene, kind, seed):
     def draw():
-        return draw_targets(scene, NAMES, kind, 6, window=9, generator=np.random.default_rng(seed))
+        return draw_targets(scene, NAMES, TargetSettings(kind=kind, n_targets=6, window=9), np.random.default_rng(seed))
 
     drawn, again = draw(), draw()
     assert len(drawn) == {"class": 2, "component": 3}.get(kind, 6)
@@ -191,30 +193,30 @@ def test_a_region_is_a_mean():
     logits = torch.zeros(1, 2, 20, 20)
     logits[0, 1, :, 10:] = torch.log(torch.tensor(3.0))
     labels = prediction(np.ones((20, 20), np.int64), 2)
-    (drawn,) = draw_targets(labels, ("background", "vessel"), "class")
+    (drawn,) = draw_targets(labels, ("background", "vessel"), TargetSettings(kind="class"))
     assert float(drawn.target(logits)) == pytest.approx((0.5 + 0.75) / 2)
 
 
 def test_small_classes_are_drawn_as_often_as_large_ones(scene):
     """The wall has 1,000 pixels and the lamps 98; 400 fair draws are within six standard deviations of 200."""
-    drawn = [draw_targets(scene, NAMES, "point", generator=np.random.default_rng(seed))[0] for seed in range(400)]
+    drawn = [draw_targets(scene, NAMES, POINT, np.random.default_rng(seed))[0] for seed in range(400)]
     assert abs(sum(each.class_index == 3 for each in drawn) - 200) < 6 * 10
 
 
 def test_a_speck_is_drawn_only_where_there_is_nothing_else_or_it_is_asked_for(scene):
-    assert len(draw_targets(scene, NAMES, "point", 50, class_index=2)) == 5
+    assert len(draw_targets(scene, NAMES, replace(POINT, n_targets=50, class_index=2))) == 5
     alone = prediction(np.where(scene.labels == 2, 2, 0))
-    assert [each.class_index for each in draw_targets(alone, NAMES, "class", 3)] == [2]
-    assert draw_targets(scene, NAMES, "class", class_index=0)[0].class_index == 0
+    assert [each.class_index for each in draw_targets(alone, NAMES, TargetSettings(kind="class", n_targets=3))] == [2]
+    assert draw_targets(scene, NAMES, TargetSettings(kind="class", class_index=0))[0].class_index == 0
     # All windows around the speck hold all of it: there is one patch.
-    assert len(draw_targets(alone, NAMES, "patch", 4)) == 1
+    assert len(draw_targets(alone, NAMES, TargetSettings(n_targets=4))) == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"kind": "lasso"}, 'one of patch, point, component, class; "lasso"'),
-        ({"count": 0}, "At least one target"),
+        ({"n_targets": 0}, "At least one target"),
         ({"window": 8}, "odd number"),
         ({"class_index": 3}, r"No pixel is predicted as class 3 \(lamp\)"),
         ({}, "Nothing but background"),
@@ -222,16 +224,16 @@ def test_a_speck_is_drawn_only_where_there_is_nothing_else_or_it_is_asked_for(sc
 )
 def test_targets_that_cannot_be_drawn(arguments, message):
     with pytest.raises(UserError, match=message):
-        draw_targets(prediction(np.zeros((9, 9), np.int64)), NAMES, **arguments)
+        draw_targets(prediction(np.zeros((9, 9), np.int64)), NAMES, TargetSettings(**arguments))
 
 
 def test_the_object_of_a_target_in_the_ground_truth(scene):
     """The truth has the first lamp shifted by three columns, and the second one is missing; the wall is right."""
     truth = np.where(scene.labels == 3, 0, scene.labels)
     truth[10:17, 33:40] = 3
+    chosen = TargetSettings(n_targets=40, class_index=3, window=5)
     of_kind = {
-        kind: draw_targets(scene, NAMES, kind, 40, 3, window=5, generator=np.random.default_rng(1))
-        for kind in ("patch", "point", "component", "class")
+        kind: draw_targets(scene, NAMES, replace(chosen, kind=kind), np.random.default_rng(1)) for kind in TARGET_KINDS
     }
     for each in of_kind["patch"]:
         rows, columns = np.ogrid[:40, :50]
@@ -388,8 +390,8 @@ def network() -> Segmenter:
 
 
 SETTINGS = BenchmarkSettings(
-    ("gradient", "integrated_gradients"),
-    tuple(METRICS),
+    methods=("gradient", "integrated_gradients"),
+    metrics=tuple(METRICS),
     space="logit",
     window=9,
     n_targets=2,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from core.attribution import gradient
-from core.attribution.registry import explain, importance
+from core.attribution.registry import importance
 from core.errors import UserError
 from core.target import Target
 from core.trust import (
@@ -75,9 +75,7 @@ def test_an_attribution_is_a_candidate_with_its_own_drops():
     segmenter, target = segmenter_of(Squares()), Target.pixel(8, 8, 1, "logit")
     found = gradient(segmenter, IMAGE, target)
     fill = np.full_like(IMAGE, 0.25)
-    candidate = candidate_of(
-        found, "Gradient", IMAGE, fill, lambda image: explain(segmenter, image, target, "gradient")
-    )
+    candidate = candidate_of(found, segmenter, IMAGE, fill, {})
     np.testing.assert_array_equal(candidate.importance, np.abs(found.values[0]))
     np.testing.assert_allclose(candidate.drops, (found.values * (IMAGE - fill)).sum(axis=0), rtol=1e-6)
     assert candidate.again is not None

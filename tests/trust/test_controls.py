@@ -3,9 +3,9 @@ import pytest
 from scipy import ndimage
 
 from core.target import Target
-from core.trust import RemovalSettings, deletion
+from core.trust import RemovalSettings
 from core.trust.controls import CONTROLS, controls
-from tests.trust.networks import PixelIsLogit, segmenter_of, whole
+from tests.trust.networks import PixelIsLogit, deletion, segmenter_of, whole
 
 IMAGE = np.zeros((3, 40, 50), np.float32)
 IMAGE[:, :, 25:] = 1
@@ -14,7 +14,7 @@ TARGET = Target.pixel(10, 5)
 
 def test_they_are_maps_of_the_images_size():
     found = controls(IMAGE, TARGET)
-    assert tuple(found) == CONTROLS
+    assert list(found) == list(CONTROLS)
     assert all(control.shape == (40, 50) and control.dtype == np.float32 for control in found.values())
 
 

@@ -7,9 +7,9 @@ from hypothesis.extra.numpy import arrays
 
 from core.errors import UserError
 from core.target import Target
-from core.trust import PerturbedRuns, RemovalSettings, deletion, insertion
+from core.trust import PerturbedRuns, RemovalSettings
 from core.trust.curves import Curve, removal_steps
-from tests.trust.networks import Constant, PixelIsLogit, Squares, segmenter_of, whole
+from tests.trust.networks import Constant, PixelIsLogit, Squares, deletion, insertion, segmenter_of, whole
 
 BLACK = RemovalSettings(fill="zero")
 FOUR = np.array([[0.4, 0.3], [0.2, 0.1]], np.float32)

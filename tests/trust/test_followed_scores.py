@@ -21,7 +21,7 @@ def logits_of(labels: list[list[int]], num_classes: int = 2) -> torch.Tensor:
 
 def test_dice_on_paper():
     original = prediction([[1, 1, 1, 0]])
-    score = DiceScore.of(Target.region(np.array([[1, 1, 1, 0]]), 1), original)
+    score = DiceScore(Target.region(np.array([[1, 1, 1, 0]]), 1), original)
     # Two of three are kept and one appears: 2·2 / (3 + 3).
     assert score(logits_of([[1, 1, 0, 1]])).tolist() == pytest.approx([2 / 3])
     assert score(logits_of([[1, 1, 1, 0]])).tolist() == [1]
@@ -30,17 +30,17 @@ def test_dice_on_paper():
 
 def test_dice_of_some_pixels_looks_at_these_alone():
     original = prediction([[1, 1, 1, 0]])
-    score = DiceScore.of(Target.region(np.array([[1, 1, 0, 0]]), 1), original)
+    score = DiceScore(Target.region(np.array([[1, 1, 0, 0]]), 1), original)
     assert score(logits_of([[1, 1, 0, 1]])).tolist() == [1]
     assert score(logits_of([[1, 0, 1, 1]])).tolist() == pytest.approx([2 / 3])
-    pixel = DiceScore.of(Target.pixel(0, 3), original)
+    pixel = DiceScore(Target.pixel(0, 3), original)
     assert pixel(logits_of([[1, 1, 1, 0]])).tolist() == [1], "empty and still empty"
     assert pixel(logits_of([[1, 1, 1, 1]])).tolist() == [0]
 
 
 def test_dice_of_the_whole_prediction_is_the_share_of_labels_that_stay():
     original = prediction([[0, 1, 2, 2]], 3)
-    score = DiceScore.of(Target.prediction(original.labels), original)
+    score = DiceScore(Target.prediction(original.labels), original)
     assert score(logits_of([[0, 1, 1, 0]], 3)).tolist() == [0.5]
 
 

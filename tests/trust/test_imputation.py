@@ -10,7 +10,12 @@ from tests.trust.networks import Constant, PixelIsLogit, Squares, segmenter_of, 
 
 def filled(image: np.ndarray, missing: np.ndarray, noise: float = 0.01) -> np.ndarray:
     """One copy of an image."""
-    return imputed(torch.from_numpy(image), torch.from_numpy(missing[None]), noise)[0].numpy()
+    return filled_copies(image, missing[None], noise)[0]
+
+
+def filled_copies(image: np.ndarray, missing: np.ndarray, noise: float) -> np.ndarray:
+    draws = torch.from_numpy(np.random.default_rng(0).standard_normal((len(missing), *image.shape), np.float32))
+    return imputed(torch.from_numpy(image), torch.from_numpy(missing), noise * draws).numpy()
 
 
 def solved_densely(image: np.ndarray, missing: np.ndarray) -> np.ndarray:
@@ -92,7 +97,7 @@ def test_several_copies_are_each_as_alone():
     generator = np.random.default_rng(0)
     image = generator.random((3, 33, 20)).astype(np.float32)
     missing = generator.random((4, 33, 20)) < np.array([0, 0.2, 0.6, 0.97])[:, None, None]
-    together = imputed(torch.from_numpy(image), torch.from_numpy(missing), noise=0).numpy()
+    together = filled_copies(image, missing, noise=0)
     for copy, holes in zip(together, missing, strict=True):
         np.testing.assert_allclose(copy, filled(image, holes, noise=0), atol=5e-3)
 

@@ -17,7 +17,7 @@ def test_by_hand():
     assert found.mass_inside == 0.5  # (4 + 1) / (4 + 1 + 3 + 2)
     assert found.top_k == 0.5  # of 4 and 3 one is inside
     assert found.pointing_game == 1
-    assert found.auc == 0.75  # 4 beats 3, 0, -2, 2; 1 beats 0, -2: 6 of 8
+    assert found.localisation_auc == 0.75  # 4 beats 3, 0, -2, 2; 1 beats 0, -2: 6 of 8
     assert found.area_ratio == pytest.approx(1 / 3)
 
 
@@ -26,10 +26,10 @@ def test_ties_share():
     assert found.mass_inside == pytest.approx(1 / 3)
     assert found.top_k == pytest.approx(1 / 3)  # three pixels share two places, one of them inside
     assert found.pointing_game == pytest.approx(1 / 3)
-    assert found.auc == 0.5  # 1 against 1, 1, 0, 0: 3; 0 against 1, 1, 0, 0: 1; of 8
+    assert found.localisation_auc == 0.5  # 1 against 1, 1, 0, 0: 3; 0 against 1, 1, 0, 0: 1; of 8
     constant = localisation(np.ones((2, 3)), INSIDE)
     assert (constant.mass_inside, constant.top_k, constant.pointing_game) == (1 / 3, 1 / 3, 1 / 3)
-    assert constant.auc == 0.5
+    assert constant.localisation_auc == 0.5
 
 
 def test_unknown_pixels_count_nowhere():
@@ -56,9 +56,9 @@ def test_nothing_to_point_at():
     assert empty.area_ratio == 0
     full = localisation(values, np.ones((2, 3), dtype=bool))
     assert (full.mass_inside, full.top_k, full.pointing_game) == (1, 1, 1)
-    assert np.isnan(full.auc)
+    assert np.isnan(full.localisation_auc)
     assert np.isnan(localisation(-values - 1, INSIDE).mass_inside)
-    assert localisation(-values - 1, INSIDE).auc == 1
+    assert localisation(-values - 1, INSIDE).localisation_auc == 1
     unknown = localisation(values, INSIDE, np.zeros((2, 3), dtype=bool))
     assert np.isnan(astuple(unknown)).all()
     values[1, 1] = np.inf
@@ -79,12 +79,12 @@ def test_properties(values, mask, scale):
     np.testing.assert_allclose(astuple(localisation(scale * values, mask)), numbers, atol=1e-9)
     np.testing.assert_allclose(astuple(localisation(values[::-1], mask[::-1])), numbers, atol=1e-9)
     outside = localisation(values, ~mask)
-    assert found.auc + outside.auc == pytest.approx(1)
+    assert found.localisation_auc + outside.localisation_auc == pytest.approx(1)
     assert found.pointing_game + outside.pointing_game == pytest.approx(1)
     pairs = np.sign(values[mask][:, None] - values[~mask][None, :])
-    assert found.auc == pytest.approx(float((pairs + 1).mean() / 2))
+    assert found.localisation_auc == pytest.approx(float((pairs + 1).mean() / 2))
     perfect = localisation(mask * 2.0, mask)
-    assert (perfect.mass_inside, perfect.top_k, perfect.pointing_game, perfect.auc) == (1, 1, 1, 1)
+    assert (perfect.mass_inside, perfect.top_k, perfect.pointing_game, perfect.localisation_auc) == (1, 1, 1, 1)
 
 
 def test_mistakes():

@@ -247,7 +247,7 @@ def test_settings_of_the_segmenter_are_kept():
         Wrapped("dict"), class_names=("a", "b", "c"), mean=0.4, std=(0.1, 0.2, 0.3), output="aux", name="x"
     )
     copy = randomised(segmenter, ["encode"])
-    assert (copy.mean, copy.std, copy.output) == (segmenter.mean, segmenter.std, "aux")
+    assert (copy.mean, copy.std, copy.asked.entry) == (segmenter.mean, segmenter.std, "aux")
     assert copy.class_names == ("a", "b", "c")
     assert copy.name == "x (randomised)"
 

@@ -15,11 +15,11 @@ from typing import Any
 import streamlit as st
 
 from core.errors import UserError
-from core.models import NORMALISATIONS, identify, known_architectures, load_segmenter, shipped_weights
+from core.models import ARCHITECTURES, NORMALISATIONS, identify, load_segmenter, shipped_weights
 from core.models.factory import segmenter_from_factory
 from core.models.loading import Identity, assumed_normalisation
-from core.models.metadata import MetadataError, check_arguments
-from core.models.ranges import MOST_CHANNELS, MOST_CLASSES, RangeError
+from core.models.metadata import check_arguments
+from core.models.ranges import MOST_CHANNELS, MOST_CLASSES, InvalidValueError
 from core.models.zoo.smp_networks import known_encoders
 from core.segmenter import Segmenter
 from core.segmenter.grid import UnusualSizeError
@@ -117,7 +117,7 @@ def _pick_upload(place: str) -> Segmenter:
 
 def _ask_architecture(identity: Identity, place: str) -> tuple[str, dict[str, Any]]:
     """The architecture and its arguments from the user, starting from what the file's keys tell."""
-    names = [*identity.candidates, *(name for name in known_architectures() if name not in identity.candidates)]
+    names = [*identity.candidates, *(name for name in ARCHITECTURES if name not in identity.candidates)]
     architecture = st.selectbox("Architecture", names, index=None, key=f"{place}architecture", placeholder="Choose")
     if architecture is None:
         st.info(identity.sentence)
@@ -195,7 +195,7 @@ def _json_object(text: str) -> dict[str, Any]:
         raise UserError('Further arguments are a JSON object such as {"encoder_depth": 4}.')
     try:
         check_arguments(found)
-    except (MetadataError, RangeError) as error:
+    except InvalidValueError as error:
         raise UserError(f"Further arguments cannot be used: {error}") from error
     return found
 

@@ -1,4 +1,4 @@
-"""Inputs for the settings of methods, made from what each setting tells about itself."""
+"""Inputs for settings, made from what each setting says of itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,20 +14,26 @@ def setting_inputs(
     """An input for each setting that pages offer, kept in the URL; what was chosen, by the setting's name.
 
     Args:
-        settings: The settings, one that bounds another before it.
-        defaults: Values to begin with, by name.
+        settings: The settings, one that another depends on before it.
+        defaults: Values to begin with, by name, where they differ from the settings' own.
         slots: Columns, which are filled in turn.
         key_prefix: What keys begin with, where a page shows a setting more than once.
     """
     found: dict[str, Any] = {}
     for index, each in enumerate(one for one in settings if one.on_page):
-        value = _input(slots[index % len(slots)], each, defaults[each.name], f"{key_prefix}{each.key}")
+        default, key = defaults.get(each.name, each.default), f"{key_prefix}{each.key}"
+        is_used = all(found[name] == value for name, value in each.only_with.items())
+        value = _input(slots[index % len(slots)], each, default, key, disabled=not is_used)
         found[each.name] = min(value, found[each.at_most]) if each.at_most in found else value
     return found
 
 
-def _input(slot: DeltaGenerator, each: Setting, default: Any, key: str) -> Any:
-    words: dict[str, Any] = {"label": each.label, "help": each.help or None, "key": key, "bind": "query-params"}
+def _input(slot: DeltaGenerator, each: Setting, default: Any, key: str, disabled: bool) -> Any:
+    words: dict[str, Any] = {
+        "label": each.label, "help": each.help or None, "key": key, "bind": "query-params", "disabled": disabled,
+    }  # fmt: skip
+    if each.annotation is bool:
+        return slot.toggle(**words, value=default)
     if each.choices:
         names = list(each.choices)
         return slot.selectbox(

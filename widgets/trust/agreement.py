@@ -23,12 +23,15 @@ def agreement_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         "Compared", list(_MEASURES), default="ranks", required=True, key="agreement_of", bind="query-params",
         format_func=lambda name: _MEASURES[name], width="stretch",
     )  # fmt: skip
-    names = [one.title for one in maps.values()]
+    names, values = [one.title for one in maps.values()], [one.values for one in maps.values()]
     if measure == "ranks":
         reading = (
             "Spearman's rank correlation, pixel by pixel: **1** the same order, **0** no relation, **−1** the reverse."
         )
-        table = _ranks(trial, maps)
+        table = compute_in_background(
+            "ranks", ("ranks", trial.identity, tuple(maps)), "Maps ranked",
+            lambda progress: rank_correlations(values, progress),
+        )  # fmt: skip
     else:
         percent = slots[1].slider("Share of the pixels", 1, 20, 10, format="%d%%", key="top_share", bind="query-params")
         reading = (
@@ -36,7 +39,6 @@ def agreement_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
             f"**{percent / 100:.2f}** is what two random maps share."
         )
         key = "top overlaps", trial.identity, tuple(maps), percent
-        values = [one.values for one in maps.values()]
         table = results().get_or_compute(key, lambda: top_overlaps(values, percent / 100))
     st.caption(
         reading + " Methods that agree with each other may still be wrong together; agreement with a control is a "
@@ -57,11 +59,3 @@ def agreement_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     missing = [one.title for one in maps.values() if np.ptp(one.values) == 0]
     if missing:
         st.caption(f"Without a number: {', '.join(missing)}, the same at every pixel, so there is no order.")
-
-
-def _ranks(trial: Trial, maps: Mapping[str, TrustMap]) -> np.ndarray | None:
-    values = [one.values for one in maps.values()]
-    return compute_in_background(
-        "ranks", ("ranks", trial.identity, tuple(maps)), "Maps ranked",
-        lambda progress: rank_correlations(values, progress),
-    )  # fmt: skip

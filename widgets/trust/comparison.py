@@ -11,6 +11,7 @@ import streamlit as st
 from core.display.charts import tested_curves_figure
 from core.io.tables import csv_bytes
 from core.trust import METRICS, Comparison
+from core.trust.followed_scores import SCORES, ScoreKind
 from core.trust.metrics.registry import ShownCurve
 from widgets.trust.trial import Trial
 
@@ -40,15 +41,8 @@ _STYLE = """
 _HEIGHT_OF_A_ROW = 330
 
 
-def show_comparison(trial: Trial, found: Comparison, metrics: Sequence[str], score: str) -> None:
-    """The whole of it.
-
-    Args:
-        trial: What was tested.
-        found: The result.
-        metrics: Those that were asked for.
-        score: What was followed, in words.
-    """
+def show_comparison(trial: Trial, found: Comparison, metrics: Sequence[str], score: ScoreKind) -> None:
+    """Show the chosen metrics of a comparison that followed `score`."""
     ordered = [name for name in METRICS if name in metrics]
     by = st.selectbox(
         "Ranked by", ordered, key="ranked_by", bind="query-params", format_func=lambda name: METRICS[name].title,
@@ -58,11 +52,8 @@ def show_comparison(trial: Trial, found: Comparison, metrics: Sequence[str], sco
     st.markdown(summary(found, by))
     st.caption(f"{metric.heading}: {metric.direction} is better. {metric.question}")
     st.html(_STYLE + table_html(found, ordered, by))
-    failed = [name for name in found.ranked(by) if found.beats_controls(name, by) is False]
-    unknown = [
-        name for name in found.ranked(by)
-        if found.beats_controls(name, by) is None and not found.candidates[name].is_control
-    ]  # fmt: skip
+    methods = [name for name in found.ranked(by) if not found.candidates[name].is_control]
+    failed, unknown = ([name for name in methods if found.beats_controls(name, by) is none] for none in (False, None))
     if failed or unknown:
         lines = [f"- **{found.candidates[name].title}**: {found.in_words(name, by)}" for name in (*failed, *unknown)]
         counts = {"no better than a control": len(failed), "without a value here": len(unknown)}
@@ -119,7 +110,8 @@ def table_html(found: Comparison, metrics: Sequence[str], by: str) -> str:
     for name in found.ranked(by):
         candidate = found.candidates[name]
         cells = "".join(
-            f"<td{kind(metric, _mark(found, name, metric))}>{number(found.values[name][metric])}</td>"
+            f"<td{kind(metric, 'beats' if found.beats_controls(name, metric) else 'fails')}>"
+            f"{number(found.values[name][metric])}</td>"
             for metric in metrics
         )
         mark = '<span class="mark">control</span>' if candidate.is_control else ""
@@ -161,8 +153,8 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _draw_curves(found: Comparison, metrics: Sequence[str], score: str) -> None:
-    followed = "Score" if score == "The one explained" else score
+def _draw_curves(found: Comparison, metrics: Sequence[str], score: ScoreKind) -> None:
+    followed = "Score" if score == "target" else SCORES[score]
     panels, titles = {}, {}
     for metric in metrics:
         shown = METRICS[metric].curve
@@ -192,10 +184,6 @@ def _points(found: Comparison, shown: ShownCurve) -> dict[str, tuple[list[float]
     }
     points = {title: (one.fractions.tolist(), getattr(one, shown.values).tolist()) for title, one in curves.items()}
     return points if any(not math.isnan(value) for _, values in points.values() for value in values) else {}
-
-
-def _mark(found: Comparison, name: str, metric: str) -> str:
-    return "beats" if found.beats_controls(name, metric) else "fails"
 
 
 def _count(found: Comparison, metric: str) -> str:

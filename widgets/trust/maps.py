@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 from PIL import Image as PillowImage
 
@@ -14,6 +13,7 @@ from core.attribution.registry import METHODS
 from core.display.colours import DIVERGING, SEQUENTIAL, ColourScale, palette_png
 from core.display.figures import FRAME_HEIGHT, map_figure
 from core.display.words import duration
+from core.trust.controls import CONTROLS
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.plots import NO_BAR
@@ -25,12 +25,6 @@ LARGE_WIDTH = 400
 _THUMBNAIL = 220
 _PERCENTILES = [100.0, 99.9, 99.5, 99.0, 98.0, 95.0]
 _SCALES = {"own": "Each its own", "unit": "One per unit"}
-_WHAT_A_CONTROL_IS = {
-    "random": "Noise. Whatever does no better than this knows nothing.",
-    "blurred_random": "Noise as smooth as a class activation map.",
-    "edges": "Edges of the image itself. Explanations often look like this whatever the network has learned.",
-    "centre_distance": "The nearer to the explained pixels, the more important; the network is not asked.",
-}
 
 
 def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
@@ -52,7 +46,7 @@ def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         ) / 100  # fmt: skip
     groups, limits = results().get_or_compute(
         ("trust gallery", trial.identity, trial.methods, tuple(maps), percentile, shared),
-        lambda: _gallery_of(trial, maps, percentile, shared=shared),
+        lambda: _groups_and_limits(trial, maps, percentile, shared=shared),
     )
     with left:
         height, width = trial.prediction.labels.shape
@@ -71,7 +65,7 @@ def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
 
 
 def colour_limits(maps: Mapping[str, TrustMap], percentile: float, *, shared: bool) -> dict[str, tuple[float, float]]:
-    """Where the colours of each map begin and end; shared among the methods of one unit, if asked for."""
+    """Where the colours of each map begin and end; common to the methods of one unit if `shared`."""
     own = {name: one.limits(percentile) for name, one in maps.items()}
     if not shared:
         return own
@@ -90,10 +84,11 @@ def coloured(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     return ColourScale(low, high, DIVERGING if low == -high else SEQUENTIAL).rgb(values)
 
 
-def groups_of(
-    trial: Trial, maps: Mapping[str, TrustMap], limits: Mapping[str, tuple[float, float]], *, shared: bool
-) -> list[Group]:
-    """The tiles of the gallery: the methods (by unit where they share a scale), then the controls in a frame."""
+def _groups_and_limits(
+    trial: Trial, maps: Mapping[str, TrustMap], percentile: float, *, shared: bool
+) -> tuple[list[Group], dict[str, tuple[float, float]]]:
+    """The methods (by unit where they share a scale), then the controls in a frame; and `colour_limits`."""
+    limits = colour_limits(maps, percentile, shared=shared)
     methods = {name: _tile(name, maps.get(name), limits) for name in trial.methods}
     groups = []
     if shared:
@@ -108,13 +103,7 @@ def groups_of(
         groups.append(Group("", "", tuple(methods.values())))
     controls = tuple(_tile(name, one, limits) for name, one in maps.items() if one.is_control)
     note = "made without the network: what an explanation has to beat"
-    return [*groups, Group("Controls", note, controls, apart=True)]
-
-
-def overlay(trial: Trial, one: TrustMap, limits: tuple[float, float], opacity: float, revision: str) -> go.Figure:
-    """The map over the image, with its colour bar."""
-    scale = ColourScale(*limits, DIVERGING if one.is_signed else SEQUENTIAL)
-    return map_figure(one.values, one.unit, scale, revision, trial.image.values, opacity)
+    return [*groups, Group("Controls", note, controls, apart=True)], limits
 
 
 def thumbnail(values: np.ndarray, limits: tuple[float, float], longest: int = _THUMBNAIL) -> bytes:
@@ -123,13 +112,6 @@ def thumbnail(values: np.ndarray, limits: tuple[float, float], longest: int = _T
     size = max(1, round(values.shape[1] * scale)), max(1, round(values.shape[0] * scale))
     small = PillowImage.fromarray(values.astype(np.float32)).resize(size, PillowImage.Resampling.BOX)
     return palette_png(coloured(np.asarray(small), limits))
-
-
-def _gallery_of(
-    trial: Trial, maps: Mapping[str, TrustMap], percentile: float, *, shared: bool
-) -> tuple[list[Group], dict[str, tuple[float, float]]]:
-    limits = colour_limits(maps, percentile, shared=shared)
-    return groups_of(trial, maps, limits, shared=shared), limits
 
 
 def _pick_scale() -> tuple[bool, float]:
@@ -153,13 +135,10 @@ def _tile(name: str, one: TrustMap | None, limits: Mapping[str, tuple[float, flo
     if one is None:
         return Tile(name, METHODS[name].title, "not there yet", "")
     picture = base64.b64encode(thumbnail(one.values, limits[name])).decode()
-    return Tile(
-        name, one.title, short_duration(one.attribution.seconds) if one.attribution is not None else "", picture
-    )
+    return Tile(name, one.title, "" if one.attribution is None else _time_taken(one.attribution.seconds), picture)
 
 
-def short_duration(seconds: float) -> str:
-    """How long a map took, in words."""
+def _time_taken(seconds: float) -> str:
     if seconds < 0.1:
         return f"{1000 * seconds:.0f} ms"
     return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
@@ -170,9 +149,11 @@ def _draw_large(trial: Trial, one: TrustMap | None, limits: tuple[float, float],
         st.info(f"{title} is not there yet.", icon=":material/hourglass_top:")
         return
     height, width = one.values.shape
-    figure = overlay(trial, one, limits, opacity, f"trust-{trial.image.hash[:12]}")
+    scale = ColourScale(*limits, DIVERGING if one.is_signed else SEQUENTIAL)
+    revision = f"trust-{trial.image.hash[:12]}"
+    figure = map_figure(one.values, one.unit, scale, revision, trial.image.values, opacity)
     frame = int(np.clip(LARGE_WIDTH * height / width, 160, 480)) + FRAME_HEIGHT
     st.plotly_chart(figure, height=frame, theme=None, config=NO_BAR, key="trust-map")
-    said = METHODS[one.name].sentence if one.name in METHODS else _WHAT_A_CONTROL_IS[one.name]
+    sentence = CONTROLS[one.name].sentence if one.is_control else METHODS[one.name].sentence
     layer = one.attribution.layer if one.attribution is not None else None
-    st.caption(said + (f" At **{layer}**." if layer else ""))
+    st.caption(sentence + (f" At **{layer}**." if layer else ""))

@@ -1,4 +1,4 @@
-"""The sanity check: the network's weights are drawn anew, layer after layer; a map that stays did not look at them."""
+"""The sanity check: the network's weights are randomised; a map that stays the same does not depend on them."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
@@ -41,11 +41,10 @@ def sanity_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         st.info("Its map of the network itself comes first; see above how far that is.", icon=":material/hourglass:")
         return
     key = "sanity", trial.identity, method, mode, stages
-    if not start_button(key, "Run the sanity check", type="primary", key="run-sanity"):
-        return
-    found = _check(trial, key, maps[method], method, mode, stages)
-    if found is not None:
-        _show(trial, found, maps[method])
+    if start_button(key, "Run the sanity check", type="primary", key="run-sanity"):
+        found = _check(trial, key, maps[method], method, mode, stages)
+        if found is not None:
+            _show(trial, found, maps[method])
 
 
 def _pick(trial: Trial) -> tuple[str, Mode, int]:
@@ -56,7 +55,7 @@ def _pick(trial: Trial) -> tuple[str, Mode, int]:
     mode = slots[1].segmented_control(
         "Layers", list(_MODES), default="cascading", required=True, key="sanity_mode", bind="query-params",
         format_func=lambda name: _MODES[name], width="stretch",
-        help="From the output down: at each stage more layers are random, each time drawn afresh. One at a time: only "
+        help="From the output down: at each stage more layers are random, drawn again each time. One at a time: only "
         "the layers of one stage are random, all others as learned.",
     )  # fmt: skip
     size = trial.prediction.labels.shape
@@ -67,7 +66,7 @@ def _pick(trial: Trial) -> tuple[str, Mode, int]:
     most = max(2, min(24, len(names)))
     stages = slots[2].slider(
         "Stages", 1, most, min(5, most), key="stages", bind="query-params",
-        help=f"The {len(names)} layers with weights are shared among so many steps.",
+        help=f"The {len(names)} layers with weights are divided among the stages.",
     )  # fmt: skip
     return method, mode, int(stages)
 
@@ -86,11 +85,11 @@ def _check(trial: Trial, key: Hashable, one: TrustMap, method: str, mode: Mode, 
 
 
 def _show(trial: Trial, found: SanityCheck, original: TrustMap) -> None:
-    tell = {"passed": st.success, "failed": st.warning, "undecided": st.info}[found.verdict]
-    icon = {"passed": "check_circle", "failed": "warning", "undecided": "help"}[found.verdict]
-    tell(found.in_words(), icon=f":material/{icon}:")
-    cells: list[tuple[str, Stage | None]] = [("As learned", None)]
-    cells += [(f"Stage {index}", stage) for index, stage in enumerate(found.stages, 1)]
+    box, icon = {
+        "passed": (st.success, "check_circle"), "failed": (st.warning, "warning"), "undecided": (st.info, "help"),
+    }[found.verdict]  # fmt: skip
+    box(found.in_words(), icon=f":material/{icon}:")
+    cells = [("As learned", None), *((f"Stage {index}", stage) for index, stage in enumerate(found.stages, 1))]
     for start in range(0, len(cells), _A_ROW):
         slots = st.columns(min(_A_ROW, len(cells)), gap="small")
         for slot, (title, stage) in zip(slots, cells[start : start + _A_ROW], strict=False):

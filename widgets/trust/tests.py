@@ -1,13 +1,10 @@
 """The tests of faithfulness: their settings, what they will cost, and the run."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from functools import partial
 
-import numpy as np
 import streamlit as st
 
-from core.attribution.baselines import BaselineKind
-from core.attribution.registry import explain
+from core.attribution.settings import settings_of
 from core.compute.progress import Progress, repeatable
 from core.data.index_masks import IGNORED
 from core.display.words import duration
@@ -24,7 +21,6 @@ from core.trust import (
     images_needed,
     remakes_needed,
 )
-from core.trust.followed_scores import SCORE_KINDS, ScoreKind
 from core.trust.metrics.registry import all_settings
 from widgets.shared.results import results
 from widgets.shared.run_time import seconds_per_image
@@ -33,28 +29,22 @@ from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.trust.comparison import show_comparison
 from widgets.trust.trial import Trial, TrustMap, warn_if_empty
 
-SCORE_TITLES: dict[ScoreKind, str] = {
-    "target": "The one explained",
-    "logit": "Logit",
-    "probability": "Probability",
-    "dice": "Dice with the original",
-}
-_FILLS: dict[BaselineKind, str] = {"mean": "The image's mean", "zero": "Black", "blur": "The image, blurred"}
-
 
 def tests_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     """Settings, an estimate and a button; then what came out."""
     st.caption(
-        "A map says which pixels matter. Each test takes pixels away and looks whether the network agrees. The "
+        "A map says which pixels matter. Each test takes pixels away and checks whether the network agrees. The "
         "controls know nothing of the network: a method that does no better than they do has shown nothing here."
     )
     if warn_if_empty(trial):
         return
-    region, known = ground_truth(trial)
+    region = known = None
+    if (truth := trial.image.truth) is not None and (truth == trial.target.class_index).any():
+        region, known = truth == trial.target.class_index, truth != IGNORED
     metrics, settings = _pick(trial, has_object=region is not None)
     methods = tuple(name for name in trial.methods if name in maps)
-    truth = None if region is None else region.tobytes()
-    key: Hashable = "comparison", trial.identity, settings, tuple(sorted(metrics)), methods, truth
+    place = None if region is None else region.tobytes()
+    key: Hashable = "comparison", trial.identity, settings, tuple(sorted(metrics)), methods, place
     if not _is_wanted(trial, maps, metrics, settings, key):
         return
 
@@ -66,28 +56,16 @@ def tests_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
 
     found = compute_in_background("tests", key, "Images through the network", compute)
     if found is not None:
-        show_comparison(trial, found, metrics, SCORE_TITLES[settings.removal.score])
-
-
-def ground_truth(trial: Trial) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The true pixels of the class and those whose class is known, bool (H, W) each; None where there are none."""
-    truth = trial.image.truth
-    if truth is None or not (truth == trial.target.class_index).any():
-        return None, None
-    return truth == trial.target.class_index, truth != IGNORED
+        show_comparison(trial, found, metrics, settings.removal.score)
 
 
 def _candidates(
     trial: Trial, maps: Mapping[str, TrustMap], removal: RemovalSettings, progress: Progress
 ) -> dict[str, Candidate]:
-    """The maps as candidates, the controls after them; `progress` is called while one of them is made anew."""
-    image, candidates = trial.image.values, {}
-    for name, one in maps.items():
-        if one.attribution is not None:
-            again = partial(
-                explain, trial.segmenter, target=trial.target, method=name, settings=trial.settings, progress=progress
-            )
-            candidates[name] = candidate_of(one.attribution, one.title, image, removal.fill_of(image), again)
+    """The maps as candidates, the controls after them; `progress` is called while one of them is computed again."""
+    image = trial.image.values
+    given = trial.segmenter, image, removal.fill_of(image), trial.settings, progress
+    candidates = {name: candidate_of(one.attribution, *given) for name, one in maps.items() if one.attribution}
     return candidates | control_candidates(image, trial.target)
 
 
@@ -101,41 +79,21 @@ def _pick(trial: Trial, *, has_object: bool) -> tuple[list[str], EvaluationSetti
     if not has_object:
         name = trial.segmenter.class_names[trial.target.class_index]
         lacks = "This image has no ground truth" if trial.image.truth is None else f"The ground truth has no {name}"
-        st.caption(f":material/info: {lacks}, so it cannot be told whether a map lies on the object.")
+        st.caption(f":material/info: {lacks}, so localisation cannot be measured.")
     slots = st.columns([1.25, 1.25, 1, 1.25], gap="small", vertical_alignment="bottom")
-    score = slots[0].selectbox(
-        "Score followed", SCORE_KINDS, key="score", bind="query-params", format_func=lambda name: SCORE_TITLES[name],
-        help="What is measured while pixels go: the very score that the maps explain, that of the same pixels in "
-        "another score space, or the Dice of the changed prediction with the original one.",
-    )  # fmt: skip
-    fill = slots[1].selectbox(
-        "Pixels become", list(_FILLS), key="fill", bind="query-params", format_func=lambda name: _FILLS[name],
-        help="What is put in place of a pixel that is taken away. ROAD does not use it: it makes pixels up from their "
-        "neighbours.",
-    )  # fmt: skip
-    sigma = slots[2].number_input(
-        "Sigma of the blur", 0.5, 200.0, 10.0, 0.5, key="fill_sigma", bind="query-params", disabled=fill != "blur",
-        help="In pixels.",
-    )  # fmt: skip
-    context = slots[3].toggle(
-        "Context only", key="context_only", bind="query-params",
-        help="The explained pixels themselves stay; only their surroundings are taken away.",
-    )  # fmt: skip
-    if score == "dice" and int(trial.question.mask.sum()) == 1:
+    removal = RemovalSettings(**setting_inputs(settings_of(RemovalSettings), {}, slots))
+    if removal.score == "dice" and int(trial.question.mask.sum()) == 1:
         st.caption(
             "The Dice of one pixel is 0 or 1, which hardly tells maps apart; take more pixels, or another score."
         )
-    removal = RemovalSettings(score, fill, float(sigma), context_only=context)
-    offered_settings = all_settings(chosen)
-    defaults = {name: own.default for name, own in offered_settings.items()}
     places = st.columns(4, gap="small", vertical_alignment="bottom")
-    return list(chosen), EvaluationSettings(removal, setting_inputs(offered_settings.values(), defaults, places))
+    return list(chosen), EvaluationSettings(removal, setting_inputs(all_settings(chosen).values(), {}, places))
 
 
 def _is_wanted(
     trial: Trial, maps: Mapping[str, TrustMap], metrics: Sequence[str], settings: EvaluationSettings, key: Hashable
 ) -> bool:
-    """Whether the tests were asked for, or are known already; else the estimate and the button."""
+    """Whether the tests were started or are done; if not, show the estimate and the button."""
     if not metrics:
         st.info("Choose at least one metric.", icon=":material/checklist:")
         return False

@@ -1,4 +1,4 @@
-"""One model, image and target whose maps are put to the test, and these maps, each shown as soon as it is there."""
+"""One model, image and target under test, and its maps, each shown as soon as it is there."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,6 @@ from core.compute.progress import Progress
 from core.segmenter import Prediction, Segmenter
 from core.target import Target
 from core.trust.controls import CONTROLS, controls
-from core.trust.controls import TITLES as CONTROL_TITLES
 from widgets.shared.pixel_set_picker import Question
 from widgets.shared.results import results
 from widgets.shared.slow_work import compute_in_background
@@ -24,7 +23,7 @@ from widgets.shared.user_errors import show_user_errors
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What is put to the test.
+    """What is tested.
 
     Attributes:
         segmenter: The network.
@@ -50,13 +49,13 @@ class Trial:
     @cached_property
     def identity(self) -> Hashable:
         """The same for the same network, image, target and settings of the methods."""
-        target, settings = (tuple(sorted(each.items())) for each in (self.target.describe(), self.settings))
-        return self.segmenter.weights_hash, str(self.segmenter.device), self.image.hash, target, settings
+        network, settings = (self.segmenter.weights_hash, str(self.segmenter.device)), sorted(self.settings.items())
+        return network, self.image.hash, self.question.key, tuple(settings)
 
 
 @dataclass(frozen=True, eq=False)
 class TrustMap:
-    """A map that is held against others.
+    """A map compared with others.
 
     Attributes:
         name: Name of the method or the control.
@@ -93,7 +92,7 @@ class TrustMap:
 
 
 def compute_maps(trial: Trial) -> dict[str, TrustMap]:
-    """The maps that there are, the controls last; the others are computed meanwhile, under a bar with Cancel."""
+    """The maps computed so far, the controls last; the others are computed meanwhile, under a bar with Cancel."""
     missing = [name for name in trial.methods if _key(trial, name) not in results()]
     key = "maps", trial.identity, trial.methods
     whole = not missing
@@ -117,23 +116,17 @@ def compute_maps(trial: Trial) -> dict[str, TrustMap]:
             attribution, ranked = _computed(trial, name)
             place = " per position of the layer" if attribution.layer is not None else ""
             found[name] = TrustMap(name, METHODS[name].title, ranked, attribution.unit + place, attribution)
-    return found | control_maps(trial)
-
-
-def control_maps(trial: Trial) -> dict[str, TrustMap]:
-    """The controls of this target, by name."""
-    key = "controls", trial.image.hash, tuple(sorted(trial.target.describe().items()))
-    made = results().get_or_compute(key, lambda: controls(trial.image.values, trial.target))
-    units = {"edges": "intensity per pixel", "centre_distance": "1 / (1 + pixels from the target)"}
-    return {name: TrustMap(name, CONTROL_TITLES[name], made[name], units.get(name, "noise"), None) for name in CONTROLS}
+    of_controls = "controls", trial.image.hash, trial.question.key
+    made = results().get_or_compute(of_controls, lambda: controls(trial.image.values, trial.target))
+    return found | {name: TrustMap(name, one.title, made[name], one.unit, None) for name, one in CONTROLS.items()}
 
 
 def warn_if_empty(trial: Trial) -> bool:
-    """Whether there is no pixel to explain, which is then said."""
+    """Whether there is no pixel to explain; then a message says so."""
     if trial.question.mask.any():
         return False
     st.info(
-        "The target has no pixel, so there is no score that could be followed; choose some pixels above.",
+        "The target has no pixel, so there is no score to follow; choose some pixels above.",
         icon=":material/select:",
     )
     return True

@@ -1,4 +1,4 @@
-"""Two networks asked the same question of the same image: predictions, maps, and their difference on one scale."""
+"""Two networks and one image: their predictions, their maps, and the difference of these on one scale."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,16 +29,17 @@ from widgets.shared.sources import PickedImage, pick_model, predicted
 
 UNTRAINED = "The same, untrained"
 TOP = 0.1
+FULL_COLOUR_PERCENTILE = 99.8
+"""Where the colours of several maps end, in the map that goes furthest: few pixels go further."""
 _MAP_HEIGHT = 300
 _LABEL_OPACITY = 0.5
 _SCALES = {"raw": "Values", "share": "Shares"}
-_FULL_COLOUR_PERCENTILE = 99.8
 _FAINT = 0.02
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """One of the two networks, and what it is asked.
+class ExplainedNetwork:
+    """One of the two networks, and what is explained of it.
 
     Attributes:
         segmenter: The network.
@@ -78,7 +79,7 @@ class Asked:
 def two_networks_panel(
     segmenter: Segmenter, image: PickedImage, prediction: Prediction, target: Target, settings: Mapping[str, Any]
 ) -> None:
-    """Choose the second network, and see both; it takes the settings of the first, but a layer of its own."""
+    """Choose the second network, and see both; it has the settings of the first, but a layer of its own."""
     slots = st.columns([2, 1.4, 1.8, 1.6], vertical_alignment="bottom")
     with slots[0]:
         other = pick_model("second_", "Second network", {UNTRAINED: lambda: _untrained(segmenter)})
@@ -92,29 +93,27 @@ def two_networks_panel(
         help="Values: both maps and their difference in their own unit, on one scale. Shares: each map is first "
         "divided by the sum of its magnitudes, so that a network with larger scores does not drown the other.",
     )  # fmt: skip
-    asked = Asked(segmenter, image.values, prediction, target), _asked_too(other, image, target, second_class)
+    networks = (
+        ExplainedNetwork(segmenter, image.values, prediction, target),
+        _second_network(other, image, target, second_class),
+    )
     maps = [
         _explained(one, method, own, place)
-        for one, own, place in zip(asked, (settings, {**settings, "layer": None}), ("first", "second"), strict=True)
+        for one, own, place in zip(networks, (settings, {**settings, "layer": None}), ("first", "second"), strict=True)
     ]
     found = [one for one in maps if one is not None]
     if len(found) < len(maps):
         return
     same_classes = segmenter.class_names == other.class_names
-    _show_numbers(asked, found, same_classes=same_classes)
-    _show_predictions(asked, image, same_classes=same_classes)
-    _show_maps(asked, found, as_shares=scale == "share")
+    _show_numbers(networks, found, same_classes=same_classes)
+    _show_predictions(networks, image, same_classes=same_classes)
+    _show_maps(networks, found, as_shares=scale == "share")
 
 
 def scaled(values: np.ndarray, *, as_shares: bool) -> np.ndarray:
     """A map as it is, or divided by the sum of its magnitudes; a map of zeros stays one."""
     total = float(np.abs(values).sum()) if as_shares else 1.0
     return values / (total or 1.0)
-
-
-def common_limit(maps: Sequence[np.ndarray]) -> float:
-    """Where the colours of several maps end: at a high percentile of the one that goes furthest, as few pixels do."""
-    return colour_limit(*maps, percentile=_FULL_COLOUR_PERCENTILE)
 
 
 def same_class(first: Segmenter, second: Segmenter, class_index: int) -> int:
@@ -125,7 +124,7 @@ def same_class(first: Segmenter, second: Segmenter, class_index: int) -> int:
     return min(class_index, second.num_classes - 1)
 
 
-def asked_of(target: Target, class_index: int, labels: np.ndarray) -> Target:
+def same_pixels(target: Target, class_index: int, labels: np.ndarray) -> Target:
     """The same pixels and score space for another network, with its own class or its own predicted labels."""
     if target.labels is not None:
         return Target.prediction(labels, target.space, target.reduction, target.mask)
@@ -143,7 +142,7 @@ def _pick_class(slot: st.delta_generator.DeltaGenerator, first: Segmenter, secon
     )  # fmt: skip
 
 
-def _asked_too(segmenter: Segmenter, image: PickedImage, target: Target, class_index: int) -> Asked:
+def _second_network(segmenter: Segmenter, image: PickedImage, target: Target, class_index: int) -> ExplainedNetwork:
     try:
         values = with_channels(image.values, segmenter.in_channels)
     except UserError as error:
@@ -157,20 +156,20 @@ def _asked_too(segmenter: Segmenter, image: PickedImage, target: Target, class_i
             f"{segmenter.name}, which takes no other."
         )
     prediction = predicted(segmenter, replace(image, values=values))
-    return Asked(segmenter, values, prediction, asked_of(target, class_index, prediction.labels))
+    return ExplainedNetwork(segmenter, values, prediction, same_pixels(target, class_index, prediction.labels))
 
 
-def _explained(asked: Asked, method: str, settings: Mapping[str, Any], place: str) -> Attribution | None:
+def _explained(network: ExplainedNetwork, method: str, settings: Mapping[str, Any], place: str) -> Attribution | None:
     return compute_in_background(
-        f"two-networks-{place}", ("two networks", asked.key, method, tuple(sorted(settings.items()))),
-        f"{METHODS[method].title} of {asked.name}",
-        lambda progress: explain(asked.segmenter, asked.values, asked.target, method, settings, progress),
+        f"two-networks-{place}", ("two networks", network.key, method, tuple(sorted(settings.items()))),
+        f"{METHODS[method].title} of {network.name}",
+        lambda progress: explain(network.segmenter, network.values, network.target, method, settings, progress),
     )  # fmt: skip
 
 
-def _show_numbers(asked: Sequence[Asked], found: Sequence[Attribution], *, same_classes: bool) -> None:
+def _show_numbers(networks: Sequence[ExplainedNetwork], found: Sequence[Attribution], *, same_classes: bool) -> None:
     slots = st.columns(4)
-    for slot, one in zip(slots, asked, strict=False):
+    for slot, one in zip(slots, networks, strict=False):
         slot.metric(f"Score, {one.name}", f"{one.score:.4g}", help=f"{one.in_words()}, over the pixels explained.")
     first, second = map(importance, found)
     slots[2].metric(
@@ -179,7 +178,7 @@ def _show_numbers(asked: Sequence[Asked], found: Sequence[Attribution], *, same_
         f"magnitude: 1 is the same order, 0 none in common. The two maps share {top_overlap(first, second, TOP):.0%} "
         f"of their {TOP:.0%} most important pixels; chance gives {TOP:.0%}.",
     )  # fmt: skip
-    agree = float((asked[0].prediction.labels == asked[1].prediction.labels).mean())
+    agree = float((networks[0].prediction.labels == networks[1].prediction.labels).mean())
     slots[3].metric(
         "Same label", f"{agree:.1%}" if same_classes else "–",
         help="Share of the pixels to which both give the same class."
@@ -187,35 +186,37 @@ def _show_numbers(asked: Sequence[Asked], found: Sequence[Attribution], *, same_
     )  # fmt: skip
 
 
-def _show_predictions(asked: Sequence[Asked], image: PickedImage, *, same_classes: bool) -> None:
+def _show_predictions(networks: Sequence[ExplainedNetwork], image: PickedImage, *, same_classes: bool) -> None:
     base = intensity_rgb(image.values)
     columns = st.columns(3, gap="small")
-    for column, one in zip(columns, asked, strict=False):
+    for column, one in zip(columns, networks, strict=False):
         column.markdown(f"**{one.name}** predicts")
         column.image(png_bytes(labels_over(base, one.prediction.labels, _LABEL_OPACITY)), width="stretch")
     columns[2].markdown("**Labels that differ**")
     if same_classes:
-        differ = asked[0].prediction.labels != asked[1].prediction.labels
+        differ = networks[0].prediction.labels != networks[1].prediction.labels
         columns[2].image(png_bytes(labels_over(base // 2, differ.astype(np.int64) * 5, 0.9)), width="stretch")
     else:
         columns[2].info("The two networks know different classes, so their labels cannot be compared.")
 
 
-def _show_maps(asked: Sequence[Asked], found: Sequence[Attribution], *, as_shares: bool) -> None:
+def _show_maps(networks: Sequence[ExplainedNetwork], found: Sequence[Attribution], *, as_shares: bool) -> None:
     maps = [scaled(one.at_image_size(positive=one.layer is not None), as_shares=as_shares) for one in found]
     titles = [
         f"**{one.name}**: {one.in_words()}{f', {map_.layer}' if map_.layer is not None else ''}"
-        for one, map_ in zip(asked, found, strict=True)
+        for one, map_ in zip(networks, found, strict=True)
     ]
     maps.append(maps[1] - maps[0])
-    titles.append(f"**Difference**: {asked[1].name} less {asked[0].name}")
-    limit = common_limit(maps)
+    titles.append(f"**Difference**: {networks[1].name} less {networks[0].name}")
+    limit = colour_limit(*maps, percentile=FULL_COLOUR_PERCENTILE)
     scale = signed_scale(limit)
     unit = "share of the map" if as_shares else found[0].unit
     height, width = maps[0].shape
     frame = int(np.clip(_MAP_HEIGHT * height / width, 150, _MAP_HEIGHT)) + FRAME_HEIGHT
     faint = [
-        one.name for one, values in zip(asked, maps, strict=False) if 0 < float(np.abs(values).max()) < _FAINT * limit
+        one.name
+        for one, values in zip(networks, maps, strict=False)
+        if 0 < float(np.abs(values).max()) < _FAINT * limit
     ]
     if faint:
         st.caption(f"The map of {faint[0]} is too weak to be seen on this scale; choose Shares.")
@@ -227,12 +228,12 @@ def _show_maps(asked: Sequence[Asked], found: Sequence[Attribution], *, as_share
         )  # fmt: skip
 
 
-@st.cache_resource(max_entries=4, show_spinner="Drawing random weights…")
-def _random_copy(weights_hash: str, device: str, _segmenter: Segmenter) -> Segmenter:  # noqa: ARG001 - the key
-    copy = randomised(_segmenter, layers_from_the_top(_segmenter, (64, 64)))
-    copy.name = f"{_segmenter.name}, untrained"
-    return copy
-
-
+@st.cache_resource(
+    max_entries=4,
+    show_spinner="Drawing random weights…",
+    hash_funcs={Segmenter: lambda segmenter: (segmenter.weights_hash, str(segmenter.device))},
+)
 def _untrained(segmenter: Segmenter) -> Segmenter:
-    return _random_copy(segmenter.weights_hash, str(segmenter.device), segmenter)
+    copy = randomised(segmenter, layers_from_the_top(segmenter, (64, 64)))
+    copy.name = f"{segmenter.name}, untrained"
+    return copy

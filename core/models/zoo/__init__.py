@@ -7,7 +7,7 @@ An architecture is one file of this folder: every file here is imported, and reg
 import importlib
 import pkgutil
 
-from .architecture import ARCHITECTURES, Architecture, known_architectures, size_multiple, unknown_architecture
+from .architecture import ARCHITECTURES, Architecture, unknown_architecture
 from .building import build_module, without_published_weights
 
 for _file in pkgutil.iter_modules(__path__):
@@ -17,8 +17,6 @@ __all__ = [
     "ARCHITECTURES",
     "Architecture",
     "build_module",
-    "known_architectures",
-    "size_multiple",
     "unknown_architecture",
     "without_published_weights",
 ]

@@ -22,11 +22,11 @@ class Architecture:
 
     Attributes:
         build: Builds it with fresh weights from the arguments that a checkpoint stores.
-        size_multiple: What height and width must be multiples of, from the arguments; None where that is found by
-            trying.
-        in_channels: Channels of the image where the arguments do not say.
-        library: The library that it belongs to, for messages; empty for our own.
-        channels_last: Whether its convolutions run fastest on weights in that order, and nothing in it refuses it.
+        size_multiple: The number that height and width must be multiples of, from the arguments; None where it is
+            found by trying.
+        in_channels: Channels of the image where the arguments do not state them.
+        library: Library that it belongs to, for messages; empty for our own.
+        channels_last: Whether its convolutions run fastest on weights in that order, and all of it accepts them.
     """
 
     build: Callable[..., nn.Module]
@@ -37,15 +37,23 @@ class Architecture:
 
 
 @dataclass(frozen=True)
-class _Family:
-    """Architectures registered at once; a library is imported when one of its names is asked for, not before."""
+class Family:
+    """Architectures registered at once; a library is imported when one of its names is asked for, not before.
+
+    Attributes:
+        make_members: Imports the library and returns its architectures by name.
+        recognise: Finds all of them, with their arguments, that have exactly these keys and shapes.
+        stated: Reads what it can of "encoder_name", "in_channels" and "num_classes" where no architecture has all of
+            the keys and shapes.
+    """
 
     make_members: Callable[[], Mapping[str, Architecture]]
     recognise: Callable[[Shapes], list[Recognised]]
-    stated: Callable[[Shapes], dict[str, Any]]
+    stated: Callable[[Shapes], dict[str, Any]] = lambda _: {}
 
     @cached_property
     def members(self) -> Mapping[str, Architecture]:
+        """The architectures by name."""
         return self.make_members()
 
 
@@ -59,15 +67,15 @@ class _Architectures(Mapping[str, Architecture]):
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        for family in _families():
+        for family in families():
             yield from family.members
 
     def __len__(self) -> int:
-        return sum(len(family.members) for family in _families())
+        return sum(len(family.members) for family in families())
 
 
-_networks: dict[str, _Family] = {}
-_libraries: dict[str, _Family] = {}
+_networks: dict[str, Family] = {}
+_libraries: dict[str, Family] = {}
 """By what their names begin with."""
 ARCHITECTURES = _Architectures()
 
@@ -78,43 +86,26 @@ def register(
     """Add one architecture.
 
     Args:
-        name: As checkpoints and users give it.
-        architecture: What it stands for.
-        recognise: Reads the arguments from the keys and shapes of a state dict; None where it is another network's.
+        name: Its name in checkpoints and for users.
+        architecture: The architecture.
+        recognise: Reads the arguments from the keys and shapes of a state dict; None for that of another network.
     """
 
     def found(shapes: Shapes) -> list[Recognised]:
         arguments = recognise(shapes)
         return [] if arguments is None else [(name, arguments)]
 
-    _networks[name] = _Family(lambda: {name: architecture}, found, lambda _: {})
+    _networks[name] = Family(lambda: {name: architecture}, found)
 
 
-def register_library(
-    prefix: str,
-    make_members: Callable[[], Mapping[str, Architecture]],
-    recognise: Callable[[Shapes], list[Recognised]],
-    stated: Callable[[Shapes], dict[str, Any]] = lambda _: {},
-) -> None:
-    """Add the architectures of a library, which is imported only when it is needed.
-
-    Args:
-        prefix: What their names begin with, and no others; it ends with an underscore.
-        make_members: Imports the library and gives its architectures by name.
-        recognise: Finds all of them, with their arguments, that have exactly these keys and shapes.
-        stated: Reads what it can of "encoder_name", "in_channels" and "num_classes" where no architecture has all of
-            the keys and shapes.
-    """
-    _libraries[prefix] = _Family(make_members, recognise, stated)
+def register_library(prefix: str, library: Family) -> None:
+    """Add the architectures of a library; their names, and no others, begin with the prefix and its underscore."""
+    _libraries[prefix] = library
 
 
-def _families() -> list[_Family]:
-    return [*_networks.values(), *_libraries.values()]  # libraries are slow to import
-
-
-def known_architectures() -> tuple[str, ...]:
-    """The names of all architectures; the libraries are imported for it."""
-    return tuple(ARCHITECTURES)
+def families() -> list[Family]:
+    """All that is registered, the libraries last: they are slow to import."""
+    return [*_networks.values(), *_libraries.values()]
 
 
 def unknown_architecture(name: str) -> str:
@@ -122,18 +113,3 @@ def unknown_architecture(name: str) -> str:
     near = difflib.get_close_matches(name.lower(), ARCHITECTURES, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? All" if near else "the known ones"
     return f'There is no architecture "{name}"; {hint} are: {", ".join(ARCHITECTURES)}.'
-
-
-def size_multiple(architecture: str, arguments: Arguments) -> int | None:
-    """What an image's height and width must be multiples of; None where it is found by trying."""
-    return ARCHITECTURES[architecture].size_multiple(arguments)
-
-
-def matching_architectures(shapes: Shapes) -> list[Recognised]:
-    """The architectures, with their arguments, that keys and shapes of a state dict are recognised as."""
-    return next((found for family in _families() if (found := family.recognise(shapes))), [])
-
-
-def stated_arguments(shapes: Shapes) -> dict[str, Any]:
-    """What can be read of encoder_name, in_channels and num_classes from keys and shapes of a state dict."""
-    return next((stated for family in _families() if (stated := family.stated(shapes))), {})

@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from ...errors import UserError
-from ..ranges import MOST_CHANNELS, MOST_CLASSES, RangeError, check_whole_number, shortened
+from ..ranges import MOST_CHANNELS, MOST_CLASSES, InvalidValueError, check_whole_number, shortened
 from .architecture import ARCHITECTURES, Arguments, unknown_architecture
 
 _RANGES = {
@@ -34,8 +34,9 @@ def build_module(architecture: str, arguments: Arguments) -> nn.Module:
     Args:
         architecture: A key of `ARCHITECTURES`.
         arguments: Its keyword arguments. Every architecture has "in_channels" and "num_classes"; those of
-            segmentation_models_pytorch have "encoder_name" and what their own class takes. Weights are fresh unless
-            "encoder_weights" (torchvision: "weights" or "weights_backbone") names published ones to fetch.
+            segmentation_models_pytorch have "encoder_name" (one of its own, or "tu-" and a timm name) and what their
+            own class takes. Weights are fresh unless "encoder_weights" (torchvision: "weights" or "weights_backbone")
+            names published ones to fetch, e.g. "imagenet" ("DEFAULT").
 
     Raises:
         UserError: An unknown architecture or encoder (with the nearest known name), arguments that it does not take,
@@ -46,12 +47,13 @@ def build_module(architecture: str, arguments: Arguments) -> nn.Module:
     try:
         _check_ranges(arguments)
         return ARCHITECTURES[architecture].build(**arguments)
-    except RangeError as error:
-        raise _cannot_be_built(architecture, arguments, error) from error
-    except (UserError, MemoryError):
-        raise
     except Exception as error:  # whatever a library's class raises for arguments that it was not made for
-        raise _cannot_be_built(architecture, arguments, error) from error
+        if isinstance(error, UserError | MemoryError) and not isinstance(error, InvalidValueError):
+            raise
+        reason = shortened(" ".join(str(error).split()) or type(error).__name__).rstrip(".")
+        raise UserError(
+            f"The architecture {architecture} cannot be built from {shortened(str(dict(arguments)))}: {reason}."
+        ) from error
 
 
 def without_published_weights(arguments: Arguments) -> dict[str, Any]:
@@ -67,13 +69,6 @@ def _check_ranges(arguments: Arguments) -> None:
             continue
         values = value if isinstance(value, list | tuple) else [value]
         if len(values) > _LONGEST_LIST:
-            raise RangeError(f"{name} is {shortened(repr(value))}; give at most {_LONGEST_LIST} numbers.")
+            raise InvalidValueError(f"{name} is {shortened(repr(value))}; give at most {_LONGEST_LIST} numbers.")
         for entry in values:
             check_whole_number(name, entry, *bounds)
-
-
-def _cannot_be_built(architecture: str, arguments: Arguments, error: Exception) -> UserError:
-    reason = shortened(" ".join(str(error).split()) or type(error).__name__).rstrip(".")
-    return UserError(
-        f"The architecture {architecture} cannot be built from {shortened(str(dict(arguments)))}: {reason}."
-    )

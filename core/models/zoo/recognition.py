@@ -1,7 +1,7 @@
-"""Recognising an architecture from the keys and shapes of a state dict: never a guess.
+"""Recognising an architecture from the keys and shapes of a state dict, without guessing.
 
 Our own networks are recognised by their parameter names. Those of the libraries are built without memory and compared:
-what is recognised has every key and every shape in common with the file.
+every key and every shape must be that of the file.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...errors import UserError
 from ..ranges import shortened
-from .architecture import Recognised, Shapes, known_architectures, matching_architectures, stated_arguments
+from .architecture import ARCHITECTURES, Recognised, Shapes, families
 from .weightless import shapes_of
 
 _USUAL_ENCODER = "resnet34"
@@ -21,7 +21,7 @@ class UnknownArchitectureError(UserError):
     """A state dict whose keys fit no architecture, or several.
 
     Attributes:
-        candidates: The architectures that match alike; empty where none does.
+        candidates: The architectures that match equally well; empty where none does.
         stated: Arguments that can be read from the keys: "encoder_name", "in_channels", "num_classes".
     """
 
@@ -42,10 +42,10 @@ def recognise(state_dict: Mapping[str, Tensor], name: str = "The state dict") ->
         UnknownArchitectureError: No architecture matches, or several do alike.
     """
     shapes = {key: tuple(value.shape) for key, value in state_dict.items()}
-    found = matching_architectures(shapes)
+    found = next((found for family in families() if (found := family.recognise(shapes))), [])
     if len(found) == 1:
         return found[0]
-    stated = stated_arguments(shapes)
+    stated = next((stated for family in families() if (stated := family.stated(shapes))), {})
     candidates = tuple(sorted({architecture for architecture, _ in found}))
     if candidates:
         options = " or ".join(f"{architecture} with {arguments}" for architecture, arguments in found)
@@ -65,9 +65,9 @@ def recognise(state_dict: Mapping[str, Tensor], name: str = "The state dict") ->
 
 
 def _closest(shapes: Shapes, stated: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """The two architectures with most keys of one shape in common, as a fraction of all keys in either; none with 0."""
+    """The two architectures that share most keys and shapes, as a fraction of all keys in either; none with 0."""
     shares = {}
-    for architecture in known_architectures():
+    for architecture in ARCHITECTURES:
         arguments = {"encoder_name": _USUAL_ENCODER, **stated} if architecture.startswith("smp_") else {}
         built = shapes_of(architecture, arguments) or {}
         shares[architecture] = len(shapes.items() & built.items()) / max(1, len(shapes.keys() | built.keys()))

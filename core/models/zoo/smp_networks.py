@@ -1,4 +1,4 @@
-"""The networks of segmentation_models_pytorch: built, and recognised by their encoder and then by what decodes it."""
+"""The networks of segmentation_models_pytorch: built, and recognised by their encoder and then by their decoder."""
 
 import difflib
 import importlib
@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from ...errors import UserError
-from .architecture import Architecture, Arguments, Recognised, Shapes, register_library
+from .architecture import Architecture, Arguments, Family, Recognised, Shapes, register_library
 from .weightless import Weightless, shapes_of
 
 _LIBRARY = "segmentation_models_pytorch"
@@ -29,7 +29,7 @@ def _smp() -> Any:
     return importlib.import_module(_LIBRARY)  # takes a second, and only these networks need it
 
 
-def build(
+def _build(
     name: str,
     *,
     encoder_name: str | None = None,
@@ -38,23 +38,13 @@ def build(
     encoder_weights: str | None = None,
     **arguments: Any,
 ) -> nn.Module:
-    """A network of segmentation_models_pytorch with fresh weights.
-
-    Args:
-        name: As `segmentation_models_pytorch.create_model` takes it.
-        encoder_name: One of `segmentation_models_pytorch.encoders.encoders`, or "tu-" and a timm name.
-        in_channels: Channels of the image.
-        num_classes: Channels of the logits.
-        encoder_weights: Published weights of the encoder, fetched from the hub, e.g. "imagenet"; None for fresh ones.
-        **arguments: Further keyword arguments of the class.
-
-    Raises:
-        UserError: An unknown encoder, or published weights that cannot be fetched.
-    """
+    """The network that `segmentation_models_pytorch.create_model` makes, with published weights if they are named."""
     encoder_name = encoder_name or _default(name, "encoder_name")
-    check_encoder(encoder_name)
-    if not encoder_name.startswith("tu-"):  # timm's encoders take arguments of their own
-        _check_arguments(name, arguments)
+    _check_encoder(encoder_name)
+    known = _parameters(name)
+    unknown = next((argument for argument in arguments if argument not in known), None)
+    if unknown is not None and not encoder_name.startswith("tu-"):  # timm's encoders take arguments of their own
+        raise TypeError(f'it has no argument "{unknown}", only {", ".join(known)}')  # the class would ignore it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # "timm-" encoders have newer names
         try:
@@ -70,31 +60,16 @@ def build(
             ) from error
 
 
-def _check_arguments(name: str, arguments: Arguments) -> None:
-    """Refuse what the class would silently ignore."""
-    known = _parameters(name)
-    unknown = next((argument for argument in arguments if argument not in known), None)
-    if unknown is not None:
-        raise TypeError(f'it has no argument "{unknown}", only {", ".join(known)}')
-
-
-def check_encoder(encoder_name: str) -> None:
-    """Refuse a name that is no encoder.
-
-    Raises:
-        UserError: With the names nearest to it.
-    """
+def _check_encoder(encoder_name: str) -> None:
+    """Refuse a name that is no encoder, with the names nearest to it."""
     import timm  # noqa: PLC0415 - as slow to import as the library
 
     encoders = _smp().encoders
     if encoder_name in encoders.encoders or encoders.is_equivalent_to_timm_universal(encoder_name):
         return
     # A timm name with a colon would be fetched from the hub or read from a folder.
-    if (
-        encoder_name.startswith("tu-")
-        and ":" not in encoder_name
-        and timm.is_model(encoder_name.removeprefix("tu-").partition(".")[0])
-    ):
+    timm_name = encoder_name.removeprefix("tu-") if ":" not in encoder_name else ""
+    if timm_name != encoder_name and timm.is_model(timm_name.partition(".")[0]):
         return
     offered = [*encoders.encoders, *(f"tu-{model}" for model in timm.list_models())]
     near = difflib.get_close_matches(encoder_name.lower(), offered, n=3, cutoff=0.4)
@@ -108,9 +83,8 @@ def known_encoders() -> tuple[str, ...]:
 
 
 def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
-    """What the class takes."""
-    own = list(inspect.signature(_smp().MODEL_ARCHITECTURES_MAPPING[name].__init__).parameters.items())
-    return dict(own[1:])
+    """The parameters of the class."""
+    return inspect.signature(_smp().MODEL_ARCHITECTURES_MAPPING[name]).parameters
 
 
 def _default(name: str, parameter: str, otherwise: Any = None) -> Any:
@@ -128,7 +102,7 @@ def _size_multiple(name: str, arguments: Arguments) -> int | None:
 def _architectures() -> dict[str, Architecture]:
     return {
         f"smp_{name}": Architecture(
-            partial(build, name),
+            partial(_build, name),
             partial(_size_multiple, name),
             in_channels=3,
             library=_LIBRARY,
@@ -149,7 +123,9 @@ def _recognised(shapes: Shapes) -> list[Recognised]:
         return []
     if (auxiliary := shapes.get("classification_head.3.weight")) is not None:
         stated["aux_params"] = {"classes": auxiliary[0]}
-    likely = [name for name in _architectures() if _decoder_parts(name) & _parts(shapes, "decoder.")]
+    # A decoder's parts have the same names whatever the encoder. DPT takes timm's only, so none are found for it.
+    built = {name: shapes_of(name, {"encoder_name": _SMALL_ENCODER}) or {} for name in _architectures()}
+    likely = [name for name in built if _decoder_parts(built[name]) & _decoder_parts(shapes)]
     by_default: list[Recognised] = [(name, {}) for name in likely]
     implied = ((name, variant) for name in likely for variant in _implied_by_shapes(name, shapes))
     for variants in (by_default, implied):
@@ -213,13 +189,8 @@ def _encoder_shapes(name: str) -> Shapes:
     return {key: tuple(value.shape) for key, value in encoder.state_dict().items()}
 
 
-def _decoder_parts(name: str) -> set[str]:
-    """The names of the decoder's parts, the same whatever the encoder; empty for DPT, which takes timm's only."""
-    return _parts(shapes_of(name, {"encoder_name": _SMALL_ENCODER}) or {}, "decoder.")
-
-
-def _parts(shapes: Shapes, prefix: str) -> set[str]:
-    return {key.split(".")[1] for key in shapes if key.startswith(prefix)}
+def _decoder_parts(shapes: Shapes) -> set[str]:
+    return {key.split(".")[1] for key in shapes if key.startswith("decoder.")}
 
 
 def _of_other_depths(name: str, arguments: dict[str, Any], shapes: Shapes) -> Iterator[Recognised]:
@@ -231,7 +202,7 @@ def _of_other_depths(name: str, arguments: dict[str, Any], shapes: Shapes) -> It
 
 
 def _implied_by_shapes(name: str, shapes: Shapes) -> Iterator[dict[str, Any]]:
-    """Arguments other than the defaults that the shapes may come from."""
+    """Arguments other than the defaults from which the shapes may come."""
     name = name.removeprefix("smp_")
     if name in _BLOCK_CHANNELS:
         keys = [_BLOCK_CHANNELS[name].format(index) for index in range(8)]
@@ -251,4 +222,4 @@ def _implied_by_shapes(name: str, shapes: Shapes) -> Iterator[dict[str, Any]]:
             yield {argument: width}
 
 
-register_library("smp_", _architectures, _recognised, _stated)
+register_library("smp_", Family(_architectures, _recognised, _stated))

@@ -6,14 +6,14 @@ from typing import Any
 from torch import nn
 
 from ...errors import UserError
-from .architecture import Architecture, Recognised, Shapes, register_library
+from .architecture import Architecture, Family, Recognised, Shapes, register_library
 from .weightless import shapes_of
 
 _FIRST_CONVOLUTIONS = ("backbone.conv1.weight", "backbone.0.0.weight")
 _CLASSIFIERS = ("classifier.4.weight", "classifier.low_classifier.weight")
 
 
-def build(
+def _build(
     name: str,
     *,
     in_channels: int = 3,
@@ -22,19 +22,7 @@ def build(
     weights_backbone: str | None = None,
     aux_loss: bool | None = None,
 ) -> nn.Module:
-    """A segmentation network of torchvision with fresh weights.
-
-    Args:
-        name: As in `torchvision.models.segmentation`.
-        in_channels: Channels of the image; for other than three the first convolution is replaced.
-        num_classes: Channels of the logits.
-        weights: Published weights of the network to download, e.g. "DEFAULT"; None for fresh ones.
-        weights_backbone: Published weights of the backbone to download; None for fresh ones.
-        aux_loss: Whether there is also an auxiliary head, which plays no part in the logits.
-
-    Raises:
-        UserError: Published weights that cannot be fetched.
-    """
+    """A network of `torchvision.models.segmentation`; `aux_loss` adds a head that plays no part in the logits."""
     from torchvision.models import segmentation  # noqa: PLC0415 - takes a second, and only these networks need it
 
     make = getattr(segmentation, name)
@@ -75,7 +63,7 @@ def _names() -> list[str]:
 
 def _architectures() -> dict[str, Architecture]:
     return {
-        f"torchvision_{name}": Architecture(partial(build, name), lambda _: 1, in_channels=3, library="torchvision")
+        f"torchvision_{name}": Architecture(partial(_build, name), lambda _: 1, in_channels=3, library="torchvision")
         for name in _names()
     }
 
@@ -92,4 +80,4 @@ def _recognised(shapes: Shapes) -> list[Recognised]:
     return [(name, arguments) for name in names if shapes_of(name, arguments) == shapes]
 
 
-register_library("torchvision_", _architectures, _recognised)
+register_library("torchvision_", Family(_architectures, _recognised))

@@ -54,8 +54,9 @@ class UNet(nn.Module):
             skipped.append(features)
             features = block(F.max_pool2d(features, 2))
         for upsample, block in zip(self.upsample, self.decoder, strict=True):
-            across = skipped.pop()
-            features = block(torch.cat((across, _padded_to(upsample(features), across)), dim=1))
+            across, upsampled = skipped.pop(), upsample(features)
+            missing = across.shape[-2] - upsampled.shape[-2], across.shape[-1] - upsampled.shape[-1]
+            features = block(torch.cat((across, F.pad(upsampled, (0, missing[1], 0, missing[0]))), dim=1))
         return self.final(features)
 
 
@@ -68,12 +69,6 @@ def _double_convolution(in_channels: int, out_channels: int) -> nn.Sequential:
         nn.BatchNorm2d(out_channels),
         nn.ReLU(),
     )
-
-
-def _padded_to(features: Tensor, across: Tensor) -> Tensor:
-    missing_rows = across.shape[-2] - features.shape[-2]
-    missing_columns = across.shape[-1] - features.shape[-1]
-    return F.pad(features, (0, missing_columns, 0, missing_rows))
 
 
 def _arguments(shapes: Shapes) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
-"""Building a network without memory for its weights: its keys and shapes, and what was left without memory."""
+"""Building a network without memory for its weights, for its keys and shapes."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ...errors import UserError
-from ..ranges import RangeError
+from ..ranges import InvalidValueError
 from .architecture import Arguments, Shapes
 from .building import build_module
 
@@ -29,7 +29,7 @@ class Weightless(TorchFunctionMode):
     while they are built: rates of stochastic depth, tables of positions.
 
     Raises:
-        RangeError: More tensors are made than any network has: arguments that ask for thousands of layers.
+        InvalidValueError: More tensors are made than any network has, as for thousands of layers.
     """
 
     def __init__(self) -> None:
@@ -37,11 +37,7 @@ class Weightless(TorchFunctionMode):
         self._made = 0
 
     def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Send what allocates memory to the meta device."""
         given = dict(kwargs or {})
@@ -53,21 +49,14 @@ class Weightless(TorchFunctionMode):
             given["device"] = "meta"
             self._made += 1
             if self._made > _MOST_TENSORS:
-                raise RangeError(f"the network has more than {_MOST_TENSORS} tensors; give fewer layers.")
+                raise InvalidValueError(f"the network has more than {_MOST_TENSORS} tensors; give fewer layers.")
         return func(*args, **given)
 
 
 def has_weightless(module: nn.Module) -> bool:
     """Whether any parameter, buffer or other tensor attribute of the module still has no memory."""
-    return any(tensor.is_meta for tensor in _tensors(module))
-
-
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
-    for part in module.modules():
-        for value in vars(part).values():
-            yield from (entry for entry in _entries(value) if isinstance(entry, Tensor))
+    attributes = [value for part in module.modules() for value in vars(part).values()]  # parameters and buffers too
+    return any(isinstance(entry, Tensor) and entry.is_meta for value in attributes for entry in _entries(value))
 
 
 def _entries(value: object) -> Iterable[object]:

@@ -7,19 +7,18 @@ from .measurement import (
     evaluate_image,
     measurements_from,
 )
-from .summary import SummaryRow, Verdict, caution, in_words, summarise, verdict_of
+from .summary import SummaryRow, caution, in_words, summarise, verdict_of
 from .table import text_table
-from .targets import TARGET_KINDS, DrawnTarget, TargetKind, draw_targets, foreground_classes
+from .targets import TARGET_KINDS, TargetKind, TargetSettings, draw_targets, foreground_classes
 
 __all__ = [
     "TARGET_KINDS",
     "BenchmarkSettings",
-    "DrawnTarget",
     "Interval",
     "Measurement",
     "SummaryRow",
     "TargetKind",
-    "Verdict",
+    "TargetSettings",
     "caution",
     "draw_targets",
     "evaluate_image",

@@ -3,23 +3,21 @@
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ...attribution.registry import METHODS, explain, explain_each, quick_methods, quick_settings
+from ...attribution.registry import METHODS, explain_each, quick_methods, quick_settings
 from ...compute.progress import Progress, progress_of_part
 from ...data.index_masks import IGNORED
 from ...errors import UserError
 from ...pixel_sets import check_truth
 from ...segmenter import Segmenter
-from ...target import Space
 from ..candidates import Candidate, candidate_of, control_candidates
 from ..comparison import compare
-from ..controls import TITLES as CONTROL_TITLES
+from ..controls import CONTROLS
 from ..metrics.registry import METRICS, EvaluationSettings, default_metrics
-from .targets import DEFAULT_WINDOW, DrawnTarget, TargetKind, draw_targets
+from .targets import DrawnTarget, TargetSettings, draw_targets
 
 _PARTS = 1000
 """Units of progress for one target's maps, and as many for its metrics."""
@@ -36,18 +34,13 @@ _COLUMNS: dict[str, Callable[[str], Any]] = {
 """The columns of a table beside the metrics, and how each is read."""
 
 
-@dataclass(frozen=True)
-class BenchmarkSettings:
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkSettings(TargetSettings):
     """What is compared, on which targets, and how thoroughly.
 
     Attributes:
         methods: Names in `core.attribution.registry.METHODS`; the controls always come with them.
         metrics: Names in `core.trust.METRICS`.
-        kind: Kind of the targets, see `draw_targets`.
-        n_targets: The most targets per image.
-        class_index: Class of the targets; None draws it.
-        space: Score space of the targets.
-        window: Rows and columns of a patch's window.
         explain: Settings of the methods by name; the seed is replaced by one of each target.
         evaluation: How thoroughly maps are tested; its seed is replaced too.
         seed: Seed of all that is drawn, together with the image's name: neither the order of the images matters nor
@@ -56,18 +49,12 @@ class BenchmarkSettings:
 
     methods: tuple[str, ...] = field(default_factory=quick_methods)
     metrics: tuple[str, ...] = field(default_factory=default_metrics)
-    kind: TargetKind = "patch"
-    n_targets: int = 1
-    class_index: int | None = None
-    space: Space = "probability"
-    window: int = DEFAULT_WINDOW
     explain: Mapping[str, Any] = field(default_factory=quick_settings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.n_targets < 1:
-            raise UserError(f"At least one target per image is drawn; {self.n_targets} were asked for.")
+        super().__post_init__()
         if self.seed < 0:
             raise UserError(f"A seed is a whole number from 0 on; {self.seed} was given.")
 
@@ -162,33 +149,18 @@ def evaluate_image(
     if truth is not None:
         check_truth(truth, size, segmenter.num_classes)
     generator = np.random.default_rng([settings.seed, zlib.crc32(name.encode())])
-    drawn = draw_targets(
-        prediction,
-        segmenter.class_names,
-        settings.kind,
-        settings.n_targets,
-        settings.class_index,
-        settings.space,
-        settings.window,
-        generator,
-    )
+    drawn = draw_targets(prediction, segmenter.class_names, settings, generator)
     measured: list[Measurement] = []
+    total = 2 * _PARTS * len(drawn)
     for number, chosen in enumerate(drawn):
         seed = int(generator.integers(2**31))
-        advance = _phases(progress, number, len(drawn))
-        candidates, layers = _candidates(segmenter, image, chosen, settings, seed, advance(0))
+        explained = progress_of_part(progress, 2 * number * _PARTS, _PARTS, total)
+        tested = progress_of_part(progress, (2 * number + 1) * _PARTS, _PARTS, total)
+        candidates = _candidates(segmenter, image, chosen, settings, seed, explained)
         evaluation = replace(settings.evaluation, removal=replace(settings.evaluation.removal, seed=seed))
-        comparison = compare(
-            segmenter,
-            image,
-            chosen.target,
-            candidates,
-            settings.metrics,
-            evaluation,
-            None if truth is None else chosen.object_in(truth),
-            None if truth is None else truth != IGNORED,
-            advance(1),
-        )
+        region, known = (None, None) if truth is None else (chosen.object_in(truth), truth != IGNORED)
+        given = segmenter, image, chosen.target, candidates
+        comparison = compare(*given, settings.metrics, evaluation, region, known, tested)
         measured += [
             Measurement(
                 name,
@@ -200,7 +172,7 @@ def evaluate_image(
                 key,
                 candidate.title,
                 candidate.is_control,
-                layers.get(key, ""),
+                candidate.layer,
                 float("nan") if candidate.is_control else candidate.seconds,
                 comparison.values[key],
             )
@@ -211,18 +183,15 @@ def evaluate_image(
 
 def _measurement(row: Mapping[str, str], number: int) -> Measurement:
     try:
+        found = {name: read(row[name]) for name, read in _COLUMNS.items()}
+        known = METHODS.get(found["candidate"]) or CONTROLS.get(found["candidate"])
         return Measurement(
-            **{name: read(row[name]) for name, read in _COLUMNS.items()},
-            title=_title(row["candidate"]),
+            **found,
+            title=known.title if known else found["candidate"],
             values={metric: _number(row[metric]) for metric in METRICS if metric in row},
         )
     except (KeyError, ValueError) as error:
         raise UserError(f"Row {number} is not one of a targets.csv ({error}); give a file as it was written.") from None
-
-
-def _title(candidate: str) -> str:
-    controls: Mapping[Any, str] = CONTROL_TITLES
-    return METHODS[candidate].title if candidate in METHODS else controls.get(candidate, candidate)
 
 
 def _candidates(
@@ -231,20 +200,10 @@ def _candidates(
     drawn: DrawnTarget,
     settings: BenchmarkSettings,
     seed: int,
-    progress: Progress | None,
-) -> tuple[dict[str, Candidate], dict[str, str]]:
-    """All maps of one target, and the layers of those that have one."""
+    progress: Progress,
+) -> dict[str, Candidate]:
     fill = replace(settings.evaluation.removal, seed=seed).fill_of(image)
     explaining = {**settings.explain, "seed": seed}
-    candidates: dict[str, Candidate] = {}
-    layers: dict[str, str] = {}
-    for method, attribution in explain_each(segmenter, image, drawn.target, settings.methods, explaining, progress):
-        again = partial(explain, segmenter, target=drawn.target, method=method, settings=explaining)
-        candidates[method] = candidate_of(attribution, METHODS[method].title, image, fill, again)
-        layers[method] = attribution.layer or ""
-    return candidates | control_candidates(image, drawn.target, seed), layers
-
-
-def _phases(progress: Progress | None, target: int, targets: int) -> Callable[[int], Progress]:
-    """The progress of one target's maps (0) and that of its metrics (1), as parts of the whole image's."""
-    return lambda phase: progress_of_part(progress, (2 * target + phase) * _PARTS, _PARTS, 2 * _PARTS * targets)
+    explained = explain_each(segmenter, image, drawn.target, settings.methods, explaining, progress)
+    candidates = {name: candidate_of(map_, segmenter, image, fill, explaining) for name, map_ in explained}
+    return candidates | control_candidates(image, drawn.target, seed)

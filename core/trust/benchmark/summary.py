@@ -16,6 +16,12 @@ ENOUGH_IMAGES = 6
 only, five images all point one way by mere chance in 2 · 2⁻⁵ = 6.25 % of the cases, six in 3.125 %."""
 
 _ROUNDING = 1e-12
+_PREDICATES: dict[Verdict, str] = {
+    "better": "beats its controls in",
+    "not told apart": "cannot be told from the best of them in",
+    "worse": "is worse than one in",
+    "not defined": "has no value in",
+}
 
 
 @dataclass(frozen=True)
@@ -129,20 +135,19 @@ def verdict_of(difference: Interval, metric: str) -> Verdict:
         return "no verdict"
     if difference.groups < ENOUGH_IMAGES:
         return "not told apart"
-    if difference.low > 0:
-        return "better" if METRICS[metric].direction == "higher" else "worse"
-    if difference.high < 0:
-        return "better" if METRICS[metric].direction == "lower" else "worse"
-    return "not told apart"
+    if difference.low <= 0 <= difference.high or math.isnan(difference.low):
+        return "not told apart"
+    return "better" if METRICS[metric].better(difference.low, 0) else "worse"
 
 
 def in_words(rows: Sequence[SummaryRow]) -> list[str]:
     """A sentence per method: in which metrics it beats its controls, and in which it does not."""
-    of_method: dict[str, list[SummaryRow]] = {}
+    by_verdict: dict[str, dict[Verdict, list[str]]] = {}
     for row in rows:
         if not row.is_control:
-            of_method.setdefault(row.title, []).append(row)
-    return [_sentence(title, found) for title, found in of_method.items()]
+            metrics = by_verdict.setdefault(row.title, {}).setdefault(row.verdict, [])
+            metrics.append(METRICS[row.metric].title)
+    return [_sentence(title, found) for title, found in by_verdict.items()]
 
 
 def caution(rows: Sequence[SummaryRow]) -> str:
@@ -161,21 +166,11 @@ def caution(rows: Sequence[SummaryRow]) -> str:
     return f"{few} interval for a mean; take at least {ENOUGH_IMAGES} images."
 
 
-def _sentence(title: str, rows: Sequence[SummaryRow]) -> str:
-    by_verdict: dict[Verdict, list[str]] = {}
-    for row in rows:
-        by_verdict.setdefault(row.verdict, []).append(METRICS[row.metric].title)
-    parts = []
-    if "better" in by_verdict:
-        parts.append(f"beats its controls in {', '.join(by_verdict['better'])}")
-    elif set(by_verdict) != {"not defined"}:
-        parts.append("beats its controls in nothing")
-    if "not told apart" in by_verdict:
-        parts.append(f"cannot be told from the best of them in {', '.join(by_verdict['not told apart'])}")
-    if "worse" in by_verdict:
-        parts.append(f"is worse than one in {', '.join(by_verdict['worse'])}")
-    if "not defined" in by_verdict:
-        parts.append(f"has no value in {', '.join(by_verdict['not defined'])}")
+def _sentence(title: str, metrics: Mapping[Verdict, Sequence[str]]) -> str:
+    named = {verdict: ", ".join(found) for verdict, found in metrics.items()}
+    if set(named) != {"not defined"}:
+        named.setdefault("better", "nothing")
+    parts = [f"{words} {named[verdict]}" for verdict, words in _PREDICATES.items() if verdict in named]
     return f"{title} {'; '.join(parts)}."
 
 

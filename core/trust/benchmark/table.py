@@ -29,7 +29,12 @@ def text_table(rows: Sequence[SummaryRow], *, markdown: bool = False) -> str:
         found = [cells[name, metric] for metric in metrics]
         title = f"{found[0].title} (control)" if found[0].is_control else found[0].title
         body.append([title, *(_cell(row, interval=markdown) for row in found), _number(found[0].seconds)])
-    lines = _markdown(header, body) if markdown else _aligned(header, body)
+    if markdown:
+        rule = ["---", *["--:"] * (len(header) - 1)]
+        lines = [f"| {' | '.join(line)} |" for line in (header, rule, *body)]
+    else:
+        widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
+        lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in (header, *body)]
     values = "Mean [95 % interval over images]" if markdown else "Means over all targets"
     return "\n".join([*lines, "", f"{values}. {_LEGEND}"])
 
@@ -50,16 +55,3 @@ def _cell(row: SummaryRow, *, interval: bool) -> str:
 
 def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3g}"
-
-
-def _markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    rule = ["---", *["--:"] * (len(header) - 1)]
-    return [f"| {' | '.join(line)} |" for line in (header, rule, *body)]
-
-
-def _aligned(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in (header, *body)
-    ]

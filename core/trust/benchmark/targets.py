@@ -15,10 +15,39 @@ from ...target import Space, Target
 TargetKind = Literal["patch", "point", "component", "class"]
 
 TARGET_KINDS: tuple[TargetKind, ...] = get_args(TargetKind)
-DEFAULT_WINDOW = 33
 _SMALLEST_SHARE = 0.01
 """Share of the image that a class needs before one of its pixels is drawn: a few stray pixels are no object."""
 _EVERY_NEIGHBOUR = np.ones((3, 3), dtype=bool)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSettings:
+    """Which targets are drawn in an image.
+
+    Attributes:
+        kind: One of `TARGET_KINDS`, see `draw_targets`.
+        n_targets: The most targets per image; there are fewer where it does not have so many different ones.
+        class_index: Class of the targets; None draws it.
+        space: Score space of the targets.
+        window: Rows and columns of a patch's window, an odd number.
+
+    Raises:
+        UserError: An unknown kind, fewer than one target, or an even window.
+    """
+
+    kind: TargetKind = "patch"
+    n_targets: int = 1
+    class_index: int | None = None
+    space: Space = "probability"
+    window: int = 33
+
+    def __post_init__(self) -> None:
+        if self.kind not in TARGET_KINDS:
+            raise UserError(f'The targets are one of {", ".join(TARGET_KINDS)}; "{self.kind}" was given.')
+        if self.n_targets < 1:
+            raise UserError(f"At least one target per image is drawn; {self.n_targets} was given.")
+        if self.window < 1 or self.window % 2 == 0:
+            raise UserError(f"The window of a patch has an odd number of rows and columns; {self.window} was given.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +56,8 @@ class DrawnTarget:
 
     Attributes:
         target: The scalar explained; a mean over its pixels.
-        kind: See `draw_targets`.
-        class_index: Its class.
+        kind: Kind of the target, see `draw_targets`.
+        class_index: Class of the target.
         row: Row of the pixel that was drawn.
         column: Column of that pixel.
         within: Bool (H, W): the window of a patch, or else the whole image.
@@ -68,11 +97,7 @@ class DrawnTarget:
 def draw_targets(
     prediction: Prediction,
     class_names: Sequence[str],
-    kind: TargetKind = "patch",
-    count: int = 1,
-    class_index: int | None = None,
-    space: Space = "probability",
-    window: int = DEFAULT_WINDOW,
+    settings: TargetSettings = TargetSettings(),
     generator: np.random.Generator | None = None,
 ) -> list[DrawnTarget]:
     """Targets inside the prediction, no two of them the same.
@@ -89,29 +114,19 @@ def draw_targets(
     Args:
         prediction: The network's prediction.
         class_names: One name per class; see `foreground_classes`.
-        kind: One of `TARGET_KINDS`.
-        count: How many; there are fewer where the image does not have so many different ones.
-        class_index: Draws this class only.
-        space: Score space of the targets.
-        window: Rows and columns of a patch's window, an odd number.
+        settings: Which targets.
         generator: Generator of the draws; by default one with the seed 0.
 
     Raises:
-        UserError: An unknown kind, no target asked for, an even window, or nothing but background.
+        UserError: Nothing but background is predicted, or the class is not.
     """
-    if kind not in TARGET_KINDS:
-        raise UserError(f'The targets are one of {", ".join(TARGET_KINDS)}; "{kind}" was given.')
-    if count < 1:
-        raise UserError(f"At least one target per image is drawn; {count} were asked for.")
-    if window < 1 or window % 2 == 0:
-        raise UserError(f"The window of a patch has an odd number of rows and columns; {window} was given.")
     generator = generator or np.random.default_rng(0)
     pool = {
-        index: _different(prediction.labels, index, kind, space, window, generator)
-        for index in _classes(prediction.labels, class_names, class_index)
+        index: _different(prediction.labels, index, settings, generator)
+        for index in _classes(prediction.labels, class_names, settings.class_index)
     }
     drawn: list[DrawnTarget] = []
-    while pool and len(drawn) < count:
+    while pool and len(drawn) < settings.n_targets:
         chosen = int(generator.choice(list(pool)))
         found = next(pool[chosen], None)
         if found is None:
@@ -144,33 +159,33 @@ def _classes(labels: np.ndarray, class_names: Sequence[str], class_index: int | 
 
 
 def _different(
-    labels: np.ndarray, class_index: int, kind: TargetKind, space: Space, window: int, generator: np.random.Generator
+    labels: np.ndarray, class_index: int, settings: TargetSettings, generator: np.random.Generator
 ) -> Iterator[DrawnTarget]:
     """Targets of one class in a drawn order, each set of pixels once."""
-    size = labels.shape
-    everywhere = np.ones(size, dtype=bool)
-    left = labels == class_index
+    size, kind = labels.shape, settings.kind
+    of_class = labels == class_index
+    left = of_class.copy()
     seen: set[bytes] = set()
     for place in generator.permutation(np.flatnonzero(left)):
         row, column = divmod(int(place), size[1])
         if not left[row, column]:
             continue
-        within = everywhere
+        within = np.ones(size, dtype=bool)
         if kind == "point":
             pixels = point(labels, row, column)
         elif kind == "patch":
-            half = window // 2
+            half = settings.window // 2
             within = box(size, row - half, column - half, row + half, column + half)
-            pixels = within & (labels == class_index)
+            pixels = within & of_class
         else:
-            pixels = connected_component(labels, row, column) if kind == "component" else labels == class_index
+            pixels = connected_component(labels, row, column) if kind == "component" else of_class
             left &= ~pixels
         key = np.packbits(pixels).tobytes()
         if key in seen:
             continue
         seen.add(key)
         if kind == "point":
-            target = Target.pixel(row, column, class_index, space)
+            target = Target.pixel(row, column, class_index, settings.space)
         else:
-            target = Target.region(pixels, class_index, space, "mean")
+            target = Target.region(pixels, class_index, settings.space, "mean")
         yield DrawnTarget(target, kind, class_index, row, column, within)

@@ -1,11 +1,11 @@
 """Evidence that several metrics are read off."""
 
-from collections.abc import Callable
+from functools import partial
 
 from ..curves import Curve, CurveSettings, removal_curve
 from ..localisation import Localisation, localisation
 from ..removals import Removals, SubsetSettings, sample_removals
-from .registry import EvaluationSettings, Evidence, MapUnderTest
+from .registry import EvaluationSettings, Evidence, MapUnderTest, Metric
 
 UNCHANGED = Evidence(lambda tested: tested.runs.unchanged, images=lambda _settings: 1, is_shared=True)
 """Scores of the image as it is."""
@@ -13,21 +13,17 @@ ALL_GONE = Evidence(lambda tested: tested.runs.all_gone, images=lambda _settings
 """Scores of the image with all that may go taken away."""
 
 
-def _curve(*, inserted: bool) -> Callable[[MapUnderTest], Curve]:
-    def gather(tested: MapUnderTest) -> Curve:
-        settings = tested.settings.of(CurveSettings)
-        importance = tested.candidate.importance
-        return removal_curve(tested.runs, importance, settings.n_steps, settings.spacing, inserted=inserted)
-
-    return gather
+def _curve(tested: MapUnderTest, *, inserted: bool) -> Curve:
+    settings, importance = tested.settings.of(CurveSettings), tested.candidate.importance
+    return removal_curve(tested.runs, importance, settings.n_steps, settings.spacing, inserted=inserted)
 
 
 def _images_between(settings: EvaluationSettings) -> int:
     return settings.of(CurveSettings).n_steps - 1
 
 
-DELETION_CURVE = Evidence(_curve(inserted=False), images=_images_between, needs=(UNCHANGED, ALL_GONE))
-INSERTION_CURVE = Evidence(_curve(inserted=True), images=_images_between, needs=(UNCHANGED, ALL_GONE))
+DELETION_CURVE = Evidence(partial(_curve, inserted=False), images=_images_between, needs=(UNCHANGED, ALL_GONE))
+INSERTION_CURVE = Evidence(partial(_curve, inserted=True), images=_images_between, needs=(UNCHANGED, ALL_GONE))
 
 
 def _removals(tested: MapUnderTest) -> Removals:
@@ -36,10 +32,7 @@ def _removals(tested: MapUnderTest) -> Removals:
 
 
 REMOVALS = Evidence(
-    _removals,
-    images=lambda settings: settings.of(SubsetSettings).n_subsets,
-    is_shared=True,
-    needs=(UNCHANGED,),
+    _removals, images=lambda settings: settings.of(SubsetSettings).n_subsets, is_shared=True, needs=(UNCHANGED,)
 )
 """Random sets of pixels taken away: the network runs once on them, however many maps there are."""
 
@@ -51,3 +44,15 @@ def _localisation(tested: MapUnderTest) -> Localisation:
 
 LOCALISATION = Evidence(_localisation)
 """How far the map lies on the object."""
+
+
+class LocalisationMetric(Metric):
+    """A metric of how far a map lies on the object: the field of `Localisation` that has the metric's name."""
+
+    category = "localisation"
+    direction = "higher"
+    needs = (LOCALISATION,)
+    needs_object = True
+
+    def measure(self, tested: MapUnderTest) -> float:
+        return float(getattr(tested.read(LOCALISATION), self.name))

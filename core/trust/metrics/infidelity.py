@@ -1,4 +1,4 @@
-"""Infidelity: how far is what a map says from what happens?"""
+"""Infidelity: how far are the drops that a map predicts from the real ones?"""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class Infidelity(Metric):
     Settings = SubsetSettings
 
     def measure(self, tested: MapUnderTest) -> float:
-        return infidelity(tested.candidate.said_drops, tested.read(REMOVALS), scaled=True)
+        return infidelity(tested.candidate.predicted_drops, tested.read(REMOVALS), scaled=True)
 
 
 def infidelity(drops: np.ndarray, removals: Removals, *, scaled: bool = False) -> float:
@@ -42,12 +42,12 @@ def infidelity(drops: np.ndarray, removals: Removals, *, scaled: bool = False) -
     Returns:
         NaN where it is scaled and nothing happened but what the number of pixels tells.
     """
-    said = removals.predicted_by(np.asarray(drops, dtype=np.float64))
+    predicted = removals.predicted_by(np.asarray(drops, dtype=np.float64))
     happened = removals.drops
     if not scaled:
-        return float(np.mean((said - happened) ** 2))
+        return float(np.mean((predicted - happened) ** 2))
     counts = removals.predicted_by(np.ones(drops.shape))[:, None]
-    ours, true = residuals(said, counts), residuals(happened, counts)
+    ours, true = residuals(predicted, counts), residuals(happened, counts)
     if not true.any():
         return float("nan")
     length = float(ours @ ours)

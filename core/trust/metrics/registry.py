@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 
-from ...attribution.settings import Setting, settings_of
+from ...attribution.settings import NoSettings, Setting, refuse_clashes, settings_of
 from ...errors import UserError
 from ..candidates import Candidate
 from ..curves import Curve
@@ -17,11 +17,6 @@ Category = Literal["faithfulness", "specificity", "robustness", "localisation"]
 Direction = Literal["lower", "higher"]
 Result = TypeVar("Result")
 SettingsType = TypeVar("SettingsType")
-
-
-@dataclass(frozen=True)
-class NoSettings:
-    """Settings of a metric that has none."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ class Evidence(Generic[Result]):
     Attributes:
         gather: Gathers it for a map.
         images: Number of images that run through the network for it, those of `needs` left out.
-        remakes: Number of times that the map itself is made anew for it.
+        remakes: Number of times that the map itself is computed again for it.
         is_shared: Whether all maps of a target share it; else every map has its own.
         needs: Other evidence that it rests on.
     """
@@ -143,7 +138,7 @@ class Metric:
         direction: Which way is better.
         question: What it asks, in one sentence.
         against_controls: Whether doing better than a control means anything.
-        is_default: Whether it is measured unless others are asked for.
+        is_default: Whether it is measured by default.
         needs: The evidence that it is read off, from which its cost follows.
         needs_object: Whether it has to know where the object is; without it, it is not defined.
         curve: The curve that it is read off; None where it is none.
@@ -196,10 +191,7 @@ def register(metric_class: MetricClass) -> MetricClass:
     metric = metric_class()
     if metric.name in METRICS:
         raise ValueError(f'There is already a metric "{metric.name}".')
-    for own in settings_of(metric.Settings):
-        for known in all_settings().values():
-            if own != known and (own.name == known.name or own.option == known.option or own.key == known.key):
-                raise ValueError(f'The setting "{own.name}" of {metric.name} clashes with "{known.name}" of another.')
+    refuse_clashes(metric.name, settings_of(metric.Settings), all_settings().values())
     categories = get_args(Category)
     ordered = sorted((*METRICS.values(), metric), key=lambda each: categories.index(each.category))
     METRICS.clear()
@@ -220,7 +212,7 @@ def metrics_named(names: Collection[str]) -> list[Metric]:
 
 
 def default_metrics(*, with_object: bool = False) -> tuple[str, ...]:
-    """Names of the metrics that are measured unless others are asked for; with an object, those that need it too."""
+    """Names of the metrics measured by default; with an object, also those that need it."""
     return tuple(name for name, metric in METRICS.items() if metric.is_default or (with_object and metric.needs_object))
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ...errors import UserError
 from ..curves import Curve, removal_steps
-from ..imputation import DEFAULT_NOISE, imputed_with, normal_draws
+from ..imputation import imputed
 from ..perturbed_runs import PerturbedRuns
 from .evidence import UNCHANGED
 from .registry import Evidence, MapUnderTest, Metric, ShownCurve, register
@@ -38,7 +38,7 @@ def road(
     runs: PerturbedRuns,
     importance: np.ndarray,
     fractions: tuple[float, ...] = ROAD_FRACTIONS,
-    noise: float = DEFAULT_NOISE,
+    noise: float = 0.01,
 ) -> Curve:
     """The score as the most important pixels are imputed from what is left, most relevant first.
 
@@ -50,7 +50,7 @@ def road(
         runs: The target; its fill is not used.
         importance: (H, W), higher goes first.
         fractions: Fractions of the pixels that may go; rising, above 0, below 1: something must be left.
-        noise: Standard deviation, in units of intensity.
+        noise: Standard deviation of the noise, in units of intensity.
 
     Returns:
         All NaN where the image has so few pixels that a fraction takes all.
@@ -66,11 +66,13 @@ def road(
     missing = np.stack([(rank_of >= 0) & (rank_of < max(1, round(fraction * last))) for fraction in fractions])
     if missing.all(axis=(1, 2)).any():
         return Curve(np.array([0.0, 1.0]), np.full(2, np.nan), np.full(2, np.nan))
-    draws = noise * normal_draws(runs.image, len(missing), runs.settings.seed)
+    # Drawn by NumPy, so that they are the same on every device.
+    generator = np.random.default_rng(runs.settings.seed)
+    draws = generator.standard_normal((len(missing), *runs.image.shape), dtype=np.float32)
 
     def images(start: int, stop: int) -> Tensor:
         hidden = torch.from_numpy(missing[start:stop]).to(runs.image.device)
-        return imputed_with(runs.image, hidden, draws[start:stop])
+        return imputed(runs.image, hidden, noise * torch.from_numpy(draws[start:stop]).to(runs.image.device))
 
     scores = runs.run(images, len(missing))
     return Curve(

@@ -1,4 +1,4 @@
-"""Sensitivity-n: does what a map says go with what happens?"""
+"""Sensitivity-n: do the drops that a map predicts correlate with the real ones?"""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class SensitivityN(Metric):
     Settings = SubsetSettings
 
     def measure(self, tested: MapUnderTest) -> float:
-        return sensitivity_n(tested.candidate.said_drops, tested.read(REMOVALS))
+        return sensitivity_n(tested.candidate.predicted_drops, tested.read(REMOVALS))
 
 
 def sensitivity_n(drops: np.ndarray, removals: Removals) -> float:
@@ -32,18 +32,13 @@ def sensitivity_n(drops: np.ndarray, removals: Removals) -> float:
     the same number of cells, and averaged over these numbers; what the number of pixels alone tells is taken out of
     both first, as cells at the image's edge, or cut by what may not go, are smaller. NaN where nothing is left of one.
     """
-    return float(np.mean(found)) if (found := list(sensitivities(drops, removals).values())) else float("nan")
-
-
-def sensitivities(drops: np.ndarray, removals: Removals) -> dict[float, float]:
-    """The correlation of `sensitivity_n` by the fraction that was taken away, without those that have none."""
-    said = removals.predicted_by(np.asarray(drops, dtype=np.float64))
+    predicted = removals.predicted_by(np.asarray(drops, dtype=np.float64))
     counts = removals.predicted_by(np.ones(drops.shape))
-    found = {}
+    found = []
     for fraction in np.unique(removals.fractions):
         these = removals.fractions == fraction
         known = np.column_stack((np.ones(these.sum()), counts[these]))
-        ours, true = residuals(said[these], known), residuals(removals.drops[these], known)
+        ours, true = residuals(predicted[these], known), residuals(removals.drops[these], known)
         if ours.any() and true.any():
-            found[float(fraction)] = float(ours @ true / (np.linalg.norm(ours) * np.linalg.norm(true)))
-    return found
+            found.append(ours @ true / (np.linalg.norm(ours) * np.linalg.norm(true)))
+    return float(np.mean(found)) if found else float("nan")

@@ -1,18 +1,11 @@
-"""Top-k: how many of the most important pixels, as many as the object has, lie on it?"""
+"""Top-k: how many of the k most important pixels lie on the object, with k its size?"""
 
-from .evidence import LOCALISATION
-from .registry import MapUnderTest, Metric, register
+from .evidence import LocalisationMetric
+from .registry import register
 
 
 @register
-class TopK(Metric):
+class TopK(LocalisationMetric):
     name = "top_k"
     title = "Top-k"
-    category = "localisation"
-    direction = "higher"
-    question = "How many of the most important pixels, as many as the object has, lie on it?"
-    needs = (LOCALISATION,)
-    needs_object = True
-
-    def measure(self, tested: MapUnderTest) -> float:
-        return tested.read(LOCALISATION).top_k
+    question = "How many of the k most important pixels lie on the object, with k its size?"

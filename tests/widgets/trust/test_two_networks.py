@@ -5,11 +5,12 @@ from streamlit.testing.v1 import AppTest
 from torch import nn
 
 from core.attribution.attribution import image_hash
+from core.display.colours import colour_limit
 from core.segmenter import Segmenter
 from core.target import Target
 from widgets.shared import slow_work
 from widgets.shared.sources import PickedImage
-from widgets.trust.two_networks import UNTRAINED, asked_of, common_limit, same_class, scaled
+from widgets.trust.two_networks import FULL_COLOUR_PERCENTILE, UNTRAINED, same_class, same_pixels, scaled
 
 
 class Line(nn.Module):
@@ -38,11 +39,11 @@ def test_shares_add_up_to_one_and_a_map_of_zeros_stays_one():
 
 
 def test_one_scale_holds_the_largest_map():
-    assert common_limit([np.full((4, 4), 2.0), np.full((4, 4), -3.0)]) == 3
-    assert common_limit([np.zeros((2, 2))]) == 1
+    assert colour_limit(np.full((4, 4), 2.0), np.full((4, 4), -3.0), percentile=FULL_COLOUR_PERCENTILE) == 3
+    assert colour_limit(np.zeros((2, 2)), percentile=FULL_COLOUR_PERCENTILE) == 1
     alone = np.zeros((100, 100))
     alone[5, 5] = 7
-    assert common_limit([alone]) == 7
+    assert colour_limit(alone, percentile=FULL_COLOUR_PERCENTILE) == 7
 
 
 def test_a_class_is_found_by_its_name():
@@ -56,12 +57,12 @@ def test_a_class_is_found_by_its_name():
 def test_the_second_network_is_asked_about_the_same_pixels():
     labels = np.zeros((2, 2), np.int64)
     mask = np.array([[1, 0], [0, 2.0]])
-    pixel = asked_of(Target.pixel(1, 0, 1, "logit"), 2, labels)
+    pixel = same_pixels(Target.pixel(1, 0, 1, "logit"), 2, labels)
     assert (pixel.row, pixel.column, pixel.class_index, pixel.space) == (1, 0, 2, "logit")
-    region = asked_of(Target.region(mask, 1, "log_odds", "mean"), 0, labels)
+    region = same_pixels(Target.region(mask, 1, "log_odds", "mean"), 0, labels)
     np.testing.assert_array_equal(region.mask, mask)
     assert (region.class_index, region.reduction) == (0, "mean")
-    whole = asked_of(Target.prediction(labels + 1), 0, labels)
+    whole = same_pixels(Target.prediction(labels + 1), 0, labels)
     np.testing.assert_array_equal(whole.labels, labels)
 
 
