@@ -1,4 +1,4 @@
-"""The Jacobian: every pixel's gradient map at once, and what they sum up to."""
+"""The Jacobian: every pixel's gradient map at once, and their summaries."""
 
 from pathlib import Path
 
@@ -29,22 +29,24 @@ PANEL_WIDTH = 350
 SECONDS_BETWEEN_PICTURES = 2.0
 PANELS = ("Receptive field", "Boxes", "Vessels", "Store and downloads")
 INVITATION = """
-**How many input pixels does each output pixel listen to, where are they, and how far away?**
+**How many input pixels influence each output pixel, where are they, and how far away?**
 
-The Jacobian holds the gradient map of *every* pixel. From it come at once
+The Jacobian holds the gradient map of *every* pixel. It gives
 - the **threshold map**: the number of input pixels whose gradient exceeds a threshold, for each output pixel,
-- the **bounding box** of those pixels, its area and how far it is filled,
+- the **bounding box** of those pixels, its area and its filled share,
 - the **effective receptive field** beside the structural one,
 - and any pixel's gradient map, by a click.
 
 Output pixels whose receptive fields do not meet share a backward pass, so it takes far fewer passes than pixels and is
-still exact. The coarse grid comes first: a picture of the whole image is there soon after **Run**, and it sharpens
-while you look. The run goes on if you leave the page, and can be cancelled and resumed.
+still exact. The coarse grid comes first: a picture of the whole image appears soon after **Run**, and becomes finer
+while you look. The run continues if you leave the page, and can be cancelled and resumed.
 """
 
 
 def main() -> None:
-    page_header("The whole Jacobian", "Every pixel's gradient map at once: what each one listens to, and how far.")
+    page_header(
+        "The whole Jacobian", "Every pixel's gradient map at once: which input pixels influence it, and from how far."
+    )
     with show_user_errors():
         with st.sidebar:
             segmenter = pick_model()

@@ -25,7 +25,7 @@ class _FixedNormalisation(torch.autograd.Function):
 
 
 class Batchable(TorchFunctionMode):
-    """While it lasts, the graphs that this thread makes take several gradients at once through batch normalisation.
+    """While it is active, the graphs that this thread makes take several gradients at once through batch normalisation.
 
     With fixed statistics it is y = (x - mean) / √(var + ε) · weight + bias, so ∂y/∂x is one number per channel. PyTorch
     knows that, but has no rule for several gradients at once and goes one by one. The values forward stay the same. The

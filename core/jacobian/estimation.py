@@ -1,4 +1,4 @@
-"""What a Jacobian will cost, for any choice of stride and storage, from one timing of the network."""
+"""The cost of a Jacobian, for any choice of stride and storage, from one timing of the network."""
 
 import math
 from dataclasses import asdict, dataclass, replace
@@ -15,23 +15,23 @@ from .request import EVERY_ROW, ImageRequest, JacobianRequest
 
 _COARSE = 8
 _RESIDENT_BYTES = 500_000_000
-"""What Python with torch takes before any image is run."""
+"""Memory of Python with torch before any image is run."""
 _TRANSIENT_GRAPHS = 0.5
-"""What one backward pass takes beside the graph it goes through, in graphs."""
+"""Memory of one backward pass beside its graph, in graphs."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a Jacobian will cost.
+    """The cost of a Jacobian.
 
     Attributes:
         passes: Backward passes.
         pixels: Rows of the Jacobian; computing row by row would take a pass for each.
-        seconds_per_pass: As timed just now.
+        seconds_per_pass: Measured.
         seconds: For all passes.
-        memory_bytes: About the most that the process will hold; on a GPU, of the GPU's memory.
-        disk_bytes: The most that the store will take.
-        free_disk_bytes: What is left where the store would be.
+        memory_bytes: Peak memory of the process, estimated; on a GPU, of the GPU's memory.
+        disk_bytes: The most bytes that the store can take.
+        free_disk_bytes: Bytes free on the disk where the store would be.
         batch_size: Passes run at once.
         dense: Whether the network takes the dense path.
         note: A sentence where pixels cannot share passes; else empty.

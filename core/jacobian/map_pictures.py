@@ -1,4 +1,4 @@
-"""Maps of a Jacobian made ready to look at. What is counted and stored is not changed."""
+"""Maps of a Jacobian as pictures. What is counted and stored is not changed."""
 
 import numpy as np
 from scipy import ndimage
@@ -6,7 +6,7 @@ from scipy import ndimage
 from ..display.colours import blend, colour_limit, magnitude_scale
 
 _DIMMED = 0.65
-"""How dark the image is drawn where a map says nothing."""
+"""How much the image is darkened where a map has no value."""
 
 
 def filled(values: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""What keeps a probe honest: NaN that no operation swallows, and operations that no probe can see through.
+"""Probing with NaN through operations that would lose it, and detecting operations that cannot be probed.
 
-A NaN follows every path that a gradient can take, but for two kinds of operations. Some let it vanish: a choice between
-two branches drops what it does not choose, a clamp may drop what it cuts off. There it is put back, so that what is
-found is the union of what the network could look at for any image. Others read where the image's own values say
+A NaN follows every path that a gradient can take, except through two kinds of operations. Some lose it: a choice of
+two branches drops what it does not choose, a clamp may drop what it cuts off. There it is put back, so that the result
+is the union of what the network could look at for any image. Others read positions that the image's values determine
 (a sampling grid that is computed from the image, an index, a sort), branch on them, or are not torch's own: for these
 there is no field that holds for every image, and some crash on a NaN. Before one of them runs, the probing ends.
 """
@@ -44,15 +44,15 @@ _KEEPS_NAN = {
     *("hardtanh", "hardtanh_", "clamp", "clamp_", "clamp_min", "clamp_max", "hardswish", "hardswish_", "elu", "mish"),
     *("addcmul", "addcdiv", "erf", "reciprocal", "softplus", "isnan", "eq", "ne", "gt", "ge", "lt", "le"),
 }
-"""Operations value by value that are known to hand a NaN on, or whose result is no number."""
+"""Pointwise operations that are known to keep a NaN, or whose result is no number."""
 
 
 class UnseenError(Exception):
-    """The network uses an operation that no probe can see through; the message says which and why."""
+    """The network uses an operation that cannot be probed; the message says which and why."""
 
 
 class StrictProbe(TorchDispatchMode):
-    """While it lasts, this thread's runs on an image that it follows hand every NaN on, or end with `UnseenError`."""
+    """While it is active, this thread's runs on an image that it follows keep every NaN, or end with `UnseenError`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class _Escapes(TorchFunctionMode):
 
 
 def _nan_of(tensors: list[Tensor]) -> Tensor | None:
-    """Bool: where any of the operands of an operation value by value is NaN."""
+    """Bool: where any of the operands of a pointwise operation is NaN."""
     found: Tensor | None = None
     for tensor in tensors:
         if tensor.is_floating_point() and tensor.ndim:

@@ -1,4 +1,4 @@
-"""What a row sums up to: histogram of magnitudes, extremes, sum, centroid and boxes.
+"""Summaries of a row: histogram of magnitudes, extremes, sum, centroid and boxes.
 
 All are taken from the gradient image of a whole pass at once. The windows of a pass do not meet, so reducing along
 one axis window by window, then along the other, gives the number of every window.

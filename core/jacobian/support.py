@@ -1,7 +1,7 @@
 """The structural receptive field: which input pixels can reach which output pixels at all.
 
 It is found by probing. A NaN put into the input comes out at every output that has any path from it, whatever the
-weights and the layers in between (`core.jacobian.probe_mode` sees to that). Whole lines of the image are probed, so
+weights and the layers in between (`core.jacobian.probe_mode` ensures that). Whole lines of the image are probed, so
 what is found for an axis is the projection of the support onto it: the window rows × columns that holds the support,
 never less than it.
 """
@@ -22,7 +22,7 @@ from ..segmenter.examination import REFUSALS
 from .probe_mode import StrictProbe, UnseenError
 
 _STRIP = 16
-"""Width of the canvas on which the lines of the other axis are probed; what is found is checked at full size."""
+"""Width of the canvas on which the lines of the other axis are probed; the result is checked at full size."""
 _BLOCK = 16
 _LARGE_CANVAS = 1024
 _PROBED_PIXELS = 2**18
@@ -259,7 +259,7 @@ def _is_global(segmenter: Segmenter) -> bool:
 
 
 def _gradients_stay_inside(segmenter: Segmenter, field: ReceptiveField) -> bool:
-    """Whether no gradient leaves the support; it would if some layer swallowed the NaN that probed it."""
+    """Whether no gradient leaves the support; it would if some layer lost the NaN that probed it."""
     height, width = field.size
     halves = (
         (slice(0, max(height // 2, 1)), slice(None)),

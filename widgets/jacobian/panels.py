@@ -122,7 +122,7 @@ def vessels_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
         with slot:
             st.markdown(
                 f"**{name}**: Spearman's ρ = **{shown}** over {count:,} pixels",
-                help="Rank correlation: +1 where the one always grows with the other, -1 where it always falls. "
+                help="Rank correlation: +1 where one always grows with the other, -1 where it always falls. "
                 "Neighbouring pixels are alike, so no p-value is given.",
             )
             chosen = np.linspace(0, max(len(values) - 1, 0), min(len(values), _MOST_DOTS)).astype(int)
@@ -132,7 +132,7 @@ def vessels_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
 
 
 def store_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
-    """What the store is of, and everything to take away."""
+    """The store's identity and the downloads."""
     manifest, size = jacobian.manifest, store_bytes(jacobian.path)
     st.markdown(
         f"`{jacobian.path}`: {bytes_in_words(size)}, model **{manifest.model}**, "

@@ -1,4 +1,4 @@
-"""The card of a run: its choices, what it would cost, and once it is started how far it is."""
+"""The card of a run: its choices, its estimated cost, and its progress."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -161,8 +161,8 @@ def _estimate(run: Run) -> None:
         "Memory, about": bytes_in_words(cost.memory_bytes),
     }
     helps = {
-        "Fewer passes": "Than one per pixel: output pixels whose receptive fields do not meet share a pass, exactly.",
-        "Time, about": f"{cost.seconds_per_pass:.3f} s per pass as timed just now, {cost.batch_size} at once.",
+        "Fewer passes": "Compared with one per pixel: pixels whose receptive fields do not meet share a pass, exactly.",
+        "Time, about": f"{cost.seconds_per_pass:.3f} s per pass, measured, {cost.batch_size} at once.",
         "Disk, at most": f"{bytes_in_words(cost.free_disk_bytes)} are free.",
         "Backward passes": f"The receptive field reaches {up} rows up, {down} down, {left} left, {right} right.",
     }
