@@ -44,9 +44,7 @@ while you look. The run continues if you leave the page, and can be cancelled an
 
 
 def main() -> None:
-    page_header(
-        "The whole Jacobian", "Every pixel's gradient map at once: which input pixels influence it, and from how far."
-    )
+    page_header("The whole Jacobian", "Every pixel's gradient map at once: which inputs influence it, how far away.")
     with show_user_errors():
         with st.sidebar:
             segmenter = pick_model()
