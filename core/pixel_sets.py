@@ -13,21 +13,9 @@ from .errors import UserError
 from .segmenter import Prediction
 from .target import Reduction, Space, Target
 
-PixelSetName = Literal[
-    "prediction",
-    "class",
-    "point",
-    "component",
-    "box",
-    "lasso",
-    "border",
-    "image",
-    "true_positives",
-    "false_positives",
-    "false_negatives",
-    "true_negatives",
-    "zero",
-]
+AtPixel = Literal["point", "component"]
+Outcome = Literal["true_positives", "false_positives", "false_negatives", "true_negatives"]
+PixelSetName = Literal["prediction", "class", AtPixel, "box", "lasso", "border", "image", Outcome, "zero"]
 PIXEL_SETS: tuple[PixelSetName, ...] = get_args(PixelSetName)
 TITLES: dict[PixelSetName, str] = {
     "prediction": "The whole prediction",
@@ -44,9 +32,8 @@ TITLES: dict[PixelSetName, str] = {
     "true_negatives": "True negatives",
     "zero": "No pixel (a check: its map is 0)",
 }
-NEEDS_PIXEL: tuple[PixelSetName, ...] = ("point", "component")
-NEEDS_TRUTH: tuple[PixelSetName, ...] = ("true_positives", "false_positives", "false_negatives", "true_negatives")
-_NEEDS_CLASS: tuple[PixelSetName, ...] = ("class", "border", *NEEDS_TRUTH)
+NEEDS_PIXEL: tuple[PixelSetName, ...] = get_args(AtPixel)
+NEEDS_TRUTH: tuple[PixelSetName, ...] = get_args(Outcome)
 
 _EVERY_NEIGHBOUR = np.ones((3, 3), dtype=bool)
 
@@ -83,7 +70,8 @@ class PixelSet:
         Args:
             prediction: What the network predicts for the image.
             class_index: The class, for the sets that depend on one.
-            truth: The true class of each pixel, integers (H, W), for true and false positives and negatives.
+            truth: The true class of each pixel, integers (H, W), for true and false positives and negatives; a pixel
+                of the value `IGNORED` is in none of these.
             class_names: Names of the classes, for messages.
 
         Raises:
@@ -98,7 +86,9 @@ class PixelSet:
         if self.name in NEEDS_TRUTH:
             if truth is None:
                 raise UserError(f"{TITLES[self.name]} need a ground truth; give the image's mask.")
-            return compared(self.name, labels, truth, class_index, num_classes, called)
+            truth = np.asarray(truth)
+            check_truth(truth, labels.shape, num_classes)
+            return self._outcomes(labels == class_index, truth == class_index, truth != IGNORED, called)
         if self.name == "class":
             return predicted_class(labels, class_index, called)
         if self.name == "border":
@@ -116,21 +106,15 @@ class PixelSet:
     ) -> Target:
         """The score of a class over these pixels.
 
-        Args:
-            prediction: What the network predicts for the image.
-            class_index: The class; None takes, at every pixel, the class that is predicted there, as "prediction"
-                always does.
-            space: The score space.
-            reduction: "sum" or "mean" over the pixels.
-            truth: See `mask`.
-            class_names: See `mask`.
+        Arguments as in `mask` and `Target.region`. Without a class it is, at every pixel, the class predicted there,
+        as always for "prediction".
 
         Raises:
-            UserError: As `mask` and `Target.region`, or the set is that of a class, and none is given.
+            UserError: As in `mask` and `Target.region`, or the set is that of a class, and none is given.
         """
-        labels = prediction.labels
-        if class_index is None and self.name in _NEEDS_CLASS:
+        if class_index is None and self.name in ("class", "border", *NEEDS_TRUTH):
             raise UserError(f"The pixel set {self.name} needs to know of which class; name one.")
+        labels = prediction.labels
         mask = self.mask(prediction, class_index or 0, truth, class_names)
         if self.name == "point" and self.row is not None and self.column is not None:
             known = int(labels[self.row, self.column]) if class_index is None else class_index
@@ -165,6 +149,14 @@ class PixelSet:
             return lasso(labels.shape, self.lasso or ())
         return np.full(labels.shape, self.name in ("image", "prediction"))
 
+    def _outcomes(self, predicted: np.ndarray, true: np.ndarray, known: np.ndarray, called: str) -> np.ndarray:
+        """True or false positives or negatives, of where a class is predicted and where it is true."""
+        right, positive = self.name.startswith("true"), self.name.endswith("positives")
+        mask = known & (predicted == positive) & ((predicted == true) == right)
+        if not mask.any():
+            raise UserError(f"There are no {TITLES[self.name].lower()} of {called} in this image.")
+        return mask
+
 
 def point(labels: np.ndarray, row: int, column: int) -> np.ndarray:
     """One pixel of an image of the size of `labels` (H, W).
@@ -172,10 +164,12 @@ def point(labels: np.ndarray, row: int, column: int) -> np.ndarray:
     Raises:
         UserError: A pixel outside the image.
     """
-    _check_pixel(labels, row, column)
-    mask = np.zeros(labels.shape, dtype=bool)
-    mask[row, column] = True
-    return mask
+    height, width = labels.shape
+    if not (0 <= row < height and 0 <= column < width):
+        raise UserError(
+            f"The pixel ({row}, {column}) lies outside the image of {height} rows and {width} columns, counted from 0."
+        )
+    return Target.pixel(row, column).pixels(labels.shape)
 
 
 def box(size: tuple[int, ...], first_row: int, first_column: int, last_row: int, last_column: int) -> np.ndarray:
@@ -235,9 +229,9 @@ def connected_component(labels: np.ndarray, row: int, column: int) -> np.ndarray
     Raises:
         UserError: A pixel outside the image.
     """
-    _check_pixel(labels, row, column)
-    parts, _ = ndimage.label(labels == labels[row, column], structure=_EVERY_NEIGHBOUR)
-    return parts == parts[row, column]
+    pixel = point(labels, row, column)
+    parts, _ = ndimage.label(labels == labels[pixel], structure=_EVERY_NEIGHBOUR)
+    return parts == parts[pixel]
 
 
 def border(labels: np.ndarray, class_index: int, width: int = 1, called: str = "") -> np.ndarray:
@@ -256,42 +250,6 @@ def border(labels: np.ndarray, class_index: int, width: int = 1, called: str = "
     return mask
 
 
-def compared(
-    name: PixelSetName,
-    labels: np.ndarray,
-    truth: np.ndarray,
-    class_index: int,
-    num_classes: int,
-    called: str = "",
-) -> np.ndarray:
-    """True or false positives or negatives of a class.
-
-    Args:
-        name: One of `NEEDS_TRUTH`.
-        labels: Predicted, (H, W).
-        truth: True, (H, W); a pixel of the value `IGNORED` is in none of the four sets.
-        class_index: The class.
-        num_classes: Labels from 0 to this less 1 are known.
-        called: What to call the class in messages.
-
-    Raises:
-        UserError: Maps of different sizes, unknown labels in the truth, or there is no such pixel.
-    """
-    truth = np.asarray(truth)
-    check_truth(truth, labels.shape, num_classes)
-    predicted, true, counted = labels == class_index, truth == class_index, truth != IGNORED
-    masks = {
-        "true_positives": predicted & true,
-        "false_positives": predicted & ~true,
-        "false_negatives": ~predicted & true,
-        "true_negatives": ~predicted & ~true,
-    }
-    mask = masks[name] & counted
-    if not mask.any():
-        raise UserError(f"There are no {TITLES[name].lower()} of {called or _called(class_index)} in this image.")
-    return mask
-
-
 def check_truth(truth: np.ndarray, size: tuple[int, ...], num_classes: int) -> None:
     """Raise a UserError unless a mask fits an image of `size` (height, width) and a network of `num_classes`."""
     if truth.shape != size:
@@ -304,14 +262,6 @@ def check_truth(truth: np.ndarray, size: tuple[int, ...], num_classes: int) -> N
         raise UserError(
             f"The mask holds the label {unknown[0]}, but the network only knows the classes 0 to {num_classes - 1}; "
             "map its labels to these first."
-        )
-
-
-def _check_pixel(labels: np.ndarray, row: int, column: int) -> None:
-    height, width = labels.shape
-    if not (0 <= row < height and 0 <= column < width):
-        raise UserError(
-            f"The pixel ({row}, {column}) lies outside the image of {height} rows and {width} columns, counted from 0."
         )
 
 

@@ -14,7 +14,6 @@ Space = Literal["logit", "probability", "log_odds"]
 Reduction = Literal["sum", "mean"]
 
 SPACES: tuple[Space, ...] = get_args(Space)
-_REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 PREDICTED = -1
 """Stands for the class that is predicted at each pixel."""
@@ -71,6 +70,12 @@ class Target:
     reduction: Reduction = "sum"
     labels: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        if self.class_index < 0 and self.labels is None:
+            raise UserError(f"Classes count from 0; class {self.class_index} was given.")
+        if self.space not in SPACES:
+            raise UserError(f'The score space is one of {", ".join(SPACES)}; "{self.space}" was given.')
+
     @classmethod
     def pixel(cls, row: int, column: int, class_index: int = 1, space: Space = "probability") -> "Target":
         """The score of one pixel.
@@ -80,31 +85,21 @@ class Target:
         """
         if row < 0 or column < 0:
             raise UserError(f"Rows and columns count from 0; ({row}, {column}) was given.")
-        _check_class_and_space(class_index, space)
         return cls(int(class_index), space, int(row), int(column))
 
     @classmethod
     def region(
-        cls,
-        mask: np.ndarray | Tensor,
-        class_index: int = 1,
-        space: Space = "logit",
-        reduction: Reduction = "sum",
+        cls, mask: np.ndarray | Tensor, class_index: int = 1, space: Space = "logit", reduction: Reduction = "sum"
     ) -> "Target":
-        """The score summed or averaged over a region.
+        """The score summed or averaged ("sum" or "mean") over a region.
 
-        Args:
-            mask: (H, W), booleans or weights. An empty mask is allowed with the sum: its score and maps are 0.
-            class_index: The class.
-            space: The score space.
-            reduction: "sum" or "mean".
+        The mask is (H, W), booleans or weights. An empty one is allowed with the sum: its score and maps are 0.
 
         Raises:
             UserError: A mask that is not (H, W) or not finite, a mean over nothing, an unknown space or reduction.
         """
-        _check_class_and_space(class_index, space)
-        if reduction not in _REDUCTIONS:
-            raise UserError(f'The reduction is one of {", ".join(_REDUCTIONS)}; "{reduction}" was given.')
+        if reduction not in get_args(Reduction):
+            raise UserError(f'The reduction is one of {", ".join(get_args(Reduction))}; "{reduction}" was given.')
         weights = np.array(mask.cpu() if isinstance(mask, Tensor) else mask, dtype=np.float32)
         if weights.ndim != 2 or not np.isfinite(weights).all():
             raise UserError(f"A region is a finite mask (height, width); this one has the shape {weights.shape}.")
@@ -123,12 +118,8 @@ class Target:
     ) -> "Target":
         """The whole prediction: the score of the predicted class, summed or averaged over all pixels.
 
-        Args:
-            labels: Int (H, W), the predicted class of each pixel, as `Prediction.labels`; it stays the same however
-                the prediction changes along a path.
-            space: The score space.
-            reduction: "sum" or "mean".
-            mask: (H, W), booleans or weights; None takes all pixels.
+        The labels are int (H, W), the predicted class of each pixel, as `Prediction.labels`; they stay the same however
+        the prediction changes along a path. A mask (H, W) of booleans or weights, as in `region`, leaves pixels out.
 
         Raises:
             UserError: Labels that are not whole numbers (H, W), or a mask of another size; else as `Target.region`.
@@ -210,10 +201,3 @@ class Target:
             "pixels": int(np.count_nonzero(self.mask)),
             "mask_sha256": hashlib.sha256(self.mask.tobytes()).hexdigest(),
         }
-
-
-def _check_class_and_space(class_index: int, space: str) -> None:
-    if class_index < 0:
-        raise UserError(f"Classes count from 0; class {class_index} was given.")
-    if space not in SPACES:
-        raise UserError(f'The score space is one of {", ".join(SPACES)}; "{space}" was given.')

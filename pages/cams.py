@@ -10,27 +10,19 @@ from core.attribution import Attribution
 from core.attribution.cam import POOLINGS, LayerAdvice, Pooling, cam_methods, cam_warnings, gradient_methods
 from core.attribution.registry import METHODS
 from core.display.colours import signed_scale
-from core.display.figures import FRAME_HEIGHT, map_figure
+from core.display.figures import CHART_BUTTONS, FRAME_HEIGHT, map_figure
+from core.display.words import percent
 from core.models.layers import Layer
 from core.segmenter import Prediction
 from core.target import Reduction
-from widgets.cams.atlas import Atlas, atlas_of, draw_atlas
+from widgets.cams.atlas import Atlas, atlas_of, draw_atlas, perturbation_map
 from widgets.cams.layers import pick_atlas_layers
-from widgets.cams.maps import (
-    SCALES,
-    MapView,
-    normalised_difference,
-    scale_of,
-    share_inside,
-    title,
-)
-from widgets.cams.perturbation import perturbation_map
+from widgets.cams.maps import SCALES, MapView, normalised_difference, scale_of, share_inside
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
 from widgets.shared.layer_picker import layer_choices, pick_layer, size_and_stride
 from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.pixel_set_picker import Question, draw_pixel_set, pick_pixel_set
-from widgets.shared.plots import NO_BAR
 from widgets.shared.sidebar import Selection, pick_selection
 from widgets.shared.sources import PickedImage
 from widgets.shared.user_errors import show_user_errors
@@ -122,7 +114,7 @@ def pick_method() -> str:
 
 
 def pick_view(method: str) -> tuple[MapView, str | None]:
-    slots = st.columns([1.1, 1])
+    slots = st.columns([1.25, 1], gap="xsmall")
     values = slots[0].segmented_control(
         "Values", ["positive", "signed"], default="positive", required=True, key="values", bind="query-params",
         format_func=str.capitalize, wrap=True,
@@ -169,22 +161,21 @@ def draw_map(
     image: PickedImage, atlas: Atlas, shown: Attribution, subtracted: Attribution | None, view: MapView, height: int,
     revision: str,
 ) -> None:  # fmt: skip
-    layer = str(shown.layer)
     if subtracted is None:
         scale = scale_of(shown, atlas.maps, view)
         values, unit = shown.at_image_size(positive=view.positive), shown.unit
-        st.markdown(f"**{title(shown.method, layer)}**")
+        st.markdown(f"**{METHODS[shown.method].title} at {shown.layer}**")
     else:
         scale = signed_scale(view.proportion)
         values = normalised_difference(shown, subtracted, positive=view.positive)
         unit = "difference of the shares of each maximum"
         st.markdown(
             f"**{METHODS[shown.method].title} − {METHODS[subtracted.method].title}**",
-            help=f"At {layer}. Each map is divided by its own largest magnitude, then one is taken from the other: red "
-            "where the first is stronger, blue where the second is.",
+            help=f"At {shown.layer}. Each map is divided by its own largest magnitude, then subtracted: red where "
+            "the first is stronger, blue where the second is.",
         )
     figure = map_figure(values, unit, scale, revision, image.values, view.opacity)
-    st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="cam-map")
+    st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=CHART_BUTTONS, key="cam-map")
 
 
 def advise(choices: LayerAdvice, layer: Layer, shown: Attribution | None, prediction: Prediction) -> None:
@@ -207,21 +198,19 @@ def choose(layer: str, method: str | None) -> None:
 def show_numbers(shown: Attribution, layer: Layer, question: Question) -> None:
     raw = shown.signed_map()
     size, stride = size_and_stride(layer)
-    inside = share_inside(shown, question.mask)
+    of_raw = f"Raw map at the layer's size, in {shown.unit}."
     numbers = {
         "Layer": f"{layer.channels} × {size}",
         "Stride": stride.removeprefix("stride "),
         "Maximum": f"{raw.max():.4g}",
         "Minimum": f"{raw.min():.4g}",
         "Sum": f"{raw.sum(dtype=np.float64):.4g}",
-        "Inside the pixels": "none" if np.isnan(inside) else f"{100 * inside:.1f} %",
+        "Inside the pixels": percent(share_inside(shown, question.mask)),
     }
     helps = {
         "Layer": "Channels × rows × columns.",
         "Stride": "Image pixels from one position of the layer to the next.",
-        "Maximum": f"Raw map at the layer's size, in {shown.unit}.",
-        "Minimum": f"Raw map at the layer's size, in {shown.unit}.",
-        "Sum": f"Raw map at the layer's size, in {shown.unit}.",
+        **dict.fromkeys(("Maximum", "Minimum", "Sum"), of_raw),
         "Inside the pixels": "Share of the positive map, at the image's size, that lies in the pixels explained.",
     }
     for slot, (name, value) in zip(st.columns(len(numbers)), numbers.items(), strict=True):

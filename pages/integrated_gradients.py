@@ -7,23 +7,8 @@ from core.attribution import Attribution
 from core.display.colours import intensity_rgb, labels_over
 from core.pixel_sets import PixelSetName
 from core.segmenter import Prediction
-from widgets.integrated_gradients.panels import (
-    ERROR_HELP,
-    baselines_panel,
-    downloads_panel,
-    statistics_panel,
-    steps_panel,
-    traffic_light,
-)
-from widgets.integrated_gradients.settings import BASELINE_WORDS, EXPLAINED, Settings, pick_settings
-from widgets.integrated_gradients.views import (
-    channel_names,
-    pick_display,
-    show_channels,
-    show_heat_map,
-    show_labels,
-    show_overlays,
-)
+from widgets.integrated_gradients import panels, settings, views
+from widgets.integrated_gradients.settings import Settings
 from widgets.shared.header import page_header
 from widgets.shared.pixel_set_picker import draw_pixel_set
 from widgets.shared.sidebar import SPACE_NAMES, Selection, pick_selection
@@ -51,58 +36,62 @@ def main() -> None:
 def explain(selection: Selection, prediction: Prediction) -> None:
     image, labels = selection.image, prediction.labels
     height = int(np.clip(PANEL_WIDTH * labels.shape[0] / labels.shape[1], 130, 340))
-    explained, settings = pick_settings(image)
+    explained, chosen = settings.pick_settings(image)
     lead = st.container()
-    panels = st.columns(4, gap="small")
-    with panels[0]:
+    slots = st.columns(4, gap="small")
+    with slots[0]:
         base = labels_over(intensity_rgb(image.values), labels, PREDICTION_OPACITY)
         question = draw_pixel_set(explained, selection, prediction, height, base=base)
-    if question is None or settings is None:
+    if question is None or chosen is None:
         return
     with lead:
         attribution = compute_in_background(
-            "ig", ("integrated gradients", selection.key, question.key, settings.key),
-            "Gradients, at most" if settings.n_steps == "auto" else "Gradients",
-            lambda progress: settings.attribute(selection, question.target, progress),
+            "ig", ("integrated gradients", selection.key, question.key, settings.settings_key(chosen)),
+            "Gradients, at most" if chosen.n_steps == "auto" else "Gradients",
+            lambda progress: settings.attribute(selection, question.target, chosen, progress),
         )  # fmt: skip
     if attribution is None:
         return
-    display = pick_display()
+    display = views.pick_display()
     with lead:
-        tell(selection, attribution, explained, settings)
-    with panels[1]:
-        show_heat_map(attribution, display, height)
-    with panels[2]:
-        show_labels(selection.segmenter, labels, "Prediction")
-    with panels[3]:
-        show_labels(selection.segmenter, image.truth, "Ground truth")
-    show_overlays(attribution, image, prediction, display)
+        show_sentence(selection, attribution, explained, chosen)
+    with slots[1]:
+        views.show_heat_map(attribution, display, height)
+    with slots[2]:
+        views.show_labels(selection.segmenter, labels, "Prediction")
+    with slots[3]:
+        views.show_labels(selection.segmenter, image.truth, "Ground truth")
+    views.show_overlays(attribution, image, prediction, display)
     stem = image.name.rsplit(".", 1)[0].replace("/", "_")
+    names = views.channel_names(len(attribution.values))
     numbers, channels, baselines, steps, downloads = st.tabs(TABS)
     with numbers:
-        statistics_panel(attribution, prediction, image.truth, channel_names(len(attribution.values)))
+        panels.statistics_panel(attribution, prediction, image.truth, names)
     with channels:
-        show_channels(attribution, display, channel_names(len(attribution.values)))
+        views.show_channels(attribution, display, names)
     with baselines:
-        baselines_panel(selection, question, prediction, settings, display)
+        panels.baselines_panel(selection, question, prediction, chosen, display)
     with steps:
-        steps_panel(selection, question, settings)
+        panels.steps_panel(selection, question, chosen)
     with downloads:
-        downloads_panel(attribution, image, prediction, display, f"{stem}_integrated_gradients_{settings.kind}")
+        panels.downloads_panel(
+            attribution, image, prediction, display, f"{stem}_integrated_gradients_{settings.kind_of(chosen)}"
+        )
 
 
-def tell(selection: Selection, attribution: Attribution, explained: PixelSetName, settings: Settings) -> None:
+def show_sentence(selection: Selection, attribution: Attribution, explained: PixelSetName, chosen: Settings) -> None:
     target, measured = attribution.target, attribution.measured
     if explained == "prediction":
         what = f"{SPACE_NAMES[target.space].lower()} of the whole prediction"
     else:
         where = {"point": f"at row {target.row}, column {target.column}", "class": "over all pixels predicted so"}
-        what = f"{selection.score_name} {where.get(explained, f'over the {EXPLAINED[explained].lower()}')}"
+        what = f"{selection.score_name} {where.get(explained, f'over the {settings.EXPLAINED[explained].lower()}')}"
+    baseline = settings.BASELINE_WORDS[settings.kind_of(chosen)]
     start, end = f"{measured['baseline_score']:,.5g}", f"{measured['score']:,.5g}"
     sentence = (
-        f"From {BASELINE_WORDS[settings.kind]} to this image, the {what} goes from **{start}** to **{end}**. The map "
+        f"From {baseline} to this image, the {what} goes from **{start}** to **{end}**. The map "
         f"shares that difference of **{attribution.score_difference:,.5g}** among the pixels: "
-        f"{traffic_light(attribution.convergence_percent, attribution.map_error_percent)} "
+        f"{panels.traffic_light(attribution.convergence_percent, attribution.map_error_percent)} "
     )
     steps = f"{measured['steps']} steps in {attribution.seconds:.1f} s"
     reason = {
@@ -111,7 +100,7 @@ def tell(selection: Selection, attribution: Attribution, explained: PixelSetName
         "map with care.",
         "fixed": f"{steps}.",
     }
-    st.markdown(sentence + reason[measured["stopped"]], help=ERROR_HELP)
+    st.markdown(sentence + reason[measured["stopped"]], help=panels.ERROR_HELP)
 
 
 main()

@@ -17,12 +17,12 @@ from widgets.jacobian.row import is_stored, row_of, show_answer
 from widgets.jacobian.run import run_card
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
-from widgets.shared.pixel_map import draw_pixel_map
-from widgets.shared.pixel_numbers import show_numbers
+from widgets.shared.model_picker import pick_model
+from widgets.shared.pixel_map import draw_pixel_map, show_numbers
 from widgets.shared.pixel_picker import pixel_picker, take_click
 from widgets.shared.pixel_state import restore_pixel, set_pixel
 from widgets.shared.sidebar import pick_class_and_space
-from widgets.shared.sources import PickedImage, pick_image, pick_model, predicted
+from widgets.shared.sources import PickedImage, pick_image, predicted
 from widgets.shared.user_errors import show_user_errors
 
 PANEL_WIDTH = 350

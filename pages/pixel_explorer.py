@@ -10,8 +10,7 @@ from core.segmenter import Prediction, Segmenter
 from core.target import Target
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
-from widgets.shared.pixel_map import PROPORTIONS, draw_pixel_map, pick_colour_limit, prediction_sentence
-from widgets.shared.pixel_numbers import show_numbers
+from widgets.shared.pixel_map import PROPORTIONS, draw_pixel_map, pick_colour_limit, prediction_sentence, show_numbers
 from widgets.shared.pixel_picker import pixel_picker, take_click
 from widgets.shared.pixel_state import pixel_inputs, restore_pixel, set_pixel
 from widgets.shared.results import results
@@ -30,12 +29,8 @@ def main() -> None:
     with show_user_errors():
         with st.sidebar:
             selection = pick_selection()
-            smooth = st.toggle(
-                "SmoothGrad",
-                key="smooth",
-                bind="query-params",
-                help="The mean gradient over 16 copies of the image with 10 % noise: steadier, and 16 times the work.",
-            )
+            words = "The mean gradient over 16 copies of the image with 10 % noise: steadier, and 16 times the work."
+            smooth = st.toggle("SmoothGrad", key="smooth", bind="query-params", help=words)
         explore(selection, selection.predict(), smooth=smooth)
 
 
@@ -68,14 +63,14 @@ def explore(selection: Selection, prediction: Prediction, *, smooth: bool) -> No
         draw_image()
         return
     remaining = footprint(attribution.magnitude(), proportion, threshold)
-    # The map first: it is what the click asked for, and what is drawn earlier here is on screen earlier.
+    # The map first: the click was for it, and what is drawn earlier here is on screen earlier.
     title = {"influence": "Influence map", "smoothgrad": "SmoothGrad map"}.get(attribution.method, "Gradient map")
     draw_pixel_map(
         panels[1:], title, attribution, remaining, image.values, (row, column), panel_height,
         f"{identity}-{direction}", colour_proportion=colour_proportion, zoomed=zoomed,
     )  # fmt: skip
     with lead:
-        tell(segmenter, attribution, remaining, prediction, (row, column))
+        show_sentence(segmenter, attribution, remaining, prediction, (row, column))
     draw_image()
     show_numbers(segmenter, attribution, prediction, remaining, (row, column))
     stem = image.name.rsplit(".", 1)[0]
@@ -83,7 +78,7 @@ def explore(selection: Selection, prediction: Prediction, *, smooth: bool) -> No
 
 
 def pick_view(image: PickedImage, size: tuple[int, int]) -> tuple[str, str, float, tuple[int, int]]:
-    slots = st.columns([4.1, 4.2, 1.4, 2.2], vertical_alignment="bottom")
+    slots = st.columns([3.22, 3.3, 0.95, 1.55], gap="xsmall", vertical_alignment="bottom")
     direction = slots[0].segmented_control(
         "Question", list(DIRECTIONS), default="row", required=True, key="view", bind="query-params",
         format_func=lambda name: DIRECTIONS[name], wrap=True,
@@ -91,10 +86,9 @@ def pick_view(image: PickedImage, size: tuple[int, int]) -> tuple[str, str, floa
         "every output score that this input pixel moves, one column.",
     )  # fmt: skip
     overlays = ["image", "prediction", "probability"] + (["truth"] if image.truth is not None else [])
-    names = {"image": "None", "prediction": "Prediction", "probability": "Probability", "truth": "Truth"}
     overlay = slots[1].segmented_control(
         "Overlay", overlays, default="prediction", required=True, key="overlay", bind="query-params",
-        format_func=lambda name: names[name], wrap=True,
+        format_func=lambda name: "None" if name == "image" else name.capitalize(), wrap=True,
     )  # fmt: skip
     opacity = slots[2].slider("Opacity", 0, 100, 40, 5, format="%d%%", key="opacity", bind="query-params") / 100
     with slots[3]:
@@ -106,8 +100,7 @@ def pick_threshold() -> tuple[float | None, float | None, float, bool]:
     slots = st.columns([3.4, 4.2, 2.6, 1.6], vertical_alignment="bottom")
     relative = slots[0].segmented_control(
         "Threshold", ["relative", "absolute"], default="relative", required=True, key="threshold_of",
-        bind="query-params", format_func=lambda name: {"relative": "Relative", "absolute": "Absolute"}[name],
-        wrap=True,
+        bind="query-params", format_func=str.capitalize, wrap=True,
         help="Relative to the largest magnitude of this map, or a value in its unit, the same for every pixel.",
     ) == "relative"  # fmt: skip
     if relative:
@@ -156,7 +149,7 @@ def overlaid(
     return base
 
 
-def tell(
+def show_sentence(
     segmenter: Segmenter, attribution: Attribution, remaining: Footprint, prediction: Prediction, pixel: tuple[int, int]
 ) -> None:
     target, names = attribution.target, segmenter.class_names

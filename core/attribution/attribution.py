@@ -1,35 +1,47 @@
 """`Attribution`: the raw result of every method."""
 
 import hashlib
+import time
+import weakref
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from ..display.colours import colour_limit, magnitude_scale, png_bytes, signed_scale
+from ..errors import UserError
 from ..io.files import npy_bytes, write_atomically
 from ..io.tables import json_bytes
-from ..segmenter import Image, Segmenter, image_tensor
+from ..segmenter import Image, Prediction, Segmenter, image_tensor
 from ..target import Target
 
 SCHEMA_VERSION = 1
 
-_LIBRARIES = ("torch", "numpy")
+
+class Source:
+    """The network, while others hold it, and the image that an attribution explains; neither is pickled."""
+
+    def __init__(self, segmenter: Segmenter, image: torch.Tensor) -> None:
+        self.segmenter = weakref.ref(segmenter)
+        self.image = image
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
 
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """Raw signed values that explain one target, and what they were made from.
+    """Raw signed values that explain one target, and how they were made.
 
     Attributes:
         values: float32 (C, H, W), signed, in the unit `unit`; never normalised.
         target: What is explained.
         method: Name of the method, e.g. "gradient".
-        parameters: What the method was run with, plain values, the seed among them where there is one.
+        parameters: Parameters of the method, plain values, with the seed where there is one.
         image_size: (height, width) of the image explained.
         seconds: Wall time of the computation.
         unit: Unit of the values, e.g. "probability per unit intensity".
@@ -39,11 +51,12 @@ class Attribution:
         score_difference: score(image) - score(baseline), for path methods; None for others.
         map_error: Estimated Σ |error of the values| / Σ |values|, for path methods; None for others and where it is
             undefined, for a map of zeros or a single step.
-        measured: What came out beside the values, e.g. how many steps were taken and why no more.
+        measured: Other results, e.g. the number of steps and why there were no more.
         model_name: The network's name.
         notes: What was assumed or concluded about the network and the image, one sentence each.
-        layer: Name of the layer that the map is of; None for a map of the image itself.
-        padded_size: (height, width) that a layer's map covers: the image as the network got it; None for others.
+        layer: Name of the layer of the map; None for a map of the image itself.
+        padded_size: (height, width) covered by a layer's map, that of the network's padded input; None for others.
+        source: The network and the image, for `prediction`; None in a copy from another process.
     """
 
     values: np.ndarray
@@ -63,11 +76,19 @@ class Attribution:
     map_error: float | None = field(default=None, kw_only=True)
     layer: str | None = field(default=None, kw_only=True)
     padded_size: tuple[int, int] | None = field(default=None, kw_only=True)
+    source: "Source | None" = field(default=None, kw_only=True, repr=False)
 
     @property
-    def prediction(self) -> NoReturn:
-        """Gone: a map does not keep the network's probabilities, which are larger than most maps."""
-        raise AttributeError("An attribution holds no prediction; segmenter.predict(image) gives it.")
+    def prediction(self) -> Prediction:
+        """The network's prediction for the image, computed each time: an attribution does not keep probabilities.
+
+        Raises:
+            UserError: The network or the image that were explained are no longer there.
+        """
+        segmenter = None if self.source is None else self.source.segmenter()
+        if self.source is None or segmenter is None or image_hash(self.source.image) != self.image_hash:
+            raise UserError("The network or the image of this attribution is gone; use segmenter.predict(image).")
+        return segmenter.predict(self.source.image)
 
     @property
     def convergence_percent(self) -> float:
@@ -109,8 +130,8 @@ class Attribution:
 
     def manifest(self) -> dict[str, Any]:
         """All that is needed to make the values again, as plain values for JSON."""
-        covered = self.padded_size or self.image_size
-        layer = {} if self.layer is None else {"layer": self.layer, "padded_size": list(covered)}
+        covers = list(self.padded_size or self.image_size)
+        layer = {} if self.layer is None else {"layer": self.layer, "padded_size": covers}
         return {
             "schema_version": SCHEMA_VERSION,
             "method": self.method,
@@ -127,7 +148,7 @@ class Attribution:
             "map_error": self.map_error,
             "measured": self.measured,
             "seconds": round(self.seconds, 6),
-            "libraries": {name: version(name) for name in _LIBRARIES},
+            "libraries": {name: version(name) for name in ("torch", "numpy")},
         }
 
     def files(self) -> dict[str, bytes]:
@@ -158,15 +179,21 @@ def make_attribution(
     target: Target,
     method: str,
     parameters: dict[str, Any],
-    seconds: float,
+    started: float,
     unit: str | None = None,
     **more: Any,
 ) -> Attribution:
     """An `Attribution` of values (C, H, W), with the hashes of the model and the image filled in.
 
-    Without a `unit` it is the target's, score per unit of intensity; `more` are other fields of `Attribution`.
+    The seconds are those since `time.perf_counter()` was `started`. Without a `unit` it is the target's, score per unit
+    of intensity; `more` are other fields of `Attribution`.
     """
+    seconds = time.perf_counter() - started
     tensor = image_tensor(image)
+    lowest, highest = float(tensor.min()), float(tensor.max())
+    notes = list(segmenter.notes)
+    if not 0 <= lowest <= highest <= 1:
+        notes.append(f"the image holds intensities from {lowest:g} to {highest:g}, which belong in [0, 1]")
     return Attribution(
         values.detach().cpu().numpy().astype(np.float32, copy=False),
         target,
@@ -178,17 +205,10 @@ def make_attribution(
         segmenter.weights_hash,
         image_hash(image),
         model_name=segmenter.name,
-        notes=(*segmenter.notes, *_notes_on(image)),
+        notes=tuple(notes),
+        source=Source(segmenter, tensor.detach()),
         **more,
     )
-
-
-def _notes_on(image: Image) -> list[str]:
-    tensor = image_tensor(image)
-    lowest, highest = float(tensor.min()), float(tensor.max())
-    if lowest >= 0 and highest <= 1:
-        return []
-    return [f"the image holds intensities from {lowest:g} to {highest:g}, which belong in [0, 1]"]
 
 
 def image_hash(image: Image) -> str:

@@ -1,14 +1,14 @@
 """The mean gradient along a path, with as many steps as it takes, where it takes them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .path_integral import PathIntegral, Tolerated
-from .straight_path import StraightPath
+from ..compute.progress import Progress
+from .path_integral import PathIntegral, StraightPath
 
 _FEWEST_STEPS = 9
 """The path in three parts, each in three: before that, estimates of the error mean little."""
@@ -22,13 +22,13 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 
 def integrate_adaptively(
-    path: StraightPath, ends: tuple[float, float], tolerance: float, budget: int, count: Callable[[int], object]
+    path: StraightPath, ends: tuple[float, float], tolerance: float, budget: int, progress: Progress
 ) -> PathIntegral:
-    """With steps where the map still changes and where the score bends.
+    """The integral with steps where the map still changes and where the score bends.
 
     The gradient in the middle of a part of the path stands for the whole part. A part is refined by cutting it in
-    three, of which the middle one keeps the gradient, so that nothing is computed in vain. Two errors say where to
-    refine and when to stop:
+    three, of which the middle one keeps the gradient, so that none is wasted. Two errors say where to refine and when
+    to stop:
 
     - The map's: by how much the last refinement of every part changed the map, (image - baseline) · ∫ gradient. Where
       ReLUs switch along the path, the error falls as 1 / steps. So three parts have a third of the error that one had,
@@ -47,16 +47,16 @@ def integrate_adaptively(
         tolerance: The error to reach: the sum's as a fraction of the difference of the ends, and the map's,
             Σ |error|, as a fraction of Σ |value|.
         budget: The most gradients to take, at least 3.
-        count: Called with the number of gradients taken so far.
+        progress: See `Progress`; counts gradients.
     """
     parts = _Parts(path, ends, tolerance)
-    count(parts.steps)
+    progress(parts.steps, budget)
     while parts.steps < _FEWEST_STEPS or parts.missed():
         # No round more than doubles the steps, however large a batch is.
-        at_once = max(_FEWEST_AT_ONCE, min(path.batch_size, parts.steps))
+        at_once = max(_FEWEST_AT_ONCE, min(path.batches.size, parts.steps))
         if not parts.refine_most_urgent(at_once, budget - parts.steps):
             break
-        count(parts.steps)
+        progress(parts.steps, budget)
     return PathIntegral(parts.gradient, parts.change / 2, parts.steps, parts.looks, parts.missed())
 
 
@@ -69,15 +69,15 @@ class _Group:
     gradient: Tensor
     """Σ length · gradient in the middle, float32 (C, H, W)."""
     change: Tensor
-    """By how much the last refinement changed that, likewise."""
+    """Change of `gradient` by the last refinement, the same shape."""
     map_share: float
     """Σ |(image - baseline) · change|; a middle third, which changed nothing, is given its neighbours' mean."""
     sum_error: float
     """Σ (image - baseline) · gradient - rise."""
     rise: float
     """Difference of the scores over all parts."""
-    start_score: float = float("nan")
-    """At the start of a single part."""
+    start_score: float = np.nan
+    """Score at the start of a single part."""
 
 
 class _Parts:
@@ -92,18 +92,18 @@ class _Parts:
         self.steps = 0
         """Gradients taken."""
         self.looks = 0
-        """Scores looked at."""
+        """Scores computed without a gradient."""
         whole = np.array([[0.0, 1.0]])
-        (gradient,) = self._sums(whole, np.zeros(1, int))
+        (gradient,) = self._sums([whole])
         self._groups = [self._group(whole, gradient, torch.zeros_like(gradient), np.inf, self._rise, ends[0])]
         self._total()
 
-    def missed(self) -> tuple[Tolerated, ...]:
+    def missed(self) -> tuple[str, ...]:
         """What is not within the tolerance."""
         errors = np.array([group.sum_error for group in self._groups])
         sum_error = max(abs(float(errors.sum())), float(np.linalg.norm(errors)))
         found = {"sum": sum_error > self._allowed_sum, "map": self._size(self.change) > self._allowed_change}
-        return tuple(name for name, is_missed in found.items() if is_missed)  # type: ignore[misc]  # the keys above
+        return tuple(name for name, is_missed in found.items() if is_missed)
 
     def refine_most_urgent(self, at_once: int, at_most: int) -> bool:
         """Refine the groups that matter most; False if `at_most` gradients are not enough for any.
@@ -134,12 +134,12 @@ class _Parts:
         self.gradient = sum((group.gradient for group in self._groups), torch.zeros_like(self._difference))
         """Mean gradient, float64 (C, H, W)."""
         self.change = sum((group.change for group in self._groups), torch.zeros_like(self._difference))
-        """By how much the last refinement of each part changed it."""
+        """Change of `gradient` by the last refinement of each part."""
         # The estimated error is half of the change.
         self._allowed_change = 2 * max(self._tolerance, _ROUNDING) * self._size(self.gradient)
 
     def _urgency(self, group: _Group) -> float:
-        """Error in units of what is allowed, of a part: the errors of several add up as their squares do."""
+        """Error per part, in units of what is allowed: the errors of several add up as their squares do."""
         map_error = group.map_share / max(self._allowed_change, _TINY)
         sum_error = abs(group.sum_error) / max(self._allowed_sum, _TINY)
         return max(map_error, sum_error) / np.sqrt(len(group.parts))
@@ -147,12 +147,11 @@ class _Parts:
     def _refine(self, groups: list[_Group]) -> None:
         """Cut every part of some groups in three. A single part becomes three groups, several parts remain one."""
         points = [np.linspace(group.parts[:, 0], group.parts[:, 1], 4, axis=1) for group in groups]
-        outer = [np.concatenate((cuts[:, :2], cuts[:, 2:])) for cuts in points]
-        owners: list[int] = []
-        for parts in outer:
-            first = owners[-1] + 1 if owners else 0
-            owners += [first, first + 1] if len(parts) == 2 else [first] * len(parts)
-        sums = iter(self._sums(np.concatenate(outer), np.array(owners)))
+        outer: list[np.ndarray] = []
+        for cuts in points:
+            sides = cuts[:, :2], cuts[:, 2:]
+            outer += sides if len(cuts) == 1 else [np.concatenate(sides)]
+        sums = iter(self._sums(outer))
         scores = iter(self._scores([cuts[0, 1:3] for cuts in points if len(cuts) == 1]))
         for group, cuts in zip(groups, points, strict=True):
             if len(cuts) == 1:
@@ -180,30 +179,23 @@ class _Parts:
         while len(self._groups) > _MOST_GROUPS:
             self._groups.sort(key=lambda group: group.map_share, reverse=True)
             one, other = self._groups.pop(), self._groups.pop()
-            self._groups.append(
-                _Group(
-                    np.concatenate((one.parts, other.parts)),
-                    one.gradient + other.gradient,
-                    one.change + other.change,
-                    float(np.hypot(one.map_share, other.map_share)),
-                    one.sum_error + other.sum_error,
-                    one.rise + other.rise,
-                )
-            )
+            parts, gradient = np.concatenate((one.parts, other.parts)), one.gradient + other.gradient
+            share, error = float(np.hypot(one.map_share, other.map_share)), one.sum_error + other.sum_error
+            self._groups.append(_Group(parts, gradient, one.change + other.change, share, error, one.rise + other.rise))
 
     def _group(
-        self, parts: np.ndarray, gradient: Tensor, change: Tensor, share: float, rise: float,
-        start_score: float = float("nan"),
-    ) -> _Group:  # fmt: skip
+        self, parts: np.ndarray, gradient: Tensor, change: Tensor, share: float, rise: float, start: float = np.nan
+    ) -> _Group:
         error = float((gradient * self._difference).sum()) - rise
-        return _Group(parts, gradient.float(), change.float(), share, error, rise, start_score)
+        return _Group(parts, gradient.float(), change.float(), share, error, rise, start)
 
     def _size(self, gradient: Tensor) -> float:
         return float((gradient * self._difference).abs().sum())
 
-    def _sums(self, parts: np.ndarray, owners: np.ndarray) -> Tensor:
-        """Σ length · gradient in the middle, float64 (owners, C, H, W), of the parts (n, 2) of each owner (n,)."""
-        sums = self._difference.new_zeros((owners.max() + 1, *self._difference.shape))
+    def _sums(self, groups: list[np.ndarray]) -> Tensor:
+        """Σ length · gradient in the middle, float64 (groups, C, H, W), of the parts (n, 2) of each group."""
+        parts, owners = np.concatenate(groups), np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        sums = self._difference.new_zeros((len(groups), *self._difference.shape))
         lengths = parts[:, 1] - parts[:, 0]
         for start, gradients in self._path.gradients(parts.mean(axis=1)):
             for number, gradient in enumerate(gradients, start):
@@ -212,7 +204,7 @@ class _Parts:
         return sums
 
     def _scores(self, alphas: list[np.ndarray]) -> np.ndarray:
-        """At α, as many rows as there are in `alphas`."""
+        """Scores at two α per row."""
         if not alphas:
             return np.empty((0, 2))
         scores = self._path.scores(np.concatenate(alphas))

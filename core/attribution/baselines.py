@@ -1,7 +1,7 @@
 """Baselines: the images without information that path methods start from."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -9,11 +9,10 @@ from scipy import ndimage
 
 from ..errors import UserError
 from ..segmenter import Image
+from .attribution import image_hash
 from .settings import setting
 
 BaselineKind = Literal["zero", "random", "blur", "mean", "image"]
-
-BASELINES: tuple[BaselineKind, ...] = get_args(BaselineKind)
 TITLES: dict[str, str] = {
     "zero": "Black",
     "mean": "The image's mean",
@@ -23,14 +22,11 @@ TITLES: dict[str, str] = {
 """The kinds that need no image of their own, on screen."""
 DEFAULT_SIGMA = 10.0
 DEFAULT_DRAWS = 4
-_TRUNCATE = 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
     """One or several images without information, in the space of the image itself: [0, 1] before normalisation.
-
-    Make one with `make_baseline`.
 
     Attributes:
         kind: zero, random, blur, mean or image.
@@ -40,16 +36,16 @@ class Baseline:
 
     kind: BaselineKind
     images: np.ndarray
-    parameters: dict[str, object]
+    parameters: dict[str, Any]
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """What it was made with, as parameters of an attribution to which it is the `name`."""
+        own = {f"{name}_sha256": image_hash(self.images[0])} if self.kind == "image" else {}
+        return {name: self.kind, **self.parameters, **own}
 
 
 def make_baseline(
-    image: Image,
-    kind: BaselineKind | Image,
-    *,
-    sigma: float = DEFAULT_SIGMA,
-    draws: int = DEFAULT_DRAWS,
-    seed: int = 0,
+    image: Image, kind: BaselineKind | Image, *, sigma: float = DEFAULT_SIGMA, draws: int = DEFAULT_DRAWS, seed: int = 0
 ) -> Baseline:
     """The baseline for an image.
 
@@ -71,7 +67,15 @@ def make_baseline(
     """
     array = _as_array(image)
     if not isinstance(kind, str):
-        return Baseline("image", _checked(_as_array(kind), array.shape)[None], {})
+        own = _as_array(kind)
+        if own.shape != array.shape:
+            given, size = ("×".join(map(str, each.shape)) for each in (own, array))
+            raise UserError(
+                f"The baseline is {given} (channels, rows, columns), the image {size}; they must be of one size."
+            )
+        if not np.isfinite(own).all():
+            raise UserError("The baseline has values that are not finite (NaN or infinite); replace them first.")
+        return Baseline("image", own[None], {})
     if kind == "zero":
         return Baseline(kind, np.zeros_like(array)[None], {})
     if kind == "random":
@@ -82,13 +86,12 @@ def make_baseline(
     if kind == "blur":
         if not 0 < sigma < np.inf:
             raise UserError(f"The blur's sigma is a positive number of pixels; {sigma} was given.")
-        blurred = ndimage.gaussian_filter(array, (0, sigma, sigma), mode="nearest", truncate=_TRUNCATE)
+        blurred = ndimage.gaussian_filter(array, (0, sigma, sigma), mode="nearest")
         return Baseline(kind, blurred[None], {"sigma": sigma})
     if kind == "mean":
         means = array.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
         return Baseline(kind, np.broadcast_to(means, array.shape).copy()[None], {})
-    known = ", ".join(name for name in BASELINES if name != "image")
-    raise UserError(f'The baseline is one of {known}, or an image; "{kind}" was given.')
+    raise UserError(f'The baseline is one of {", ".join(TITLES)}, or an image; "{kind}" was given.')
 
 
 def sigma_setting() -> Any:
@@ -100,15 +103,3 @@ def sigma_setting() -> Any:
 def _as_array(image: Image) -> np.ndarray:
     array = np.asarray(image.detach().cpu() if isinstance(image, torch.Tensor) else image, dtype=np.float32)
     return array[0] if array.ndim == 4 and len(array) == 1 else array
-
-
-def _checked(baseline: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    if baseline.shape != shape:
-        raise UserError(f"The baseline is {_size(baseline.shape)}, the image {_size(shape)}; they must be of one size.")
-    if not np.isfinite(baseline).all():
-        raise UserError("The baseline has values that are not finite (NaN or infinite); replace them first.")
-    return baseline
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[0]}×{shape[1]}×{shape[2]} (channels, rows, columns)" if len(shape) == 3 else f"{shape}"

@@ -1,11 +1,13 @@
 """The gradient of a target with respect to the image, for a pixel one row of the Jacobian, and gradient × input."""
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..compute.memory import graph_bytes
 from ..compute.progress import Progress
 from ..errors import explained_differentiation
 from ..segmenter import Image, Segmenter
@@ -33,25 +35,15 @@ def gradient(segmenter: Segmenter, image: Image, target: Target) -> Attribution:
     started = time.perf_counter()
     batch = segmenter.as_batch(image, single=True).detach().requires_grad_()
     values = input_gradient(target(segmenter.logits(batch)).sum(), batch)[0].cpu()
-    return make_attribution(values, segmenter, image, target, "gradient", {}, time.perf_counter() - started)
+    return make_attribution(values, segmenter, image, target, "gradient", {}, started)
 
 
 def gradient_x_input(segmenter: Segmenter, image: Image, target: Target) -> Attribution:
     """Intensity ⊙ ∂target / ∂image: what each intensity contributes, to first order, against black.
 
     Shrikumar et al., "Not just a black box: learning important features through propagating activation differences",
-    2016. For a network that is linear in the image it is exact; a black pixel never contributes.
-
-    Args:
-        segmenter: The network.
-        image: (C, H, W) in [0, 1].
-        target: The scalar explained.
-
-    Returns:
-        Values (C, H, W) in units of the score.
-
-    Raises:
-        UserError: The image or the target does not fit the network.
+    2016. For a network that is linear in the image it is exact; a black pixel never contributes. Arguments as in
+    `gradient`; values (C, H, W) in units of the score.
     """
     sensitivity = gradient(segmenter, image, target)
     intensities = segmenter.as_batch(image, single=True)[0].detach().cpu().numpy()
@@ -64,8 +56,25 @@ def input_gradient(score: Tensor, batch: Tensor) -> Tensor:
     if not score.requires_grad:
         return torch.zeros_like(batch)
     with explained_differentiation():
-        (values,) = torch.autograd.grad(score, batch, allow_unused=True)
-    return torch.zeros_like(batch) if values is None else values
+        return torch.autograd.grad(score, batch, allow_unused=True, materialize_grads=True)[0]
+
+
+@dataclass(frozen=True)
+class GradientCost:
+    """Cost of one gradient: seconds of wall time, and memory that the network keeps for its backward pass."""
+
+    seconds: float
+    memory_bytes: int
+
+
+def gradient_cost(segmenter: Segmenter, image: np.ndarray) -> GradientCost:
+    """The cost for an image (C, H, W), by the number of pixels, from that of a crop of at most 256×256 pixels."""
+    crop = np.ascontiguousarray(image[:, :256, :256])
+    scale = image[0].size / crop[0].size
+    target = Target.pixel(0, 0, 0, "logit")
+    gradient(segmenter, crop, target)  # the first run of a size is slower
+    seconds = gradient(segmenter, crop, target).seconds
+    return GradientCost(scale * seconds, int(scale * graph_bytes(segmenter, crop)))
 
 
 @register

@@ -61,29 +61,25 @@ def influence(
     if channel is not None and not 0 <= channel < batch.shape[1]:
         raise UserError(f"There is no channel {channel}; the image has {batch.shape[1]}, counted from 0.")
     with torch.no_grad():
-        logits = segmenter.logits(batch)
-    target.check(logits.shape[1], (logits.shape[2], logits.shape[3]))
+        target(segmenter.logits(batch))  # an error where it does not fit
     tangent = torch.zeros_like(batch)
     tangent[:, slice(None) if channel is None else channel, row, column] = 1.0
 
     def scores(images: Tensor) -> Tensor:
         return class_scores(segmenter.unchecked_logits(images), class_index, space)
 
-    column_values = _jacobian_vector_product(segmenter, scores, batch, tangent)
-    seconds = time.perf_counter() - started
-    return make_attribution(column_values, segmenter, image, target, "influence", {"channel": channel}, seconds)
+    values = _jacobian_vector_product(segmenter, scores, batch, tangent)
+    return make_attribution(values, segmenter, image, target, "influence", {"channel": channel}, started)
 
 
-def _jacobian_vector_product(
-    segmenter: Segmenter, function: Callable[[Tensor], Tensor], point: Tensor, tangent: Tensor
-) -> Tensor:
+def _jacobian_vector_product(segmenter: Segmenter, function: Scores, point: Tensor, tangent: Tensor) -> Tensor:
     """J·t by the first way that the network's operations allow, and that has been seen to be right for this network.
 
     Raises:
         UserError: None of them is.
     """
+    proven = _proven_ways.setdefault(segmenter, set())
     for way in (_forward_mode, _forward_mode_by_the_formula, _by_two_reverse_passes):
-        proven = _proven_ways.setdefault(segmenter, set())
         try:
             product = way(function, point, tangent)
             if way in proven or _agrees_with_reverse_mode(way, function, point):
@@ -93,21 +89,20 @@ def _jacobian_vector_product(
             if is_out_of_memory(error):
                 raise
     raise UserError(
-        f"An operation of {segmenter.name} has no forward-mode derivative, so what a pixel drives cannot be computed; "
+        f"An operation of {segmenter.name} has no forward-mode derivative, so what a pixel moves cannot be computed; "
         "gradients of output pixels can."
     )
 
 
 def _agrees_with_reverse_mode(way: Way, function: Scores, point: Tensor) -> bool:
-    """Whether v·(J·g) = (Jᵀ·v)·g for weights v of chance and g = Jᵀ·v, which is ‖g‖².
+    """Whether v·(J·g) = (Jᵀ·v)·g for random weights v and g = Jᵀ·v, which is ‖g‖².
 
-    Operations from outside torch may let a tangent vanish without a word.
+    Operations from outside torch may drop a tangent without an error.
     """
     with torch.enable_grad():
         image = point.detach().requires_grad_()
         scores = function(image)
-        weights = torch.from_numpy(np.random.default_rng(0).uniform(0.5, 1.5, scores.shape).astype(np.float32))
-        weights = weights.to(scores.device)
+        weights = torch.from_numpy(np.random.default_rng(0).uniform(0.5, 1.5, scores.shape)).to(scores)
         gradient = input_gradient((scores * weights).sum(), image)
     squared = float(gradient.double().square().sum())
     found = float((way(function, point, gradient).double() * weights).sum())

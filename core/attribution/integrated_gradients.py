@@ -12,14 +12,13 @@ from ..compute.progress import Progress, progress_of_part
 from ..errors import UserError
 from ..segmenter import Image, Segmenter
 from ..target import Target
-from .attribution import Attribution, image_hash, make_attribution
+from .attribution import Attribution, make_attribution
 from .automatic_steps import integrate_adaptively
 from .baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, TITLES, BaselineKind, make_baseline, sigma_setting
-from .path_integral import integrate
+from .path_integral import StraightPath, integrate
 from .quadrature import Rule, nodes_and_weights
 from .registry import Method, register
 from .settings import seed_setting, setting
-from .straight_path import StraightPath
 
 DEFAULT_STEPS = 50
 DEFAULT_TOLERANCE = 0.01
@@ -55,7 +54,7 @@ def integrated_gradients(
         image: (C, H, W) in [0, 1].
         target: The scalar explained.
         baseline: "zero", "random", "blur", "mean" or an image (C, H, W); see `make_baseline`.
-        n_steps: Gradients along the path, for each baseline; "auto" takes them where the map still changes and where
+        n_steps: Gradients along the path, per baseline; "auto" takes them where the map still changes and where
             the score bends, until both errors are below `tolerance` or `max_steps` are taken.
         method: The quadrature rule of a fixed number of steps; see `nodes_and_weights`.
         internal_batch_size: Steps that run through the network together; None finds what fits into memory. It does
@@ -63,9 +62,9 @@ def integrated_gradients(
         seed: Seed of random baselines.
         sigma: Sigma of a blurred baseline, in pixels.
         draws: Number of random baselines.
-        tolerance: Error that "auto" reaches for each baseline: the delta as a fraction of the difference of the
-            scores, and the estimated error of the map as a fraction of Σ |values|.
-        max_steps: Most gradients that "auto" takes, for each baseline.
+        tolerance: Error that "auto" reaches per baseline: the delta as a fraction of the difference of the scores, and
+            the estimated error of the map as a fraction of Σ |values|.
+        max_steps: Most gradients that "auto" takes per baseline.
         progress: See `Progress`; counts gradients.
 
     Returns:
@@ -74,7 +73,7 @@ def integrated_gradients(
         scores of image and baseline, and the size of a batch.
 
     Raises:
-        UserError: Settings that make no sense, or an image, target or baseline that does not fit the network.
+        UserError: A setting out of its range, or an image, target or baseline that does not fit the network.
     """
     started = time.perf_counter()
     _check_steps(n_steps, method, internal_batch_size, tolerance, max_steps)
@@ -85,50 +84,42 @@ def integrated_gradients(
     with torch.no_grad():
         score = float(target(segmenter.logits(batch))[0])
     batches = ShrinkingBatches(internal_batch_size or fitting_batch_size(segmenter, array, most))
-    total = len(chosen.images) * most
-
+    baselines = len(chosen.images)
     values = torch.zeros_like(batch[0], dtype=torch.float64)
     errors = torch.zeros_like(values)
-    steps, looks = 0, 0
+    steps, looks, baseline_score = 0, 0, 0.0
     missed: set[str] = set()
-    baseline_scores: list[float] = []
     for number, start in enumerate(torch.from_numpy(chosen.images).to(batch.device)):
         path = StraightPath(segmenter, batch, start[None], target, batches)
-        baseline_scores.append(float(path.scores(np.zeros(1))[0]))
-
-        def count(taken: int, before: int = number * most) -> None:
-            if progress is not None:
-                progress(before + taken, total)
-
+        start_score = float(path.scores(np.zeros(1))[0])
+        part = progress_of_part(progress, number * most, most, baselines * most)
         if n_steps == "auto":
-            integral = integrate_adaptively(path, (baseline_scores[-1], score), tolerance, max_steps, count)
+            integral = integrate_adaptively(path, (start_score, score), tolerance, max_steps, part)
         else:
-            integral = integrate(path, method, n_steps, count)
-        values += integral.mean_gradient * path.difference / len(chosen.images)
+            integral = integrate(path, method, n_steps, part)
+        values += integral.mean_gradient * path.difference / baselines
         if integral.error is not None:
-            errors += integral.error * path.difference / len(chosen.images)
+            errors += integral.error * path.difference / baselines
         steps, looks = steps + integral.steps, looks + integral.looks
+        baseline_score += start_score / baselines
         missed |= set(integral.missed)
-    difference = score - float(np.mean(baseline_scores))
+    difference = score - baseline_score
     delta = float(values.sum()) - difference
-    parameters = {"baseline": chosen.kind, **chosen.parameters, "n_steps": n_steps}
+    parameters = chosen.describe("baseline") | {"n_steps": n_steps}
     parameters |= {"tolerance": tolerance, "max_steps": max_steps} if n_steps == "auto" else {"rule": method}
-    if chosen.kind == "image":
-        parameters["baseline_sha256"] = image_hash(chosen.images[0])
     measured = {
         "steps": steps,
         "scores_looked_at": looks,
         "stopped": "fixed" if n_steps != "auto" else "budget" if missed else "tolerance",
         "missed": " and ".join(sorted(missed)),
         "score": score,
-        "baseline_score": float(np.mean(baseline_scores)),
+        "baseline_score": baseline_score,
         "batch_size": batches.size,
     }
-    seconds = time.perf_counter() - started
     return make_attribution(
-        values, segmenter, image, target, "integrated_gradients", parameters, seconds, target.score_unit,
+        values, segmenter, image, target, "integrated_gradients", parameters, started, target.score_unit,
         convergence_delta=delta, score_difference=difference, measured=measured,
-        map_error=_map_error(errors, values, delta) if steps > len(chosen.images) else None,
+        map_error=_map_error(errors, values, delta) if steps > baselines else None,
     )  # fmt: skip
 
 
@@ -159,7 +150,7 @@ class IntegratedGradients(Method):
         tolerance: float = setting(
             DEFAULT_TOLERANCE, help="Error of map and sum that automatic steps reach, as a fraction.", on_page=False
         )
-        max_steps: int = setting(DEFAULT_BUDGET, help="Most automatic steps for each baseline.", low=3, on_page=False)
+        max_steps: int = setting(DEFAULT_BUDGET, help="Most automatic steps per baseline.", low=3, on_page=False)
 
     def run(
         self, segmenter: Segmenter, image: Image, target: Target, settings: Settings, progress: Progress | None
@@ -174,7 +165,7 @@ class IntegratedGradients(Method):
 
 
 def _map_error(errors: torch.Tensor, values: torch.Tensor, delta: float) -> float | None:
-    """Σ |error| / Σ |value|; no less than the delta shows, since the values without errors have none."""
+    """Σ |error| / Σ |value|, and at least |delta| / Σ |value|; None for a map of zeros."""
     size = float(values.abs().sum())
     return max(float(errors.abs().sum()), abs(delta)) / size if size else None
 
@@ -211,12 +202,10 @@ def errors_by_steps(
     Arguments as in `integrated_gradients`; one random baseline is drawn.
     """
     found: dict[int, tuple[float, float]] = {}
-    done = 0
-    for n_steps in steps:
-        part = progress_of_part(progress, done, n_steps, sum(steps))
+    for index, n_steps in enumerate(steps):
+        part = progress_of_part(progress, sum(steps[:index]), n_steps, sum(steps))
         result = integrated_gradients(
             segmenter, image, target, baseline, n_steps, method, None, seed, sigma=sigma, draws=1, progress=part
         )
         found[n_steps] = result.convergence_percent, result.map_error_percent
-        done += n_steps
     return found

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from ..compute.progress import Progress
 from ..errors import UserError
 from ..segmenter import Image, Segmenter
 from ..target import Target
-from .attribution import Attribution, image_hash, make_attribution
+from .attribution import Attribution, make_attribution
 from .baselines import DEFAULT_SIGMA, TITLES, BaselineKind, make_baseline, sigma_setting
 from .registry import Method, register
 from .settings import seed_setting, setting
@@ -64,12 +65,20 @@ def occlusion(
     """
     started = time.perf_counter()
     stride = patch if stride is None else stride
-    _check(patch, stride, internal_batch_size)
+    if patch < 1:
+        raise UserError(f"A patch has at least one pixel a side; {patch} was given.")
+    if not 1 <= stride <= patch:
+        raise UserError(
+            f"The stride lies between 1 and the patch's {patch} pixels, so that every pixel is covered; "
+            f"{stride} was given."
+        )
+    if internal_batch_size is not None and internal_batch_size < 1:
+        raise UserError(f"A batch holds at least one image; {internal_batch_size} was given.")
     batch = segmenter.as_batch(image, single=True).detach()
     array = batch[0].cpu().numpy()
     filling = make_baseline(array, fill, sigma=sigma, draws=1, seed=seed)
     height, width = array.shape[1:]
-    places = [(rows, columns) for rows in _spans(height, patch, stride) for columns in _spans(width, patch, stride)]
+    places = list(product(_spans(height, patch, stride), _spans(width, patch, stride)))
 
     with torch.no_grad():
         score = float(target(segmenter.logits(batch).double())[0])
@@ -79,24 +88,21 @@ def occlusion(
 
         def covered_scores(start: int, stop: int) -> list[float]:
             images = batch.repeat(stop - start, 1, 1, 1)
-            for one, (rows, columns) in zip(images, places[start:stop], strict=True):
-                one[:, rows, columns] = cover[0, :, rows, columns]
+            for one, place in zip(images, places[start:stop], strict=True):
+                one[:, *place] = cover[0][:, *place]
             return target(segmenter.logits(images).double()).tolist()
 
         for start, stop, scores in batches.run_each(len(places), covered_scores):
-            for (rows, columns), covered_score in zip(places[start:stop], scores, strict=True):
-                drops[rows, columns] += score - covered_score
-                covered[rows, columns] += 1
+            for place, covered_score in zip(places[start:stop], scores, strict=True):
+                drops[place] += score - covered_score
+                covered[place] += 1
             if progress is not None:
                 progress(stop, len(places))
-    parameters: dict[str, object] = {"patch": patch, "stride": stride, "fill": filling.kind}
-    parameters |= {name: value for name, value in filling.parameters.items() if name != "draws"}
-    if filling.kind == "image":
-        parameters["fill_sha256"] = image_hash(filling.images[0])
+    parameters = {"patch": patch, "stride": stride, **filling.describe("fill")}
+    parameters.pop("draws", None)
     values = torch.from_numpy(drops / covered)[None]
-    seconds = time.perf_counter() - started
     return make_attribution(
-        values, segmenter, image, target, "occlusion", parameters, seconds, target.score_unit,
+        values, segmenter, image, target, "occlusion", parameters, started, target.score_unit,
         measured={"patches": len(places), "score": score, "batch_size": batches.size},
     )  # fmt: skip
 
@@ -108,7 +114,7 @@ class Occlusion(Method):
     name = "occlusion"
     title = "Occlusion"
     kind = "contribution"
-    sentence = "By how much the score drops when a patch around the pixel is covered."
+    sentence = "How much the score drops when a patch around the pixel is covered."
 
     @dataclass(frozen=True)
     class Settings:
@@ -147,15 +153,3 @@ def _spans(length: int, patch: int, stride: int) -> list[slice]:
     """Where patches begin and end on an axis; the last is the first that reaches the end."""
     count = -(-max(length - patch, 0) // stride) + 1
     return [slice(start, min(start + patch, length)) for start in range(0, count * stride, stride)]
-
-
-def _check(patch: int, stride: int, batch_size: int | None) -> None:
-    if patch < 1:
-        raise UserError(f"A patch has at least one pixel a side; {patch} was given.")
-    if not 1 <= stride <= patch:
-        raise UserError(
-            f"The stride lies between 1 and the patch's {patch} pixels, so that every pixel is covered; "
-            f"{stride} was given."
-        )
-    if batch_size is not None and batch_size < 1:
-        raise UserError(f"A batch holds at least one image; {batch_size} was given.")

@@ -1,17 +1,65 @@
-"""The mean gradient along a path by a fixed rule, and what every integral along a path is."""
+"""The straight path from a baseline to the image, and the mean gradient along it by a fixed rule."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..compute.memory import ShrinkingBatches
+from ..compute.progress import Progress
+from ..segmenter import Segmenter
+from ..target import Target
+from .gradient import input_gradient
 from .quadrature import Rule, nodes_and_weights
-from .straight_path import StraightPath
 
-Tolerated = Literal["sum", "map"]
-"""What has an error: the sum of the map, and the map itself."""
+
+@dataclass(frozen=True, eq=False)
+class StraightPath:
+    """Images baseline + α · (image - baseline), of which only one batch is held at a time.
+
+    Attributes:
+        segmenter: The network.
+        image: (1, C, H, W) on the segmenter's device.
+        baseline: The same shape and device.
+        target: The scalar explained.
+        batches: The size of a batch; it shrinks when memory runs out.
+    """
+
+    segmenter: Segmenter
+    image: Tensor
+    baseline: Tensor
+    target: Target
+    batches: ShrinkingBatches
+
+    @cached_property
+    def difference(self) -> Tensor:
+        """Image - baseline, float32 (C, H, W)."""
+        return (self.image - self.baseline)[0]
+
+    @torch.no_grad()
+    def scores(self, alphas: np.ndarray) -> np.ndarray:
+        """Scores of the target at each α, float64 (n,)."""
+
+        def work(start: int, stop: int) -> np.ndarray:
+            return self.target(self.segmenter.logits(self._images(alphas[start:stop]))).double().cpu().numpy()
+
+        return np.concatenate([scores for _, _, scores in self.batches.run_each(len(alphas), work)])
+
+    def gradients(self, alphas: np.ndarray) -> Iterator[tuple[int, Tensor]]:
+        """∂target / ∂image at each α, in batches: the number of the first and gradients (b, C, H, W)."""
+
+        def work(start: int, stop: int) -> Tensor:
+            images = self._images(alphas[start:stop]).requires_grad_()
+            return input_gradient(self.target(self.segmenter.logits(images)).sum(), images)
+
+        return ((start, gradients) for start, _, gradients in self.batches.run_each(len(alphas), work))
+
+    def _images(self, alphas: np.ndarray) -> Tensor:
+        factors = torch.tensor(alphas, dtype=torch.float32, device=self.baseline.device)
+        return self.baseline + factors.view(-1, 1, 1, 1) * self.difference
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,18 +71,18 @@ class PathIntegral:
         error: Estimated error of `mean_gradient` up to its sign, float64 (C, H, W); None where one step tells nothing.
         steps: Gradients taken.
         looks: Scores looked at without a gradient, both ends left out.
-        missed: What did not reach the tolerance within the budget.
+        missed: What did not reach the tolerance within the budget: the "sum" of the map, the "map" itself.
     """
 
     mean_gradient: Tensor
     error: Tensor | None
     steps: int
     looks: int
-    missed: tuple[Tolerated, ...] = ()
+    missed: tuple[str, ...] = ()
 
 
-def integrate(path: StraightPath, rule: Rule, n_steps: int, count: Callable[[int], object]) -> PathIntegral:
-    """By a rule with `n_steps` nodes; `count` is called with the number of gradients after each batch.
+def integrate(path: StraightPath, rule: Rule, n_steps: int, progress: Progress) -> PathIntegral:
+    """The integral by a rule with `n_steps` nodes; the progress counts gradients after each batch.
 
     The error is estimated without further gradients, by how far the last doubling of steps moved the map: every other
     node is one half, the nodes between them are the other, the weights of each are scaled to sum to 1, and the estimate
@@ -47,7 +95,7 @@ def integrate(path: StraightPath, rule: Rule, n_steps: int, count: Callable[[int
     for start, gradients in path.gradients(nodes):
         for number, gradient in enumerate(gradients, start):
             halves[number % 2].add_(gradient, alpha=float(weights[number]))
-        count(start + len(gradients))
+        progress(start + len(gradients), n_steps)
     even, odd = halves
     # The whole is as far from one half as the other half weighs, in units of their distance: half of it on average.
     error = None if n_steps == 1 else (even / weights[0::2].sum() - odd / weights[1::2].sum()) / 2

@@ -16,7 +16,7 @@ from .settings import NoSettings, Setting, refuse_clashes, settings_of
 Kind = Literal["sensitivity", "contribution", "layer"]
 """What the values are: score per unit of intensity, shares of the score, or a map of a layer's size."""
 Values = Mapping[str, Any]
-"""Values of settings by name; what a mapping leaves out has its default."""
+"""Values of settings by name; a setting that is missing has its default."""
 Size = tuple[int, int]
 
 
@@ -24,13 +24,13 @@ class Method:
     """An attribution method. A new one is a subclass with these attributes and `run`, decorated with `register`.
 
     Attributes:
-        name: Name in code, files and URLs, which its attributions bear as `method`.
+        name: Name in code, files and URLs, and `method` of its attributions.
         title: Name on screen.
         kind: How its values are read, see `importance` and `predicted_drops`.
-        sentence: What its map says, in one sentence for people.
-        aliases: Other names by which it may be asked for.
-        is_quick: False where it runs the network so often that it is computed only when it is asked for.
-        group: Methods of one group share their passes of the network, see `run_together`; by default it is alone.
+        sentence: What its map shows, in one sentence for people.
+        aliases: Other names of the method.
+        is_quick: False where it runs the network so often that it is computed only on request.
+        group: Methods of one group share their passes of the network, see `run_together`; by default its own name.
         Settings: A frozen dataclass whose fields are made with `setting`.
     """
 
@@ -54,11 +54,11 @@ class Method:
         raise NotImplementedError
 
     def passes(self, settings: Any, segmenter: Segmenter, size: Size) -> int:
-        """How many images run through the network, for an image of `size` (height, width)."""
+        """Number of images that run through the network, for an image of `size` (height, width)."""
         return 1
 
     def completed(self, values: Values, segmenter: Segmenter, size: Size) -> Values:
-        """The values with those that only the network can tell, such as the layer, filled in."""
+        """The values, with those that depend on the network, such as the layer, filled in."""
         return values
 
     def suited_to(self, size: Size) -> Values:
@@ -66,12 +66,7 @@ class Method:
         return {}
 
     def run_together(
-        self,
-        segmenter: Segmenter,
-        image: Image,
-        target: Target,
-        settings: Mapping[str, Any],
-        progress: Progress | None,
+        self, segmenter: Segmenter, image: Image, target: Target, settings: Mapping[str, Any], progress: Progress | None
     ) -> dict[str, Attribution]:
         """The attributions of several methods of this one's group, by name; `settings` holds those of each."""
         return {name: METHODS[name].run(segmenter, image, target, own, progress) for name, own in settings.items()}
@@ -87,7 +82,7 @@ class Method:
 
     @property
     def is_signed(self) -> bool:
-        """Whether what `importance` gives has a sign."""
+        """Whether its `importance` has a sign."""
         return self.kind == "contribution"
 
 
@@ -108,7 +103,7 @@ def register(method_class: MethodClass) -> MethodClass:
     for name in (method.name, *method.aliases):
         if name in taken:
             raise ValueError(f'There is already a method "{name}".')
-    refuse_clashes(method.name, method.settings, all_settings().values())
+    refuse_clashes(method.name, method.settings, all_settings())
     method.group = method.group or method.name
     METHODS[method.name] = method
     return method_class
@@ -127,7 +122,7 @@ def method_named(name: str) -> Method:
 
 
 def quick_methods() -> tuple[str, ...]:
-    """Names of the methods that are computed unless others are asked for, in the order of display."""
+    """Names of the methods that are computed by default, in the order of display."""
     return tuple(name for name, method in METHODS.items() if method.is_quick)
 
 
@@ -145,7 +140,7 @@ def quick_settings() -> dict[str, Any]:
 def quickest_first(
     methods: Sequence[str], segmenter: Segmenter, size: Size, settings: Values | None = None
 ) -> list[str]:
-    """The names in the order of the passes that they take, for images of `size` (height, width)."""
+    """The names by increasing number of passes, for images of `size` (height, width)."""
     _, passes = _settings_and_passes([method_named(name) for name in methods], segmenter, size, settings or {})
     return sorted(methods, key=lambda name: passes[method_named(name).group])
 
@@ -158,15 +153,10 @@ def explain(
     settings: Values | None = None,
     progress: Progress | None = None,
 ) -> Attribution:
-    """The attribution of one method, by its name.
+    """The attribution of one method, by its name in `METHODS` or an alias; further arguments as in `gradient`.
 
-    Args:
-        segmenter: The network.
-        image: (C, H, W) in [0, 1].
-        target: The scalar explained.
-        method: A name in `METHODS`, or an alias.
-        settings: Values by the name of the setting, see `all_settings`; those of other methods are passed over.
-        progress: See `Progress`; counts passes of the network.
+    The settings are values by name, see `all_settings`; those of other methods are ignored. The progress counts passes
+    of the network.
 
     Raises:
         UserError: An unknown method or setting, or as the method itself.
@@ -184,7 +174,7 @@ def explain_each(
 ) -> Iterator[tuple[str, Attribution]]:
     """The attributions of several methods in the order given, each as soon as it is there.
 
-    Methods of one group share their passes of the network, which are run when the first of them is due. Arguments as
+    Methods of one group share their passes of the network, which are run when the first of them is due. Arguments as in
     `explain`; without `methods` all quick ones are run. The progress counts the passes of all methods together.
 
     Raises:
@@ -228,7 +218,7 @@ def _settings_and_passes(
 
 
 def importance(attribution: Attribution) -> np.ndarray:
-    """What is ranked to say which pixels matter most, float32 (H, W).
+    """Importance of each pixel, float32 (H, W).
 
     For sensitivities the magnitude over the channels, for contributions their signed sum, for class activation maps the
     positive part, resized to the image.
@@ -243,15 +233,10 @@ def importance(attribution: Attribution) -> np.ndarray:
 
 
 def predicted_drops(attribution: Attribution, image: Image, fill: np.ndarray) -> np.ndarray:
-    """By how much the map says that the score drops when a pixel shows `fill` instead, float64 (H, W).
+    """Drop of the score that the map predicts when a pixel shows `fill` instead, float64 (H, W).
 
     For sensitivities Σ_c values · (image - fill), the first order; for contributions Σ_c values, made with a baseline
-    or fill of their own; for class activation maps the signed map, resized.
-
-    Args:
-        attribution: Attribution of a method in `METHODS`.
-        image: (C, H, W), the image explained.
-        fill: (C, H, W).
+    or fill of their own; for class activation maps the signed map, resized. Both image and fill are (C, H, W).
 
     Raises:
         UserError: The attribution of a method that is not in `METHODS`, or an image or fill of another size.

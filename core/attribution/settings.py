@@ -1,7 +1,7 @@
 """Settings of methods: their fields carry label, help, bounds and choices, which options and inputs are made from."""
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -130,10 +130,10 @@ def settings_of(settings_class: type) -> tuple[Setting, ...]:
     return tuple(found)
 
 
-def refuse_clashes(owner: str, settings: Iterable[Setting], others: Collection[Setting]) -> None:
-    """Raise a ValueError where a setting of `owner` has the name, the option or the key of another, different one."""
+def refuse_clashes(owner: str, settings: Sequence[Setting], known_settings: Mapping[str, Setting]) -> None:
+    """Raise a ValueError if one of the settings differs from a known one with its name, its option or its key."""
     for own in settings:
-        for known in others:
+        for known in known_settings.values():
             if own != known and (own.name == known.name or own.option == known.option or own.key == known.key):
                 raise ValueError(
                     f'The setting "{own.name}" of {owner} clashes with "{known.name}" of another; define it in the '

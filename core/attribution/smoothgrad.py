@@ -54,19 +54,16 @@ def smoothgrad(
     sigma = noise * float(batch.max() - batch.min())
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros_like(batch[0], dtype=torch.float64)
-    done = 0
-    while done < n_samples:
-        size = min(internal_batch_size, n_samples - done)
+    for start in range(0, n_samples, internal_batch_size):
+        size = min(internal_batch_size, n_samples - start)
         draws = torch.stack([torch.randn(batch.shape[1:], generator=generator) for _ in range(size)])
         noisy = (batch + sigma * draws.to(batch.device)).requires_grad_()
         total += input_gradient(target(segmenter.logits(noisy)).sum(), noisy).sum(dim=0)
-        done += size
         if progress is not None:
-            progress(done, n_samples)
+            progress(start + size, n_samples)
     values = (total / n_samples).float()
     parameters = {"n_samples": n_samples, "noise": noise, "seed": seed}
-    seconds = time.perf_counter() - started
-    return make_attribution(values, segmenter, image, target, "smoothgrad", parameters, seconds)
+    return make_attribution(values, segmenter, image, target, "smoothgrad", parameters, started)
 
 
 @register

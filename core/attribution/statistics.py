@@ -73,10 +73,8 @@ class AttributionStatistics:
     def as_dict(self) -> dict[str, float]:
         """All numbers by name, with regions and channels in the names: "predicted_ratio", "channel_0_sum"."""
         numbers = {name: getattr(self, name) for name in ("mean", "std", "minimum", "maximum")}
-        for name in ("predicted", "truth"):
-            share = getattr(self, name)
-            if share is not None:
-                numbers |= {f"{name}_{key}": value for key, value in asdict(share).items()}
+        for name, share in (("predicted", self.predicted), ("truth", self.truth)):
+            numbers |= {f"{name}_{key}": value for key, value in asdict(share).items()} if share else {}
         for index, (total, part) in enumerate(zip(self.channel_sums, self.channel_shares, strict=True)):
             numbers |= {f"channel_{index}_sum": total, f"channel_{index}_share": part}
         return numbers
@@ -104,8 +102,6 @@ def statistics(
     class_index = attribution.target.class_index
     values = attribution.values.astype(np.float64)
     absolute = np.abs(values).sum(axis=(1, 2))
-    with np.errstate(invalid="ignore"):
-        shares = absolute / absolute.sum()
     return AttributionStatistics(
         mean=float(magnitude.mean()),
         std=float(magnitude.std()),
@@ -114,7 +110,7 @@ def statistics(
         predicted=region_share(magnitude, region_of(labels, class_index)),
         truth=None if truth is None else region_share(magnitude, region_of(truth, class_index), truth != IGNORED),
         channel_sums=tuple(map(float, values.sum(axis=(1, 2)))),
-        channel_shares=tuple(map(float, shares)),
+        channel_shares=tuple(_ratio(float(share), float(absolute.sum())) for share in absolute),
     )
 
 
@@ -130,14 +126,16 @@ def region_share(magnitude: np.ndarray, region: np.ndarray, known: np.ndarray | 
     if not region.size:
         return RegionShare(0, 0.0, *[float("nan")] * 4)
     inside, outside = magnitude[region], magnitude[~region]
-    mean_inside = float(inside.mean()) if inside.size else float("nan")
-    mean_outside = float(outside.mean()) if outside.size else float("nan")
-    total = float(magnitude.sum())
+    mean_inside, mean_outside = (_ratio(float(part.sum()), part.size) for part in (inside, outside))
     return RegionShare(
         area=int(region.sum()),
         area_ratio=float(region.mean()),
         inside=mean_inside,
         outside=mean_outside,
-        ratio=mean_inside / mean_outside if mean_outside else float("nan"),
-        mass=float(inside.sum()) / total if total else float("nan"),
+        ratio=_ratio(mean_inside, mean_outside),
+        mass=_ratio(float(inside.sum()), float(magnitude.sum())),
     )
+
+
+def _ratio(value: float, to: float) -> float:
+    return value / to if to else float("nan")

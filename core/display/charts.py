@@ -33,13 +33,15 @@ def curve_figure(
     for index, (name, (x, y)) in enumerate(curves.items()):
         colour = CLASS_COLOURS[1 + index % (len(CLASS_COLOURS) - 1)]
         figure.add_scatter(x=list(x), y=list(y), name=name, mode="lines+markers", line={"color": colour, "width": 2})
-    kind = {"type": "log", "dtick": 1} if logarithmic else {}
-    return figure.update_layout(
-        showlegend=len(curves) > 1,
-        legend={"font": {"color": NEUTRAL}},
-        xaxis={**_AXIS, "title": {"text": titles[0]}} | ({"type": "log"} if logarithmic else {}),
-        yaxis={**_AXIS, "title": {"text": titles[1]}} | kind,
-    )
+    figure.update_layout(showlegend=len(curves) > 1, legend_font_color=NEUTRAL)
+    if logarithmic:
+        figure.update_layout(xaxis_type="log", yaxis={"type": "log", "dtick": 1})
+    return _with_axes(figure, titles)
+
+
+def _with_axes(figure: go.Figure, titles: tuple[str, str]) -> go.Figure:
+    figure.update_xaxes(_AXIS, title_text=titles[0])
+    return figure.update_yaxes(_AXIS, title_text=titles[1])
 
 
 def correlation_figure(table: np.ndarray, names: Sequence[str]) -> go.Figure:
@@ -52,10 +54,10 @@ def correlation_figure(table: np.ndarray, names: Sequence[str]) -> go.Figure:
         zmax=1,
         colorscale=DIVERGING,
         showscale=False,
-        texttemplate="%{z:.2f}",
-        hovertemplate="%{y} and %{x}: %{z:.3f}<extra></extra>",
         xgap=2,
         ygap=2,
+        texttemplate="%{z:.2f}",
+        hovertemplate="%{y} and %{x}: %{z:.3f}<extra></extra>",
     )
     axis = {**_AXIS, "showgrid": False, "ticks": ""}
     return go.Figure(heat, {**_LAYOUT, "xaxis": axis, "yaxis": {**axis, "autorange": "reversed"}})
@@ -69,11 +71,8 @@ def scatter_figure(
                       marker={"size": 4, "color": CLASS_COLOURS[1], "opacity": 0.3})  # fmt: skip
     through = go.Scatter(x=line[0], y=line[1], mode="lines+markers", line={"color": SELECTION, "width": 2},
                          marker={"size": 5}, hovertemplate="%{x:.3~g}: %{y:.4~g}<extra>median</extra>")  # fmt: skip
-    return go.Figure([dots, through], _LAYOUT).update_layout(
-        showlegend=False,
-        xaxis={**_AXIS, "title": {"text": titles[0]}},
-        yaxis={**_AXIS, "title": {"text": titles[1]}, "rangemode": "tozero"},
-    )
+    figure = go.Figure([dots, through], _LAYOUT).update_layout(showlegend=False, yaxis_rangemode="tozero")
+    return _with_axes(figure, titles)
 
 
 def tested_curves_figure(
@@ -83,10 +82,7 @@ def tested_curves_figure(
 ) -> go.Figure:
     """Curves (x, y) by panel and name, two panels per row, one colour per name; the legend hides a name everywhere.
 
-    Args:
-        panels: By the panel's title. All names come in the same order in each.
-        controls: Names that are drawn thin and grey.
-        titles: Titles of the two axes of each panel.
+    Names come in the same order in each panel; `controls` are drawn thin and grey. `titles` holds those of both axes.
     """
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
@@ -120,13 +116,13 @@ class Estimate:
     """A number with its interval, for `interval_figure`.
 
     Attributes:
-        title: What it is of.
-        mean: NaN is left out.
-        low: Lower end; NaN for none.
-        high: Upper end; NaN for none.
-        is_control: Shown in grey.
-        is_filled: Shown as a full point, else as a ring.
-        note: Said when hovering.
+        title: Name of what was estimated.
+        mean: The number; NaN is left out.
+        low: Lower end of the interval; NaN for none.
+        high: Upper end of the interval; NaN for none.
+        is_control: Whether it is shown in grey.
+        is_filled: Whether it is shown as a full point rather than a ring.
+        note: Text shown on hovering.
     """
 
     title: str

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 from PIL import Image as PillowImage
 from plotly.colors import hex_to_rgb, sample_colorscale, unlabel_rgb
+from scipy.ndimage import binary_erosion
 
 DIVERGING = "RdBu_r"
 """For signed maps: blue below 0, white at 0, red above."""
@@ -117,28 +118,24 @@ def signed_over(base: np.ndarray, values: np.ndarray, above: np.ndarray, opacity
 
 def mask_over(base: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """`base` (H, W, 3) with a pixel set (H, W) tinted and outlined."""
-    padded = np.pad(mask, 1, mode="edge")
-    inside = padded[1:-1, 1:-1] & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    inside = binary_erosion(mask, border_value=1)
     return blend(base, class_colour(1), np.where(mask & ~inside, 0.95, np.where(mask, 0.4, 0.0)))
 
 
 def png_bytes(picture: np.ndarray) -> bytes:
     """A picture (H, W, 3) or (H, W), uint8, as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    PillowImage.fromarray(picture).save(buffer, "PNG", compress_level=3)
-    return buffer.getvalue()
+    return _png(PillowImage.fromarray(picture))
 
 
 def palette_png(picture: np.ndarray) -> bytes:
-    """A picture (H, W, 3) of few colours as a PNG with a palette, a third of the bytes; of over 256 as `png_bytes`."""
-    packed = picture.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
-    colours, indices = np.unique(packed, return_inverse=True)
-    if len(colours) > 256:
-        return png_bytes(picture)
-    shown = PillowImage.fromarray(indices.reshape(packed.shape).astype(np.uint8), "P")
-    shown.putpalette((colours[:, None] >> np.array([16, 8, 0], dtype=np.uint32) & 255).astype(np.uint8).tobytes())
+    """A picture (H, W, 3) as a PNG with a palette, a third of the bytes; with over 256 colours as `png_bytes`."""
+    shown = PillowImage.fromarray(picture)
+    return _png(shown.quantize(256) if shown.getcolors(256) else shown)
+
+
+def _png(picture: PillowImage.Image) -> bytes:
     buffer = io.BytesIO()
-    shown.save(buffer, "PNG", compress_level=3)
+    picture.save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
 
 

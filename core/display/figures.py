@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from .colours import SELECTION, ColourScale, intensity_rgb, png_bytes
-from .footprint import BoundingBox
+from .footprint import BoundingBox, bounding_box
 
 TRANSPARENT = "rgba(0,0,0,0)"
 COLOUR_BAR_HEIGHT = 56
@@ -15,21 +15,23 @@ MODE_BAR_HEIGHT = 26
 """CSS pixels above every picture for Plotly's buttons, which would otherwise take the clicks on its first rows."""
 
 NEUTRAL = "#7d8794"
+CHART_BUTTONS = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+"""Configuration of charts with Plotly's buttons, without those that do nothing here."""
 _MARGIN = 8
 """Around every picture, as streamlit-plotly-events leaves around its frame."""
 
 FRAME_HEIGHT = MODE_BAR_HEIGHT + COLOUR_BAR_HEIGHT + 2 * _MARGIN
-"""CSS pixels that a figure with a colour bar, or with as much space below, needs beside its picture."""
+"""CSS pixels in height that a figure with a colour bar, or with as much space below, needs beside its picture."""
 
 
 def picture_figure(picture: np.ndarray, revision: str, margin: int = _MARGIN, below: int = 0) -> go.Figure:
-    """A picture (H, W, 3) uint8 that fills its frame, rows downwards, one unit a pixel.
+    """A picture (H, W, 3) uint8 that fills its frame, rows downwards, one unit per pixel.
 
     Args:
         picture: What is shown.
         revision: The zoom is kept as long as this stays the same.
-        margin: Around the picture, in CSS pixels.
-        below: Empty space below it, as high as a colour bar beside it, say.
+        margin: Margin around the picture, in CSS pixels.
+        below: Height of the empty space below it, in CSS pixels.
     """
     image = go.Image(source=_png_address(picture), hovertemplate="row %{y}, column %{x}<extra></extra>")
     return _framed(go.Figure(image), picture.shape[:2], revision, margin, below)
@@ -46,8 +48,8 @@ def map_figure(
     """A map (H, W) with a colour bar in `unit`; hovering shows the value, NaN is left empty.
 
     Args:
-        values: The map. Of a signed one without an image only the box around the values that are not 0 is sent: the
-            rest is 0, the colour of the ground.
+        values: The map. A signed one without an image is sent as the box around the values that are not 0: the rest
+            is the colour of 0.
         unit: Unit of the values.
         scale: Colours and limits.
         revision: As for `picture_figure`.
@@ -56,22 +58,32 @@ def map_figure(
     """
     height, width = values.shape
     only_box = scale.is_signed and image is None
-    top, bottom = _extent(np.abs(values).max(axis=1) > 0) if only_box else (0, height)
-    left, right = _extent(np.abs(values).max(axis=0) > 0) if only_box else (0, width)
+    box = BoundingBox(0, 0, height - 1, width - 1)
+    if only_box:
+        box = bounding_box(np.abs(values) > 0) or BoundingBox(0, 0, 0, 0)
     large, small = scale.high >= 1e3, scale.high < 1e-2
     ticks = ".1e" if only_box and (large or small) else ",.0f" if large else ".3~g"
     heat = go.Heatmap(
-        z=values[top:bottom, left:right],
-        x0=left,
-        dx=1,
-        y0=top,
-        dy=1,
+        z=values[box.top : box.bottom + 1, box.left : box.right + 1],
+        x0=box.left,
+        y0=box.top,
         zmin=scale.low,
         zmax=scale.high,
         colorscale=scale.colours,
         opacity=opacity,
         hovertemplate="row %{y}, column %{x}<br>%{z:.4g}<extra></extra>",
-        colorbar={**_colour_bar(unit), "tickformat": ticks},
+        colorbar={
+            "orientation": "h",
+            "y": 0,
+            "yanchor": "top",
+            "thickness": 10,
+            "len": 0.9,
+            "outlinewidth": 0,
+            "nticks": 5,
+            "tickfont": {"color": NEUTRAL},
+            "tickformat": ticks,
+            "title": {"text": unit, "side": "bottom", "font": {"size": 12, "color": NEUTRAL}},
+        },
     )
     figure = _framed(go.Figure(heat), values.shape, revision, _MARGIN, COLOUR_BAR_HEIGHT)
     if only_box:
@@ -107,27 +119,15 @@ def add_crosshair(figure: go.Figure, row: int, column: int, shape: tuple[int, ..
 def add_box(figure: go.Figure, box: BoundingBox | None) -> go.Figure:
     """Draw a bounding box, its pixels inside the line."""
     if box is not None:
-        figure.add_shape(
-            type="rect",
-            x0=box.left - 0.5,
-            x1=box.right + 0.5,
-            y0=box.top - 0.5,
-            y1=box.bottom + 0.5,
-            line={"color": SELECTION, "width": 1.5, "dash": "dot"},
-        )
+        edges = {"x0": box.left - 0.5, "x1": box.right + 0.5, "y0": box.top - 0.5, "y1": box.bottom + 0.5}
+        figure.add_shape(type="rect", **edges, line={"color": SELECTION, "width": 1.5, "dash": "dot"})
     return figure
 
 
 def add_circle(figure: go.Figure, row: int, column: int, radius: float, label: str) -> go.Figure:
-    """Draw a circle around a pixel with a label at its top."""
-    figure.add_shape(
-        type="circle",
-        x0=column - radius,
-        x1=column + radius,
-        y0=row - radius,
-        y1=row + radius,
-        line={"color": "#ffd23f", "width": 1.5},
-    )
+    """Draw a circle around a pixel, with a label at its top."""
+    edges = {"x0": column - radius, "x1": column + radius, "y0": row - radius, "y1": row + radius}
+    figure.add_shape(type="circle", **edges, line={"color": "#ffd23f", "width": 1.5})
     return figure.add_annotation(
         x=column, y=row - radius, text=label, showarrow=False, yshift=8, font={"size": 11, "color": "#ffd23f"},
         bgcolor="rgba(20,23,28,0.65)",
@@ -146,20 +146,6 @@ def _png_address(picture: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(png_bytes(picture)).decode()
 
 
-def _colour_bar(unit: str) -> dict:
-    return {
-        "orientation": "h",
-        "y": 0,
-        "yanchor": "top",
-        "thickness": 10,
-        "len": 0.9,
-        "outlinewidth": 0,
-        "tickfont": {"color": NEUTRAL},
-        "title": {"text": unit, "side": "bottom", "font": {"size": 12, "color": NEUTRAL}},
-        "nticks": 5,
-    }
-
-
 def _framed(figure: go.Figure, shape: tuple[int, ...], revision: str, margin: int, below: int) -> go.Figure:
     axis = {"visible": False, "showgrid": False, "zeroline": False, "constrain": "domain"}
     figure.update_layout(
@@ -175,8 +161,3 @@ def _framed(figure: go.Figure, shape: tuple[int, ...], revision: str, margin: in
         yaxis={**axis, "range": [shape[0] - 0.5, -0.5], "scaleanchor": "x", "constraintoward": "top"},
     )
     return figure
-
-
-def _extent(used: np.ndarray) -> tuple[int, int]:
-    indices = np.flatnonzero(used)
-    return (int(indices[0]), int(indices[-1]) + 1) if len(indices) else (0, 1)

@@ -48,7 +48,7 @@ def test_an_own_image():
 @pytest.mark.parametrize(
     ("kind", "options", "word"),
     [
-        ("grey", {}, "zero, random, blur, mean"),
+        ("grey", {}, "zero, mean, blur, random"),
         ("image", {}, "or an image"),
         ("blur", {"sigma": 0}, "positive"),
         ("blur", {"sigma": float("nan")}, "positive"),

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from core import Segmenter
-from core.attribution.gradient_cost import gradient_cost
+from core.attribution.gradient import gradient_cost
 from tests.networks import Wrapped
 
 

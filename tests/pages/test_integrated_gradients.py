@@ -1,6 +1,7 @@
 """The Integrated Gradients page without a browser: what it shows is what the library says."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from core.attribution import integrated_gradients
 from core.attribution.attribution import image_hash
 from core.attribution.statistics import statistics
 from core.pixel_sets import PixelSet
+from widgets.integrated_gradients import settings
 from widgets.integrated_gradients.panels import narrow_traffic_lights, traffic_light
 from widgets.shared import slow_work
 
@@ -101,7 +103,7 @@ def test_automatic_steps_say_so():
 
 
 def test_a_budget_that_is_used_up_says_what_was_not_reached(monkeypatch):
-    monkeypatch.setitem(integrated_gradients.__kwdefaults__, "max_steps", 9)
+    monkeypatch.setattr(settings, "Settings", partial(settings.Settings, max_steps=9))
     page = open_page(image="formats/not_square", tolerance="0.1 %")
     sentence = next(text.value for text in page.markdown if text.value.startswith("From a black image"))
     assert "9 steps" in sentence
@@ -126,7 +128,7 @@ def test_a_cancelled_computation_can_start_again(monkeypatch):
     page = open_page(**FAST, explain="Pixel", row="40", column="41")
     assert not page.metric
     page.session_state["_claims"]["ig"].cancel()
-    page.session_state["_claims"]["ig"].wait(60)
+    page.session_state["_claims"]["ig"].computation.exception(60)
     page.run()
     assert any("Cancelled" in info.value for info in page.info)
     monkeypatch.setattr(slow_work, "PATIENCE", 120)

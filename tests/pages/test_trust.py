@@ -212,7 +212,7 @@ def test_cancelled_maps_can_be_started_again(monkeypatch):
     page = open_page(methods=["SmoothGrad"], samples="40", row="70", column="20", pixel_set="One pixel")
     work = page.session_state["_claims"]["maps"]
     work.cancel()
-    work.wait(60)
+    work.computation.exception(60)
     page.run()
     assert any("Cancelled" in info.value for info in page.info)
     monkeypatch.setattr(slow_work, "PATIENCE", 120)

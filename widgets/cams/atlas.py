@@ -1,4 +1,4 @@
-"""The atlas: the maps of several layers and methods for one pixel set, computed in one pass, kept and shown."""
+"""The maps of one pixel set: the atlas of several layers and methods from one pass, and those that take longer."""
 
 import dataclasses
 import time
@@ -8,7 +8,8 @@ import streamlit as st
 
 from core.attribution import Attribution
 from core.attribution.cam import LayerAdvice, Pooling, cam_atlas, cam_warnings, gradient_methods
-from core.attribution.registry import METHODS
+from core.attribution.registry import METHODS, explain
+from core.display.words import duration
 from core.models.layers import Layer
 from core.segmenter import Prediction
 from widgets.cams.grid import cam_grid
@@ -17,8 +18,8 @@ from widgets.shared.layer_picker import size_and_stride
 from widgets.shared.pixel_set_picker import Question
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
-
-Maps = dict[tuple[str, str], Attribution]
+from widgets.shared.slow_work import compute_in_background, start_button
+from widgets.shared.sources import seconds_per_image
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,11 +28,11 @@ class Atlas:
 
     Attributes:
         maps: By layer and method.
-        seconds: What all of them took together.
+        seconds: Time that all of them took together.
         key: The same for the same maps.
     """
 
-    maps: Maps
+    maps: dict[tuple[str, str], Attribution]
     seconds: float
     key: Hashable
 
@@ -42,11 +43,35 @@ def atlas_of(selection: Selection, question: Question, layers: Sequence[str], wi
 
     def compute() -> Atlas:
         started = time.perf_counter()
-        given = selection.segmenter, selection.image.values, question.target
-        maps = cam_atlas(*given, layers, window=window, pooling=pooling)
+        maps = cam_atlas(
+            selection.segmenter, selection.image.values, question.target, layers, window=window, pooling=pooling
+        )
         return Atlas(maps, time.perf_counter() - started, key)
 
     return results().get_or_compute(key, compute)
+
+
+def perturbation_map(
+    selection: Selection, question: Question, layer: Layer, method: str, place: str
+) -> Attribution | None:
+    """A map of Score-CAM or Ablation-CAM, computed on demand; None, with its cost or progress shown, until then."""
+    title, segmenter, image = METHODS[method].title, selection.segmenter, selection.image
+    key = "cam", *selection.key, question.key, layer.name, method
+
+    def describe() -> None:
+        seconds = layer.channels * seconds_per_image(segmenter, image)
+        st.info(
+            f"{title} runs the network once for each of the {layer.channels} channels of {layer.name}: "
+            f"about {duration(seconds)}.",
+            icon=":material/hourglass_top:",
+        )
+
+    if not start_button(key, f"Compute {title}", describe=describe, type="primary", key=f"run-{method}"):
+        return None
+    return compute_in_background(
+        place, key, f"{title}, channels",
+        lambda progress: explain(segmenter, image.values, question.target, method, {"layer": layer.name}, progress),
+    )  # fmt: skip
 
 
 def draw_atlas(
@@ -64,17 +89,16 @@ def draw_atlas(
     st.markdown(
         f"**Atlas**: press a map to see it large. All {len(maps)} come from one forward and one backward pass, "
         f"in {atlas.seconds:.2g} s.",
-        help="Layers from the input to the output, each with its size. A mark warns that the map says little.",
+        help="Layers from the input to the output, each with its size. A mark warns that a map means little.",
     )
     key = "atlas sprite", atlas.key, view.positive, view.scale, view.proportion
     sprite = results().get_or_compute(key, lambda: atlas_sprite(maps, layers, methods, view))
     warnings = results().get_or_compute(
         ("atlas warnings", atlas.key),
         lambda: {
-            (row, column): " ".join(sentences)
-            for row, one_method in enumerate(methods)
-            for column, name in enumerate(layers)
-            if (sentences := cam_warnings(maps[name, one_method], prediction, choices.pointwise))
+            (methods.index(by), layers.index(at)): " ".join(sentences)
+            for (at, by), one in maps.items()
+            if (sentences := cam_warnings(one, prediction, choices.pointwise))
         },
     )
     height, width = prediction.labels.shape

@@ -92,11 +92,11 @@ def cam_grid(
     """Show an atlas, one row per method and one column per layer.
 
     Args:
-        sprite: All thumbnails in one PNG, as many rows and columns.
-        layers: Name and size of each, for the headings.
+        sprite: All thumbnails in one PNG, in the same rows and columns.
+        layers: Name and size of each column, for the headings.
         methods: Names of the rows.
         shown: (row, column) of the map that is shown large; -1 for none.
-        warnings: What to say of a thumbnail, by (row, column).
+        warnings: Warning about a thumbnail, by (row, column).
         aspect: Width of a thumbnail by its height.
         pick: Called with (row, column) when a thumbnail is pressed, before the page is run.
         key: Key of the component.

@@ -26,7 +26,7 @@ def main_layers(
         layers: In the order in which they finish.
         suggested: Name of one of them.
         pointwise: Names that are left out, unless suggested.
-        most: At most so many; of more, some are left out at equal distances.
+        most: Most names; where there are more, those kept are spread evenly.
     """
     useful = [layer for layer in layers if layer.name not in pointwise or layer.name == suggested]
     chosen = []
@@ -45,9 +45,9 @@ def main_layers(
 def pick_atlas_layers(choices: LayerAdvice, shown: str) -> list[str]:
     """The layers of the atlas, kept in the URL; the one of the large map is always there."""
     default = main_layers(list(choices.layers.values()), choices.suggested, choices.pointwise)
-    asked = st.session_state.get("layers", (value_in_url("layers") or "").split(","))
-    known = [name for name in asked if name in choices.layers]
-    if "layers" not in st.session_state or known != asked:
+    requested = st.session_state.get("layers", (value_in_url("layers") or "").split(","))
+    known = [name for name in requested if name in choices.layers]
+    if "layers" not in st.session_state or known != requested:
         st.session_state["layers"] = known[:MOST_IN_ATLAS] or default
     chosen = st.multiselect(
         "Layers of the atlas", list(choices.layers), key="layers", max_selections=MOST_IN_ATLAS,

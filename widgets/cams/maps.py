@@ -7,7 +7,6 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from core.attribution import Attribution
-from core.attribution.registry import METHODS
 from core.display.colours import ColourScale, colour_limit, magnitude_scale, palette_png, signed_scale
 
 SCALES = {"own": "Own", "method": "Per method", "all": "Shared"}
@@ -44,11 +43,10 @@ def atlas_sprite(
     atlas: Mapping[tuple[str, str], Attribution], layers: Sequence[str], methods: Sequence[str], view: MapView
 ) -> bytes:
     """All maps as one PNG: one row per method, one column per layer, each map resized to the same thumbnail."""
-    rows = []
-    for method in methods:
-        maps = [thumbnail(one, scale_of(one, atlas, view)) for layer in layers for one in (atlas[layer, method],)]
-        rows.append(np.concatenate(maps, axis=1))
-    return palette_png(np.concatenate(rows, axis=0))
+    cells = [[atlas[layer, method] for layer in layers] for method in methods]
+    return palette_png(
+        np.vstack([np.hstack([thumbnail(one, scale_of(one, atlas, view)) for one in row]) for row in cells])
+    )
 
 
 def thumbnail(attribution: Attribution, scale: ColourScale) -> np.ndarray:
@@ -57,11 +55,9 @@ def thumbnail(attribution: Attribution, scale: ColourScale) -> np.ndarray:
     height, width = attribution.image_size
     padded_height, padded_width = attribution.padded_size or attribution.image_size
     rows, columns = values.shape[0] * height / padded_height, values.shape[1] * width / padded_width
-    size = thumbnail_size((height, width))
-    small = PillowImage.fromarray(values.astype(np.float32)).resize(
-        (size[1], size[0]), PillowImage.Resampling.BILINEAR, box=(0, 0, columns, rows)
-    )
-    return scale.rgb(np.asarray(small))
+    small = PillowImage.fromarray(values.astype(np.float32))
+    size = thumbnail_size((height, width))[::-1]
+    return scale.rgb(np.asarray(small.resize(size, PillowImage.Resampling.BILINEAR, box=(0, 0, columns, rows))))
 
 
 def thumbnail_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -82,11 +78,6 @@ def share_inside(attribution: Attribution, mask: np.ndarray) -> float:
     values = attribution.at_image_size(positive=True)
     total = float(values.sum(dtype=np.float64))
     return float(values[mask].sum(dtype=np.float64)) / total if total else float("nan")
-
-
-def title(method: str, layer: str) -> str:
-    """What a map is called."""
-    return f"{METHODS[method].title} at {layer}"
 
 
 def _raw_map(attribution: Attribution, *, positive: bool) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Panels below an attribution: its numbers, its channels, how exact it is, other baselines."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,7 @@ import streamlit as st
 from core.attribution import Attribution
 from core.attribution.baselines import BaselineKind
 from core.attribution.integrated_gradients import errors_by_steps
-from core.attribution.statistics import AttributionStatistics, RegionShare, statistics
+from core.attribution.statistics import RegionShare, statistics
 from core.compute.progress import Progress
 from core.display.charts import correlation_figure, curve_figure
 from core.display.colours import intensity_rgb, png_bytes
@@ -18,7 +17,7 @@ from core.display.words import percent
 from core.io.tables import json_bytes
 from core.segmenter import Prediction
 from core.trust.agreement import rank_correlations
-from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings
+from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings, attribute, kind_of, settings_key
 from widgets.integrated_gradients.views import Display
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.pixel_set_picker import Question
@@ -27,7 +26,7 @@ from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.shared.sources import PickedImage
 
 GOOD, FAIR = 1.0, 5.0
-"""Error of a map or of its sum in per cent: up to where it counts as right, and as nearly right."""
+"""Largest errors of a sum, in per cent, that count as right and as nearly right."""
 ERROR_HELP = (
     "Sum: how far the sum of the map is from the difference of the scores. Map: estimated error of its values, "
     "Σ |error| / Σ |value|, from how much the last refinement of the path changed the map. Green: the sum to 1 %, the "
@@ -48,7 +47,7 @@ def traffic_light(percent: float, map_percent: float = float("nan")) -> str:
 
 
 def narrow_traffic_lights(percent: float, map_percent: float) -> str:
-    """Both errors as badges of their own, which a narrow column breaks between and does not cut off."""
+    """The two errors as separate badges, between which a narrow column can break the line."""
     lights = [traffic_light(percent)]
     if not math.isnan(map_percent):
         lights.append(_badge(f"map ≈ {map_percent:.2g} % off", _MAP_WEIGHT * map_percent))
@@ -74,7 +73,12 @@ def statistics_panel(
     _share("The predicted region", numbers.predicted)
     if numbers.truth is not None:
         _share("The ground truth", numbers.truth)
-    _channel_shares(numbers, names)
+    if len(names) > 1:
+        st.markdown(f"**The channels**: their sums add up to that of the map, {sum(numbers.channel_sums):.4g}")
+        parts = zip(names, numbers.channel_sums, numbers.channel_shares, strict=True)
+        for slot, (name, part, share) in zip(st.columns(max(6, len(names))), parts, strict=False):
+            words = f"{percent(share)} of Σ|a|"
+            slot.metric(name, f"{part:.4g}", words, border=True, delta_color="off", delta_arrow="off")
 
 
 def _share(title: str, share: RegionShare) -> None:
@@ -89,22 +93,11 @@ def _share(title: str, share: RegionShare) -> None:
     }
     helps = {
         "Ratio": "Mean magnitude inside divided by outside. High: the network looks at the region itself. Near 1: the "
-        "map does not tell the region from its surroundings. Low: it looks around the region.",
+        "map does not distinguish the region from its surroundings. Low: the network looks around the region.",
         "Mass inside": "Share of the sum of magnitudes that lies inside.",
     }
     for slot, (name, value) in zip(st.columns(6), values.items(), strict=True):
         slot.metric(name, value, border=True, help=helps.get(name))
-
-
-def _channel_shares(numbers: AttributionStatistics, names: tuple[str, ...]) -> None:
-    if len(names) < 2:
-        return
-    total = sum(numbers.channel_sums)
-    st.markdown(f"**The channels**: their sums add up to that of the map, {total:.4g}")
-    for slot, name, part, share in zip(
-        st.columns(max(6, len(names))), names, numbers.channel_sums, numbers.channel_shares, strict=False
-    ):
-        slot.metric(name, f"{part:.4g}", f"{percent(share)} of Σ|a|", border=True, delta_color="off", delta_arrow="off")
 
 
 def steps_panel(selection: Selection, question: Question, settings: Settings) -> None:
@@ -113,7 +106,7 @@ def steps_panel(selection: Selection, question: Question, settings: Settings) ->
         "How far the sum of the map is from the difference of the scores, and the estimated error of the map itself, "
         f"after each number of steps of a fixed rule. It takes {sum(_STEPS)} gradients."
     )
-    key = "convergence", selection.key, question.key, settings.key
+    key = "convergence", selection.key, question.key, settings_key(settings)
     if not start_button(key, "Measure", "show_chart"):
         return
     found = compute_in_background(
@@ -124,10 +117,8 @@ def steps_panel(selection: Selection, question: Question, settings: Settings) ->
         ),
     )  # fmt: skip
     if found is not None:
-        curves = {
-            name: (list(found), list(errors))
-            for name, errors in zip(("sum", "map, estimated"), zip(*found.values(), strict=True), strict=True)
-        }
+        sums, maps = zip(*found.values(), strict=True)
+        curves = {"sum": (list(found), sums), "map, estimated": (list(found), maps)}
         figure = curve_figure(curves, ("Steps", "Error in per cent"), logarithmic=True)
         st.plotly_chart(figure, height=320, theme=None, config={"displayModeBar": False}, key="ig-convergence")
 
@@ -138,23 +129,23 @@ def baselines_panel(
     """All baselines side by side, and how far they agree, on demand."""
     st.caption(
         "A map answers “why, rather than for the baseline?”, so another baseline is another question. Where maps of "
-        "different baselines agree, the answer does not hang on that choice."
+        "different baselines agree, the answer does not depend on that choice."
     )
-    kinds: tuple[BaselineKind, ...] = ("zero", "random", "blur", "mean")
-    baselines: dict[str, BaselineKind | np.ndarray] = {kind: kind for kind in kinds}
-    if settings.kind == "image":
-        baselines["image"] = settings.baseline
-    key = "baselines", selection.key, question.key, settings.key
+    baselines = [kind for kind in BASELINE_NAMES if kind != "image" or kind_of(settings) == "image"]
+    key = "baselines", selection.key, question.key, settings_key(settings)
     if not start_button(key, "Compare", "compare"):
         return
 
-    def compute(progress: Progress) -> dict[str, Attribution]:
-        def part(index: int) -> Callable[[int, int], object]:
+    def with_baseline(kind: BaselineKind) -> Settings:
+        return settings if kind == kind_of(settings) else replace(settings, baseline=kind)
+
+    def compute(progress: Progress) -> dict[BaselineKind, Attribution]:
+        def part(index: int) -> Progress:
             return lambda done, total: progress(index * total + done, len(baselines) * total)
 
         return {
-            kind: replace(settings, kind=kind, baseline=baseline).attribute(selection, question.target, part(index))
-            for index, (kind, baseline) in enumerate(baselines.items())
+            kind: attribute(selection, question.target, with_baseline(kind), part(index))
+            for index, kind in enumerate(baselines)
         }
 
     found = compute_in_background("baselines", key, "Gradients, at most", compute)
@@ -179,22 +170,16 @@ def downloads_panel(
     attribution: Attribution, image: PickedImage, prediction: Prediction, display: Display, stem: str
 ) -> None:
     """The files of the attribution, its statistics and the overlay."""
-
-    def numbers() -> bytes:
-        return json_bytes(statistics(attribution, prediction, image.truth).as_dict())
-
-    def overlay() -> bytes:
-        values = display.shown(attribution)
-        return png_bytes(display.over(intensity_rgb(image.values), values))
-
-    attribution_downloads(
-        attribution,
-        stem,
-        {
-            ("statistics.json", "Statistics (.json)", "application/json"): numbers,
-            ("overlay.png", "Overlay (.png)", "image/png"): overlay,
-        },
-    )
+    base = intensity_rgb(image.values)
+    more = {
+        ("statistics.json", "Statistics (.json)", "application/json"): lambda: json_bytes(
+            statistics(attribution, prediction, image.truth).as_dict()
+        ),
+        ("overlay.png", "Overlay (.png)", "image/png"): lambda: png_bytes(
+            display.over(base, display.shown(attribution))
+        ),
+    }
+    attribution_downloads(attribution, stem, more)
 
 
 def _number(value: float) -> str:

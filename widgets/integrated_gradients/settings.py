@@ -1,17 +1,17 @@
 """Settings of Integrated Gradients: what is explained, the baseline with its picture, the steps."""
 
-import hashlib
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.attribution import Attribution
+from core.attribution.attribution import image_hash
 from core.attribution.baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, BaselineKind, make_baseline
-from core.attribution.integrated_gradients import DEFAULT_BUDGET, DEFAULT_STEPS, integrated_gradients
-from core.attribution.quadrature import RULES, Rule
+from core.attribution.integrated_gradients import DEFAULT_BUDGET, DEFAULT_STEPS, IntegratedGradients
+from core.attribution.quadrature import RULES
+from core.attribution.registry import METHODS
 from core.compute.progress import Progress
 from core.data.images import load_image, with_channels
 from core.display.colours import intensity_rgb
@@ -23,57 +23,39 @@ from widgets.shared.sources import PickedImage
 EXPLAINED: dict[PixelSetName, str] = {
     "prediction": "Whole prediction", "class": "Class", "point": "Pixel", "box": "Box", "lasso": "Lasso",
 }  # fmt: skip
-BASELINE_NAMES: dict[str, str] = {
+BASELINE_NAMES: dict[BaselineKind, str] = {
     "zero": "Black", "random": "Noise", "blur": "Blurred", "mean": "Mean", "image": "Own image",
 }  # fmt: skip
-BASELINE_WORDS: dict[str, str] = {
+BASELINE_WORDS: dict[BaselineKind, str] = {
     "zero": "a black image",
     "random": "uniform noise",
     "blur": "a blurred copy of the image",
     "mean": "the mean of each channel",
     "image": "your own image",
 }
-_RULE_NAMES = {
-    "gausslegendre": "Gauss–Legendre", "midpoint": "Midpoint", "left": "Left", "right": "Right",
-    "trapezoid": "Trapezoid",
-}  # fmt: skip
 _TOLERANCES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05]
 
 
-@dataclass(frozen=True, eq=False)
-class Settings:
-    """What the user chose.
+Settings = IntegratedGradients.Settings
 
-    Attributes:
-        baseline: A kind, or the user's own image (C, H, W).
-        kind: Kind of the baseline, one of `BASELINE_NAMES`.
-        sigma: Sigma of a blurred baseline, in pixels.
-        draws: Number of noise baselines that are averaged.
-        n_steps: Number of steps, or "auto".
-        rule: Quadrature rule for a fixed number of steps.
-        tolerance: Error at which automatic steps end, as a fraction.
-    """
 
-    baseline: BaselineKind | np.ndarray
-    kind: str
-    sigma: float
-    draws: int
-    n_steps: int | Literal["auto"]
-    rule: Rule
-    tolerance: float
+def settings_key(settings: Settings) -> tuple[object, ...]:
+    """The same for the same settings."""
+    values = vars(settings).values()
+    return tuple(image_hash(value) if isinstance(value, np.ndarray) else value for value in values)
 
-    @property
-    def key(self) -> tuple[object, ...]:
-        """The same for the same settings."""
-        own = "" if isinstance(self.baseline, str) else hashlib.sha256(self.baseline.tobytes()).hexdigest()
-        return self.kind, own, self.sigma, self.draws, self.n_steps, self.rule, self.tolerance
 
-    def attribute(self, selection: Selection, target: Target, progress: Progress) -> Attribution:
-        """Integrated Gradients with these settings."""
-        return integrated_gradients(
-            selection.segmenter, selection.image.values, target, self.baseline, self.n_steps, self.rule,
-            sigma=self.sigma, draws=self.draws, tolerance=self.tolerance, progress=progress,
-        )  # fmt: skip
+def kind_of(settings: Settings) -> BaselineKind:
+    """Kind of the baseline, one of `BASELINE_NAMES`."""
+    return settings.baseline if isinstance(settings.baseline, str) else "image"
+
+
+def attribute(
+    selection: Selection, target: Target, settings: Settings, progress: Progress | None = None
+) -> Attribution:
+    """Integrated Gradients with these settings."""
+    method = METHODS["integrated_gradients"]
+    return method.run(selection.segmenter, selection.image.values, target, settings, progress)
 
 
 def pick_settings(image: PickedImage) -> tuple[PixelSetName, Settings | None]:
@@ -94,7 +76,7 @@ def pick_settings(image: PickedImage) -> tuple[PixelSetName, Settings | None]:
             "of the class at the left over the pixels predicted to be it. Pixel, box, lasso: its score there; choose "
             "them on the image.",
         )  # fmt: skip
-    n_steps, rule, tolerance = _pick_steps(first[1], first[2])
+    steps = _pick_steps(first[1], first[2])
     kind = str(
         second[0].segmented_control(
             "Baseline", list(BASELINE_NAMES), default="zero", required=True, key="baseline", bind="query-params",
@@ -116,10 +98,10 @@ def pick_settings(image: PickedImage) -> tuple[PixelSetName, Settings | None]:
         return explained, None
     shown = make_baseline(image.values, baseline, sigma=sigma, draws=1).images[0]
     right.image(intensity_rgb(shown), caption="Baseline", width="stretch")
-    return explained, Settings(baseline, kind, sigma, draws, n_steps, rule, tolerance)
+    return explained, Settings(baseline=baseline, sigma=sigma, draws=draws, **steps)
 
 
-def _pick_steps(left: DeltaGenerator, right: DeltaGenerator) -> tuple[int | Literal["auto"], Rule, float]:
+def _pick_steps(left: DeltaGenerator, right: DeltaGenerator) -> dict[str, Any]:
     automatic = left.segmented_control(
         "Steps", ["auto", "fixed"], default="auto", required=True, key="steps_are", bind="query-params",
         format_func=lambda name: {"auto": "Automatic", "fixed": "Fixed"}[name], wrap=True,
@@ -132,12 +114,14 @@ def _pick_steps(left: DeltaGenerator, right: DeltaGenerator) -> tuple[int | Lite
                 "Tolerance", _TOLERANCES, 0.02, key="tolerance", bind="query-params",
                 format_func=lambda value: f"{100 * value:g} %",
             )  # fmt: skip
-            return "auto", "gausslegendre", float(tolerance)
+            return {"n_steps": "auto", "tolerance": float(tolerance)}
         columns = st.columns([3, 2])
-        rule: Rule = columns[0].selectbox(
-            "Rule", RULES, key="rule", bind="query-params", format_func=lambda name: _RULE_NAMES[name]
+        names = {rule: rule.capitalize() for rule in RULES} | {"gausslegendre": "Gauss–Legendre"}
+        rule = columns[0].selectbox(
+            "Rule", RULES, key="rule", bind="query-params", format_func=lambda name: names[name]
         )
-        return int(columns[1].slider("Number", 2, 300, DEFAULT_STEPS, key="steps", bind="query-params")), rule, 0.01
+        number = columns[1].slider("Number", 2, 300, DEFAULT_STEPS, key="steps", bind="query-params")
+        return {"n_steps": int(number), "rule": rule}
 
 
 def _own_image(image: PickedImage) -> np.ndarray | None:

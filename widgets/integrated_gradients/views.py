@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from html import escape
+from itertools import cycle
 
 import numpy as np
 import streamlit as st
@@ -17,9 +18,8 @@ from core.display.colours import (
     magnitude_scale,
     signed_scale,
 )
-from core.display.figures import FRAME_HEIGHT, map_figure
+from core.display.figures import CHART_BUTTONS, FRAME_HEIGHT, map_figure
 from core.segmenter import Prediction, Segmenter
-from widgets.shared.plots import NO_BAR
 from widgets.shared.sources import PickedImage
 
 PERCENTILES = [100.0, 99.9, 99.5, 99.0, 98.0, 95.0]
@@ -31,7 +31,7 @@ class Display:
     """How maps are shown.
 
     Attributes:
-        signed: The signed sum over the channels rather than the magnitude.
+        signed: Whether the signed sum over the channels is shown rather than the magnitude.
         percentile: Percentile of the magnitude at which the colours end.
         opacity: Opacity of overlays, in [0, 1].
         threshold: Magnitudes below this share of the limit are not laid over the image.
@@ -84,7 +84,7 @@ def show_heat_map(attribution: Attribution, display: Display, height: int) -> No
     values = display.shown(attribution)
     st.markdown(f"**{'Signed attribution' if display.signed else 'Magnitude'}**")
     figure = map_figure(values, attribution.unit, display.scale(values), f"ig-{values.shape}")
-    st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="ig-map")
+    st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=CHART_BUTTONS, key="ig-map")
 
 
 def show_labels(segmenter: Segmenter, labels: np.ndarray | None, title: str) -> None:
@@ -127,14 +127,14 @@ def show_channels(attribution: Attribution, display: Display, names: tuple[str, 
     """Signed map and magnitude of each channel, all on one scale."""
     limit = colour_limit(attribution.values, percentile=display.percentile)
     st.caption(f"All on one scale, ± {limit:.3g} {attribution.unit}: red raises the score, blue lowers it.")
-    slots = st.columns(max(4, min(6, 2 * len(attribution.values))), gap="small")
-    for index, values in enumerate(attribution.values):
-        for offset, (word, picture) in enumerate(
-            (("signed", signed_scale(limit).rgb(values)), ("magnitude", magnitude_scale(limit).rgb(np.abs(values))))
-        ):
-            slot = slots[(2 * index + offset) % len(slots)]
-            slot.markdown(f"**{names[index]}**, {word}")
-            slot.image(picture, width="stretch")
+    pictures: dict[str, np.ndarray] = {}
+    for name, values in zip(names, attribution.values, strict=True):
+        pictures[f"**{name}**, signed"] = signed_scale(limit).rgb(values)
+        pictures[f"**{name}**, magnitude"] = magnitude_scale(limit).rgb(np.abs(values))
+    slots = st.columns(max(4, min(6, len(pictures))), gap="small")
+    for slot, (title, picture) in zip(cycle(slots), pictures.items(), strict=False):
+        slot.markdown(title)
+        slot.image(picture, width="stretch")
 
 
 def channel_names(channels: int) -> tuple[str, ...]:

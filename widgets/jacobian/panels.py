@@ -9,6 +9,7 @@ import streamlit as st
 from core.display.charts import scatter_figure
 from core.display.colours import SEQUENTIAL, ColourScale, intensity_rgb, magnitude_scale, png_bytes
 from core.display.figures import (
+    CHART_BUTTONS,
     COLOUR_BAR_HEIGHT,
     FRAME_HEIGHT,
     add_box,
@@ -27,7 +28,6 @@ from core.jacobian.map_pictures import decades, map_over
 from core.jacobian.vessel_geometry import medians, vessel_geometry
 from core.trust.agreement import rank_correlation
 from widgets.jacobian.maps import View, limit_of, shown_map, unit_of
-from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
 from widgets.shared.sources import PickedImage
 
@@ -52,13 +52,13 @@ def receptive_field_panel(jacobian: Jacobian, image: PickedImage, pixel: tuple[i
     slots = st.columns(3, gap="small")
     with slots[0]:
         st.markdown("**Structural** (dotted box) against **effective** (circles)")
-        st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="field-map")
+        st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=CHART_BUTTONS, key="field-map")
     with slots[1]:
         st.markdown("**Mean |row|**, centred on its pixel")
         mean = decades(effective.mean)
         scale = ColourScale(float(mean.min()), 0.0, SEQUENTIAL)
         figure = map_figure(mean, "log₁₀ of the share of the peak", scale, "mean-row")
-        st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key="mean-row")
+        st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=CHART_BUTTONS, key="mean-row")
     with slots[2]:
         field = jacobian.field
         st.markdown("**How far it reaches**")
@@ -84,7 +84,7 @@ def boxes_panel(jacobian: Jacobian, view: View, pixel: tuple[int, int], height: 
         add_crosshair(figure, *pixel, values.shape)
         with slot:
             st.markdown(f"**{_MEASURES[name]}**")
-            st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key=f"map-{name}")
+            st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=CHART_BUTTONS, key=f"map-{name}")
     if view.threshold.source == "histogram":
         st.caption(
             "Boxes and fulfilment are kept at one threshold per octave; the nearest is shown, at most a factor of √2 "
@@ -128,7 +128,7 @@ def vessels_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
             chosen = np.linspace(0, max(len(values) - 1, 0), min(len(values), _MOST_DOTS)).astype(int)
             dots = across[used][chosen], values[chosen]
             figure = scatter_figure(dots, medians(across[used], values), (title, unit_of(str(measure), view)))
-            st.plotly_chart(figure, height=340, theme=None, config=NO_BAR, key=f"scatter-{key}")
+            st.plotly_chart(figure, height=340, theme=None, config=CHART_BUTTONS, key=f"scatter-{key}")
 
 
 def store_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:

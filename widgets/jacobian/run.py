@@ -96,8 +96,8 @@ def _button(run: Run, job: Job | None, found: Jacobian | None) -> bool:
         return True
     if found is not None and found.complete:
         return True
-    claim = _estimator(run)
-    fits = found is not None or not claim.has_ended or claim.result().estimate(run.request, run.path).fits_on_disk
+    work = _estimator(run).computation
+    fits = found is not None or not work.done() or work.result().estimate(run.request, run.path).fits_on_disk
     label, icon = ("Run", ":material/play_arrow:") if found is None else ("Resume", ":material/resume:")
     st.button(label, icon=icon, type="primary", key="run", on_click=jobs().start, args=(run,), width="stretch",
               disabled=not fits)  # fmt: skip
@@ -145,11 +145,11 @@ def _show_other_runs(run: Run) -> None:
 
 def _estimate(run: Run) -> None:
     claim = _estimator(run)
-    if not claim.has_ended:
+    if not claim.computation.done():
         _wait_for(claim)
         st.caption(f"Store: {_path_in_words(run.path)}")
         return
-    estimator = claim.result()
+    estimator = claim.computation.result()
     cost = estimator.estimate(run.request, run.path)
     up, down, left, right = cost.receptive_field
     names = {
@@ -181,7 +181,7 @@ def _estimate(run: Run) -> None:
 def _wait_for(claim: Claim[Estimator]) -> None:
     @st.fragment(run_every=_SECONDS_BETWEEN_LOOKS)
     def look() -> None:
-        if claim.has_ended:
+        if claim.computation.done():
             st.rerun()
         st.caption(
             f":material/hourglass_top: Estimating: tracing the receptive field and timing a few passes… "

@@ -1,4 +1,4 @@
-"""Download buttons for an attribution; the files are made when they are asked for."""
+"""Download buttons for an attribution; each file is made when its button is pressed."""
 
 from collections.abc import Callable, Mapping
 
@@ -17,14 +17,11 @@ _BUTTONS = (
 def attribution_downloads(
     attribution: Attribution, stem: str, more: Mapping[tuple[str, str, str], Callable[[], bytes]] | None = None
 ) -> None:
-    """One button for each file that `Attribution.save` would write, named after `stem`, and for `more` files.
+    """One button for each file that `Attribution.save` would write, and for `more` files; all names begin with `stem`.
 
-    Args:
-        attribution: Whose files.
-        stem: Put before the name of each file.
-        more: What makes a file, by its name, the button's label and the file's type.
+    `more` holds the functions that make the files, by name, label of the button and MIME type.
     """
-    buttons = {button: _content(attribution, button[0]) for button in _BUTTONS} | dict(more or {})
+    buttons = {each: lambda name=each[0]: attribution.files()[name] for each in _BUTTONS} | dict(more or {})
     for slot, ((name, label, mime), content) in zip(st.columns(len(buttons)), buttons.items(), strict=True):
         slot.download_button(
             label,
@@ -36,7 +33,3 @@ def attribution_downloads(
             key=f"download-{name}",
             width="stretch",
         )
-
-
-def _content(attribution: Attribution, name: str) -> Callable[[], bytes]:
-    return lambda: attribution.files()[name]

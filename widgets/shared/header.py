@@ -17,18 +17,11 @@ _STYLE = """
 
 def page_header(title: str, question: str) -> None:
     """The title, the question that the page answers, and the narrow margins that a page of pictures needs."""
-    ensure_entered_through_app()
-    st.html(_STYLE)
-    st.title(title, anchor=False)
-    st.caption(question)
-
-
-def ensure_entered_through_app() -> None:
-    """Start again through app.py where a page's own address is the first that a new server is asked for.
-
-    Until `st.navigation` has run once, Streamlit takes the folder `pages` for its older kind of app, and runs the page
-    without app.py: narrow, and with file names for a menu.
-    """
+    # Until `st.navigation` has run once, Streamlit takes the folder `pages` for its older kind of app, and runs a page
+    # that is opened by its own address without app.py: narrow, and with file names for a menu.
     if PagesManager.uses_pages_directory:
         PagesManager.uses_pages_directory = False
         st.rerun()
+    st.html(_STYLE)
+    st.title(title, anchor=False)
+    st.caption(question)

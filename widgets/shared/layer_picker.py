@@ -23,12 +23,12 @@ def layer_choices(segmenter: Segmenter, size: tuple[int, int]) -> LayerAdvice:
 
 
 def pick_layer(choices: LayerAdvice, segmenter: Segmenter, label: str = "Layer") -> Layer:
-    """The layer of the large map, kept in the URL; the suggested one at first, or where the URL names none there is."""
-    asked = value_in_url("layer")
-    if asked and asked not in choices.layers:
-        near = difflib.get_close_matches(asked, choices.layers, n=1, cutoff=0.3)
+    """The layer of the large map, kept in the URL; the suggested one at first, or for an unknown one in the URL."""
+    requested = value_in_url("layer")
+    if requested and requested not in choices.layers:
+        near = difflib.get_close_matches(requested, choices.layers, n=1, cutoff=0.3)
         st.warning(
-            f'{segmenter.name} has no layer "{asked}" that gives a map'
+            f'{segmenter.name} has no layer "{requested}" that gives a map'
             + (f'; did you mean "{near[0]}"? ' if near else ". ")
             + f"Here is the suggested one, {choices.suggested}."
         )

@@ -1,6 +1,6 @@
-"""Choices that the page itself changes, kept in the URL by their names.
+"""Widgets whose values the page itself changes, kept in the URL by their names.
 
-Streamlit binds a widget to the URL by what it shows, and allows one with a default no other source of its value.
+Streamlit binds a widget to the URL by its label on screen, and lets nothing else set the value of one with a default.
 """
 
 from collections.abc import Collection
@@ -9,15 +9,15 @@ import streamlit as st
 
 
 def value_in_url(key: str) -> str | None:
-    """What the URL says at arrival; None once the page has a value of its own."""
+    """The value in the URL when the page opens; None once the page has a value of its own."""
     return None if key in st.session_state else st.query_params.get(key)
 
 
 def restore_choice(key: str, offered: Collection[str], default: str) -> None:
-    """Before a widget without a default: its value, if offered, else the URL's at arrival, else the default."""
-    asked, chosen = value_in_url(key), st.session_state.get(key)
+    """Before a widget without a default: its value, if offered, else the one in the URL, else the default."""
+    from_url, chosen = value_in_url(key), st.session_state.get(key)
     if chosen not in offered:
-        chosen = asked if asked in offered else default
+        chosen = from_url if from_url in offered else default
     # Also where it is so already: of two runs close to each other the browser may see the second only, and then shows
     # the first option unless that run, too, sends the value.
     st.session_state[key] = chosen

@@ -6,11 +6,10 @@ import hashlib
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -24,6 +23,7 @@ from core.models.zoo.smp_networks import known_encoders
 from core.segmenter import Segmenter
 from core.segmenter.grid import UnusualSizeError
 
+Read = TypeVar("Read")
 FIRST_MODEL = "vessmap"
 UPLOAD = "Upload…"
 NORMALISATION_NAMES = {"none": "None", "imagenet": "ImageNet", "numbers": "Numbers…"}
@@ -34,10 +34,8 @@ def pick_model(
 ) -> Segmenter:
     """A shipped model, one from the user's code or an uploaded one; stops with a hint where there is none yet.
 
-    Args:
-        place: Prefix of the widgets' keys, where a page has a second picker.
-        label: Label on screen.
-        others: Further models by name, and the functions that make them; they come first.
+    `place` is a prefix of the widgets' keys, for a second picker on a page; `others`, which come first, are functions
+    that make further models, by name.
     """
     factories = factories_of(sys.argv[1:])
     shipped = sorted(shipped_weights(), key=lambda name: name != FIRST_MODEL)
@@ -48,11 +46,11 @@ def pick_model(
     elif choice == UPLOAD:
         segmenter = _pick_upload(place)
     elif choice in factories:
-        segmenter = _made(choice)
+        segmenter = _loaded(choice)
     else:
         path = shipped_weights()[choice]
-        segmenter = _shipped(str(path), path.stat().st_mtime_ns)
-    with contextlib.suppress(UnusualSizeError):  # it is examined on the image, then
+        segmenter = _loaded(str(path), path.stat().st_mtime_ns)
+    with contextlib.suppress(UnusualSizeError):  # then it is examined on the image
         segmenter.findings()
     for note in segmenter.notes:
         st.caption(f"{note[:1].upper()}{note[1:]}.")
@@ -116,7 +114,7 @@ def _pick_upload(place: str) -> Segmenter:
 
 
 def _ask_architecture(identity: Identity, place: str) -> tuple[str, dict[str, Any]]:
-    """The architecture and its arguments from the user, starting from what the file's keys tell."""
+    """The architecture and its arguments from the user, starting from what the file's keys say."""
     names = [*identity.candidates, *(name for name in ARCHITECTURES if name not in identity.candidates)]
     architecture = st.selectbox("Architecture", names, index=None, key=f"{place}architecture", placeholder="Choose")
     if architecture is None:
@@ -126,11 +124,11 @@ def _ask_architecture(identity: Identity, place: str) -> tuple[str, dict[str, An
     arguments: dict[str, Any] = {}
     if architecture.startswith("smp_"):
         encoders = list(known_encoders())
-        known = stated.get("encoder_name")
+        encoder = stated.get("encoder_name")
         arguments["encoder_name"] = st.selectbox(
             "Encoder",
             encoders,
-            index=encoders.index(known) if known in encoders else None,
+            index=encoders.index(encoder) if encoder in encoders else None,
             key=f"{place}encoder",
             placeholder="Choose, or type tu-…",
             accept_new_options=True,
@@ -139,34 +137,17 @@ def _ask_architecture(identity: Identity, place: str) -> tuple[str, dict[str, An
         if arguments["encoder_name"] is None:
             st.info("Choose the network's encoder.")
             st.stop()
-    arguments["in_channels"] = int(
-        st.number_input(
-            "Channels of the image",
-            1,
-            MOST_CHANNELS,
-            value=_between(stated.get("in_channels", 3), MOST_CHANNELS),
-            key=f"{place}channels",
-        )
-    )
-    arguments["num_classes"] = int(
-        st.number_input(
-            "Channels of the output",
-            1,
-            MOST_CLASSES,
-            value=_between(stated.get("num_classes", 1), MOST_CLASSES),
-            key=f"{place}classes",
-            help="One for a sigmoid network, which is shown as two classes; else the number of classes.",
-        )
-    )
+    sigmoid = "One for a sigmoid network, which is shown as two classes; else the number of classes."
+    for name, default, most, key, label, words in (
+        ("in_channels", 3, MOST_CHANNELS, "channels", "Channels of the image", None),
+        ("num_classes", 1, MOST_CLASSES, "classes", "Channels of the output", sigmoid),
+    ):
+        known = max(1, min(stated.get(name, default), most))  # a file that fits nothing may state anything
+        arguments[name] = int(st.number_input(label, 1, most, known, key=f"{place}{key}", help=words))
     further = st.text_input(
         "Further arguments", key=f"{place}arguments", placeholder='{"encoder_depth": 4}', help="As JSON."
     )
     return architecture, arguments | _json_object(further)
-
-
-def _between(stated: int, most: int) -> int:
-    """What the keys say, within what can be chosen: a file that fits nothing may say anything."""
-    return max(1, min(stated, most))
 
 
 def _ask_normalisation(architecture: str, in_channels: int, place: str) -> dict[str, Any]:
@@ -178,7 +159,7 @@ def _ask_normalisation(architecture: str, in_channels: int, place: str) -> dict[
         index=offered.index(assumed_normalisation(architecture, in_channels)),
         key=f"{place}normalisation",
         format_func=lambda name: NORMALISATION_NAMES[name],
-        help="How images in [0, 1] were normalised in training. The file does not say it.",
+        help="How images in [0, 1] were normalised in training. The file does not say.",
     )
     if choice in NORMALISATIONS:
         return {"normalisation": choice}
@@ -200,31 +181,24 @@ def _json_object(text: str) -> dict[str, Any]:
     return found
 
 
-@contextmanager
-def _as_file(name: str, content: bytes) -> Iterator[Path]:
+def _from_file(read: Callable[..., Read], name: str, content: bytes, **options: Any) -> Read:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(content)
-        yield path
+        return read(path, **options)
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the model…")
-def _shipped(path: str, changed: int) -> Segmenter:  # noqa: ARG001 - a changed file is another key
-    return load_segmenter(path)
-
-
-@st.cache_resource(max_entries=4, show_spinner="Loading the model…")
-def _made(factory: str) -> Segmenter:
-    return segmenter_from_factory(factory)
+@st.cache_resource(max_entries=8, show_spinner="Loading the model…")
+def _loaded(name: str, changed: int | None = None) -> Segmenter:
+    """The segmenter from a file, where `changed` tells its versions apart, or from a factory."""
+    return segmenter_from_factory(name) if changed is None else load_segmenter(name)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the checkpoint…")
 def _identity(content_hash: str, name: str, _content: bytes) -> Identity:  # noqa: ARG001 - the key
-    with _as_file(name, _content) as path:
-        return identify(path)
+    return _from_file(identify, name, _content)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model…")
 def _uploaded(content_hash: str, name: str, options: str, _content: bytes) -> Segmenter:  # noqa: ARG001 - the key
-    with _as_file(name, _content) as path:
-        return load_segmenter(path, **json.loads(options))
+    return _from_file(load_segmenter, name, _content, **json.loads(options))

@@ -1,4 +1,4 @@
-"""One pixel's map on the pages that explain pixels: its answer's beginning, its pictures and its colour limit."""
+"""One pixel's map on the pages that explain pixels: its sentence, its pictures and its numbers."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.attribution import Attribution
 from core.display.colours import colour_limit, intensity_rgb, signed_over, signed_scale
 from core.display.figures import (
+    CHART_BUTTONS,
     COLOUR_BAR_HEIGHT,
     FRAME_HEIGHT,
     add_box,
@@ -17,14 +18,15 @@ from core.display.figures import (
     picture_figure,
     zoom_to,
 )
-from core.display.footprint import Footprint, footprint
+from core.display.footprint import RADII, Footprint, footprint, share_within
+from core.display.words import percent
 from core.segmenter import Prediction, Segmenter
-from widgets.shared.plots import NO_BAR
 
 PROPORTIONS = [float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41)]
 """Thresholds offered, as proportions of a maximum."""
 _COLOUR_LIMITS = [1.0, 0.3, 0.1, 0.03, 0.01]
 _ZOOM_PROPORTION = 0.01
+_NUMBERS_PER_LINE = 6
 
 
 def pick_colour_limit(slot: DeltaGenerator, label: str = "Colour limit") -> float:
@@ -76,4 +78,37 @@ def draw_pixel_map(
         zoom_to(add_crosshair(figure, *pixel, base.shape), extent)
         with panel:
             st.markdown(caption, help="Red raises the score as the pixel brightens, blue lowers it.")
-            st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=NO_BAR, key=chart)
+            st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=CHART_BUTTONS, key=chart)
+
+
+def show_numbers(
+    segmenter: Segmenter, attribution: Attribution, prediction: Prediction, remaining: Footprint,
+    pixel: tuple[int, int], of_what: str = "",
+) -> None:  # fmt: skip
+    """The network's answer at the pixel, how large the map is, what lies above the threshold, how the mass spreads.
+
+    `of_what` names what the threshold is a proportion of, where that is not this map's maximum.
+    """
+    target, box = attribution.target, remaining.box
+    magnitude = attribution.magnitude()
+    probability = prediction.probabilities[(target.class_index, *pixel)]
+    numbers = {
+        f"P({segmenter.class_names[target.class_index]})": f"{probability:.4{'f' if probability >= 1e-3 else 'g'}}",
+        "Label": segmenter.class_names[int(prediction.labels[pixel])],
+        "Maximum": f"{magnitude.max():.4g}",
+        "Threshold": f"{remaining.threshold:.4g}",
+        "Pixels above": f"{remaining.count:,}",
+        "Box rows": f"{box.top} – {box.bottom}" if box else "none",
+        "Box columns": f"{box.left} – {box.right}" if box else "none",
+        "Box area": f"{box.area:,} px" if box else "0 px",
+        "Fulfilment": percent(remaining.fulfilment),
+    } | {f"Within {radius} px": percent(share_within(magnitude, *pixel, radius)) for radius in RADII}
+    helps = {
+        "Threshold": f"In {attribution.unit}{of_what and f': {of_what}'}.",
+        "Maximum": f"In {attribution.unit}.",
+        "Fulfilment": "Pixels above the threshold as a share of the box's area.",
+    } | {f"Within {radius} px": "Share of the sum of magnitudes within this distance of the pixel." for radius in RADII}
+    names = list(numbers)
+    for line in (names[:_NUMBERS_PER_LINE], names[_NUMBERS_PER_LINE:]):
+        for slot, name in zip(st.columns(_NUMBERS_PER_LINE), line, strict=True):
+            slot.metric(name, numbers[name], help=helps.get(name), border=True)

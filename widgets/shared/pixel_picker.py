@@ -1,9 +1,8 @@
-"""The clickable picture: one function, so that what is behind it can change.
+"""The clickable picture: its component can be replaced here alone.
 
-Behind it now: streamlit-plotly-events. Its value is a state, not an event: the last click stays there and comes back at
-every rerun. So a click counts only if it differs from the last one taken. For the very same pixel to be clicked again
-after the page has moved elsewhere, an empty trace before the picture shifts the picture's curve number, and with it the
-value of the next click.
+The value of streamlit-plotly-events is a state, not an event: the last click comes back at every rerun. So a click
+counts only if it differs from the last one taken. For the same pixel to be clicked again after the page has moved
+elsewhere, an empty trace before the picture shifts the picture's curve number, and with it the next click's value.
 """
 
 import json
@@ -17,7 +16,7 @@ from core.display.figures import MODE_BAR_HEIGHT, add_crosshair, picture_figure
 
 _STATE = "_pixel_picker"
 _FRAME_MARGIN = 8
-"""The component begins so far below the top of its frame, which would cut off as much at the bottom."""
+"""CSS pixels between the top of the frame and the component, which would be cut off at the bottom."""
 
 
 def take_click(key: str) -> tuple[int, int] | None:
@@ -37,14 +36,9 @@ def take_click(key: str) -> tuple[int, int] | None:
 
 
 def pixel_picker(picture: np.ndarray, row: int, column: int, key: str, height: int) -> None:
-    """Show a picture (H, W, 3) uint8 with a crosshair at a pixel; the next click is returned by `take_click`.
+    """Show a picture (H, W, 3) uint8, `height` CSS pixels high, with a crosshair; `take_click` returns the next click.
 
-    Args:
-        picture: What is shown; its size must stay the same under one key.
-        row: Row of the crosshair.
-        column: Column of the crosshair.
-        key: Key of the component; holds the identity of the image, so that the zoom is kept for this image only.
-        height: Height of the picture, in CSS pixels.
+    The key names the image: under one key the zoom is kept, and the size of the picture must stay the same.
     """
     figure = add_crosshair(picture_figure(picture, revision=key, margin=0), row, column, picture.shape)
     if _curve_number(_picker(key)["taken"], (row, column)):

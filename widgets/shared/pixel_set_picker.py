@@ -8,7 +8,6 @@ import streamlit as st
 
 from core.display.colours import intensity_rgb, mask_over
 from core.display.figures import COLOUR_BAR_HEIGHT, FRAME_HEIGHT, picture_figure
-from core.errors import UserError
 from core.pixel_sets import NEEDS_PIXEL, NEEDS_TRUTH, PIXEL_SETS, TITLES, PixelSet, PixelSetName
 from core.segmenter import Prediction
 from core.target import Reduction, Target
@@ -16,6 +15,7 @@ from widgets.shared.pixel_picker import pixel_picker, take_click
 from widgets.shared.pixel_state import pixel_inputs, restore_pixel, set_pixel
 from widgets.shared.region_picker import region_picker
 from widgets.shared.sidebar import Selection
+from widgets.shared.user_errors import show_user_errors
 
 _INVITATIONS: dict[str, str] = {
     "point": ": click a pixel",
@@ -27,7 +27,7 @@ _INVITATIONS: dict[str, str] = {
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What is explained.
+    """The score explained and its pixels.
 
     Attributes:
         pixel_set: How the pixels were chosen.
@@ -68,18 +68,10 @@ def draw_pixel_set(
     name: PixelSetName, selection: Selection, prediction: Prediction, height: int, reduction: Reduction = "sum",
     base: np.ndarray | None = None,
 ) -> Question | None:  # fmt: skip
-    """Draw the picture with the pixel set on it and the inputs that the set needs; what they ask.
-
-    Args:
-        name: Name of the pixel set.
-        selection: Network, image, class and score.
-        prediction: The network's prediction for the image.
-        height: Height of the picture, in CSS pixels.
-        reduction: "sum" or "mean" over the pixels.
-        base: Picture (H, W, 3) to draw on, by default the image.
+    """Draw the pixel set on `base` (H, W, 3), by default the image, `height` CSS pixels high, and the set's own inputs.
 
     Returns:
-        None where there are no such pixels (yet); the reason is on the page.
+        The score explained; None where there are no such pixels (yet), with the reason on the page.
     """
     image, key = selection.image, selection.picture_key
     restore_pixel(image.name, prediction.labels)
@@ -88,38 +80,29 @@ def draw_pixel_set(
     st.markdown(f"**Image**{_INVITATIONS.get(name, ' and pixel set')}")
     base = intensity_rgb(image.values) if base is None else base
     picture_slot = st.container()
-    choice: PixelSet | None = None
-    question = None
-    try:
-        if name == "box" or name == "lasso":  # noqa: PLR1714 - so that the type checker knows the two
-            region = region_picker(base, key, height, name)
-            choice = region.pixel_set if region is not None else None
-        else:
-            choice = _choice(name, prediction.labels.shape)
+    choice, question = None, None
+    with show_user_errors():
+        choice = _choice(name, prediction.labels.shape, base, key, height)
         if choice is not None:
-            asked = prediction, selection.class_index
-            names = selection.segmenter.class_names
-            mask = choice.mask(*asked, image.truth, names)
-            target = choice.target(*asked, selection.space, reduction, image.truth, names)
-            question = Question(choice, mask, target)
-    except UserError as error:
-        st.error(str(error), icon=":material/error:")
-    if choice is not None and choice.name not in ("box", "lasso"):
+            given = prediction, selection.class_index
+            known = image.truth, selection.segmenter.class_names
+            mask = choice.mask(*given, *known)
+            question = Question(choice, mask, choice.target(*given, selection.space, reduction, *known))
+    if choice is not None and name not in ("box", "lasso"):
+        picture = base if question is None or name == "prediction" else mask_over(base, question.mask)
         with picture_slot:
-            is_tinted = question is not None and name != "prediction"
-            _draw_picture(choice, mask_over(base, question.mask) if is_tinted else base, key, height)  # type: ignore[union-attr]
+            if choice.row is not None and choice.column is not None:
+                pixel_picker(picture, choice.row, choice.column, key, height)
+            else:
+                figure, frame = picture_figure(picture, key), height + FRAME_HEIGHT - COLOUR_BAR_HEIGHT
+                st.plotly_chart(figure, height=frame, theme=None, key="pixel-set", config={"displayModeBar": False})
     return question
 
 
-def _draw_picture(choice: PixelSet, picture: np.ndarray, key: str, height: int) -> None:
-    if choice.row is not None and choice.column is not None:
-        pixel_picker(picture, choice.row, choice.column, key, height)
-        return
-    figure, frame = picture_figure(picture, key), height + FRAME_HEIGHT - COLOUR_BAR_HEIGHT
-    st.plotly_chart(figure, height=frame, theme=None, key="pixel-set", config={"displayModeBar": False})
-
-
-def _choice(name: PixelSetName, size: tuple[int, ...]) -> PixelSet:
+def _choice(name: PixelSetName, size: tuple[int, ...], base: np.ndarray, key: str, height: int) -> PixelSet | None:
+    if name == "box" or name == "lasso":  # noqa: PLR1714 - so that the type checker knows the two
+        region = region_picker(base, key, height, name)
+        return region.pixel_set if region is not None else None
     if name in NEEDS_PIXEL:
         return PixelSet(name, *pixel_inputs(size[0], size[1]))
     if name == "border":

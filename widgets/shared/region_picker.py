@@ -1,6 +1,5 @@
 """Draw a box or a lasso on a picture: Plotly's own selection, kept as text in the session state and in the URL."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,9 +14,7 @@ from core.pixel_sets import PixelSet
 
 Mode = Literal["box", "lasso"]
 
-MODES: tuple[Mode, ...] = ("box", "lasso")
 _KEPT = "_drawn_regions"
-_BARE = {"displayModeBar": False}
 _LABELS: dict[Mode, str] = {
     "box": "Box: first row, first column, last row, last column",
     "lasso": "Lasso: its corners, each as row,column",
@@ -31,7 +28,7 @@ _EXAMPLES: dict[Mode, str] = {"box": "10,20,60,90", "lasso": "10,20 10,90 60,55"
 
 @dataclass(frozen=True)
 class Region:
-    """A box or a lasso as it was drawn, in parts of pixels; (0, 0) is the centre of the first pixel.
+    """A box or a lasso as it was drawn, in fractions of pixels; (0, 0) is the centre of the first pixel.
 
     Attributes:
         box: Top, left, bottom and right edge.
@@ -58,22 +55,17 @@ class Region:
 
     @property
     def text(self) -> str:
-        """As it stands in the URL and on the command line."""
+        """The region as written in the URL and on the command line."""
         if self.box is not None:
             return ",".join(f"{value:.1f}" for value in self.box)
         return " ".join(f"{row:.1f},{column:.1f}" for row, column in self.lasso or ())
 
 
 def region_picker(picture: np.ndarray, key: str, height: int, mode: Mode) -> Region | None:
-    """Show a picture (H, W, 3) uint8 to draw a region on; the region drawn last, or None before there is one.
+    """Show a picture (H, W, 3) uint8 to draw a box or lasso on; the region drawn last, or None before there is one.
 
-    The region is bound to the URL under the name of its mode, and can be typed too. It goes with another image.
-
-    Args:
-        picture: What is shown.
-        key: Key of the component; holds the identity of the image. Pages with the same key share the region.
-        height: Height of the picture, in CSS pixels.
-        mode: What dragging draws.
+    The region is bound to the URL under the name of its mode, and can be typed too. The key names the image: pages with
+    the same key share the region, and another key clears it. The picture is `height` CSS pixels high.
 
     Raises:
         UserError: The text typed, or in the URL, is no region.
@@ -88,7 +80,7 @@ def region_picker(picture: np.ndarray, key: str, height: int, mode: Mode) -> Reg
         _figure(picture, region, mode, key),
         height=height + FRAME_HEIGHT - COLOUR_BAR_HEIGHT,
         theme=None,
-        config=_BARE,
+        config={"displayModeBar": False},
         key=chart,
         on_select=lambda: _take(chart, mode),
         selection_mode=mode,
@@ -109,32 +101,33 @@ def region_picker(picture: np.ndarray, key: str, height: int, mode: Mode) -> Reg
 
 
 def region_of(text: str, mode: Mode) -> Region | None:
-    """The region that a text such as "10,20,60,90" or "10,20 10,90 60,55" stands for; None for an empty one.
+    """The region in a text such as "10,20,60,90" or "10,20 10,90 60,55"; None for an empty one.
 
     Raises:
-        UserError: It stands for none.
+        UserError: The text is no region.
     """
     if not text.strip():
         return None
     try:
-        groups = [tuple(float(number) for number in part.split(",")) for part in text.split()]
+        groups = [[float(number) for number in part.split(",")] for part in text.split()]
+        numbers = [number for group in groups for number in group]
+        if np.isfinite(numbers).all():
+            if mode == "lasso":
+                return Region(lasso=tuple((row, column) for row, column in groups))
+            top, left, bottom, right = numbers
+            return Region(box=(top, left, bottom, right))
     except ValueError:
-        groups = []
-    numbers = [number for group in groups for number in group]
-    if mode == "box" and len(numbers) == 4 and np.isfinite(numbers).all():
-        return Region(box=(numbers[0], numbers[1], numbers[2], numbers[3]))
-    if mode == "lasso" and groups and all(len(group) == 2 for group in groups) and np.isfinite(numbers).all():
-        return Region(lasso=tuple((row, column) for row, column in groups))
+        pass  # no number, or too few or too many
     what = "four numbers" if mode == "box" else "three or more corners"
     raise UserError(f'"{text}" is no {mode}: draw one, or write {what} such as {_EXAMPLES[mode]}.')
 
 
 def drawn_region(selection: Any, mode: Mode) -> Region | None:
     """The last region in the selection that a chart reports, None where nothing was drawn."""
-    drawn: Sequence[Any] = selection.get(mode) or ()
-    if not drawn:
+    if not selection.get(mode):
         return None
-    rows, columns = list(drawn[-1]["y"]), list(drawn[-1]["x"])
+    drawn = selection[mode][-1]
+    rows, columns = drawn["y"], drawn["x"]
     if mode == "box":
         return Region(box=(min(rows), min(columns), max(rows), max(columns)))
     return Region(lasso=tuple(zip(rows, columns, strict=True)))
@@ -167,9 +160,8 @@ def _kept() -> dict[str, str]:
 
 
 def _figure(picture: np.ndarray, region: Region | None, mode: Mode, key: str) -> go.Figure:
-    figure = picture_figure(picture, revision=key)
     line = {"color": SELECTION, "width": 2}
-    figure.update_layout(
+    figure = picture_figure(picture, revision=key).update_layout(
         dragmode="select" if mode == "box" else "lasso",
         newselection={"line": {**line, "dash": "solid"}},
         selectionrevision=region.text if region else "",

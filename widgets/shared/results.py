@@ -4,7 +4,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -22,7 +22,7 @@ _WORKERS = 8
 
 
 class Cancelled(BaseException):
-    """Nobody wants the result any more. Not an `Exception`, so that no handler of errors swallows it."""
+    """No request for the result is left. Not an `Exception`, so that no handler of errors swallows it."""
 
 
 class DaemonExecutor(Executor):
@@ -44,51 +44,41 @@ class DaemonExecutor(Executor):
                 if future.set_running_or_notify_cancel():
                     try:
                         future.set_result(fn(*args, **kwargs))
-                    except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+                    except BaseException as error:  # noqa: BLE001 - it is raised where the result is read
                         future.set_exception(error)
 
         threading.Thread(target=run, daemon=True).start()
         return future
 
 
-@dataclasses.dataclass(eq=False)
-class Computation(Generic[Result]):
-    """A computation under way, shared by all who asked for its key.
+class Computation(Future[Result]):
+    """The future of a result, shared by all who requested its key.
 
     Attributes:
-        future: Its result.
-        done: Number of steps done.
-        total: Number of steps in all.
-        started: Time of the first request, of `time.monotonic()`.
+        steps_done: Number of steps done.
+        steps: Number of steps in all.
         num_claims: Number of requests that were not cancelled.
     """
 
-    future: Future[Result] = dataclasses.field(default_factory=Future)
-    done: int = 0
-    total: int = 1
-    started: float = dataclasses.field(default_factory=time.monotonic)
-    num_claims: int = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps_done, self.steps, self.num_claims = 0, 1, 0
+        self._started = time.monotonic()
 
     @property
     def seconds(self) -> float:
         """Seconds since the first request."""
-        return time.monotonic() - self.started
+        return time.monotonic() - self._started
 
     @property
     def seconds_left(self) -> float:
         """Estimate from the pace so far; infinite before the first step."""
-        return self.seconds / self.done * (self.total - self.done) if self.done else float("inf")
+        return self.seconds / self.steps_done * (self.steps - self.steps_done) if self.steps_done else float("inf")
 
 
 @dataclasses.dataclass(eq=False)
 class Claim(Generic[Result]):
-    """One request for a computation, which others may have requested too.
-
-    Attributes:
-        key: Key of the result.
-        computation: The computation.
-        is_cancelled: Whether this request was cancelled.
-    """
+    """One request for the result under `key`, whose computation others may have requested too."""
 
     key: Hashable
     computation: Computation[Result]
@@ -101,24 +91,11 @@ class Claim(Generic[Result]):
             self.computation.num_claims -= not self.is_cancelled
             self.is_cancelled = True
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether the computation ended, with or without a result."""
-        return self.computation.future.done()
-
-    def wait(self, seconds: float) -> None:
-        """Wait for the end of the computation, at most this long."""
-        wait([self.computation.future], seconds)
-
-    def result(self) -> Result:
-        """The result, when it is there; raises what the computation raised."""
-        return self.computation.future.result()
-
 
 class ResultStore:
     """The last results by key, the least recently used dropped first. Safe to share between threads.
 
-    A key is computed once however many ask for it at the same time. What failed or was cancelled is not kept.
+    A key is computed once however many request it at the same time. What failed or was cancelled is not kept.
 
     Args:
         max_size: Bound of the sum of all sizes; a single larger result is kept alone.
@@ -127,7 +104,7 @@ class ResultStore:
 
     def __init__(self, max_size: int = MAX_BYTES, size_of: Callable[[Any], int] | None = None) -> None:
         measure = size_of or (lambda result: max(array_bytes(result), _MIN_BYTES))
-        self._kept: LRUCache = LRUCache(max_size, lambda result: min(measure(result), max_size))
+        self._kept: LRUCache = LRUCache(max_size, lambda computation: min(measure(computation.result()), max_size))
         self._under_way: dict[Hashable, Computation] = {}
         self._lock = threading.Lock()
         self._executor = DaemonExecutor(_WORKERS)
@@ -146,7 +123,7 @@ class ResultStore:
             if is_new:
                 self._compute(claim, lambda _progress: compute())
             try:
-                return claim.result()
+                return claim.computation.result()
             except Exception:
                 raise
             except BaseException:
@@ -164,14 +141,10 @@ class ResultStore:
 
     def _claim(self, key: Hashable) -> tuple[Claim, bool]:
         with self._lock:
-            computation = self._under_way.get(key)
-            is_new = computation is None and key not in self._kept
+            computation = self._under_way.get(key) or self._kept.get(key)
+            is_new = computation is None
             if computation is None:
-                computation = Computation()
-                if is_new:
-                    self._under_way[key] = computation
-                else:
-                    computation.future.set_result(self._kept[key])
+                computation = self._under_way[key] = Computation()
             computation.num_claims += 1
             return Claim(key, computation, self._lock), is_new
 
@@ -181,22 +154,22 @@ class ResultStore:
         def report(done: int, total: int) -> None:
             with self._lock:
                 if not computation.num_claims:
-                    self._forget(claim)  # whoever asks from now on starts again
+                    self._forget(claim)  # later requests start again
                     raise Cancelled
-            computation.done, computation.total = done, total
+            computation.steps_done, computation.steps = done, total
 
         try:
             report(0, 1)
             result = compute(report)
-        except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is read
             with self._lock:
                 self._forget(claim)
-            computation.future.set_exception(error)
+                computation.set_exception(error)
         else:
             with self._lock:
-                self._kept[claim.key] = result
                 self._forget(claim)
-            computation.future.set_result(result)
+                computation.set_result(result)
+                self._kept[claim.key] = computation
 
     def _forget(self, claim: Claim) -> None:
         if self._under_way.get(claim.key) is claim.computation:
@@ -206,7 +179,7 @@ class ResultStore:
 def array_bytes(result: object) -> int:
     """Memory of the arrays in a result: an array, a dataclass, or a tuple, list or mapping of them.
 
-    An array that stands in several places, as a target's mask does in all maps of an atlas, counts once.
+    An array that occurs several times, as a target's mask does in all maps of an atlas, counts once.
     """
     return sum({id(array): array.nbytes for array in _arrays(result)}.values())
 
@@ -214,7 +187,7 @@ def array_bytes(result: object) -> int:
 def _arrays(result: object) -> list[np.ndarray]:
     if isinstance(result, np.ndarray):
         return [result]
-    parts: list[object] = list(result) if isinstance(result, tuple | list) else []
+    parts = result if isinstance(result, tuple | list) else ()
     if dataclasses.is_dataclass(result):
         parts = [getattr(result, entry.name) for entry in dataclasses.fields(result)]
     elif isinstance(result, Mapping):

@@ -1,4 +1,4 @@
-"""Inputs for settings, made from what each setting says of itself."""
+"""Inputs for the settings of methods, made from the attributes of each setting."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,13 +11,10 @@ from core.attribution.settings import Setting
 def setting_inputs(
     settings: Iterable[Setting], defaults: Mapping[str, Any], slots: Sequence[DeltaGenerator], key_prefix: str = ""
 ) -> dict[str, Any]:
-    """An input for each setting that pages offer, kept in the URL; what was chosen, by the setting's name.
+    """An input for each setting that pages offer, kept in the URL; the values chosen, by the setting's name.
 
-    Args:
-        settings: The settings, one that another depends on before it.
-        defaults: Values to begin with, by name, where they differ from the settings' own.
-        slots: Columns, which are filled in turn.
-        key_prefix: What keys begin with, where a page shows a setting more than once.
+    A setting that bounds another comes before it. The slots are filled in turn. `key_prefix` makes keys unique where a
+    page shows a setting more than once.
     """
     found: dict[str, Any] = {}
     for index, each in enumerate(one for one in settings if one.on_page):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from core.attribution.gradient_cost import gradient_cost
+from core.attribution.gradient import gradient_cost
 from core.display.words import duration
 from core.segmenter import Prediction, Segmenter
 from core.target import SPACES, Space
@@ -49,10 +49,6 @@ class Selection:
 
     def predict(self) -> Prediction:
         """The network's prediction for the image, kept for all pages; for a large one the user confirms the cost."""
-        self._confirm_large_image()
-        return predicted(self.segmenter, self.image)
-
-    def _confirm_large_image(self) -> None:
         pixels = self.image.values[0].size
 
         def describe() -> None:
@@ -66,6 +62,7 @@ class Selection:
 
         if pixels > LARGE_PIXELS and not start_button(("large image", *self.key), "Explain anyway", describe=describe):
             st.stop()
+        return predicted(self.segmenter, self.image)
 
 
 def pick_selection(default_space: Space = "probability") -> Selection:

@@ -1,21 +1,18 @@
 """Slow work on a page: what it would cost before it starts, then in the background under a bar with Cancel."""
 
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from concurrent.futures import wait
+from typing import Any
 
 import streamlit as st
 
 from core.compute.progress import Progress
 from core.display.words import duration
-from widgets.shared.results import Claim, results
-
-Result = TypeVar("Result")
+from widgets.shared.results import Claim, Result, results
 
 PATIENCE = 0.4
 """Seconds to wait for work that may be quick before a bar is shown."""
 _SECONDS_BETWEEN_LOOKS = 0.3
-_CLAIMS = "_claims"
-_STARTED = "_started"
 
 
 def start_button(
@@ -23,23 +20,18 @@ def start_button(
     label: str,
     icon: str = "play_arrow",
     describe: Callable[[], object] | None = None,
-    **options: str,
+    **options: Any,
 ) -> bool:
-    """Whether work was asked for in this session, or its result is there; else a button that asks for it.
+    """Whether this browser tab has started the work, or its result is there; else a button that starts it.
 
-    Args:
-        result_key: Key of the result.
-        label: Label of the button.
-        icon: Name of a Material icon.
-        describe: Says above the button what the work would cost.
-        options: Options of `st.button`.
+    `describe` shows above the button what the work would cost; the options are those of `st.button`.
     """
-    started: set[Hashable] = st.session_state.setdefault(_STARTED, set())
+    started: set[Hashable] = st.session_state.setdefault("_started", set())
     if result_key in started or result_key in results():
         return True
     if describe is not None:
         describe()
-    st.button(label, icon=f":material/{icon}:", on_click=started.add, args=(result_key,), **options)  # type: ignore[arg-type]
+    st.button(label, icon=f":material/{icon}:", on_click=started.add, args=(result_key,), **options)
     return False
 
 
@@ -55,30 +47,30 @@ def compute_in_background(
     The page reruns when the result is there. The work goes on while the user is on another page.
 
     Args:
-        place: Name of the place on the page. One computation runs there at a time; another key cancels it.
+        place: Name of a place on the page. One computation runs there at a time; another key cancels it.
         key: Key of the result, for all sessions.
         label: What is counted, above the bar.
         compute: Does the work without drawing and reports its progress.
-        parts: The parts of the result that are there already; the page reruns to show them whenever they change.
+        parts: Returns what is there of the result already; the page reruns to show it whenever that changes.
 
     Raises:
         Whatever the work ended with.
     """
     claim = request(place, key, compute)
-    claim.wait(max(0.0, PATIENCE - claim.computation.seconds))
+    wait([claim.computation], max(0.0, PATIENCE - claim.computation.seconds))
     if claim.is_cancelled:
         st.info("Cancelled.", icon=":material/cancel:")
         st.button("Start again", key=f"again-{place}", icon=":material/replay:", on_click=_forget, args=(place,))
         return None
-    if not claim.has_ended:
+    if not claim.computation.done():
         _follow(place, claim, label, parts)
         return None
     _forget(place)
-    return claim.result()
+    return claim.computation.result()
 
 
 def request(place: str, key: Hashable, compute: Callable[[Progress], Result]) -> Claim[Result]:
-    """This session's claim on the result under `key`, kept until another key is asked for at that place."""
+    """This browser tab's claim on the result under `key`, kept until another key is requested at that place."""
     cancel_unless(place, lambda other: other == key)
     if place not in _claims():
         _claims()[place] = results().start(key, compute)
@@ -86,13 +78,13 @@ def request(place: str, key: Hashable, compute: Callable[[Progress], Result]) ->
 
 
 def cancel_unless(place: str, belongs: Callable[[Hashable], bool]) -> None:
-    """Cancel what is computed at a place unless its key belongs to what is asked now."""
+    """Cancel the computation at a place unless its key `belongs` to what the page shows now."""
     if place in _claims() and not belongs(_claims()[place].key):
         _claims().pop(place).cancel()
 
 
 def _claims() -> dict[str, Claim]:
-    return st.session_state.setdefault(_CLAIMS, {})
+    return st.session_state.setdefault("_claims", {})
 
 
 def _forget(place: str) -> None:
@@ -104,11 +96,11 @@ def _follow(place: str, claim: Claim, label: str, parts: Callable[[], object] | 
 
     @st.fragment(run_every=_SECONDS_BETWEEN_LOOKS)
     def look() -> None:
-        if claim.has_ended or claim.is_cancelled or (parts is not None and parts() != shown):
+        if work.done() or claim.is_cancelled or (parts is not None and parts() != shown):
             st.rerun()
         columns = st.columns([6, 1], vertical_alignment="center")
-        progress = f"{label}: {work.done} of {work.total}, {duration(work.seconds_left)} left"
-        columns[0].progress(min(1.0, work.done / work.total), progress if work.done else f"{label}…")
+        progress = f"{label}: {work.steps_done} of {work.steps}, {duration(work.seconds_left)} left"
+        columns[0].progress(min(1.0, work.steps_done / work.steps), progress if work.steps_done else f"{label}…")
         columns[1].button("Cancel", key=f"cancel-{place}", on_click=claim.cancel, width="stretch")
 
     look()

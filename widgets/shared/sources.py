@@ -1,6 +1,7 @@
-"""Pickers for the image and, from its own file, the model; shared by the pages."""
+"""The picker for the image, and what the network does with it."""
 
 import hashlib
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,27 +13,26 @@ from PIL import Image as PillowImage
 from core.attribution.attribution import image_hash
 from core.data import data_sets
 from core.data.data_sets import mask_beside
-from core.data.images import LoadedImage, load_image, read_mask, with_channels
+from core.data.images import LoadedImage, Scaling, load_image, read_mask, with_channels
 from core.errors import UserError
 from core.segmenter import Prediction, Segmenter
-from widgets.shared.model_picker import UPLOAD, pick_model
+from widgets.shared.model_picker import UPLOAD
 from widgets.shared.results import results
 
-__all__ = ["SAMPLES", "UPLOAD", "PickedImage", "pick_image", "pick_model", "predicted", "sample_images"]
-
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
+_TRIALS = 3
 _MODEL_OF_IMAGE = "_model_of_image"
 
 
 @dataclass(frozen=True, eq=False)
 class PickedImage:
-    """An image with what is known of it.
+    """An image and what is known about it.
 
     Attributes:
         values: float32 (C, H, W) in [0, 1], with the channels that the network takes.
         truth: int64 (H, W), the ground truth; None where there is none.
-        name: On screen.
-        notes: How it was read.
+        name: Name on screen.
+        notes: How the file was read.
         hash: Hash of the values.
     """
 
@@ -49,7 +49,7 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
     _change_image_with_model(samples, segmenter)
     names = best_first(samples, segmenter)
     choice = st.selectbox("Image", [*names, UPLOAD], key="image", bind="query-params")
-    scaling = st.segmented_control(
+    scaling: Scaling = st.segmented_control(
         "Intensity",
         ["dtype", "percentile"],
         default="dtype",
@@ -60,25 +60,32 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
         help="Full range divides by the largest value of the file's type. Percentiles stretch the values between the "
         "0.5th and the 99.5th percentile, for dim images.",
     )
-    truth = None
+    source: Path | bytes
+    identity: object
     if choice != UPLOAD:
-        path, truth_path = samples[choice]
-        loaded = _sample(str(path), scaling, path.stat().st_mtime_ns)
+        source, truth_path = samples[choice]
+        name, identity = "", (source, source.stat().st_mtime_ns)
         truth = read_mask(truth_path) if truth_path else None
     else:
         upload = st.file_uploader("Image file", type=["png", "jpg", "jpeg", "tif", "tiff"])
         if upload is None:
             st.info("Upload a PNG, JPEG or TIFF image.")
             st.stop()
-        content = upload.getvalue()
-        loaded = _uploaded_image(hashlib.sha256(content).hexdigest(), scaling, upload.name, content)
+        source, name = upload.getvalue(), upload.name
+        identity = hashlib.sha256(source).hexdigest(), name
         truth_upload = st.file_uploader("Ground truth (optional)", type=["png", "tif", "tiff"])
         truth = read_mask(truth_upload.getvalue(), truth_upload.name) if truth_upload else None
+
+    def read() -> LoadedImage:
+        with st.spinner("Reading the image…"):
+            return load_image(source, scaling, name)
+
+    loaded = results().get_or_compute(("image file", identity, scaling), read)
     values, notes = _fitted(loaded, segmenter)
     if truth is not None and truth.shape != values.shape[1:]:
         raise UserError(
             f"The ground truth is {truth.shape[0]}×{truth.shape[1]} pixels, the image {values.shape[1]}×"
-            f"{values.shape[2]}; they must be of one size."
+            f"{values.shape[2]}; they must have the same size."
         )
     segmenter.findings((values.shape[1], values.shape[2]))
     st.caption(f"{values.shape[1]} × {values.shape[2]} pixels (rows × columns), " + "; ".join(notes))
@@ -89,6 +96,18 @@ def predicted(segmenter: Segmenter, image: PickedImage) -> Prediction:
     """The network's prediction for the image, kept for all pages."""
     key = "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
     return results().get_or_compute(key, lambda: segmenter.predict(image.values))
+
+
+def seconds_per_image(segmenter: Segmenter, image: PickedImage) -> float:
+    """Time in which the network predicts one image, measured once per model and size."""
+
+    def timed() -> float:
+        started = time.perf_counter()
+        segmenter.predict(image.values)
+        return time.perf_counter() - started
+
+    key = "seconds of a run", segmenter.weights_hash, str(segmenter.device), image.values.shape
+    return results().get_or_compute(key, lambda: min(timed() for _ in range(_TRIALS)))
 
 
 def sample_images() -> dict[str, tuple[Path, Path | None]]:
@@ -135,28 +154,17 @@ def _change_image_with_model(samples: dict[str, tuple[Path, Path | None]], segme
 
 
 def _fitted(loaded: LoadedImage, segmenter: Segmenter) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The image with the network's number of channels, converted only if the user says so."""
+    """The image with the network's number of channels, converted only if the user chooses that."""
     channels = loaded.values.shape[0]
     if channels == segmenter.in_channels:
         return loaded.values, loaded.notes
     wanted = "grey" if segmenter.in_channels == 1 else f"{segmenter.in_channels} channels"
-    plight = f"{loaded.name} has {_channels(channels)} and the model {segmenter.name} takes {segmenter.in_channels}"
+    plural = "" if channels == 1 else "s"
+    mismatch = (
+        f"{loaded.name} has {channels} channel{plural} and the model {segmenter.name} takes {segmenter.in_channels}"
+    )
     if channels != 1 and (channels, segmenter.in_channels) != (3, 1):
-        raise UserError(f"{plight}; choose another image or another model.")
+        raise UserError(f"{mismatch}; choose another image or another model.")
     if st.toggle(f"Convert to {wanted}", key="convert", bind="query-params"):
         return with_channels(loaded.values, segmenter.in_channels), (*loaded.notes, f"converted to {wanted}")
-    raise UserError(f"{plight}; choose another image, or turn on “Convert to {wanted}” at the left.")
-
-
-def _channels(number: int) -> str:
-    return "1 channel" if number == 1 else f"{number} channels"
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _sample(path: str, scaling: str, changed: int) -> LoadedImage:  # noqa: ARG001
-    return load_image(path, "percentile" if scaling == "percentile" else "dtype")
-
-
-@st.cache_resource(max_entries=4, show_spinner="Reading the image…")
-def _uploaded_image(content_hash: str, scaling: str, name: str, _content: bytes) -> LoadedImage:  # noqa: ARG001 - the key
-    return load_image(_content, "percentile" if scaling == "percentile" else "dtype", name)
+    raise UserError(f"{mismatch}; choose another image, or turn on “Convert to {wanted}” on the left.")

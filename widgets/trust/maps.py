@@ -11,12 +11,11 @@ from PIL import Image as PillowImage
 
 from core.attribution.registry import METHODS
 from core.display.colours import DIVERGING, SEQUENTIAL, ColourScale, palette_png
-from core.display.figures import FRAME_HEIGHT, map_figure
+from core.display.figures import CHART_BUTTONS, FRAME_HEIGHT, map_figure
 from core.display.words import duration
 from core.trust.controls import CONTROLS
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.links import restore_choice, write_to_url
-from widgets.shared.plots import NO_BAR
 from widgets.shared.results import results
 from widgets.trust.gallery import Group, Tile, gallery
 from widgets.trust.trial import Trial, TrustMap
@@ -153,7 +152,7 @@ def _draw_large(trial: Trial, one: TrustMap | None, limits: tuple[float, float],
     revision = f"trust-{trial.image.hash[:12]}"
     figure = map_figure(one.values, one.unit, scale, revision, trial.image.values, opacity)
     frame = int(np.clip(LARGE_WIDTH * height / width, 160, 480)) + FRAME_HEIGHT
-    st.plotly_chart(figure, height=frame, theme=None, config=NO_BAR, key="trust-map")
+    st.plotly_chart(figure, height=frame, theme=None, config=CHART_BUTTONS, key="trust-map")
     sentence = CONTROLS[one.name].sentence if one.is_control else METHODS[one.name].sentence
     layer = one.attribution.layer if one.attribution is not None else None
     st.caption(sentence + (f" At **{layer}**." if layer else ""))

@@ -23,9 +23,9 @@ from core.trust import (
 )
 from core.trust.metrics.registry import all_settings
 from widgets.shared.results import results
-from widgets.shared.run_time import seconds_per_image
 from widgets.shared.setting_inputs import setting_inputs
 from widgets.shared.slow_work import compute_in_background, start_button
+from widgets.shared.sources import seconds_per_image
 from widgets.trust.comparison import show_comparison
 from widgets.trust.trial import Trial, TrustMap, warn_if_empty
 

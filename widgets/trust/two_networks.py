@@ -13,7 +13,7 @@ from core.attribution.attribution import image_hash
 from core.attribution.registry import METHODS, explain, importance
 from core.data.images import with_channels
 from core.display.colours import colour_limit, intensity_rgb, labels_over, png_bytes, signed_scale
-from core.display.figures import FRAME_HEIGHT, map_figure
+from core.display.figures import CHART_BUTTONS, FRAME_HEIGHT, map_figure
 from core.errors import UserError
 from core.segmenter import Prediction, Segmenter
 from core.target import PREDICTED, Target
@@ -21,11 +21,11 @@ from core.trust.agreement import rank_correlation
 from core.trust.followed_scores import score_at
 from core.trust.randomisation import layers_from_the_top, randomised
 from core.trust.similarity import top_overlap
-from widgets.shared.plots import NO_BAR
+from widgets.shared.model_picker import pick_model
 from widgets.shared.results import results
 from widgets.shared.sidebar import SPACE_NAMES
 from widgets.shared.slow_work import compute_in_background
-from widgets.shared.sources import PickedImage, pick_model, predicted
+from widgets.shared.sources import PickedImage, predicted
 
 UNTRAINED = "The same, untrained"
 TOP = 0.1
@@ -223,8 +223,8 @@ def _show_maps(networks: Sequence[ExplainedNetwork], found: Sequence[Attribution
     for index, (column, values, title) in enumerate(zip(st.columns(3, gap="small"), maps, titles, strict=True)):
         column.markdown(title)
         column.plotly_chart(
-            map_figure(values, unit, scale, f"two-networks-{values.shape}"), height=frame, theme=None, config=NO_BAR,
-            key=f"two-networks-{index}",
+            map_figure(values, unit, scale, f"two-networks-{values.shape}"), height=frame, theme=None,
+            config=CHART_BUTTONS, key=f"two-networks-{index}",
         )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +18,8 @@ from ...target import Target
 _NAMES_SHOWN = 3
 
 
-@dataclass(frozen=True, eq=False)
-class LayerValues:
-    """What one layer gave for one image, and how the score depends on it.
-
-    Attributes:
-        activations: A, float (channels, height, width).
-        gradients: G = ∂score / ∂A, the same shape; zero where the score does not depend on the layer.
-    """
+class LayerValues(NamedTuple):
+    """Activations A, float (channels, height, width), and G = ∂score / ∂A; 0 where the score does not depend on A."""
 
     activations: Tensor
     gradients: Tensor
@@ -47,7 +42,7 @@ class LayerPass:
 
 @dataclass(eq=False)
 class Recording:
-    """What layers gave in the last run of a network.
+    """Outputs of layers in the last run of a network.
 
     Attributes:
         outputs: The last output of each layer that ran, as it left the layer.
@@ -60,21 +55,15 @@ class Recording:
     padded_size: tuple[int, int] = (0, 0)
 
 
-Replacement = Callable[[str, int, Tensor], Tensor]
-"""Called with a layer's name, the number of its call in this run (from 1) and its output; gives what goes on."""
+Replacement = Callable[[int, Tensor], Tensor]
+"""Called with the number of a layer's call in this run (from 1) and its output; gives what goes on."""
 
 
 def activations_and_gradients(segmenter: Segmenter, image: Image, target: Target, layers: Sequence[str]) -> LayerPass:
     """A and G = ∂target / ∂A of several layers, in one forward and one backward pass.
 
-    A layer that runs several times stands for its last run. No parameter's `.grad` is touched, and the hooks are gone
-    afterwards, whatever happens. Threads may share the segmenter.
-
-    Args:
-        segmenter: The network.
-        image: (C, H, W) in [0, 1].
-        target: The scalar that is differentiated.
-        layers: Names as in `segmenter.module.named_modules()`.
+    Arguments as in `cam`. A layer that runs several times stands for its last run. No parameter's `.grad` is touched,
+    and the hooks are gone afterwards, whatever happens. Threads may share the segmenter.
 
     Raises:
         UserError: A layer that is not there, does not run or has no spatial size; or the image or the target does not
@@ -82,33 +71,34 @@ def activations_and_gradients(segmenter: Segmenter, image: Image, target: Target
     """
     with torch.enable_grad():
         batch = segmenter.as_batch(image, single=True).detach().requires_grad_()
-        with recorded(segmenter, layers, passed_on_safely) as recording:
+        with recorded(segmenter, layers) as recording:
             logits = segmenter.logits(batch)
         forms = {name: form_of(segmenter, recording, name) for name in layers}
         score = target(logits).sum()
         outputs = [recording.outputs[name] for name in forms]
-        found: Sequence[Tensor | None] = [None] * len(outputs)
+        found: Sequence[Tensor] = [torch.zeros_like(output) for output in outputs]
         if score.requires_grad and outputs:
             with explained_differentiation():
-                found = torch.autograd.grad(score, outputs, allow_unused=True)
+                found = torch.autograd.grad(score, outputs, allow_unused=True, materialize_grads=True)
     values = {}
-    for (name, form), output, gradient in zip(forms.items(), outputs, found, strict=True):
-        gradients = torch.zeros_like(output) if gradient is None else gradient
+    for (name, form), output, gradients in zip(forms.items(), outputs, found, strict=True):
         values[name] = LayerValues(form.as_map(output.detach())[0], form.as_map(gradients)[0])
     return LayerPass(values, float(score.detach()), recording.padded_size)
 
 
+def passed_on_safely(_: int, output: Tensor) -> Tensor:
+    """A copy of the output: what comes next may change it in place, and the layer's own must stay as it was."""
+    return output.clone()
+
+
 @contextmanager
-def recorded(segmenter: Segmenter, layers: Sequence[str], replace: Replacement | None = None) -> Iterator[Recording]:
+def recorded(
+    segmenter: Segmenter, layers: Sequence[str], replace: Replacement = passed_on_safely
+) -> Iterator[Recording]:
     """While it lasts, this thread's runs of the network leave the outputs of `layers` in the recording.
 
-    The segmenter's lock is held. Runs in other threads pass the hooks untouched: not everything that runs a network
-    holds the lock.
-
-    Args:
-        segmenter: The network.
-        layers: Names of the layers.
-        replace: What goes on in place of a layer's output; None leaves it.
+    What `replace` gives goes on in their place. The segmenter's lock is held. Runs in other threads pass the hooks
+    untouched: not everything that runs a network holds the lock.
 
     Raises:
         UserError: A layer that is not there.
@@ -124,16 +114,14 @@ def recorded(segmenter: Segmenter, layers: Sequence[str], replace: Replacement |
             recording.padded_size = (inputs[0].shape[-2], inputs[0].shape[-1])
 
     def record(name: str, output: object) -> object:
-        tensor = _tensor_of(output)
-        if threading.get_ident() != owner or tensor is None:
+        tensor = output[0] if type(output) is tuple and output else output  # attention gives its weights too
+        if threading.get_ident() != owner or not isinstance(tensor, Tensor):
             return None
-        if replace is not None and torch.is_grad_enabled() and not tensor.requires_grad and tensor.is_floating_point():
+        if torch.is_grad_enabled() and not tensor.requires_grad and tensor.is_floating_point():
             tensor = tensor.detach().requires_grad_()  # the image does not reach it, and yet the score may depend on it
         recording.calls[name] = recording.calls.get(name, 0) + 1
         recording.outputs[name] = tensor
-        if replace is None:
-            return None
-        replaced = replace(name, recording.calls[name], tensor)
+        replaced = replace(recording.calls[name], tensor)
         return replaced if isinstance(output, Tensor) else (replaced, *output[1:])  # type: ignore[index]
 
     with segmenter.lock:
@@ -145,11 +133,6 @@ def recorded(segmenter: Segmenter, layers: Sequence[str], replace: Replacement |
         finally:
             for handle in handles:
                 handle.remove()
-
-
-def passed_on_safely(_: str, __: int, output: Tensor) -> Tensor:
-    """A copy of the output: what comes next may change it in place, and the layer's own must stay as it was."""
-    return output.clone()
 
 
 def form_of(segmenter: Segmenter, recording: Recording, layer: str) -> SpatialForm:
@@ -173,22 +156,11 @@ def form_of(segmenter: Segmenter, recording: Recording, layer: str) -> SpatialFo
 
 
 def _layer(segmenter: Segmenter, modules: dict[str, nn.Module], name: str) -> nn.Module:
-    if name and name in modules:
-        return modules[name]
     names = [known for known in modules if known]
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.3)
-    if near:
-        hint = f'did you mean "{near[0]}"?'
-    elif names:
-        shown = ", ".join(names[:_NAMES_SHOWN])
-        hint = f"it has {shown}{' and more' if len(names) > _NAMES_SHOWN else ''}."
-    else:
-        hint = "it has no parts."
+    if name in names:
+        return modules[name]
+    more = " and more" if len(names) > _NAMES_SHOWN else ""
+    hint = f"it has {', '.join(names[:_NAMES_SHOWN])}{more}." if names else "it has no parts."
+    for near in difflib.get_close_matches(name, names, n=1, cutoff=0.3):
+        hint = f'did you mean "{near}"?'
     raise UserError(f'The network {segmenter.name} has no layer "{name}"; {hint}')
-
-
-def _tensor_of(output: object) -> Tensor | None:
-    """The tensor that a module gave, alone or first in a tuple, as attention gives it."""
-    if isinstance(output, tuple) and type(output) is tuple and output:
-        output = output[0]
-    return output if isinstance(output, Tensor) else None

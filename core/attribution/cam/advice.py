@@ -1,6 +1,6 @@
 """Which layer to look at first, and when a class activation map says nothing."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,10 @@ from ...models.layers import layers as layers_of
 from ...segmenter import Prediction, Segmenter
 from ...target import Target
 from ..attribution import Attribution
-from .activations import LayerPass, activations_and_gradients
+from .activations import activations_and_gradients
 
 _FEWEST_ROWS = 4
-"""A coarser map shows no place worth the name."""
+"""A coarser map shows no place."""
 _SATURATED = 1e-3
 """Mean p(1 - p), the slope of a probability by its logit, below which hardly any gradient is left."""
 _FLAT = 1e-5
@@ -24,12 +24,12 @@ _ONE_CHANNEL = 0.99
 
 @dataclass(frozen=True)
 class LayerAdvice:
-    """What is known about a network's layers before any map is made.
+    """Layers of a network, and which of them to explain first.
 
     Attributes:
-        layers: Those that give a map, by name, in the order in which they finish.
-        suggested: The name to begin with.
-        reason: Why that one.
+        layers: Layers that give a map, by name, in the order in which they finish.
+        suggested: Name of the layer to begin with.
+        reason: Why that layer.
         pointwise: Names of those that a pixel's score reads at the same point only, as before a 1×1 head. There G is
             the head's weights inside the pixel set and 0 outside, so Seg-HiRes-Grad CAM is the set times the logit.
     """
@@ -41,11 +41,9 @@ class LayerAdvice:
 
 
 def layer_advice(segmenter: Segmenter, size: tuple[int, int]) -> LayerAdvice:
-    """Which layers there are, which to look at first, and which say little.
+    """Which layers there are, which to look at first, and which say little, for images of `size` (height, width).
 
-    Args:
-        segmenter: The network; it runs on small random images of that size.
-        size: (height, width) of the image.
+    The network runs on two random images of that size.
 
     Raises:
         UserError: No layer gives a map of more than one position.
@@ -62,7 +60,7 @@ def layer_advice(segmenter: Segmenter, size: tuple[int, int]) -> LayerAdvice:
 def suggested_layer(segmenter: Segmenter, size: tuple[int, int]) -> tuple[str, str]:
     """The name of a layer to begin with, and why: the last one at the coarsest resolution, the bottleneck.
 
-    Never one that is read point by point, unless there is no other. Arguments as `layer_advice`.
+    Never one that is read point by point, unless there is no other. Arguments as in `layer_advice`.
     """
     advice = layer_advice(segmenter, size)
     return advice.suggested, advice.reason
@@ -75,8 +73,9 @@ def _suggested(found: list[Layer], extents: dict[str, tuple[int, int]], pointwis
             "Every layer of this network is read point by point: a Seg-HiRes-Grad CAM is only the score inside the "
             "pixel set. Seg-Grad-CAM still compares the channels."
         )
-    roomy = [layer for layer in useful if min(layer.height, layer.width) >= _FEWEST_ROWS and _is_on_a_grid(layer)]
-    candidates = roomy or useful
+    roomy = [layer for layer in useful if min(layer.height, layer.width) >= _FEWEST_ROWS]
+    # One whole stride fits both axes of a stage of the network, but not of the branches of a pooling pyramid.
+    candidates = [layer for layer in roomy if layer.stride and max(layer.stride) <= 1.25 * min(layer.stride)] or useful
     fewest = min(layer.height * layer.width for layer in candidates)
     chosen = [layer for layer in candidates if layer.height * layer.width == fewest][-1]
     if fewest == max(layer.height * layer.width for layer in useful):
@@ -95,40 +94,38 @@ def _suggested(found: list[Layer], extents: dict[str, tuple[int, int]], pointwis
 def cam_warnings(attribution: Attribution, prediction: Prediction, pointwise: Collection[str] = ()) -> tuple[str, ...]:
     """Why a class activation map may say nothing, one sentence per reason; none if all is well.
 
-    Args:
-        attribution: What `cam` or `cam_atlas` gave.
-        prediction: The network's prediction for the image.
-        pointwise: See `LayerAdvice`.
+    The prediction is the network's for the image; `pointwise` as in `LayerAdvice`.
     """
-    return tuple(_reasons(attribution, prediction, pointwise))
-
-
-def _reasons(attribution: Attribution, prediction: Prediction, pointwise: Collection[str]) -> Iterable[str]:
     values, target = attribution.values, attribution.target
     highest, lowest = float(values.max()), float(values.min())
     largest = max(abs(highest), abs(lowest))
     if target.mask is not None and not target.mask.any():
-        yield "Empty: the pixel set has no pixel, so the map is 0 everywhere, as it must be."
-        return
+        return ("Empty: the pixel set has no pixel, so the map is 0 everywhere, as it must be.",)
+    warnings = []
     slope = _slope(target, prediction)
     if slope is not None and slope < _SATURATED:
-        yield (
+        warnings.append(
             f"Saturated: the probability in the pixel set is nearly 0 or 1 (mean p(1 - p) = {slope:.1e}), so hardly "
             "any gradient is left; explain the logit or the log-odds."
         )
     if largest == 0:
-        yield "Empty: the map is 0 everywhere; nothing at this layer moves the score."
+        warnings.append("Empty: the map is 0 everywhere; nothing at this layer moves the score.")
     elif highest <= 0:
-        yield "Empty when positive: the map is at most 0 everywhere, it speaks against the class; look at it signed."
+        warnings.append(
+            "Empty when positive: the map is at most 0 everywhere, all of it against the class; look at it signed."
+        )
     elif highest - lowest <= _FLAT * largest:
-        yield "Constant: the map is the same everywhere, so it shows no place."
+        warnings.append("Constant: the map is the same everywhere, so it shows no place.")
     if attribution.layer in pointwise:
-        yield (
+        warnings.append(
             f"Degenerate: the score reads {attribution.layer} point by point, as a 1×1 head does, so maps by position "
             "(Seg-HiRes-Grad CAM, LayerCAM) are only the pixel set times the score; choose an earlier layer."
         )
     if attribution.parameters.get("largest_weight", 0.0) > _ONE_CHANNEL and attribution.method == "score_cam":
-        yield "One channel has all the weight: its softmax is saturated by large scores; take the mean over the set."
+        warnings.append(
+            "One channel has all the weight: its softmax is saturated by large scores; take the mean over the set."
+        )
+    return tuple(warnings)
 
 
 def _slope(target: Target, prediction: Prediction) -> float | None:
@@ -148,29 +145,21 @@ def _reach(
     """Rows and columns of each layer from which one pixel's logit is read, and whether by the same gradient always."""
     extents = dict.fromkeys(names, (0, 0))
     affine = dict.fromkeys(names, True)
-    for pixel in _pixels(size):
-        first, second = (_probed(segmenter, size, names, pixel, seed) for seed in (0, 1))
+    # The middle, and a pixel at which the grids of all strides begin: how far a score reads differs between them.
+    middle = size[0] // 2, size[1] // 2
+    corner = tuple(min(2 ** (max(1, place).bit_length() - 1), place) for place in middle)
+    noise = [torch.Generator().manual_seed(seed) for seed in (0, 1)]
+    images = [torch.rand(segmenter.in_channels, *size, generator=generator) for generator in noise]
+    for row, column in {middle, corner}:
+        target = Target.pixel(row, column, 1, "logit")
+        first, second = (activations_and_gradients(segmenter, image, target, names).layers for image in images)
         for name in names:
-            gradients = first.layers[name].gradients, second.layers[name].gradients
+            gradients = first[name].gradients, second[name].gradients
             rows, columns = zip(extents[name], *map(_extent, gradients), strict=True)
             extents[name] = max(rows), max(columns)
             tolerance = 1e-6 * float(gradients[0].abs().max())
             affine[name] = affine[name] and torch.allclose(*gradients, rtol=1e-3, atol=tolerance)
     return extents, affine
-
-
-def _pixels(size: tuple[int, int]) -> set[tuple[int, int]]:
-    """The middle, and a pixel at which the grids of all strides begin: how far a score reads differs between them."""
-    middle = size[0] // 2, size[1] // 2
-    corner = tuple(min(2 ** (max(1, place).bit_length() - 1), place) for place in middle)
-    return {middle, (corner[0], corner[1])}
-
-
-def _probed(
-    segmenter: Segmenter, size: tuple[int, int], names: list[str], pixel: tuple[int, int], seed: int
-) -> LayerPass:
-    image = torch.rand(segmenter.in_channels, *size, generator=torch.Generator().manual_seed(seed))
-    return activations_and_gradients(segmenter, image, Target.pixel(*pixel, 1, "logit"), names)
 
 
 def _extent(gradients: torch.Tensor) -> tuple[int, int]:
@@ -198,10 +187,3 @@ def _pointwise(found: list[Layer], extents: dict[str, tuple[int, int]], affine: 
         for layer in found
         if extents[layer.name] == (1, 1) or (is_local(layer) and (layer.height, layer.width) in heads)
     )
-
-
-def _is_on_a_grid(layer: Layer) -> bool:
-    """Whether one whole stride fits both axes; the branches of a pooling pyramid are no stage of the network."""
-    assert layer.stride is not None  # noqa: S101 - its caller has left out single positions
-    vertical, horizontal = layer.stride
-    return max(vertical, horizontal) <= 1.25 * min(vertical, horizontal)

@@ -34,7 +34,7 @@ class LayerMethod(Method):
     """A class activation map: a weighted sum of the activations of one layer, at the layer's size."""
 
     kind = "layer"
-    sentence = "Where the layer speaks for the class: its positive part, resized to the image."
+    sentence = "Where the layer supports the class: its positive part, resized to the image."
     Settings: ClassVar[type] = LayerSettings
 
     def completed(self, values: Values, segmenter: Segmenter, size: Size) -> Values:
@@ -52,11 +52,11 @@ class GradientCam(LayerMethod):
     is_linear: ClassVar[bool] = False
 
     def layer_map(self, activations: Tensor, gradients: Tensor, settings: Any) -> Tensor:
-        """The raw signed map (h, w) from A and G, both (channels, h, w); ReLU is left to whoever shows it."""
+        """The raw signed map (h, w) from A and G, both (channels, h, w), without the ReLU."""
         raise NotImplementedError
 
     def parameters(self, settings: Any, size: Size) -> dict[str, Any]:
-        """What the map of a layer of `size` (height, width) was made with, beside the layer."""
+        """Parameters in the manifest, beside the layer, of the map of a layer of `size` (height, width)."""
         return {name: value for name, value in vars(settings).items() if name != "layer"}
 
     def run(
@@ -65,12 +65,7 @@ class GradientCam(LayerMethod):
         return self.run_together(segmenter, image, target, {self.name: settings}, progress)[self.name]
 
     def run_together(
-        self,
-        segmenter: Segmenter,
-        image: Image,
-        target: Target,
-        settings: Mapping[str, Any],
-        progress: Progress | None,
+        self, segmenter: Segmenter, image: Image, target: Target, settings: Mapping[str, Any], progress: Progress | None
     ) -> dict[str, Attribution]:
         batch = segmenter.as_batch(image, single=True)
         layer = layer_or_suggested(next(iter(settings.values())).layer, segmenter, (batch.shape[2], batch.shape[3]))
@@ -83,22 +78,17 @@ def gradient_cams(
 ) -> dict[tuple[str, str], Attribution]:
     """Maps of several layers by several methods of the group `GRADIENT_CAMS`, from one forward and one backward pass.
 
-    Args:
-        segmenter: The network.
-        image: (C, H, W) in [0, 1].
-        target: The scalar explained.
-        layers: Names of the layers.
-        settings: Settings of each method, by its name; their layer is passed over.
+    Arguments as in `cam`; the settings are those of each method, by its name, and their layer is ignored.
 
     Returns:
-        An attribution for each layer and method, layers first. The `seconds` of each are those of the shared passes and
-        of its own arithmetic.
+        An attribution per layer and method, layers first. Its `seconds` are those of the shared passes and of its own
+        arithmetic.
     """
     started = time.perf_counter()
     found = activations_and_gradients(segmenter, image, target, layers)
     shared = time.perf_counter() - started
     model = make_attribution(
-        torch.zeros(1, 1, 1), segmenter, image, target, "", {}, shared, target.score_unit,
+        torch.zeros(1, 1, 1), segmenter, image, target, "", {}, started, target.score_unit,
         padded_size=found.padded_size,
     )  # fmt: skip
     maps = {}

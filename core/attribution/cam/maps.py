@@ -57,8 +57,8 @@ def cam(
         UserError: An unknown method, a window of another method's, a layer that is not there or has no spatial size,
             or an image or target that does not fit the network.
     """
-    more = {"layer": layer, "internal_batch_size": internal_batch_size}
-    settings = _settings_of([method], window, pooling, more)[method]
+    given = {"layer": layer, "internal_batch_size": internal_batch_size}
+    settings = _settings_of([method], window, pooling, given)[method]
     return METHODS[method].run(segmenter, image, target, settings, progress)
 
 
@@ -73,25 +73,16 @@ def cam_atlas(
 ) -> dict[tuple[str, str], Attribution]:
     """Class activation maps of several layers and methods from one forward and one backward pass.
 
-    Args:
-        segmenter: The network.
-        image: (C, H, W) in [0, 1].
-        target: The scalar explained.
-        layers: Names; None takes every layer whose output is a map of more than one position.
-        methods: Names from `gradient_methods()`; None takes all of them.
-        window: Window of Seg-XRes-CAM, see `cam`.
-        pooling: Pooling of Seg-XRes-CAM, see `cam`.
-
-    Returns:
-        See `gradient_cams`; layers in the order given, or in which they finish.
+    Arguments as in `cam`; without `layers` all `map_layers` are taken, without `methods` all `gradient_methods`. See
+    `gradient_cams` for what is returned.
 
     Raises:
         UserError: As `cam`; or a method that needs more than gradients.
     """
-    settings = _settings_of(gradient_methods() if methods is None else methods, window, pooling)
-    slow = [name for name in settings if name not in gradient_methods()]
-    if slow:
-        raise UserError(f"{slow[0]} runs the network once per channel, so it is not part of an atlas; use cam.")
+    settings = _settings_of(gradient_methods() if methods is None else methods, window, pooling, {})
+    for name in settings:
+        if name not in gradient_methods():
+            raise UserError(f"{name} runs the network once per channel, so it is not part of an atlas; use cam.")
     if layers is None:
         height, width = segmenter.as_batch(image, single=True).shape[2:]
         layers = map_layers(segmenter, (height, width))
@@ -103,17 +94,14 @@ def map_layers(segmenter: Segmenter, size: tuple[int, int]) -> list[str]:
     return [layer.name for layer in layers_of(segmenter, size) if layer.stride is not None]
 
 
-def _settings_of(
-    methods: Sequence[str], window: Window | None, pooling: Pooling, more: Values | None = None
-) -> dict[str, Any]:
+def _settings_of(methods: Sequence[str], window: Window | None, pooling: Pooling, more: Values) -> dict[str, Any]:
     """Settings of each method, by its name."""
-    known = cam_methods()
-    unknown = [method for method in methods if method not in known]
-    if unknown:
-        raise UserError(f'The method is one of {", ".join(known)}; "{unknown[0]}" was given.')
+    for method in methods:
+        if method not in cam_methods():
+            raise UserError(f'The method is one of {", ".join(cam_methods())}; "{method}" was given.')
     if pooling not in POOLINGS:
         raise UserError(f'The pooling is one of {", ".join(POOLINGS)}; "{pooling}" was given.')
     if window is not None and "seg_xres_cam" not in methods:
         raise UserError("Only seg_xres_cam pools over a window; leave the window out, or choose that method.")
-    values = {**(more or {}), "pooling": pooling} | ({} if window is None else {"window": window})
+    values = {**more, "pooling": pooling} | ({} if window is None else {"window": window})
     return {name: METHODS[name].settings_from(values) for name in methods}

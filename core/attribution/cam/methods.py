@@ -39,7 +39,7 @@ class SegHiResGradCam(GradientCam):
     is_linear = True
 
     def layer_map(self, activations: Tensor, gradients: Tensor, settings: LayerSettings) -> Tensor:
-        return _sum_of_products(activations, gradients)
+        return (gradients * activations).sum(dim=0)
 
 
 @register
@@ -72,7 +72,7 @@ class SegXResCam(GradientCam):
         else:
             pooled = F.max_pool2d(gradients, (rows, columns), ceil_mode=True)
         spread = pooled.repeat_interleave(rows, dim=1).repeat_interleave(columns, dim=2)[:, :height, :width]
-        return _sum_of_products(activations, spread)
+        return (spread * activations).sum(dim=0)
 
     def parameters(self, settings: Settings, size: Size) -> dict[str, Any]:
         return {"window": list(self._window(settings, size)), "pooling": settings.pooling}
@@ -95,7 +95,7 @@ class LayerCam(GradientCam):
     title = "LayerCAM"
 
     def layer_map(self, activations: Tensor, gradients: Tensor, settings: LayerSettings) -> Tensor:
-        return _sum_of_products(activations, gradients.relu())
+        return (gradients.relu() * activations).sum(dim=0)
 
 
 @register
@@ -134,10 +134,6 @@ class XGradCam(GradientCam):
 def _channel_sums(values: Tensor) -> Tensor:
     """Sums over the positions, added up in float64: positive and negative values may nearly cancel."""
     return values.sum(dim=(1, 2), dtype=torch.float64).to(values.dtype)
-
-
-def _sum_of_products(activations: Tensor, gradients: Tensor) -> Tensor:
-    return (gradients * activations).sum(dim=0)
 
 
 def _weighted_sum(weights: Tensor, activations: Tensor) -> Tensor:

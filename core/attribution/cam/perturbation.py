@@ -18,39 +18,39 @@ from ...target import Target
 from ..attribution import Attribution, make_attribution
 from ..registry import Size, register
 from ..settings import setting
-from .activations import form_of, passed_on_safely, recorded
+from .activations import Recording, form_of, recorded
 from .layer_method import LayerMethod, LayerSettings, layer_or_suggested
 
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """One run of the network for the unchanged image, and what is run again."""
+    """The run of the network for the unchanged image, and all that is needed to run it again."""
 
     segmenter: Segmenter
     batch: Tensor
     target: Target
     layer: str
     batch_size: int
+    progress: Progress | None
+    recording: Recording
     form: SpatialForm
     activations: Tensor
     logits: Tensor
-    calls: int
-    padded_size: Size
 
-    def in_batches(self, scores_of: Callable[[int, int], Tensor], progress: Progress | None) -> Tensor:
+    def scores(self, scores_of: Callable[[int, int], Tensor]) -> Tensor:
         """Scores for all channels, float64; `scores_of` gives those from a first channel to a last one."""
         scores, channels = [], len(self.activations)
         for first in range(0, channels, self.batch_size):
             last = min(first + self.batch_size, channels)
             scores.append(scores_of(first, last).double())
-            if progress is not None:
-                progress(last, channels)
+            if self.progress is not None:
+                self.progress(last, channels)
         return torch.cat(scores)
 
 
 @dataclass(frozen=True)
 class PerturbationSettings(LayerSettings):
-    """The layer, and how much runs at once."""
+    """The layer, and the size of a batch."""
 
     internal_batch_size: int = setting(
         8, help="Images that Score-CAM and Ablation-CAM run together; it does not change the result.", on_page=False
@@ -63,12 +63,12 @@ class PerturbationCam(LayerMethod):
     is_quick = False
     Settings = PerturbationSettings
 
-    def weights(self, run: _Run, progress: Progress | None) -> Tensor:
-        """w, one for each channel."""
+    def weights(self, run: _Run) -> Tensor:
+        """The weight w of each channel."""
         raise NotImplementedError
 
     def parameters(self, weights: Tensor) -> dict[str, Any]:
-        """What the manifest says beside the layer."""
+        """Parameters in the manifest, beside the layer."""
         return {}
 
     @torch.no_grad()
@@ -81,20 +81,18 @@ class PerturbationCam(LayerMethod):
         batch = segmenter.as_batch(image, single=True).detach()
         layer = layer_or_suggested(settings.layer, segmenter, (batch.shape[2], batch.shape[3]))
         started = time.perf_counter()
-        with recorded(segmenter, [layer], passed_on_safely) as recording:
+        with recorded(segmenter, [layer]) as recording:
             logits = segmenter.logits(batch)
         form = form_of(segmenter, recording, layer)
-        activations, calls = form.as_map(recording.outputs[layer])[0], recording.calls[layer]
-        run = _Run(
-            segmenter, batch, target, layer, settings.internal_batch_size, form, activations, logits, calls,
-            recording.padded_size,
-        )  # fmt: skip
-        weights = self.weights(run, progress)
+        activations = form.as_map(recording.outputs[layer])[0]
+        size = settings.internal_batch_size
+        weights = self.weights(
+            _Run(segmenter, batch, target, layer, size, progress, recording, form, activations, logits)
+        )
         values = torch.einsum("k,kuv->uv", weights.to(activations.dtype), activations)
-        parameters, seconds = self.parameters(weights), time.perf_counter() - started
         return make_attribution(
-            values[None], segmenter, image, target, self.name, parameters, seconds, "activation",
-            layer=layer, padded_size=run.padded_size,
+            values[None], segmenter, image, target, self.name, self.parameters(weights), started, "activation",
+            layer=layer, padded_size=recording.padded_size,
         )  # fmt: skip
 
     def passes(self, settings: PerturbationSettings, segmenter: Segmenter, size: Size) -> int:
@@ -115,7 +113,7 @@ class ScoreCam(PerturbationCam):
     name = "score_cam"
     title = "Score-CAM"
 
-    def weights(self, run: _Run, progress: Progress | None) -> Tensor:
+    def weights(self, run: _Run) -> Tensor:
         height, width = run.batch.shape[-2:]
         run.target.check(run.logits.shape[1], (height, width))
         if run.target.mask is not None and not run.target.mask.any():
@@ -123,13 +121,13 @@ class ScoreCam(PerturbationCam):
 
         def scores_of(first: int, last: int) -> Tensor:
             channels = run.activations[first:last, None]
-            masks = F.interpolate(channels, run.padded_size, mode="bilinear", align_corners=False)
+            masks = F.interpolate(channels, run.recording.padded_size, mode="bilinear", align_corners=False)
             masks = masks[..., :height, :width]
             lowest, highest = masks.amin(dim=(2, 3), keepdim=True), masks.amax(dim=(2, 3), keepdim=True)
             masks = torch.where(highest > lowest, (masks - lowest) / (highest - lowest), 0.0)
             return run.target(run.segmenter.logits(run.batch * masks))
 
-        return run.in_batches(scores_of, progress).softmax(dim=0)
+        return run.scores(scores_of).softmax(dim=0)
 
     def parameters(self, weights: Tensor) -> dict[str, Any]:
         return {"largest_weight": float(weights.max())}
@@ -140,20 +138,20 @@ class AblationCam(PerturbationCam):
     """Σ_k (y - y_k) / |y| · A_k, y_k being the score with channel k of the layer set to 0.
 
     Desai & Ramaswamy, "Ablation-CAM", 2020, for a score y > 0. Dividing by |y| keeps the sign where y < 0, as logits
-    can be: a channel that speaks for the class weighs more than 0. Where y = 0 nothing is divided. Where a layer runs
+    can be: a channel that supports the class has a weight above 0. Where y = 0 nothing is divided. Where a layer runs
     several times, the last run is ablated.
     """
 
     name = "ablation_cam"
     title = "Ablation-CAM"
 
-    def weights(self, run: _Run, progress: Progress | None) -> Tensor:
+    def weights(self, run: _Run) -> Tensor:
         score = run.target(run.logits).double()
         channel_axis = run.form.channel_axis - 1 if run.form.channel_axis > 0 else -1
 
         def scores_of(first: int, last: int) -> Tensor:
-            def without_a_channel(_: str, call: int, output: Tensor) -> Tensor:
-                if call < run.calls:
+            def without_a_channel(call: int, output: Tensor) -> Tensor:
+                if call < run.recording.calls[run.layer]:
                     return output
                 output = output.clone()
                 for sample, channel in enumerate(range(first, last)):
@@ -163,5 +161,4 @@ class AblationCam(PerturbationCam):
             with recorded(run.segmenter, [run.layer], without_a_channel):
                 return run.target(run.segmenter.logits(run.batch.expand(last - first, -1, -1, -1)))
 
-        ablated = run.in_batches(scores_of, progress)
-        return (score - ablated) / torch.where(score != 0, score.abs(), 1.0)
+        return (score - run.scores(scores_of)) / torch.where(score != 0, score.abs(), 1.0)

@@ -191,7 +191,7 @@ def register(metric_class: MetricClass) -> MetricClass:
     metric = metric_class()
     if metric.name in METRICS:
         raise ValueError(f'There is already a metric "{metric.name}".')
-    refuse_clashes(metric.name, settings_of(metric.Settings), all_settings().values())
+    refuse_clashes(metric.name, settings_of(metric.Settings), all_settings())
     categories = get_args(Category)
     ordered = sorted((*METRICS.values(), metric), key=lambda each: categories.index(each.category))
     METRICS.clear()

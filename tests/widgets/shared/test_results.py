@@ -84,11 +84,11 @@ def test_two_sessions_that_ask_at_once_compute_once():
         third: Future = pool.submit(store.get_or_compute, "key", work)
         assert "key" not in store
         work.go_on.set()
-        found = [claim.computation.future.result(SECONDS) for claim in claims]
+        found = [claim.computation.result(SECONDS) for claim in claims]
         assert [*found, third.result(SECONDS)] == ["result"] * 3
     assert work.count == 1
     assert "key" in store
-    assert store.start("key", work).result() == "result"
+    assert store.start("key", work).computation.result() == "result"
     assert work.count == 1
 
 
@@ -108,8 +108,8 @@ def test_progress_is_shared():
     store, work = ResultStore(), Work()
     claims = [store.start("key", work) for _ in range(2)]
     work.go_on.set()
-    claims[0].computation.future.result(SECONDS)
-    assert [(claim.computation.done, claim.computation.total) for claim in claims] == [(1, 2)] * 2
+    claims[0].computation.result(SECONDS)
+    assert [(claim.computation.steps_done, claim.computation.steps) for claim in claims] == [(1, 2)] * 2
 
 
 def test_a_failure_is_not_kept_and_reaches_all_who_asked():
@@ -118,7 +118,7 @@ def test_a_failure_is_not_kept_and_reaches_all_who_asked():
     work.go_on.set()
     for claim in claims:
         with pytest.raises(ValueError, match="no"):
-            claim.result()
+            claim.computation.result()
     assert "key" not in store
     assert store.get_or_compute("key", lambda: "now") == "now"
 
@@ -130,7 +130,7 @@ def test_one_session_that_cancels_leaves_the_work_to_the_other():
     second.cancel()
     second.cancel()  # counts once
     work.go_on.set()
-    assert first.result() == "result"
+    assert first.computation.result() == "result"
     assert second.is_cancelled
     assert not first.is_cancelled
     assert not work.stopped.is_set()
@@ -145,9 +145,9 @@ def test_work_that_nobody_wants_stops_and_is_not_kept():
     work.go_on.set()
     assert work.stopped.wait(SECONDS)
     with pytest.raises(Cancelled):
-        claims[0].result()
+        claims[0].computation.result()
     assert "key" not in store
-    assert store.start("key", lambda _: "again").result() == "again"
+    assert store.start("key", lambda _: "again").computation.result() == "again"
 
 
 def test_who_asks_before_cancelled_work_has_stopped_keeps_it_going():
@@ -157,7 +157,7 @@ def test_who_asks_before_cancelled_work_has_stopped_keeps_it_going():
     first.cancel()
     second = store.start("key", work)
     work.go_on.set()
-    assert second.result() == "result"
+    assert second.computation.result() == "result"
     assert work.count == 1
 
 
