@@ -228,7 +228,7 @@ def _without_ending(files: dict[str, Path]) -> tuple[dict[str, Path], str]:
 def _palette_encoding(folder: Path) -> MaskEncoding | None:
     paths = (place / name for place in (folder, folder.parent) for name in _PALETTES)
     found = next(filter(Path.is_file, paths), None)
-    return found and read_palette(found)
+    return read_palette(found) if found else None
 
 
 def _require_partners(

@@ -70,14 +70,30 @@ def read_index_mask(source: str | Path | bytes, encoding: MaskEncoding, name: st
     stored, name, _ = decode_image(source, name, keep_palette=encoding.palette is None)
     num_classes = len(encoding.class_names)
     if encoding.palette is not None:
-        return _from_colours(stored, encoding.palette, num_classes, name)
-    if (stored != stored[:1]).any():
-        raise UserError(f"{name} is a colour picture; give the palette that says which colour is which class.")
-    label_ids = encoding.label_ids
-    if label_ids is None:
-        label_ids = {index: index for index in (*range(num_classes), IGNORED)}
-    values, places = np.unique(stored[0], return_inverse=True)
-    return _translated(values.tolist(), places.reshape(stored.shape[1:]), label_ids, num_classes, name, "label")
+        if stored.shape[0] not in (1, 3) or stored.dtype != np.uint8:
+            raise UserError(f"{name} has no 8-bit RGB colours that a palette could name; save the mask as RGB.")
+        red, green, blue = np.broadcast_to(stored, (3, *stored.shape[1:])).astype(np.int64)
+        codes, places = np.unique(red << 16 | green << 8 | blue, return_inverse=True)
+        found: list = [(code >> 16, code >> 8 & 255, code & 255) for code in codes.tolist()]
+    else:
+        if (stored != stored[:1]).any():
+            raise UserError(f"{name} is a colour picture; give the palette that says which colour is which class.")
+        codes, places = np.unique(stored[0], return_inverse=True)
+        found = codes.tolist()
+    what = "label" if encoding.palette is None else "colour"
+    plain = {index: index for index in (*range(num_classes), IGNORED)}
+    classes: Mapping = next(kind for kind in (encoding.palette, encoding.label_ids, plain) if kind is not None)
+    unknown = [value for value in found if value not in classes]
+    if unknown:
+        raise UserError(
+            f"The mask {name} holds the {what}{'s' if len(unknown) > 1 else ''} {_listed(unknown)}, which "
+            f"{'are' if len(unknown) > 1 else 'is'} no class; the known {what}s are {_listed(classes)}."
+        )
+    indices = np.array([classes[value] for value in found], dtype=np.int64)
+    outside = indices[((indices < 0) | (indices >= num_classes)) & (indices != IGNORED)]
+    if outside.size:
+        raise UserError(f"The mask {name} holds the class {outside[0]}; there are only 0 to {num_classes - 1}.")
+    return indices[places.reshape(stored.shape[1:])]
 
 
 def read_palette(path: str | Path) -> MaskEncoding:
@@ -127,36 +143,6 @@ def _colour(value: object) -> Colour:
     if not isinstance(value, list) or len(value) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in value):
         raise ValueError(f"{value} is no colour")
     return (value[0], value[1], value[2])
-
-
-def _from_colours(
-    stored: NDArray[np.generic], palette: Mapping[Colour, int], num_classes: int, name: str
-) -> NDArray[np.int64]:
-    if stored.shape[0] == 1:
-        stored = np.repeat(stored, 3, axis=0)
-    if stored.shape[0] != 3 or stored.dtype != np.uint8:
-        raise UserError(f"{name} has no 8-bit RGB colours that a palette could name; save the mask as RGB.")
-    codes = (stored.astype(np.int64) * np.array([65536, 256, 1])[:, None, None]).sum(axis=0)
-    values, places = np.unique(codes, return_inverse=True)
-    found = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in values]
-    return _translated(found, places.reshape(codes.shape), palette, num_classes, name, "colour")
-
-
-def _translated(
-    found: list, places: NDArray[np.intp], classes: Mapping, num_classes: int, name: str, what: str
-) -> NDArray[np.int64]:
-    """The class of every pixel, whose value is found[place]."""
-    unknown = [value for value in found if value not in classes]
-    if unknown:
-        raise UserError(
-            f"The mask {name} holds the {what}{'s' if len(unknown) > 1 else ''} {_listed(unknown)}, which "
-            f"{'are' if len(unknown) > 1 else 'is'} no class; the known {what}s are {_listed(classes)}."
-        )
-    indices = np.array([classes[value] for value in found], dtype=np.int64)
-    outside = indices[((indices < 0) | (indices >= num_classes)) & (indices != IGNORED)]
-    if outside.size:
-        raise UserError(f"The mask {name} holds the class {outside[0]}; there are only 0 to {num_classes - 1}.")
-    return indices[places]
 
 
 def _listed(values: Iterable, most: int = 8) -> str:
