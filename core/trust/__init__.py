@@ -1,6 +1,6 @@
 """Is the explanation true: controls, metrics, sanity checks, localisation, the benchmark."""
 
-from .candidates import Candidate, candidate_of, control_candidates
+from .candidates import Candidate, candidates_of, control_candidates
 from .comparison import Comparison, compare, images_needed, remakes_needed
 from .curves import Curve, removal_curve
 from .metrics.infidelity import infidelity
@@ -20,7 +20,7 @@ __all__ = [
     "Metric",
     "PerturbedRuns",
     "RemovalSettings",
-    "candidate_of",
+    "candidates_of",
     "compare",
     "control_candidates",
     "default_metrics",

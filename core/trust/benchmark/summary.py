@@ -95,8 +95,7 @@ def summarise(measurements: Sequence[Measurement], metrics: Sequence[str]) -> li
         control = next((name for name in ranked if of_candidate[name][0].is_control and intervals[name].values), "")
         places = _places(ranked, intervals)
         for name in ranked:
-            found, interval = of_candidate[name], intervals[name]
-            difference = NO_INTERVAL
+            found, difference = of_candidate[name], NO_INTERVAL
             if control and not found[0].is_control:
                 difference = _paired(found, of_candidate[control], metric)
             times = [each.seconds for each in found if math.isfinite(each.seconds)]
@@ -107,16 +106,10 @@ def summarise(measurements: Sequence[Measurement], metrics: Sequence[str]) -> li
                     found[0].is_control,
                     metric,
                     places[name],
-                    interval.mean,
-                    interval.low,
-                    interval.high,
-                    interval.values,
-                    interval.groups,
+                    *intervals[name],
                     math.fsum(times) / len(times) if times else float("nan"),
                     control,
-                    difference.mean,
-                    difference.low,
-                    difference.high,
+                    *difference[:3],
                     "control" if found[0].is_control else verdict_of(difference, metric),
                 )
             )
