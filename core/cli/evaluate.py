@@ -205,7 +205,7 @@ def _described(segmenter: Segmenter, settings: BenchmarkSettings, reading: Readi
 
 
 def _write(out: Path, found: Sequence[Measurement], rows: Sequence[SummaryRow], about: Mapping[str, Any]) -> None:
-    table = [row.as_row() for row in rows]
+    table = [asdict(row) for row in rows]
     if found:
         write_atomically(out / "targets.csv", csv_bytes([measurement.as_row() for measurement in found]))
         write_atomically(out / "summary.csv", csv_bytes(table))

@@ -3,11 +3,10 @@
 from .candidates import Candidate, candidates_of, control_candidates
 from .comparison import Comparison, compare, images_needed, remakes_needed
 from .curves import Curve, removal_curve
-from .metrics.infidelity import infidelity
 from .metrics.max_sensitivity import max_sensitivity
+from .metrics.random_removals import infidelity, sensitivity_n
 from .metrics.registry import METRICS, EvaluationSettings, Metric, default_metrics, register
 from .metrics.road import road
-from .metrics.sensitivity_n import sensitivity_n
 from .perturbed_runs import PerturbedRuns, RemovalSettings
 from .removals import sample_removals
 

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from ..metrics.registry import METRICS
 from .interval import NO_INTERVAL, Interval, t_interval
@@ -64,10 +64,6 @@ class SummaryRow:
     difference_low: float
     difference_high: float
     verdict: Verdict
-
-    def as_row(self) -> dict[str, Any]:
-        """A line of a table."""
-        return asdict(self)
 
 
 def summarise(measurements: Sequence[Measurement], metrics: Sequence[str]) -> list[SummaryRow]:

@@ -7,7 +7,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 # isort: off
-from . import removal_curves, road, infidelity, localisation  # noqa: F401
+from . import removal_curves, road, random_removals, localisation  # noqa: F401
 
 # isort: on
 

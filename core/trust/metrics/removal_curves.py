@@ -3,9 +3,10 @@
 from functools import partial
 
 from ..curves import Curve, CurveSettings, removal_curve
-from .evidence import UNCHANGED
 from .registry import EvaluationSettings, Evidence, MapUnderTest, Metric, ShownCurve, register
 
+UNCHANGED = Evidence(lambda tested: tested.runs.unchanged, images=lambda _settings: 1, is_shared=True)
+"""Scores of the image as it is."""
 _ALL_GONE = Evidence(lambda tested: tested.runs.all_gone, images=lambda _settings: 1, is_shared=True)
 """Scores of the image with all that may go taken away."""
 
