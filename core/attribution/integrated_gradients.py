@@ -15,8 +15,7 @@ from ..target import Target
 from .attribution import Attribution, make_attribution
 from .automatic_steps import integrate_adaptively
 from .baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, TITLES, BaselineKind, make_baseline, sigma_setting
-from .path_integral import StraightPath, integrate
-from .quadrature import Rule, nodes_and_weights
+from .path_integral import Rule, StraightPath, integrate, nodes_and_weights
 from .registry import Method, register
 from .settings import seed_setting, setting
 

@@ -23,19 +23,11 @@ from ..models import load_segmenter
 from ..segmenter import Segmenter
 from ..target import Space
 from ..trust import METRICS, EvaluationSettings, RemovalSettings, default_metrics
-from ..trust.benchmark import (
-    BenchmarkSettings,
-    Measurement,
-    SummaryRow,
-    TargetKind,
-    caution,
-    evaluate_image,
-    in_words,
-    summarise,
-    text_table,
-)
 from ..trust.benchmark.interval import CONFIDENCE
-from ..trust.benchmark.summary import ENOUGH_IMAGES
+from ..trust.benchmark.measurement import BenchmarkSettings, Measurement, evaluate_image
+from ..trust.benchmark.summary import ENOUGH_IMAGES, SummaryRow, caution, in_words, summarise
+from ..trust.benchmark.table import text_table
+from ..trust.benchmark.targets import TargetKind
 from .many_images import work_through
 from .options import ImageRun, Model, Out, Reading, chosen_class, chosen_names
 from .setting_options import SettingOptions
@@ -213,7 +205,7 @@ def _described(segmenter: Segmenter, settings: BenchmarkSettings, reading: Readi
 
 
 def _write(out: Path, found: Sequence[Measurement], rows: Sequence[SummaryRow], about: Mapping[str, Any]) -> None:
-    table = [row.as_row() for row in rows]
+    table = [asdict(row) for row in rows]
     if found:
         write_atomically(out / "targets.csv", csv_bytes([measurement.as_row() for measurement in found]))
         write_atomically(out / "summary.csv", csv_bytes(table))

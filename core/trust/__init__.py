@@ -1,13 +1,12 @@
 """Is the explanation true: controls, metrics, sanity checks, localisation, the benchmark."""
 
-from .candidates import Candidate, candidate_of, control_candidates
+from .candidates import Candidate, candidates_of, control_candidates
 from .comparison import Comparison, compare, images_needed, remakes_needed
 from .curves import Curve, removal_curve
-from .metrics.infidelity import infidelity
 from .metrics.max_sensitivity import max_sensitivity
+from .metrics.random_removals import infidelity, sensitivity_n
 from .metrics.registry import METRICS, EvaluationSettings, Metric, default_metrics, register
 from .metrics.road import road
-from .metrics.sensitivity_n import sensitivity_n
 from .perturbed_runs import PerturbedRuns, RemovalSettings
 from .removals import sample_removals
 
@@ -20,7 +19,7 @@ __all__ = [
     "Metric",
     "PerturbedRuns",
     "RemovalSettings",
-    "candidate_of",
+    "candidates_of",
     "compare",
     "control_candidates",
     "default_metrics",

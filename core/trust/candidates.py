@@ -1,6 +1,6 @@
 """Maps under test, and the controls beside them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +12,7 @@ from ..compute.progress import Progress
 from ..segmenter import Segmenter
 from ..target import Target
 from .controls import CONTROLS, control
+from .perturbed_runs import RemovalSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,36 +43,37 @@ class Candidate:
         return self.importance if self.drops is None else self.drops
 
 
-def candidate_of(
-    attribution: Attribution,
+def candidates_of(
+    attributions: Iterable[tuple[str, Attribution]],
     segmenter: Segmenter,
     image: np.ndarray,
-    fill: np.ndarray,
+    target: Target,
+    removal: RemovalSettings,
     settings: Values,
     progress: Progress | None = None,
-) -> Candidate:
-    """The attribution of a method in `METHODS` as a candidate.
+) -> dict[str, Candidate]:
+    """Attributions of a target as candidates by the name of their method, and the controls after them.
 
     Args:
-        attribution: Attribution of the image.
+        attributions: By names in `METHODS`.
         segmenter: The network.
-        image: (C, H, W).
-        fill: (C, H, W), what pixels become when they are taken away.
-        settings: Settings of the method by name, for the maps of other images.
+        image: (C, H, W), the image explained.
+        target: What all of them explain.
+        removal: What pixels become when they are taken away; its seed is that of the controls.
+        settings: Settings of the methods by name, for the maps of other images.
         progress: See `Progress`; counts the passes of such a map.
     """
+    fill = removal.fill_of(image)
 
-    def again(other: np.ndarray) -> np.ndarray:
-        return importance(explain(segmenter, other, attribution.target, attribution.method, settings, progress))
+    def candidate(name: str, found: Attribution) -> Candidate:
+        def again(other: np.ndarray) -> np.ndarray:
+            return importance(explain(segmenter, other, target, name, settings, progress))
 
-    return Candidate(
-        METHODS[attribution.method].title,
-        importance(attribution),
-        predicted_drops(attribution, image, fill),
-        again,
-        seconds=attribution.seconds,
-        layer=attribution.layer or "",
-    )
+        drops, layer = predicted_drops(found, image, fill), found.layer or ""
+        return Candidate(METHODS[name].title, importance(found), drops, again, seconds=found.seconds, layer=layer)
+
+    methods = {name: candidate(name, found) for name, found in attributions}
+    return methods | control_candidates(image, target, removal.seed)
 
 
 def control_candidates(image: np.ndarray, target: Target, seed: int = 0) -> dict[str, Candidate]:

@@ -36,11 +36,9 @@ class Comparison:
 
     def rank(self, name: str, metric: str) -> int:
         """1 for the best, the same for equal values."""
-        value = self.values[name][metric]
-        others = [numbers[metric] for numbers in self.values.values()]
-        if math.isnan(value):
-            return 1 + sum(not math.isnan(other) for other in others)
-        return 1 + sum(METRICS[metric].better(other, value) for other in others)
+        value, better = self.values[name][metric], METRICS[metric].better
+        others = [numbers[metric] for numbers in self.values.values() if not math.isnan(numbers[metric])]
+        return 1 + sum(math.isnan(value) or better(other, value) for other in others)
 
     def best_control(self, metric: str) -> str | None:
         """Name of the control that does best; None where none has a value."""

@@ -99,9 +99,14 @@ def removal_curve(
     steps = len(fractions) - 1
     if not inserted:
         step_of = np.where(step_of < 0, steps, step_of)
-    between = runs.removed(
-        torch.from_numpy(step_of.astype(np.int16)).to(runs.image.device), np.arange(1, steps), inserted=inserted
-    )
+    step_at = torch.from_numpy(step_of.astype(np.int16)).to(runs.image.device)
+    there, gone = (runs.fill, runs.image) if inserted else (runs.image, runs.fill)
+
+    def images(start: int, stop: int) -> torch.Tensor:
+        now = torch.arange(start + 1, stop + 1, dtype=torch.int16, device=step_at.device).view(-1, 1, 1, 1)
+        return torch.where(step_at < now, gone, there)
+
+    between = runs.run(images, steps - 1)
     first, last = (runs.all_gone, runs.unchanged) if inserted else (runs.unchanged, runs.all_gone)
     scores = {name: np.concatenate((first[name], between[name], last[name])) for name in between}
     return Curve(fractions, scores["score"], scores["leakage"])

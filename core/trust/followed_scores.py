@@ -51,8 +51,8 @@ def score_at(segmenter: Segmenter, image: Image, target: Target) -> float:
 class DiceScore:
     """The Dice coefficient of a changed prediction against the original one, in [0, 1]; 1 where both are empty.
 
-    Of the target's class it is that of the whole image where the target's pixels are all those predicted as the class,
-    else that of these pixels. For a target of the predicted labels, all classes are compared at once, 2 Σ_c |P_c ∩ R_c|
+    It compares the target's class, in the whole image where the target's pixels are all those predicted as the class,
+    else in these pixels. For a target of the predicted labels, all classes are compared at once, 2 Σ_c |P_c ∩ R_c|
     / Σ_c (|P_c| + |R_c|), which is the share of pixels that keep their label.
 
     Args:

@@ -110,22 +110,6 @@ class PerturbedRuns:
         gone = torch.from_numpy(self.eligible).to(self.image.device)
         return self.run(lambda _start, _stop: torch.where(gone, self.fill, self.image)[None], 1)
 
-    def removed(self, step_of: Tensor, steps: np.ndarray, *, inserted: bool = False) -> Scores:
-        """Scores of the image after each of `steps`, at which the pixels with `step_of` below it are gone.
-
-        Args:
-            step_of: Int16 (H, W), the step at which a pixel goes.
-            steps: (n,).
-            inserted: The other way round: pixels with `step_of` below the step are there, all others gone.
-        """
-        there, gone = (self.fill, self.image) if inserted else (self.image, self.fill)
-
-        def images(start: int, stop: int) -> Tensor:
-            now = torch.tensor(steps[start:stop].astype(np.int16), device=step_of.device).view(-1, 1, 1, 1)
-            return torch.where(step_of < now, gone, there)
-
-        return self.run(images, len(steps))
-
     @torch.no_grad()
     def run(self, images: Callable[[int, int], Tensor], count: int) -> Scores:
         """Scores of `count` images; `images(start, stop)` makes some of them, (stop - start, C, H, W).

@@ -4,7 +4,7 @@ Adebayo et al., "Sanity checks for saliency maps", 2018: weights randomised laye
 network trained on the wrong masks (`data_check`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -15,9 +15,8 @@ from ..compute.progress import Progress
 from ..errors import UserError
 from ..segmenter import Image, Segmenter
 from ..target import Target
-from .agreement import rank_correlation
 from .randomisation import layers_from_the_top, randomised
-from .similarity import FEWEST_PIXELS, detail_correlation, structural_similarity
+from .similarity import FEWEST_PIXELS, detail_correlation, rank_correlation, structural_similarity
 
 Mode = Literal["cascading", "independent"]
 Verdict = Literal["passed", "failed", "undecided"]
@@ -206,7 +205,10 @@ def sanity_check(
     batch = segmenter.as_batch(image, single=True)
     original = explain(segmenter, image, target)
     layers = layers_from_the_top(segmenter, (batch.shape[2], batch.shape[3]))
-    groups = _groups(layers, len(layers) if n_stages is None else min(n_stages, len(layers)), mode)
+    count = min(n_stages or len(layers), len(layers))
+    ends = [round(len(layers) * (number + 1) / count) for number in range(count)]
+    starts = [0] * count if mode == "cascading" else [0, *ends[:-1]]
+    groups = [layers[start:end] for start, end in zip(starts, ends, strict=True)]
     stages = []
     for number, group in enumerate(groups):
         copy = randomised(segmenter, group, seed * len(groups) + number)  # or one lucky draw would decide all stages
@@ -242,12 +244,6 @@ def likeness(original: np.ndarray, changed: np.ndarray) -> Likeness:
     if np.isfinite(one).all() and np.ptp(one) > 0 and np.ptp(other) == 0:
         details = 0.0
     return Likeness(structural_similarity(one, other), rank_correlation(one, other)[0], details)
-
-
-def _groups(layers: list[str], count: int, mode: Mode) -> list[Sequence[str]]:
-    ends = [round(len(layers) * (number + 1) / count) for number in range(count)]
-    starts = [0] * count if mode == "cascading" else [0, *ends[:-1]]
-    return [layers[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
 def _explained(

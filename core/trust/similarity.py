@@ -1,4 +1,4 @@
-"""How alike two maps are as pictures, and in their most important pixels; by ranks see `agreement`."""
+"""How alike two maps are: in their ranks, as pictures, in their details, and in their most important pixels."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -6,14 +6,50 @@ from itertools import combinations
 import numpy as np
 from scipy import ndimage, stats
 
+from ..compute.progress import Progress
 from ..errors import UserError
 
+_FEWEST = 3
 _WINDOW = 7
 _SMALLEST_WINDOW = 3
 DETAIL_SIGMA = 3.0
 """Sigma, in pixels, of the Gaussian that takes away what is coarser than a detail."""
 FEWEST_PIXELS = 50
 """Fewest pixels for a correlation of details: for n unrelated ones it is about ±1/√n, so fewer tell nothing."""
+
+
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, int]:
+    """Spearman's ρ between two arrays of one shape, and the number of entries where both are finite.
+
+    NaN where fewer than three are, or where one of the two is constant.
+    """
+    known = np.isfinite(first) & np.isfinite(second)
+    count = int(known.sum())
+    if count < _FEWEST:
+        return float("nan"), count
+    return float(_correlations([stats.rankdata(values[known]) for values in (first, second)])[0, 1]), count
+
+
+def rank_correlations(maps: Sequence[np.ndarray], progress: Progress | None = None) -> np.ndarray:
+    """Spearman's ρ of every pair of maps of one shape, float64 (n, n); the progress counts maps.
+
+    A pair with values that are not finite is compared as `rank_correlation` does it.
+    """
+    found, ranks, whole = np.eye(len(maps)), [], []
+    for index, values in enumerate(maps):
+        if values.size >= _FEWEST and np.isfinite(values).all():
+            ranks.append(stats.rankdata(values))
+            whole.append(index)
+        else:
+            for other in range(len(maps)):
+                if other != index:
+                    found[index, other] = found[other, index] = rank_correlation(values, maps[other])[0]
+        if progress is not None:
+            progress(index + 1, len(maps))
+    if len(whole) > 1:
+        found[np.ix_(whole, whole)] = _correlations(ranks)
+        np.fill_diagonal(found, 1)
+    return found
 
 
 def structural_similarity(first: np.ndarray, second: np.ndarray) -> float:
@@ -115,6 +151,12 @@ def top_places(values: np.ndarray, count: int) -> np.ndarray:
     lowest = np.partition(values.ravel(), values.size - count)[values.size - count]
     above, tied = values > lowest, values == lowest
     return above + tied * ((count - above.sum()) / tied.sum())
+
+
+def _correlations(ranks: Sequence[np.ndarray]) -> np.ndarray:
+    """Pearson's correlation of every pair of rows; NaN for a row that is constant."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.corrcoef(np.stack([row.ravel() for row in ranks]))
 
 
 def _details(values: np.ndarray, kept: np.ndarray, sigma: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from core import Segmenter, Target, UserError, load_segmenter
 from core.attribution import cam
-from core.attribution.cam import cam_warnings, layer_advice, map_layers, suggested_layer
+from core.attribution.cam import cam_warnings, layer_advice, map_layers
 from core.models import UNet
 from tests.networks import IMAGE_1_TO_9, OneChannel, TinySeg
 
@@ -53,7 +53,8 @@ def test_layers_before_a_head_that_is_then_upsampled():
 
 
 def test_the_bottleneck_is_suggested(unet):
-    name, reason = suggested_layer(unet, (64, 96))
+    advice = layer_advice(unet, (64, 96))
+    name, reason = advice.suggested, advice.reason
     assert name == "encoder.3"
     assert "8×12" in reason
     assert name not in layer_advice(unet, (64, 96)).pointwise
@@ -61,13 +62,15 @@ def test_the_bottleneck_is_suggested(unet):
 
 
 def test_the_shipped_network_has_a_suggestion():
-    name, reason = suggested_layer(load_segmenter("vessmap", "cpu"), (96, 96))
+    advice = layer_advice(load_segmenter("vessmap", "cpu"), (96, 96))
+    name, reason = advice.suggested, advice.reason
     assert name == "resblock4"
     assert "6×6" in reason
 
 
 def test_a_map_of_few_positions_is_not_suggested(unet):
-    name, reason = suggested_layer(unet, (16, 24))  # the bottleneck is 2×3
+    advice = layer_advice(unet, (16, 24))  # the bottleneck is 2×3
+    name, reason = advice.suggested, advice.reason
     assert name == "decoder.0"
     assert "4×6" in reason
 
@@ -75,17 +78,19 @@ def test_a_map_of_few_positions_is_not_suggested(unet):
 def test_a_network_without_downsampling():
     torch.manual_seed(0)
     network = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)), nn.Conv2d(4, 2, 1))
-    name, reason = suggested_layer(Segmenter(network, in_channels=4), (16, 16))
+    advice = layer_advice(Segmenter(network, in_channels=4), (16, 16))
+    name, reason = advice.suggested, advice.reason
     assert name == "1"
     assert "No layer here is coarser than 16×16" in reason
 
 
 def test_a_network_of_nothing_but_a_head():
-    name, reason = suggested_layer(Segmenter(TinySeg(), in_channels=1), (9, 9))
+    advice = layer_advice(Segmenter(TinySeg(), in_channels=1), (9, 9))
+    name, reason = advice.suggested, advice.reason
     assert name == "conv"
     assert "point by point" in reason
     with pytest.raises(UserError, match="No layer of OneChannel gives a map"):
-        suggested_layer(Segmenter(OneChannel(), in_channels=1), (9, 9))
+        layer_advice(Segmenter(OneChannel(), in_channels=1), (9, 9))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from core import Segmenter, Target, UserError
 from core.attribution import cam as cam_function
 from core.attribution import gradient, gradient_x_input, integrated_gradients, occlusion, smoothgrad
-from core.attribution.cam import cam_methods, gradient_methods, suggested_layer
+from core.attribution.cam import cam_methods, gradient_methods, layer_advice
 from core.attribution.registry import METHODS, explain, explain_each, importance, predicted_drops, quick_methods
 from core.models import UNet
 from tests.networks import IMAGE_1_TO_9, TinySeg
@@ -96,7 +96,7 @@ def test_gradient_cams_share_one_pass(network, image):
 
 
 def test_the_suggested_layer_is_taken(network, image):
-    assert explain(network, image, TARGET, "layer_cam").layer == suggested_layer(network, (20, 24))[0]
+    assert explain(network, image, TARGET, "layer_cam").layer == layer_advice(network, (20, 24)).suggested
 
 
 def test_each_comes_as_soon_as_it_is_there(network, image):

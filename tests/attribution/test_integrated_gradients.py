@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from core import Segmenter, Target, UserError, load_segmenter, read_image
 from core.attribution import integrated_gradients
 from core.attribution.integrated_gradients import errors_by_steps
-from core.attribution.quadrature import RULES
+from core.attribution.path_integral import RULES
 from core.compute.memory import ShrinkingBatches
 from tests.networks import IMAGE_1_TO_9, TinySeg, Wrapped
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from core import Segmenter, Target, load_segmenter, read_image
 from core.attribution import gradient, integrated_gradients
-from core.attribution.quadrature import RULES
+from core.attribution.path_integral import RULES
 from tests.attribution.test_integrated_gradients import TwoInputs
 from tests.networks import IMAGE_1_TO_9, TinySeg
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import UserError
-from core.attribution.quadrature import RULES, nodes_and_weights
+from core.attribution.path_integral import RULES, nodes_and_weights
 
 
 @given(st.sampled_from(RULES), st.integers(2, 300))

@@ -14,7 +14,7 @@ from PIL import Image
 
 import core.cli
 from core import load_segmenter
-from core.attribution.cam import suggested_layer
+from core.attribution.cam import layer_advice
 from core.trust import default_metrics
 from core.trust.controls import CONTROLS
 from tests.cli.conftest import SIZE
@@ -152,7 +152,7 @@ def test_a_suggested_layer_is_named(command, out, network):
     weights = network.replace("bright", "layered")
     options = "--weights", weights, "--methods", "gradient,seg_grad_cam", "--metrics", "deletion", "--steps", 3
     assert command(*options)[0] == 0
-    layer, _ = suggested_layer(load_segmenter(weights, "cpu"), SIZE)
+    layer = layer_advice(load_segmenter(weights, "cpu"), SIZE).suggested
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["settings"]["explain"]["layer"], summary["layers"]) == (None, [layer])
     layers = {row["candidate"]: row["layer"] for row in rows_of(out / "targets.csv")}

@@ -9,7 +9,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core import Target, load_segmenter, read_image
-from core.attribution.cam import cam, suggested_layer
+from core.attribution.cam import cam, layer_advice
 from core.attribution.registry import METHODS
 from core.data.images import read_mask
 from core.pixel_sets import PixelSet
@@ -72,7 +72,8 @@ def check(page: AppTest, segmenter, image, mask, layer: str, method="seg_hires_g
 
 def test_first_sight_is_the_predicted_class_at_the_suggested_layer(segmenter, image, prediction):
     page = open_page()
-    layer, reason = suggested_layer(segmenter, image.shape[1:])
+    advice = layer_advice(segmenter, image.shape[1:])
+    layer, reason = advice.suggested, advice.reason
     assert page.selectbox(key="layer").value == layer
     assert reason in texts(page)
     mask = prediction.labels == CAR
@@ -137,7 +138,7 @@ def test_the_difference_of_two_methods_is_named():
 def test_a_layer_that_is_not_there_gets_the_nearest_name(segmenter, image):
     page = open_page(layer="encodr.3")
     assert 'did you mean "encoder.3"?' in warnings(page)
-    assert page.selectbox(key="layer").value == suggested_layer(segmenter, image.shape[1:])[0]
+    assert page.selectbox(key="layer").value == layer_advice(segmenter, image.shape[1:]).suggested
     numbers(page)
 
 

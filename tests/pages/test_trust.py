@@ -19,7 +19,7 @@ from core.data.images import read_mask
 from core.pixel_sets import PixelSet
 from core.trust import Candidate, Comparison, Curve, PerturbedRuns, removal_curve
 from core.trust.controls import controls
-from core.trust.localisation import localisation
+from core.trust.metrics.localisation import localisation
 from core.trust.similarity import top_overlap
 from tests.trust.made_up import made_up_metric
 from widgets.shared import slow_work

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.trust.agreement import rank_correlation, rank_correlations
+from core.trust.similarity import rank_correlation, rank_correlations
 
 
 def test_rank_correlation_of_hand_ranked_numbers():

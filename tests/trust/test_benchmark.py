@@ -13,28 +13,16 @@ from scipy import stats
 from torch import nn
 
 from core import Segmenter, UserError
-from core.attribution.cam import suggested_layer
+from core.attribution.cam import layer_advice
 from core.data.index_masks import IGNORED
 from core.io.tables import csv_bytes
 from core.segmenter import Prediction
 from core.trust import METRICS, EvaluationSettings, RemovalSettings
-from core.trust.benchmark import (
-    TARGET_KINDS,
-    BenchmarkSettings,
-    Interval,
-    Measurement,
-    TargetSettings,
-    caution,
-    draw_targets,
-    evaluate_image,
-    foreground_classes,
-    in_words,
-    measurements_from,
-    summarise,
-    t_interval,
-    text_table,
-    verdict_of,
-)
+from core.trust.benchmark.interval import Interval, t_interval
+from core.trust.benchmark.measurement import BenchmarkSettings, Measurement, evaluate_image, measurements_from
+from core.trust.benchmark.summary import caution, in_words, summarise, verdict_of
+from core.trust.benchmark.table import text_table
+from core.trust.benchmark.targets import TARGET_KINDS, TargetSettings, draw_targets, foreground_classes
 from core.trust.controls import CONTROLS
 from tests.networks import OneChannel
 
@@ -284,7 +272,7 @@ def test_verdicts(low, high, lower, higher):
     difference = Interval(0.2, low, high, 12, 6)
     assert verdict_of(difference, "deletion") == lower
     assert verdict_of(difference, "insertion") == higher
-    assert verdict_of(replace(difference, groups=5), "insertion") == "not told apart"
+    assert verdict_of(difference._replace(groups=5), "insertion") == "not told apart"
     assert verdict_of(Interval(NAN, NAN, NAN, 0, 0), "deletion") == "not defined"
 
 
@@ -478,7 +466,7 @@ def test_progress_counts_up_to_its_total(network):
 def test_rows_are_plain_values(network):
     found = evaluate_image(network, image_of(0), "a.png", replace(SETTINGS, metrics=("deletion",)))
     assert json.loads(json.dumps(found[0].as_row()))["candidate"] == "gradient"
-    assert json.loads(json.dumps(summarise(found, ["deletion"])[0].as_row()))["metric"] == "deletion"
+    assert json.loads(json.dumps(asdict(summarise(found, ["deletion"])[0])))["metric"] == "deletion"
 
 
 def read_back(*tables):
@@ -496,11 +484,11 @@ def test_tables_are_made_again_from_the_rows_alone():
     again = read_back(found)
     np.testing.assert_equal([asdict(each) for each in again], [asdict(each) for each in found])  # NaN equals NaN here
     np.testing.assert_equal(
-        [row.as_row() for row in summarise(again, options.metrics)],
-        [row.as_row() for row in summarise(found, options.metrics)],
+        [asdict(row) for row in summarise(again, options.metrics)],
+        [asdict(row) for row in summarise(found, options.metrics)],
     )
     assert {each.candidate: each.layer for each in found} == {
-        "seg_grad_cam": suggested_layer(network, (16, 16))[0],
+        "seg_grad_cam": layer_advice(network, (16, 16)).suggested,
         "gradient": "",
     } | dict.fromkeys(CONTROLS, "")
 

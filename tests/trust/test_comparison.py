@@ -10,7 +10,7 @@ from core.trust import (
     Candidate,
     EvaluationSettings,
     RemovalSettings,
-    candidate_of,
+    candidates_of,
     compare,
     control_candidates,
     images_needed,
@@ -74,8 +74,9 @@ def test_the_work_is_known_beforehand(metrics):
 def test_an_attribution_is_a_candidate_with_its_own_drops():
     segmenter, target = segmenter_of(Squares()), Target.pixel(8, 8, 1, "logit")
     found = gradient(segmenter, IMAGE, target)
-    fill = np.full_like(IMAGE, 0.25)
-    candidate = candidate_of(found, segmenter, IMAGE, fill, {})
+    removal = RemovalSettings(fill="blur")
+    fill = removal.fill_of(IMAGE)
+    candidate = candidates_of([("gradient", found)], segmenter, IMAGE, target, removal, {})["gradient"]
     np.testing.assert_array_equal(candidate.importance, np.abs(found.values[0]))
     np.testing.assert_allclose(candidate.drops, (found.values * (IMAGE - fill)).sum(axis=0), rtol=1e-6)
     assert candidate.again is not None

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from core import UserError
-from core.trust.localisation import localisation
+from core.trust.metrics.localisation import localisation
 
 INSIDE = np.array([[True, True, False], [False, False, False]])
 

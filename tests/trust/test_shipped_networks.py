@@ -6,7 +6,8 @@ import pytest
 
 from core import load_segmenter, read_image
 from core.trust import EvaluationSettings, RemovalSettings
-from core.trust.benchmark import BenchmarkSettings, evaluate_image, summarise
+from core.trust.benchmark.measurement import BenchmarkSettings, evaluate_image
+from core.trust.benchmark.summary import summarise
 
 ROOT = Path(__file__).resolve().parents[2] / "sample_data"
 IMAGES = {

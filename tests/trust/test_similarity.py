@@ -5,8 +5,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from core import UserError
-from core.trust.agreement import rank_correlation
-from core.trust.similarity import detail_correlation, structural_similarity, top_overlap, top_overlaps, top_places
+from core.trust.similarity import (
+    detail_correlation,
+    rank_correlation,
+    structural_similarity,
+    top_overlap,
+    top_overlaps,
+    top_places,
+)
 
 MAPS = arrays(np.float64, (8, 9), elements=st.integers(-5, 5))
 

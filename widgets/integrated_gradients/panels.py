@@ -16,7 +16,7 @@ from core.display.colours import intensity_rgb, png_bytes
 from core.display.words import percent
 from core.io.tables import json_bytes
 from core.segmenter import Prediction
-from core.trust.agreement import rank_correlations
+from core.trust.similarity import rank_correlations
 from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings, attribute, kind_of, settings_key
 from widgets.integrated_gradients.views import Display
 from widgets.shared.downloads import attribution_downloads

@@ -10,7 +10,7 @@ from core.attribution import Attribution
 from core.attribution.attribution import image_hash
 from core.attribution.baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, BaselineKind, make_baseline
 from core.attribution.integrated_gradients import DEFAULT_BUDGET, DEFAULT_STEPS, IntegratedGradients
-from core.attribution.quadrature import RULES
+from core.attribution.path_integral import RULES
 from core.attribution.registry import METHODS
 from core.compute.progress import Progress
 from core.data.images import load_image, with_channels

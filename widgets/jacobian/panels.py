@@ -26,7 +26,7 @@ from core.jacobian.archive import store_bytes, write_archive
 from core.jacobian.disk_space import bytes_in_words
 from core.jacobian.map_pictures import decades, map_over
 from core.jacobian.vessel_geometry import medians, vessel_geometry
-from core.trust.agreement import rank_correlation
+from core.trust.similarity import rank_correlation
 from widgets.jacobian.maps import View, limit_of, shown_map, unit_of
 from widgets.shared.results import results
 from widgets.shared.sources import PickedImage

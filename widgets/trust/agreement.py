@@ -6,8 +6,7 @@ import numpy as np
 import streamlit as st
 
 from core.display.charts import correlation_figure
-from core.trust.agreement import rank_correlations
-from core.trust.similarity import top_overlaps
+from core.trust.similarity import rank_correlations, top_overlaps
 from widgets.shared.results import results
 from widgets.shared.slow_work import compute_in_background
 from widgets.trust.trial import Trial, TrustMap

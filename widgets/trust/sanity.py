@@ -1,6 +1,6 @@
 """The sanity check: the network's weights are randomised; a map that stays the same does not depend on them."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -41,10 +41,21 @@ def sanity_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         st.info("Its map of the network itself comes first; see above how far that is.", icon=":material/hourglass:")
         return
     key = "sanity", trial.identity, method, mode, stages
-    if start_button(key, "Run the sanity check", type="primary", key="run-sanity"):
-        found = _check(trial, key, maps[method], method, mode, stages)
-        if found is not None:
-            _show(trial, found, maps[method])
+    if not start_button(key, "Run the sanity check", type="primary", key="run-sanity"):
+        return
+
+    def check(progress: Progress) -> SanityCheck:
+        report, again = repeatable(progress)
+
+        def important(segmenter: Segmenter, image: Image, target: Target) -> np.ndarray:
+            return importance(explain(segmenter, image, target, method, trial.settings, again))
+
+        given = trial.segmenter, trial.image.values, trial.target
+        return sanity_check(*given, important, mode, stages, progress=report, name=maps[method].title)
+
+    found = compute_in_background("sanity", key, "Stages", check)
+    if found is not None:
+        _show(trial, found, maps[method])
 
 
 def _pick(trial: Trial) -> tuple[str, Mode, int]:
@@ -69,19 +80,6 @@ def _pick(trial: Trial) -> tuple[str, Mode, int]:
         help=f"The {len(names)} layers with weights are divided among the stages.",
     )  # fmt: skip
     return method, mode, int(stages)
-
-
-def _check(trial: Trial, key: Hashable, one: TrustMap, method: str, mode: Mode, stages: int) -> SanityCheck | None:
-    def check(progress: Progress) -> SanityCheck:
-        report, again = repeatable(progress)
-
-        def important(segmenter: Segmenter, image: Image, target: Target) -> np.ndarray:
-            return importance(explain(segmenter, image, target, method, trial.settings, again))
-
-        given = trial.segmenter, trial.image.values, trial.target
-        return sanity_check(*given, important, mode, stages, progress=report, name=one.title)
-
-    return compute_in_background("sanity", key, "Stages", check)
 
 
 def _show(trial: Trial, found: SanityCheck, original: TrustMap) -> None:

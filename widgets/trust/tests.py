@@ -10,13 +10,11 @@ from core.data.index_masks import IGNORED
 from core.display.words import duration
 from core.trust import (
     METRICS,
-    Candidate,
     Comparison,
     EvaluationSettings,
     RemovalSettings,
-    candidate_of,
+    candidates_of,
     compare,
-    control_candidates,
     default_metrics,
     images_needed,
     remakes_needed,
@@ -50,23 +48,14 @@ def tests_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
 
     def compute(progress: Progress) -> Comparison:
         report, again = repeatable(progress)
-        candidates = _candidates(trial, maps, settings.removal, again)
         given = trial.segmenter, trial.image.values, trial.target
+        attributions = [(name, one.attribution) for name, one in maps.items() if one.attribution is not None]
+        candidates = candidates_of(attributions, *given, settings.removal, trial.settings, again)
         return compare(*given, candidates, metrics, settings, region, known, report)
 
     found = compute_in_background("tests", key, "Images through the network", compute)
     if found is not None:
         show_comparison(trial, found, metrics, settings.removal.score)
-
-
-def _candidates(
-    trial: Trial, maps: Mapping[str, TrustMap], removal: RemovalSettings, progress: Progress
-) -> dict[str, Candidate]:
-    """The maps as candidates, the controls after them; `progress` is called while one of them is computed again."""
-    image = trial.image.values
-    given = trial.segmenter, image, removal.fill_of(image), trial.settings, progress
-    candidates = {name: candidate_of(one.attribution, *given) for name, one in maps.items() if one.attribution}
-    return candidates | control_candidates(image, trial.target)
 
 
 def _pick(trial: Trial, *, has_object: bool) -> tuple[list[str], EvaluationSettings]:

@@ -17,10 +17,9 @@ from core.display.figures import CHART_BUTTONS, FRAME_HEIGHT, map_figure
 from core.errors import UserError
 from core.segmenter import Prediction, Segmenter
 from core.target import PREDICTED, Target
-from core.trust.agreement import rank_correlation
 from core.trust.followed_scores import score_at
 from core.trust.randomisation import layers_from_the_top, randomised
-from core.trust.similarity import top_overlap
+from core.trust.similarity import rank_correlation, top_overlap
 from widgets.shared.model_picker import pick_model
 from widgets.shared.results import results
 from widgets.shared.sidebar import SPACE_NAMES
@@ -52,11 +51,6 @@ class ExplainedNetwork:
     values: np.ndarray
     prediction: Prediction
     target: Target
-
-    @property
-    def name(self) -> str:
-        """Name on screen."""
-        return self.segmenter.name
 
     @cached_property
     def key(self) -> Hashable:
@@ -162,7 +156,7 @@ def _second_network(segmenter: Segmenter, image: PickedImage, target: Target, cl
 def _explained(network: ExplainedNetwork, method: str, settings: Mapping[str, Any], place: str) -> Attribution | None:
     return compute_in_background(
         f"two-networks-{place}", ("two networks", network.key, method, tuple(sorted(settings.items()))),
-        f"{METHODS[method].title} of {network.name}",
+        f"{METHODS[method].title} of {network.segmenter.name}",
         lambda progress: explain(network.segmenter, network.values, network.target, method, settings, progress),
     )  # fmt: skip
 
@@ -170,7 +164,9 @@ def _explained(network: ExplainedNetwork, method: str, settings: Mapping[str, An
 def _show_numbers(networks: Sequence[ExplainedNetwork], found: Sequence[Attribution], *, same_classes: bool) -> None:
     slots = st.columns(4)
     for slot, one in zip(slots, networks, strict=False):
-        slot.metric(f"Score, {one.name}", f"{one.score:.4g}", help=f"{one.in_words()}, over the pixels explained.")
+        slot.metric(
+            f"Score, {one.segmenter.name}", f"{one.score:.4g}", help=f"{one.in_words()}, over the pixels explained."
+        )
     first, second = map(importance, found)
     slots[2].metric(
         "Rankings agree", f"ρ {rank_correlation(first, second)[0]:.2f}",
@@ -190,7 +186,7 @@ def _show_predictions(networks: Sequence[ExplainedNetwork], image: PickedImage, 
     base = intensity_rgb(image.values)
     columns = st.columns(3, gap="small")
     for column, one in zip(columns, networks, strict=False):
-        column.markdown(f"**{one.name}** predicts")
+        column.markdown(f"**{one.segmenter.name}** predicts")
         column.image(png_bytes(labels_over(base, one.prediction.labels, _LABEL_OPACITY)), width="stretch")
     columns[2].markdown("**Labels that differ**")
     if same_classes:
@@ -203,18 +199,18 @@ def _show_predictions(networks: Sequence[ExplainedNetwork], image: PickedImage, 
 def _show_maps(networks: Sequence[ExplainedNetwork], found: Sequence[Attribution], *, as_shares: bool) -> None:
     maps = [scaled(one.at_image_size(positive=one.layer is not None), as_shares=as_shares) for one in found]
     titles = [
-        f"**{one.name}**: {one.in_words()}{f', {map_.layer}' if map_.layer is not None else ''}"
+        f"**{one.segmenter.name}**: {one.in_words()}{f', {map_.layer}' if map_.layer is not None else ''}"
         for one, map_ in zip(networks, found, strict=True)
     ]
     maps.append(maps[1] - maps[0])
-    titles.append(f"**Difference**: {networks[1].name} less {networks[0].name}")
+    titles.append(f"**Difference**: {networks[1].segmenter.name} less {networks[0].segmenter.name}")
     limit = colour_limit(*maps, percentile=FULL_COLOUR_PERCENTILE)
     scale = signed_scale(limit)
     unit = "share of the map" if as_shares else found[0].unit
     height, width = maps[0].shape
     frame = int(np.clip(_MAP_HEIGHT * height / width, 150, _MAP_HEIGHT)) + FRAME_HEIGHT
     faint = [
-        one.name
+        one.segmenter.name
         for one, values in zip(networks, maps, strict=False)
         if 0 < float(np.abs(values).max()) < _FAINT * limit
     ]

@@ -1,7 +1,7 @@
 """Class activation maps for segmentation: every layer and every gradient-based method from one pass."""
 
 from .activations import activations_and_gradients
-from .advice import LayerAdvice, cam_warnings, layer_advice, suggested_layer
+from .advice import LayerAdvice, cam_warnings, layer_advice
 from .maps import cam, cam_atlas, cam_methods, gradient_methods, map_layers
 from .methods import POOLINGS, Pooling
 
@@ -17,5 +17,4 @@ __all__ = [
     "gradient_methods",
     "layer_advice",
     "map_layers",
-    "suggested_layer",
 ]

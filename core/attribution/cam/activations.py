@@ -86,19 +86,15 @@ def activations_and_gradients(segmenter: Segmenter, image: Image, target: Target
     return LayerPass(values, float(score.detach()), recording.padded_size)
 
 
-def passed_on_safely(_: int, output: Tensor) -> Tensor:
-    """A copy of the output: what comes next may change it in place, and the layer's own must stay as it was."""
-    return output.clone()
-
-
 @contextmanager
 def recorded(
-    segmenter: Segmenter, layers: Sequence[str], replace: Replacement = passed_on_safely
+    segmenter: Segmenter, layers: Sequence[str], replace: Replacement = lambda _, output: output.clone()
 ) -> Iterator[Recording]:
     """While it lasts, this thread's runs of the network leave the outputs of `layers` in the recording.
 
-    What `replace` gives goes on in their place. The segmenter's lock is held. Runs in other threads pass the hooks
-    untouched: not everything that runs a network holds the lock.
+    What `replace` gives goes on in their place: by default a copy, as what comes next may change it in place. The
+    segmenter's lock is held. Runs in other threads pass the hooks untouched: not everything that runs a network holds
+    the lock.
 
     Raises:
         UserError: A layer that is not there.

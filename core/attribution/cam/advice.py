@@ -28,7 +28,8 @@ class LayerAdvice:
 
     Attributes:
         layers: Layers that give a map, by name, in the order in which they finish.
-        suggested: Name of the layer to begin with.
+        suggested: Name of the layer to begin with: the last one at the coarsest resolution, the bottleneck. Never one
+            that is read point by point, unless there is no other.
         reason: Why that layer.
         pointwise: Names of those that a pixel's score reads at the same point only, as before a 1×1 head. There G is
             the head's weights inside the pixel set and 0 outside, so Seg-HiRes-Grad CAM is the set times the logit.
@@ -55,15 +56,6 @@ def layer_advice(segmenter: Segmenter, size: tuple[int, int]) -> LayerAdvice:
     pointwise = _pointwise(found, extents, affine)
     suggested, reason = _suggested(found, extents, pointwise)
     return LayerAdvice({layer.name: layer for layer in found}, suggested, reason, pointwise)
-
-
-def suggested_layer(segmenter: Segmenter, size: tuple[int, int]) -> tuple[str, str]:
-    """The name of a layer to begin with, and why: the last one at the coarsest resolution, the bottleneck.
-
-    Never one that is read point by point, unless there is no other. Arguments as in `layer_advice`.
-    """
-    advice = layer_advice(segmenter, size)
-    return advice.suggested, advice.reason
 
 
 def _suggested(found: list[Layer], extents: dict[str, tuple[int, int]], pointwise: frozenset[str]) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from ..attribution import Attribution, make_attribution
 from ..registry import METHODS, Method, Size, Values
 from ..settings import setting
 from .activations import activations_and_gradients
-from .advice import suggested_layer
+from .advice import layer_advice
 
 GRADIENT_CAMS = "gradient_cams"
 """The group of those that are arithmetic on activations and gradients."""
@@ -110,4 +110,4 @@ def gradient_cams(
 
 def layer_or_suggested(layer: str | None, segmenter: Segmenter, size: Size) -> str:
     """The layer's name, or where there is none that of the suggested layer."""
-    return suggested_layer(segmenter, size)[0] if layer is None else layer
+    return layer_advice(segmenter, size).suggested if layer is None else layer

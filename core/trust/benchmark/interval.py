@@ -1,7 +1,7 @@
 """How sure a mean is when the values come in groups."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -11,8 +11,7 @@ from ...errors import UserError
 CONFIDENCE = 0.95
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """A mean with its confidence interval.
 
     Attributes:

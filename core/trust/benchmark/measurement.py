@@ -13,11 +13,11 @@ from ...data.index_masks import IGNORED
 from ...errors import UserError
 from ...pixel_sets import check_truth
 from ...segmenter import Segmenter
-from ..candidates import Candidate, candidate_of, control_candidates
+from ..candidates import candidates_of
 from ..comparison import compare
 from ..controls import CONTROLS
 from ..metrics.registry import METRICS, EvaluationSettings, default_metrics
-from .targets import DrawnTarget, TargetSettings, draw_targets
+from .targets import TargetSettings, draw_targets
 
 _PARTS = 1000
 """Units of progress for one target's maps, and as many for its metrics."""
@@ -156,8 +156,10 @@ def evaluate_image(
         seed = int(generator.integers(2**31))
         explained = progress_of_part(progress, 2 * number * _PARTS, _PARTS, total)
         tested = progress_of_part(progress, (2 * number + 1) * _PARTS, _PARTS, total)
-        candidates = _candidates(segmenter, image, chosen, settings, seed, explained)
+        explaining = {**settings.explain, "seed": seed}
         evaluation = replace(settings.evaluation, removal=replace(settings.evaluation.removal, seed=seed))
+        maps = explain_each(segmenter, image, chosen.target, settings.methods, explaining, explained)
+        candidates = candidates_of(maps, segmenter, image, chosen.target, evaluation.removal, explaining)
         region, known = (None, None) if truth is None else (chosen.object_in(truth), truth != IGNORED)
         given = segmenter, image, chosen.target, candidates
         comparison = compare(*given, settings.metrics, evaluation, region, known, tested)
@@ -192,18 +194,3 @@ def _measurement(row: Mapping[str, str], number: int) -> Measurement:
         )
     except (KeyError, ValueError) as error:
         raise UserError(f"Row {number} is not one of a targets.csv ({error}); give a file as it was written.") from None
-
-
-def _candidates(
-    segmenter: Segmenter,
-    image: np.ndarray,
-    drawn: DrawnTarget,
-    settings: BenchmarkSettings,
-    seed: int,
-    progress: Progress,
-) -> dict[str, Candidate]:
-    fill = replace(settings.evaluation.removal, seed=seed).fill_of(image)
-    explaining = {**settings.explain, "seed": seed}
-    explained = explain_each(segmenter, image, drawn.target, settings.methods, explaining, progress)
-    candidates = {name: candidate_of(map_, segmenter, image, fill, explaining) for name, map_ in explained}
-    return candidates | control_candidates(image, drawn.target, seed)

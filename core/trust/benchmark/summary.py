@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from ..metrics.registry import METRICS
 from .interval import NO_INTERVAL, Interval, t_interval
@@ -65,10 +65,6 @@ class SummaryRow:
     difference_high: float
     verdict: Verdict
 
-    def as_row(self) -> dict[str, Any]:
-        """A line of a table."""
-        return asdict(self)
-
 
 def summarise(measurements: Sequence[Measurement], metrics: Sequence[str]) -> list[SummaryRow]:
     """Every candidate in every metric, metric by metric, the best first and those without a value last.
@@ -95,8 +91,7 @@ def summarise(measurements: Sequence[Measurement], metrics: Sequence[str]) -> li
         control = next((name for name in ranked if of_candidate[name][0].is_control and intervals[name].values), "")
         places = _places(ranked, intervals)
         for name in ranked:
-            found, interval = of_candidate[name], intervals[name]
-            difference = NO_INTERVAL
+            found, difference = of_candidate[name], NO_INTERVAL
             if control and not found[0].is_control:
                 difference = _paired(found, of_candidate[control], metric)
             times = [each.seconds for each in found if math.isfinite(each.seconds)]
@@ -107,16 +102,10 @@ def summarise(measurements: Sequence[Measurement], metrics: Sequence[str]) -> li
                     found[0].is_control,
                     metric,
                     places[name],
-                    interval.mean,
-                    interval.low,
-                    interval.high,
-                    interval.values,
-                    interval.groups,
+                    *intervals[name],
                     math.fsum(times) / len(times) if times else float("nan"),
                     control,
-                    difference.mean,
-                    difference.low,
-                    difference.high,
+                    *difference[:3],
                     "control" if found[0].is_control else verdict_of(difference, metric),
                 )
             )

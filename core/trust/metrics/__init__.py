@@ -1,4 +1,4 @@
-"""The metrics, one file per metric.
+"""The metrics, one file per metric or per thing that several of them are read off.
 
 Every file of this folder is imported, so that a metric registers itself; those named here come first in their category.
 """
@@ -7,7 +7,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 # isort: off
-from . import deletion, insertion, road, infidelity, mass_inside, top_k, pointing_game  # noqa: F401
+from . import removal_curves, road, random_removals, localisation  # noqa: F401
 
 # isort: on
 

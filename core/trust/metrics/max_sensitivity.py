@@ -33,14 +33,9 @@ def _gather(tested: MapUnderTest) -> float:
     if candidate.again is None:
         runs.advance(settings.n_copies)
         return float("nan")
+    image, seed = runs.image.cpu().numpy(), runs.settings.seed
     return max_sensitivity(
-        runs.image.cpu().numpy(),
-        candidate.importance,
-        candidate.again,
-        settings.radius,
-        settings.n_copies,
-        runs.settings.seed,
-        lambda _done, _total: runs.advance(1),
+        image, candidate.importance, candidate.again, **vars(settings), seed=seed, progress=lambda *_: runs.advance(1)
     )
 
 

@@ -8,8 +8,8 @@ from ...errors import UserError
 from ..curves import Curve, removal_steps
 from ..imputation import imputed
 from ..perturbed_runs import PerturbedRuns
-from .evidence import UNCHANGED
 from .registry import Evidence, MapUnderTest, Metric, ShownCurve, register
+from .removal_curves import UNCHANGED
 
 ROAD_FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 _LEVELS = 2**15 - 1

@@ -1,12 +1,13 @@
-"""Whether a map's importance lies inside a mask, such as that of the object explained."""
+"""Whether a map's importance lies inside a mask, such as that of the object explained: four metrics."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from ..errors import UserError
-from .similarity import top_places
+from ...errors import UserError
+from ..similarity import top_places
+from .registry import Evidence, MapUnderTest, Metric, register
 
 
 @dataclass(frozen=True)
@@ -80,3 +81,51 @@ def _check(importance: np.ndarray, mask: np.ndarray, known: np.ndarray | None, f
             raise UserError(f"The map is {importance.shape}, the {name} {array.shape}; they must be of one size.")
     if fraction is not None and not 0 < fraction <= 1:
         raise UserError(f"The fraction of the top pixels lies above 0 and at most at 1; {fraction} was given.")
+
+
+def _localisation(tested: MapUnderTest) -> Localisation:
+    assert tested.region is not None  # noqa: S101 - without an object, no metric that needs one is measured
+    return localisation(tested.candidate.importance, tested.region, tested.known)
+
+
+_LOCALISATION = Evidence(_localisation)
+
+
+class LocalisationMetric(Metric):
+    """A metric of how far a map lies on the object: the field of `Localisation` that has the metric's name."""
+
+    category = "localisation"
+    direction = "higher"
+    needs = (_LOCALISATION,)
+    needs_object = True
+
+    def measure(self, tested: MapUnderTest) -> float:
+        return float(getattr(tested.read(_LOCALISATION), self.name))
+
+
+@register
+class MassInside(LocalisationMetric):
+    name = "mass_inside"
+    title = "Mass inside"
+    question = "How much of the map lies on the object? A right network may look elsewhere."
+
+
+@register
+class TopK(LocalisationMetric):
+    name = "top_k"
+    title = "Top-k"
+    question = "How many of the k most important pixels lie on the object, with k its size?"
+
+
+@register
+class PointingGame(LocalisationMetric):
+    name = "pointing_game"
+    title = "Pointing game"
+    question = "Does the largest value lie on the object?"
+
+
+@register
+class LocalisationAuc(LocalisationMetric):
+    name = "localisation_auc"
+    title = "Localisation AUC"
+    question = "How well does the map tell pixels of the object from the others? 0.5 is chance."
