@@ -61,9 +61,8 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], CheckpointInfo
     Raises:
         UserError: No such file, a damaged file, a file with Python code in it, or one without weights.
     """
-    path = _existing(path)
-    state_dict, info = _read_safetensors(path) if path.suffix == ".safetensors" else (read_pytorch(path)[0], None)
-    _check_weights(state_dict, path.name)
+    state_dict, info, _ = _read(Path(path))
+    _check_weights(state_dict, Path(path).name)
     return state_dict, info
 
 
@@ -73,11 +72,7 @@ def read_training_record(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: As `read_checkpoint`.
     """
-    path = _existing(path)
-    if path.suffix == ".safetensors":
-        info = _read_safetensors(path)[1]
-        return dict(info.scores) if info is not None else {}
-    return read_pytorch(path)[1]
+    return _read(Path(path))[2]
 
 
 def shipped_weights() -> dict[str, Path]:
@@ -92,13 +87,24 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
     return Path(path_or_name)
 
 
-def _existing(path: str | Path) -> Path:
-    path = Path(path)
+def _read(path: Path) -> tuple[dict[str, Tensor], CheckpointInfo | None, dict[str, Any]]:
+    """Weights, info and training record of a checkpoint file."""
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the checkpoint in it.")
     if not path.is_file():
         raise UserError(f"There is no checkpoint {path}; give a file, or one of: {', '.join(shipped_weights())}.")
-    return path
+    if path.suffix != ".safetensors":
+        state_dict, record = read_pytorch(path)
+        return state_dict, None, record
+    if path.stat().st_size == 0:
+        raise UserError(f"{path.name} is not a whole safetensors file: it is empty.")
+    try:
+        with safe_open(path, "pt") as file:
+            info = _info_in(file.metadata() or {}, path.name)
+            state_dict = without_prefix({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path.name} is not a whole safetensors file: {error}.") from error
+    return state_dict, info, dict(info.scores) if info is not None else {}
 
 
 def _check_weights(state_dict: Mapping[str, Tensor], name: str) -> None:
@@ -113,18 +119,6 @@ def _check_weights(state_dict: Mapping[str, Tensor], name: str) -> None:
                 f"{shortened(key, 80)} in {name} holds {kind} ({value.dtype}, {value.layout}); save it as a dense "
                 "float32 tensor."
             )
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], CheckpointInfo | None]:
-    if path.stat().st_size == 0:
-        raise UserError(f"{path.name} is not a whole safetensors file: it is empty.")
-    try:
-        with safe_open(path, "pt") as file:
-            info = _info_in(file.metadata() or {}, path.name)
-            state_dict = without_prefix({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path.name} is not a whole safetensors file: {error}.") from error
-    return state_dict, info
 
 
 def _info_in(metadata: Mapping[str, str], name: str) -> CheckpointInfo | None:

@@ -101,8 +101,30 @@ class Examination:
             beyond = self.run(other)
         both = self._tried(torch.cat((first, other)))
         turned = self._tried(self._noise(second)[:1]) if second is not None else None
-        runs = _Runs(alone, beyond, both, turned, size, second)
-        return self._read(runs, first, recorder.hexdigest())
+        entry, grid = self._entry(alone, turned, [size] if second is None else [size, second])
+        reading = OutputReading(entry, grid)
+        own = reading.scores(alone)
+        scores = torch.cat((own.detach(), reading.scores(beyond).detach()))
+        independent = both is not None and all(
+            _same(reading.scores(both)[i : i + 1], scores[i : i + 1]) for i in range(2)
+        )
+        if not independent and not _same(reading.scores(self.run(first)), scores[:1]):
+            raise UserError(f"The network {self.name} gives another answer each time; make it repeatable.")
+        notes = list(grid.notes)
+        if self.asked.entry is None and entry not in (None, "out", "logits") and _number_of_maps(alone) > 1:
+            notes.insert(0, f"the output {entry!r} is explained, the only map of its result that is not auxiliary")
+        if both is None:
+            notes.append("it takes one image at a time")
+        elif not independent:
+            notes.append("images in a batch change each other's scores (statistics of the batch), so each is run alone")
+        if not own.requires_grad and bool((own.amax(dim=(0, 2, 3)) > own.amin(dim=(0, 2, 3))).any()):
+            raise UserError(
+                f"No gradient reaches the image through {self.name}: its result is labels rather than scores, or it "
+                "runs under torch.no_grad; return its logits instead."
+            )
+        reading = replace(reading, num_channels=scores.shape[1])
+        findings = Findings(reading, independent, recorder.hexdigest(), tuple(notes))
+        return decided(findings, scores, self.asked, self.name)
 
     def _sizes(self) -> Iterator[tuple[Size, Size]]:
         """Pairs of sizes to try, the second one turned or larger."""
@@ -130,34 +152,14 @@ class Examination:
                 raise
             return None
 
-    def _read(self, runs: "_Runs", image: Tensor, operations: str) -> Findings:
-        entry, grid = self._entry(runs)
-        reading = OutputReading(entry, grid)
-        independent, note = _independence(runs, reading)
-        if not independent and not _same(reading.scores(self.run(image)), reading.scores(runs.alone)):
-            raise UserError(f"The network {self.name} gives another answer each time; make it repeatable.")
-        scores = torch.cat([reading.scores(result).detach() for result in (runs.alone, runs.beyond)])
-        reading = replace(reading, num_channels=scores.shape[1])
-        notes = list(filter(None, (*grid.notes, note)))
-        if self.asked.entry is None and entry not in (None, "out", "logits") and _number_of_maps(runs.alone) > 1:
-            notes.insert(0, f"the output {entry!r} is explained, the only map of its result that is not auxiliary")
-        first = reading.scores(runs.alone)
-        if not first.requires_grad and bool((first.amax(dim=(0, 2, 3)) > first.amin(dim=(0, 2, 3))).any()):
-            raise UserError(
-                f"No gradient reaches the image through {self.name}: its result is labels rather than scores, or it "
-                "runs under torch.no_grad; return its logits instead."
-            )
-        return decided(Findings(reading, independent, operations, tuple(notes)), scores, self.asked, self.name)
-
-    def _entry(self, runs: "_Runs") -> tuple[Entry, Grid]:
-        """Which entry of the result holds the scores, and on which grid."""
-        entries = [self.asked.entry] if self.asked.entry is not None else candidate_entries(runs.alone)
-        sizes = [size for size in (runs.size, runs.turned_size) if size is not None]
+    def _entry(self, alone: object, turned: object, sizes: list[Size]) -> tuple[Entry, Grid]:
+        """The entry of the result that holds the scores, and their grid, from a run at each size; None if refused."""
+        entries = [self.asked.entry] if self.asked.entry is not None else candidate_entries(alone)
         align = self.asked.align if len(sizes) > 1 else None
         grids: dict[Entry, Grid] = {}
         reasons: list[UserError] = []
         for entry in entries:
-            scores = [entry_of(result, entry) for result in (runs.alone, runs.turned) if result is not None]
+            scores = [entry_of(result, entry) for result in (alone, turned) if result is not None]
             try:
                 if not scores[0].is_floating_point():
                     kind = "complex numbers" if scores[0].is_complex() else "labels"
@@ -168,35 +170,13 @@ class Examination:
         if not grids:
             raise reasons[0]
         if len(grids) > 1:
-            shapes = {entry: entry_of(runs.alone, entry).shape[1:] for entry in grids}
+            shapes = {entry: entry_of(alone, entry).shape[1:] for entry in grids}
             maps = ", ".join(f"{entry!r}: {'×'.join(map(str, shape))}" for entry, shape in shapes.items())
             raise UserError(
                 f"The network {self.name} returns several maps ({maps}); say which to explain with the argument "
                 f"output, such as output={next(iter(grids))!r}."
             )
         return next(iter(grids.items()))
-
-
-def _independence(runs: "_Runs", reading: OutputReading) -> tuple[bool, str]:
-    """Whether an image's scores are the same in a batch as alone, and a note where they are not."""
-    if runs.both is None:
-        return False, "it takes one image at a time"
-    together = reading.scores(runs.both)
-    if all(_same(together[i : i + 1], reading.scores(alone)) for i, alone in enumerate((runs.alone, runs.beyond))):
-        return True, ""
-    return False, "images in a batch change each other's scores (statistics of the batch), so each is run alone"
-
-
-@dataclass(frozen=True, eq=False)
-class _Runs:
-    """Raw results for two images, each alone and both at once, and for one of another size; None where refused."""
-
-    alone: object
-    beyond: object
-    both: object
-    turned: object
-    size: Size
-    turned_size: Size | None
 
 
 def size_refused(name: str, size: Size, in_channels: int, reason: Exception) -> UserError:

@@ -5,6 +5,7 @@ import math
 import re
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,9 +21,27 @@ from .grid import Align
 from .identity import weights_checksum, weights_digest
 from .image_batch import Image, checked_batch, counted
 from .output_reading import Activation
-from .prediction import Prediction, prediction_of
 
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A network's prediction for one image.
+
+    Attributes:
+        probabilities: float32 (K, H, W), softmax over the classes.
+        labels: int64 (H, W), the class with the highest probability.
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+
+
+def prediction_of(logits: Tensor) -> Prediction:
+    """The prediction from one image's logits (K, H, W)."""
+    probabilities = logits.detach().softmax(dim=0)
+    return Prediction(probabilities.cpu().numpy(), logits.detach().argmax(dim=0).cpu().numpy())
 
 
 class Segmenter:
@@ -132,10 +151,15 @@ class Segmenter:
         """The same as `logits` for a float tensor (B, C, H, W) on this device, without any check of its values."""
         height, width = batch.shape[-2:]
         findings = self.findings((height, width))
-        canvas = self._canvas(height, width)
         if len(batch) > 1 and not findings.independent:
-            return torch.cat([self._run(image[None], findings, canvas) for image in batch])
-        return self._run(batch, findings, canvas)
+            return torch.cat([self.unchecked_logits(image[None]) for image in batch])
+        canvas = self._canvas(height, width)
+        logits = findings.reading.logits(self._result(batch, canvas)).to(batch.dtype)
+        if findings.reading.grid.align == "stretch" and logits.shape[-2:] != (canvas.height, canvas.width):
+            logits = F.interpolate(logits, size=(canvas.height, canvas.width), mode="bilinear", align_corners=False)
+        if logits.shape[1] == 1:
+            logits = torch.cat((torch.zeros_like(logits), logits), dim=1)
+        return logits[..., :height, :width]
 
     @torch.no_grad()
     def predict(self, image: Image) -> Prediction:
@@ -261,15 +285,6 @@ class Segmenter:
         if first_error is None:
             return Canvas(height, width)
         raise size_refused(self.name, (height, width), self.in_channels, first_error) from first_error
-
-    def _run(self, batch: Tensor, findings: Findings, canvas: Canvas) -> Tensor:
-        height, width = batch.shape[-2:]
-        logits = findings.reading.logits(self._result(batch, canvas)).to(batch.dtype)
-        if findings.reading.grid.align == "stretch" and logits.shape[-2:] != (canvas.height, canvas.width):
-            logits = F.interpolate(logits, size=(canvas.height, canvas.width), mode="bilinear", align_corners=False)
-        if logits.shape[1] == 1:
-            logits = torch.cat((torch.zeros_like(logits), logits), dim=1)
-        return logits[..., :height, :width]
 
     def _result(self, images: Tensor, canvas: Canvas | None = None) -> object:
         """The network's raw result for images (B, C, H, W) in [0, 1], on a canvas around them or as they are."""
