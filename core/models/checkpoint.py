@@ -61,8 +61,18 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], CheckpointInfo
     Raises:
         UserError: No such file, a damaged file, a file with Python code in it, or one without weights.
     """
-    state_dict, info, _ = _read(Path(path))
-    _check_weights(state_dict, Path(path).name)
+    path = Path(path)
+    state_dict, info, _ = _read(path)
+    if not state_dict:
+        raise UserError(f"{path.name} holds no weights; give the file that they were saved to.")
+    for key, value in state_dict.items():
+        usual = value.layout == torch.strided and value.dtype in _DTYPES
+        if not usual or value.is_meta:
+            kind = "no numbers" if value.is_meta else "values of another kind than plain numbers"
+            raise UserError(
+                f"{shortened(key, 80)} in {path.name} holds {kind} ({value.dtype}, {value.layout}); save it as a "
+                "dense float32 tensor."
+            )
     return state_dict, info
 
 
@@ -105,20 +115,6 @@ def _read(path: Path) -> tuple[dict[str, Tensor], CheckpointInfo | None, dict[st
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path.name} is not a whole safetensors file: {error}.") from error
     return state_dict, info, dict(info.scores) if info is not None else {}
-
-
-def _check_weights(state_dict: Mapping[str, Tensor], name: str) -> None:
-    """Refuse kinds of tensors that would only fail later, in the network's first run."""
-    if not state_dict:
-        raise UserError(f"{name} holds no weights; give the file that they were saved to.")
-    for key, value in state_dict.items():
-        usual = value.layout == torch.strided and value.dtype in _DTYPES
-        if not usual or value.is_meta:
-            kind = "no numbers" if value.is_meta else "values of another kind than plain numbers"
-            raise UserError(
-                f"{shortened(key, 80)} in {name} holds {kind} ({value.dtype}, {value.layout}); save it as a dense "
-                "float32 tensor."
-            )
 
 
 def _info_in(metadata: Mapping[str, str], name: str) -> CheckpointInfo | None:

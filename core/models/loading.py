@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from .factory import is_factory, segmenter_from_factory
 from .metadata import check_arguments, check_class_names
 from .ranges import InvalidValueError
 from .zoo import ARCHITECTURES, build_module, unknown_architecture, without_published_weights
-from .zoo.recognition import UnknownArchitectureError, recognise
+from .zoo.recognition import Identity, recognise
 from .zoo.weightless import Weightless, has_weightless
 
 Normalisation = Literal["none", "imagenet"]
@@ -113,25 +113,6 @@ def load_segmenter(
     )
 
 
-@dataclass(frozen=True)
-class Identity:
-    """What a checkpoint file states about its network.
-
-    Attributes:
-        architecture: Name of the architecture; None where neither the file nor its keys state it.
-        arguments: Arguments of the architecture; where that is not known, those that can be read from the keys.
-        states_normalisation: Whether the file states mean and std.
-        candidates: The architectures that match equally well, where several do.
-        sentence: Message for the user where the architecture is not known.
-    """
-
-    architecture: str | None
-    arguments: dict[str, Any]
-    states_normalisation: bool = False
-    candidates: tuple[str, ...] = ()
-    sentence: str = ""
-
-
 def identify(path: str | Path) -> Identity:
     """What a checkpoint file states about its network, so that the user can be asked for the rest.
 
@@ -141,10 +122,7 @@ def identify(path: str | Path) -> Identity:
     state_dict, stored = read_checkpoint(path)
     if stored is not None:
         return Identity(stored.architecture, stored.arguments, states_normalisation=True)
-    try:
-        return Identity(*recognise(state_dict, Path(path).name))
-    except UnknownArchitectureError as error:
-        return Identity(None, error.stated, candidates=error.candidates, sentence=str(error))
+    return recognise(state_dict, Path(path).name)
 
 
 def assumed_normalisation(architecture: str, in_channels: int) -> Normalisation:
@@ -191,11 +169,13 @@ def _complete(
         return info, []
     if stored is not None:
         return stored, []
-    architecture, arguments = recognise(state_dict, name)
+    identity = recognise(state_dict, name)
+    if (architecture := identity.architecture) is None:
+        raise UserError(identity.sentence)
     notes = [f"architecture {architecture} recognised by its keys"]
     if (library := ARCHITECTURES[architecture].library) == "segmentation_models_pytorch":
         notes.append(f"arguments that leave no trace in the keys, such as strides, are the defaults of {library}")
-    return _info(architecture, arguments), notes
+    return _info(architecture, identity.arguments), notes
 
 
 def _info(architecture: str, arguments: Mapping[str, Any] | None) -> CheckpointInfo:

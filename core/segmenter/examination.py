@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError, is_out_of_memory
-from .canvas import round_up
+from .canvas import rounded_up
 from .findings import Asked, Findings, decided
 from .grid import Grid, OffGridError, Size, UnusualSizeError, grid_of
 from .identity import OperationRecorder
 from .image_batch import counted
-from .output_reading import Entry, OutputReading, candidate_entries, entry_of
+from .output_reading import Entry, candidate_entries, entry_of
 
 REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ArithmeticError, KeyError)
 """What networks raise for an image that they cannot take."""
@@ -59,9 +59,8 @@ class Examination:
         network that refuses them all is run at the size of the image.
         """
         reason: Exception | None = None
-        size = None if size is None else self._rounded(size)
-        last = [] if size is None else [(size, (2 * size[0], size[1]))]
-        for first, second in (*self._sizes(), *last):
+        size = None if size is None else rounded_up(size, self.size_multiple)
+        for first, second in self._sizes(size):
             try:
                 return self._findings_at(first, second)
             except OffGridError:
@@ -102,13 +101,13 @@ class Examination:
         both = self._tried(torch.cat((first, other)))
         turned = self._tried(self._noise(second)[:1]) if second is not None else None
         entry, grid = self._entry(alone, turned, [size] if second is None else [size, second])
-        reading = OutputReading(entry, grid)
-        own = reading.scores(alone)
-        scores = torch.cat((own.detach(), reading.scores(beyond).detach()))
+        findings = Findings(entry, grid)
+        own = findings.scores(alone)
+        scores = torch.cat((own.detach(), findings.scores(beyond).detach()))
         independent = both is not None and all(
-            _same(reading.scores(both)[i : i + 1], scores[i : i + 1]) for i in range(2)
+            _same(findings.scores(both)[i : i + 1], scores[i : i + 1]) for i in range(2)
         )
-        if not independent and not _same(reading.scores(self.run(first)), scores[:1]):
+        if not independent and not _same(findings.scores(self.run(first)), scores[:1]):
             raise UserError(f"The network {self.name} gives another answer each time; make it repeatable.")
         notes = list(grid.notes)
         if self.asked.entry is None and entry not in (None, "out", "logits") and _number_of_maps(alone) > 1:
@@ -122,19 +121,23 @@ class Examination:
                 f"No gradient reaches the image through {self.name}: its result is labels rather than scores, or it "
                 "runs under torch.no_grad; return its logits instead."
             )
-        reading = replace(reading, num_channels=scores.shape[1])
-        findings = Findings(reading, independent, recorder.hexdigest(), tuple(notes))
+        findings = replace(
+            findings,
+            num_channels=scores.shape[1],
+            independent=independent,
+            operations=recorder.hexdigest(),
+            notes=tuple(notes),
+        )
         return decided(findings, scores, self.asked, self.name)
 
-    def _sizes(self) -> Iterator[tuple[Size, Size]]:
+    def _sizes(self, last: Size | None) -> Iterator[tuple[Size, Size]]:
         """Pairs of sizes to try, the second one turned or larger."""
-        oblong = [self._rounded(size) for size in _SIZES]
+        oblong = [rounded_up(size, self.size_multiple) for size in _SIZES]
         squares = [(side, side) for side in _SQUARES]
         for height, width in (oblong[0], *_stated_sizes(self.module), *oblong[1:], *squares):
             yield (height, width), (width, height) if height != width else (2 * height, width)
-
-    def _rounded(self, size: Size) -> Size:
-        return round_up(size[0], self.size_multiple or 1), round_up(size[1], self.size_multiple or 1)
+        if last is not None:
+            yield last, (2 * last[0], last[1])
 
     def _noise(self, size: Size) -> Tensor:
         """Three images of noise (3, C, H, W): the second lies so far beyond [0, 1] that no logits would stay there."""

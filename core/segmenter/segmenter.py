@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .canvas import Canvas, canvases_to_try, round_up
+from .canvas import Canvas, canvases_to_try, rounded_up
 from .device import choose_device, number_type
 from .examination import REFUSALS, Examination, size_refused
 from .findings import Asked, Findings, decided
@@ -154,8 +154,8 @@ class Segmenter:
         if len(batch) > 1 and not findings.independent:
             return torch.cat([self.unchecked_logits(image[None]) for image in batch])
         canvas = self._canvas(height, width)
-        logits = findings.reading.logits(self._result(batch, canvas)).to(batch.dtype)
-        if findings.reading.grid.align == "stretch" and logits.shape[-2:] != (canvas.height, canvas.width):
+        logits = findings.logits(self._result(batch, canvas)).to(batch.dtype)
+        if findings.grid.align == "stretch" and logits.shape[-2:] != (canvas.height, canvas.width):
             logits = F.interpolate(logits, size=(canvas.height, canvas.width), mode="bilinear", align_corners=False)
         if logits.shape[1] == 1:
             logits = torch.cat((torch.zeros_like(logits), logits), dim=1)
@@ -210,7 +210,7 @@ class Segmenter:
     @property
     def num_classes(self) -> int:
         """K, the number of classes."""
-        return max(2, self.findings().reading.num_channels)
+        return max(2, self.findings().num_channels)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -252,7 +252,7 @@ class Segmenter:
             return
         with self.lock:
             canvas = self._canvas(batch.shape[2], batch.shape[3])
-            scores = findings.reading.scores(self._result(batch.detach()[:1], canvas))
+            scores = findings.scores(self._result(batch.detach()[:1], canvas))
             self._findings = decided(findings, scores, self.asked, self.name, of_noise=False)
 
     def _canvas(self, height: int, width: int) -> Canvas:
@@ -263,21 +263,21 @@ class Segmenter:
 
     @torch.no_grad()
     def _find_canvas(self, height: int, width: int) -> Canvas:
-        reading = self.findings((height, width)).reading
-        if self.size_multiple is not None and reading.grid.align == "stretch":
-            return Canvas(round_up(height, self.size_multiple), round_up(width, self.size_multiple))
+        findings = self.findings((height, width))
+        if self.size_multiple is not None and findings.grid.align == "stretch":
+            return Canvas(*rounded_up((height, width), self.size_multiple))
         noise = np.random.default_rng(3).random((1, self.in_channels, height, width), dtype=np.float32)
         image = torch.from_numpy(noise).to(self.device)
         first_error: Exception | None = None
-        for canvas in canvases_to_try(height, width, reading.grid.border, self.size_multiple):
+        for canvas in canvases_to_try(height, width, findings.grid.border, self.size_multiple):
             try:
-                found = reading.scores(self._result(image, canvas)).shape[-2:]
+                found = findings.scores(self._result(image, canvas)).shape[-2:]
             except REFUSALS as error:
                 if isinstance(error, UserError | torch.OutOfMemoryError):
                     raise
                 first_error = first_error or error
                 continue
-            if reading.grid.align == "stretch":
+            if findings.grid.align == "stretch":
                 return canvas
             if found[0] >= height and found[1] >= width:
                 missing = canvas.height - found[0], canvas.width - found[1]

@@ -1,7 +1,7 @@
 """Architectures by name: our own, those of segmentation_models_pytorch ("smp_…") and of torchvision ("torchvision_…").
 
 An architecture is one file of this folder: every file here is imported, and registers what it defines
-(`architecture.register`, or `register_library` for those of a library).
+(`architecture.register`, or an entry of `LIBRARIES` for those of a library).
 """
 
 import importlib

@@ -61,7 +61,7 @@ class _Architectures(Mapping[str, Architecture]):
     """Architectures by name, our own first."""
 
     def __getitem__(self, name: str) -> Architecture:
-        for prefix, family in (_networks | _libraries).items():
+        for prefix, family in (_networks | LIBRARIES).items():
             if name.startswith(prefix) and name in family.members:
                 return family.members[name]
         raise KeyError(name)
@@ -75,8 +75,8 @@ class _Architectures(Mapping[str, Architecture]):
 
 
 _networks: dict[str, Family] = {}
-_libraries: dict[str, Family] = {}
-"""By what their names begin with."""
+LIBRARIES: dict[str, Family] = {}
+"""Libraries by the prefix that all names of their architectures, and no others, begin with."""
 ARCHITECTURES = _Architectures()
 
 
@@ -98,14 +98,9 @@ def register(
     _networks[name] = Family(lambda: {name: architecture}, found)
 
 
-def register_library(prefix: str, library: Family) -> None:
-    """Add the architectures of a library; their names, and no others, begin with the prefix and its underscore."""
-    _libraries[prefix] = library
-
-
 def families() -> list[Family]:
     """All that is registered, the libraries last: they are slow to import."""
-    return [*_networks.values(), *_libraries.values()]
+    return [*_networks.values(), *LIBRARIES.values()]
 
 
 def unknown_architecture(name: str) -> str:
