@@ -125,7 +125,7 @@ class Examination:
             findings,
             num_channels=scores.shape[1],
             independent=independent,
-            operations=recorder.hexdigest(),
+            operations=recorder.digest.hexdigest(),
             notes=tuple(notes),
         )
         return decided(findings, scores, self.asked, self.name)

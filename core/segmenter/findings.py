@@ -79,8 +79,9 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_n
     Raises:
         UserError: What the user stated cannot be right, or the scores leave it open and the user did not state it.
     """
-    inside, constant, sum_to_one, saturated = _are_probabilities(scores)
+    scores = scores.float()
     several = scores.shape[1] > 1
+    inside = bool((scores >= 0).all() and (scores <= 1 + _SUM_TOLERANCE).all())  # NaN is not
     if asked.activation is not None:
         if asked.activation != "none" and not inside:
             raise UserError(
@@ -93,6 +94,11 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_n
                 "one channel to explain, which then becomes two classes."
             )
         return replace(findings, activation=asked.activation)
+    by_channel = scores.transpose(0, 1).flatten(1)
+    constant = bool((by_channel.amax(dim=1) - by_channel.amin(dim=1) < _SUM_TOLERANCE).all())
+    sum_to_one = bool(((scores.sum(dim=1) - 1).abs() < _SUM_TOLERANCE).all())
+    nearly_0_or_1 = bool(((scores < _SUM_TOLERANCE) | (scores > 1 - _SUM_TOLERANCE)).all())
+    saturated = nearly_0_or_1 and bool(scores.any())  # a last layer that starts from zero gives 0, a sigmoid does not
     is_evidence = not constant or (of_noise and (saturated or (several and sum_to_one)))
     if not inside or not is_evidence:
         return replace(findings, undecided=inside)
@@ -105,16 +111,3 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_n
     activation: Activation = "softmax" if several else "sigmoid"
     note = f"its scores are probabilities (a {activation} inside) and are read as such"
     return replace(findings, activation=activation, notes=(*findings.notes, note), undecided=False)
-
-
-def _are_probabilities(scores: Tensor) -> tuple[bool, bool, bool, bool]:
-    """Whether all scores lie in [0, 1], those of each channel are alike, sum to 1, and are nearly 0 or 1.
-
-    Exactly 0 everywhere is what a last layer gives that starts from zero; a sigmoid does not.
-    """
-    known = scores.float()
-    inside = bool((known >= 0).all() and (known <= 1 + _SUM_TOLERANCE).all())  # NaN is not
-    by_channel = known.transpose(0, 1).flatten(1)
-    constant = bool((by_channel.amax(dim=1) - by_channel.amin(dim=1) < _SUM_TOLERANCE).all())
-    saturated = bool(((known < _SUM_TOLERANCE) | (known > 1 - _SUM_TOLERANCE)).all() and known.any())
-    return inside, constant, bool(((known.sum(dim=1) - 1).abs() < _SUM_TOLERANCE).all()), saturated

@@ -295,9 +295,7 @@ class Segmenter:
 
 
 def _per_channel(value: float | Sequence[float], channels: int, what: str) -> tuple[float, ...]:
-    values = (float(value),) * channels if isinstance(value, int | float) else tuple(float(v) for v in value)
-    if len(values) == 1:
-        values *= channels
-    if len(values) != channels:
+    values = tuple(map(float, [value] if isinstance(value, int | float) else value))
+    if len(values) not in (1, channels):
         raise UserError(f"The normalisation's {what} has {len(values)} values for {counted(channels, 'channel')}.")
-    return values
+    return values * channels if len(values) == 1 else values

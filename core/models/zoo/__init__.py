@@ -13,10 +13,4 @@ from .building import build_module, without_published_weights
 for _file in pkgutil.iter_modules(__path__):
     importlib.import_module(f".{_file.name}", __name__)
 
-__all__ = [
-    "ARCHITECTURES",
-    "Architecture",
-    "build_module",
-    "unknown_architecture",
-    "without_published_weights",
-]
+__all__ = ["ARCHITECTURES", "Architecture", "build_module", "unknown_architecture", "without_published_weights"]

@@ -26,7 +26,6 @@ _CHANNELS_LAST = {"unet", "unetplusplus"}
 _without_deprecations = partial(warnings.catch_warnings, action="ignore", category=DeprecationWarning)
 
 
-@cache
 def _smp() -> Any:
     return importlib.import_module(_LIBRARY)  # takes a second, and only these networks need it
 

@@ -35,22 +35,20 @@ def _build(
             "them out and load a checkpoint instead."
         ) from error
     if in_channels != 3:
-        _replace_first_convolution(module.backbone, in_channels)
+        backbone = module.backbone
+        path, first = next((path, part) for path, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
+        backbone.set_submodule(
+            path,
+            nn.Conv2d(
+                in_channels,
+                first.out_channels,
+                first.kernel_size,  # type: ignore[arg-type]
+                stride=first.stride,  # type: ignore[arg-type]
+                padding=first.padding,  # type: ignore[arg-type]
+                bias=first.bias is not None,
+            ),
+        )
     return module
-
-
-def _replace_first_convolution(backbone: nn.Module, in_channels: int) -> None:
-    name, first = next((name, part) for name, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
-    parent_name, _, own_name = name.rpartition(".")
-    replacement = nn.Conv2d(
-        in_channels,
-        first.out_channels,
-        first.kernel_size,  # type: ignore[arg-type]
-        stride=first.stride,  # type: ignore[arg-type]
-        padding=first.padding,  # type: ignore[arg-type]
-        bias=first.bias is not None,
-    )
-    setattr(backbone.get_submodule(parent_name), own_name, replacement)
 
 
 def _architectures() -> dict[str, Architecture]:
