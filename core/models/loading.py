@@ -17,7 +17,7 @@ from .checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint, shippe
 from .factory import is_factory, segmenter_from_factory
 from .metadata import check_arguments, check_class_names
 from .ranges import InvalidValueError
-from .zoo import ARCHITECTURES, build_module, unknown_architecture, without_published_weights
+from .zoo import ARCHITECTURES, build_module, check_architecture, without_published_weights
 from .zoo.recognition import Identity, recognise
 from .zoo.weightless import Weightless, has_weightless
 
@@ -160,8 +160,7 @@ def _complete(
 ) -> tuple[CheckpointInfo, list[str]]:
     """The info, from the caller, else the file, else the keys; and notes for the user."""
     if architecture is not None:
-        if architecture not in ARCHITECTURES:
-            raise UserError(unknown_architecture(architecture))
+        check_architecture(architecture)
         info = _info(architecture, arguments)
         if stored is not None:
             in_channels = info.arguments.get("in_channels", stored.in_channels)

@@ -101,7 +101,7 @@ class Examination:
         both = self._tried(torch.cat((first, other)))
         turned = self._tried(self._noise(second)[:1]) if second is not None else None
         entry, grid = self._entry(alone, turned, [size] if second is None else [size, second])
-        findings = Findings(entry, grid)
+        findings = Findings(entry, grid, operations=recorder.digest.hexdigest())
         own = findings.scores(alone)
         scores = torch.cat((own.detach(), findings.scores(beyond).detach()))
         independent = both is not None and all(
@@ -121,13 +121,7 @@ class Examination:
                 f"No gradient reaches the image through {self.name}: its result is labels rather than scores, or it "
                 "runs under torch.no_grad; return its logits instead."
             )
-        findings = replace(
-            findings,
-            num_channels=scores.shape[1],
-            independent=independent,
-            operations=recorder.digest.hexdigest(),
-            notes=tuple(notes),
-        )
+        findings = replace(findings, num_channels=scores.shape[1], independent=independent, notes=tuple(notes))
         return decided(findings, scores, self.asked, self.name)
 
     def _sizes(self, last: Size | None) -> Iterator[tuple[Size, Size]]:

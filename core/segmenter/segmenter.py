@@ -164,8 +164,7 @@ class Segmenter:
     @torch.no_grad()
     def predict(self, image: Image) -> Prediction:
         """Probabilities (K, H, W) and labels (H, W) of one image (C, H, W)."""
-        logits = self.logits(self.as_batch(image, single=True))[0]
-        return prediction_of(logits)
+        return prediction_of(self.logits(self.as_batch(image, single=True))[0])
 
     def as_batch(self, images: Image, *, single: bool = False) -> Tensor:
         """Images as a checked float32 tensor (B, C, H, W) on this device; a tensor stays in its autograd graph.

@@ -7,10 +7,10 @@ An architecture is one file of this folder: every file here is imported, and reg
 import importlib
 import pkgutil
 
-from .architecture import ARCHITECTURES, Architecture, unknown_architecture
+from .architecture import ARCHITECTURES, Architecture, check_architecture
 from .building import build_module, without_published_weights
 
 for _file in pkgutil.iter_modules(__path__):
     importlib.import_module(f".{_file.name}", __name__)
 
-__all__ = ["ARCHITECTURES", "Architecture", "build_module", "unknown_architecture", "without_published_weights"]
+__all__ = ["ARCHITECTURES", "Architecture", "build_module", "check_architecture", "without_published_weights"]

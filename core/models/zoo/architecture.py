@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from ...errors import UserError
+
 Arguments = Mapping[str, Any]
 """Keyword arguments of an architecture; every one has "in_channels" and "num_classes"."""
 Shapes = Mapping[str, tuple[int, ...]]
@@ -103,8 +105,10 @@ def families() -> list[Family]:
     return [*_networks.values(), *LIBRARIES.values()]
 
 
-def unknown_architecture(name: str) -> str:
-    """The sentence for a name that is no architecture, with the names nearest to it."""
+def check_architecture(name: str) -> None:
+    """Refuse a name that is no architecture with a `UserError` that states the names nearest to it."""
+    if name in ARCHITECTURES:
+        return
     near = difflib.get_close_matches(name.lower(), ARCHITECTURES, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? All" if near else "the known ones"
-    return f'There is no architecture "{name}"; {hint} are: {", ".join(ARCHITECTURES)}.'
+    raise UserError(f'There is no architecture "{name}"; {hint} are: {", ".join(ARCHITECTURES)}.')

@@ -36,18 +36,10 @@ def _build(
         ) from error
     if in_channels != 3:
         backbone = module.backbone
-        path, first = next((path, part) for path, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
-        backbone.set_submodule(
-            path,
-            nn.Conv2d(
-                in_channels,
-                first.out_channels,
-                first.kernel_size,  # type: ignore[arg-type]
-                stride=first.stride,  # type: ignore[arg-type]
-                padding=first.padding,  # type: ignore[arg-type]
-                bias=first.bias is not None,
-            ),
-        )
+        path = next(path for path, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
+        first: Any = backbone.get_submodule(path)
+        settings = first.out_channels, first.kernel_size, first.stride, first.padding
+        backbone.set_submodule(path, nn.Conv2d(in_channels, *settings, bias=first.bias is not None))
     return module
 
 
