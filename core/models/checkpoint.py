@@ -61,9 +61,18 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], CheckpointInfo
     Raises:
         UserError: No such file, a damaged file, a file with Python code in it, or one without weights.
     """
-    path = _existing(path)
-    state_dict, info = _read_safetensors(path) if path.suffix == ".safetensors" else (read_pytorch(path)[0], None)
-    _check_weights(state_dict, path.name)
+    path = Path(path)
+    state_dict, info, _ = _read(path)
+    if not state_dict:
+        raise UserError(f"{path.name} holds no weights; give the file that they were saved to.")
+    for key, value in state_dict.items():
+        usual = value.layout == torch.strided and value.dtype in _DTYPES
+        if not usual or value.is_meta:
+            kind = "no numbers" if value.is_meta else "values of another kind than plain numbers"
+            raise UserError(
+                f"{shortened(key, 80)} in {path.name} holds {kind} ({value.dtype}, {value.layout}); save it as a "
+                "dense float32 tensor."
+            )
     return state_dict, info
 
 
@@ -73,11 +82,7 @@ def read_training_record(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: As `read_checkpoint`.
     """
-    path = _existing(path)
-    if path.suffix == ".safetensors":
-        info = _read_safetensors(path)[1]
-        return dict(info.scores) if info is not None else {}
-    return read_pytorch(path)[1]
+    return _read(Path(path))[2]
 
 
 def shipped_weights() -> dict[str, Path]:
@@ -92,30 +97,15 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
     return Path(path_or_name)
 
 
-def _existing(path: str | Path) -> Path:
-    path = Path(path)
+def _read(path: Path) -> tuple[dict[str, Tensor], CheckpointInfo | None, dict[str, Any]]:
+    """Weights, info and training record of a checkpoint file."""
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the checkpoint in it.")
     if not path.is_file():
         raise UserError(f"There is no checkpoint {path}; give a file, or one of: {', '.join(shipped_weights())}.")
-    return path
-
-
-def _check_weights(state_dict: Mapping[str, Tensor], name: str) -> None:
-    """Refuse kinds of tensors that would only fail later, in the network's first run."""
-    if not state_dict:
-        raise UserError(f"{name} holds no weights; give the file that they were saved to.")
-    for key, value in state_dict.items():
-        usual = value.layout == torch.strided and value.dtype in _DTYPES
-        if not usual or value.is_meta:
-            kind = "no numbers" if value.is_meta else "values of another kind than plain numbers"
-            raise UserError(
-                f"{shortened(key, 80)} in {name} holds {kind} ({value.dtype}, {value.layout}); save it as a dense "
-                "float32 tensor."
-            )
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], CheckpointInfo | None]:
+    if path.suffix != ".safetensors":
+        state_dict, record = read_pytorch(path)
+        return state_dict, None, record
     if path.stat().st_size == 0:
         raise UserError(f"{path.name} is not a whole safetensors file: it is empty.")
     try:
@@ -124,7 +114,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], CheckpointInfo | N
             state_dict = without_prefix({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path.name} is not a whole safetensors file: {error}.") from error
-    return state_dict, info
+    return state_dict, info, dict(info.scores) if info is not None else {}
 
 
 def _info_in(metadata: Mapping[str, str], name: str) -> CheckpointInfo | None:

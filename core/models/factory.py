@@ -28,7 +28,7 @@ TIME_LIMIT = 300.0
 TIME_LIMIT_VARIABLE = "WHYPIXEL_FACTORY_SECONDS"
 """The environment variable that sets another limit."""
 _CHECK_SECONDS = 0.1
-"""Between two looks, so that Ctrl+C is heard where waiting for a thread cannot be interrupted (Windows)."""
+"""Seconds between two checks, so that Ctrl+C works where waiting for a thread cannot be interrupted (Windows)."""
 
 _OWN_NAME = __name__.partition(".")[0]
 _FORMS = "package.module:function or path/to/file.py:function"

@@ -1,7 +1,6 @@
 """The layers of a network by name, in the order in which they finish, and the shape of each one's output."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -52,7 +51,22 @@ def layers(segmenter: Segmenter, size: tuple[int, int]) -> list[Layer]:
     if min(size) < 1:
         raise UserError(f"An image has at least one row and one column; {size[0]}×{size[1]} was given.")
     black = torch.zeros(1, segmenter.in_channels, *size, device=segmenter.device)
-    with segmenter.lock, torch.no_grad(), _recorded(segmenter.module) as outputs:
+    outputs: dict[str, torch.Size] = {}  # (channels, height, width) by name, under "" those of the network's input
+
+    def start(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        outputs.clear()  # the run before was of a size that the network refused
+        outputs[""] = inputs[0].shape[1:]
+
+    def record(name: str, output: object) -> None:
+        outputs.pop(name, None)
+        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[0] == 1 and output.numel() > 0:
+            outputs[name] = output.shape[1:]
+
+    with segmenter.lock, torch.no_grad(), ExitStack() as hooks:
+        hooks.enter_context(segmenter.module.register_forward_pre_hook(start))
+        for name, part in segmenter.module.named_modules():
+            if name and not _passes_through(part):
+                hooks.enter_context(part.register_forward_hook(lambda _, __, output, name=name: record(name, output)))
         segmenter.unchecked_logits(black)
     image_height, image_width = outputs.pop("")[-2:]
     found = []
@@ -60,31 +74,6 @@ def layers(segmenter: Segmenter, size: tuple[int, int]) -> list[Layer]:
         stride = (image_height / height, image_width / width) if height * width > 1 else None
         found.append(Layer(name, type(segmenter.module.get_submodule(name)).__name__, channels, height, width, stride))
     return found
-
-
-@contextmanager
-def _recorded(module: nn.Module) -> Iterator[dict[str, torch.Size]]:
-    """(channels, height, width) of each named module's last output in a run; under "" of the network's input."""
-    shapes: dict[str, torch.Size] = {}
-
-    def start(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        shapes.clear()  # the run before was of a size that the network refused
-        shapes[""] = inputs[0].shape[1:]
-
-    def record(name: str, output: object) -> None:
-        shapes.pop(name, None)
-        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[0] == 1 and output.numel() > 0:
-            shapes[name] = output.shape[1:]
-
-    handles = [module.register_forward_pre_hook(start)]
-    try:
-        for name, part in module.named_modules():
-            if name and not _passes_through(part):
-                handles.append(part.register_forward_hook(lambda _, __, output, name=name: record(name, output)))
-        yield shapes
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _passes_through(module: nn.Module) -> bool:

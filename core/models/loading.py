@@ -1,7 +1,8 @@
 """`load_segmenter`: from a checkpoint, a shipped name, a factory or an architecture to a `Segmenter`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +17,8 @@ from .checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint, shippe
 from .factory import is_factory, segmenter_from_factory
 from .metadata import check_arguments, check_class_names
 from .ranges import InvalidValueError
-from .zoo import ARCHITECTURES, build_module, unknown_architecture, without_published_weights
-from .zoo.recognition import UnknownArchitectureError, recognise
+from .zoo import ARCHITECTURES, build_module, check_architecture, without_published_weights
+from .zoo.recognition import Identity, recognise
 from .zoo.weightless import Weightless, has_weightless
 
 Normalisation = Literal["none", "imagenet"]
@@ -72,38 +73,44 @@ def load_segmenter(
         UserError: A file that cannot be read, an architecture that is not known, or weights that do not fit it;
             arguments that are no plain values of a plausible size, or a class name given twice.
     """
-    given = _Given(architecture, arguments, class_names, mean, std, normalisation, output, activation, align)
-    if (name := str(path_or_name)) not in shipped_weights() and not Path(name).is_file():
-        if name in ARCHITECTURES:
-            return _untrained(name, device, given)
-        if is_factory(name):
-            if given != _Given():
-                raise UserError(f"The factory {name} says all of its network itself; set it there, and give no more.")
-            return segmenter_from_factory(name, device)
-    path = find_checkpoint(path_or_name)
-    state_dict, stored = read_checkpoint(path)
-    info, notes = _complete(stored, state_dict, path.name, given)
-    module = _loaded(info, state_dict, path.name)
-    return _segmenter(module, info, given, device, path.stem, notes, states_normalisation=stored is not None)
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What a checkpoint file states about its network.
-
-    Attributes:
-        architecture: Name of the architecture; None where neither the file nor its keys state it.
-        arguments: Arguments of the architecture; where that is not known, those that can be read from the keys.
-        states_normalisation: Whether the file states mean and std.
-        candidates: The architectures that match equally well, where several do.
-        sentence: Message for the user where the architecture is not known.
-    """
-
-    architecture: str | None
-    arguments: dict[str, Any]
-    states_normalisation: bool = False
-    candidates: tuple[str, ...] = ()
-    sentence: str = ""
+    _check(arguments, class_names, normalisation, has_numbers=mean is not None or std is not None)
+    name = str(path_or_name)
+    is_file = name in shipped_weights() or Path(name).is_file()
+    if not is_file and name not in ARCHITECTURES and is_factory(name):
+        given = architecture, arguments, class_names, mean, std, normalisation, output, activation, align
+        if any(value is not None for value in given):
+            raise UserError(f"The factory {name} says all of its network itself; set it there, and give no more.")
+        return segmenter_from_factory(name, device)
+    if not is_file and name in ARCHITECTURES:
+        if architecture not in (None, name):
+            raise UserError(f"{name} names the network; leave out the other architecture {architecture}.")
+        stored, info = None, _info(name, arguments)
+        module, notes = _untrained(info)
+        name += " (untrained)"
+    else:
+        path = find_checkpoint(path_or_name)
+        state_dict, stored = read_checkpoint(path)
+        info, notes = _complete(stored, state_dict, path.name, architecture, arguments)
+        module, name = _loaded(info, state_dict, path.name), path.stem
+    entry = ARCHITECTURES[info.architecture]
+    if entry.library and stored is None and mean is None and std is None and normalisation is None:
+        normalisation = assumed_normalisation(info.architecture, info.in_channels)
+        notes.append(f"normalisation not stated: {_ASSUMED[normalisation].format(entry.library)}")
+    known_mean, known_std = NORMALISATIONS[normalisation] if normalisation is not None else (info.mean, info.std)
+    return Segmenter(
+        module,
+        class_names=class_names or info.class_names or None,
+        in_channels=info.in_channels,
+        mean=known_mean if mean is None else mean,
+        std=known_std if std is None else std,
+        size_multiple=entry.size_multiple(info.arguments),
+        device=device,
+        name=name,
+        notes=notes,
+        output=output,
+        activation=activation,
+        align=align,
+    )
 
 
 def identify(path: str | Path) -> Identity:
@@ -115,10 +122,7 @@ def identify(path: str | Path) -> Identity:
     state_dict, stored = read_checkpoint(path)
     if stored is not None:
         return Identity(stored.architecture, stored.arguments, states_normalisation=True)
-    try:
-        return Identity(*recognise(state_dict, Path(path).name))
-    except UnknownArchitectureError as error:
-        return Identity(None, error.stated, candidates=error.candidates, sentence=str(error))
+    return recognise(state_dict, Path(path).name)
 
 
 def assumed_normalisation(architecture: str, in_channels: int) -> Normalisation:
@@ -126,53 +130,51 @@ def assumed_normalisation(architecture: str, in_channels: int) -> Normalisation:
     return "imagenet" if ARCHITECTURES[architecture].library and in_channels == 3 else "none"
 
 
-@dataclass(frozen=True)
-class _Given:
-    """What the caller stated."""
-
-    architecture: str | None = None
-    arguments: Mapping[str, Any] | None = None
-    class_names: Sequence[str] | None = None
-    mean: float | Sequence[float] | None = None
-    std: float | Sequence[float] | None = None
-    normalisation: Normalisation | None = None
-    output: str | int | None = None
-    activation: Activation | None = None
-    align: Align | None = None
-
-    def __post_init__(self) -> None:
-        if self.normalisation is not None and (self.mean is not None or self.std is not None):
-            raise UserError("Give either the name of a normalisation or its mean and std.")
-        if self.normalisation is not None and self.normalisation not in NORMALISATIONS:
-            raise UserError(f'There is no normalisation "{self.normalisation}"; use {" or ".join(NORMALISATIONS)}.')
-        try:
-            if self.arguments is not None:
-                check_arguments(self.arguments)
-            if self.class_names is not None:
-                check_class_names(self.class_names)
-        except InvalidValueError as error:
-            raise UserError(f"The network cannot be loaded as asked for: {error}") from error
+def _check(
+    arguments: Mapping[str, Any] | None,
+    class_names: Sequence[str] | None,
+    normalisation: Normalisation | None,
+    *,
+    has_numbers: bool,
+) -> None:
+    """Refuse what the caller stated where it cannot be right; `has_numbers` means that mean or std is given."""
+    if normalisation is not None and has_numbers:
+        raise UserError("Give either the name of a normalisation or its mean and std.")
+    if normalisation is not None and normalisation not in NORMALISATIONS:
+        raise UserError(f'There is no normalisation "{normalisation}"; use {" or ".join(NORMALISATIONS)}.')
+    try:
+        if arguments is not None:
+            check_arguments(arguments)
+        if class_names is not None:
+            check_class_names(class_names)
+    except InvalidValueError as error:
+        raise UserError(f"The network cannot be loaded as asked for: {error}") from error
 
 
 def _complete(
-    stored: CheckpointInfo | None, state_dict: Mapping[str, Tensor], name: str, given: _Given
+    stored: CheckpointInfo | None,
+    state_dict: Mapping[str, Tensor],
+    name: str,
+    architecture: str | None,
+    arguments: Mapping[str, Any] | None,
 ) -> tuple[CheckpointInfo, list[str]]:
     """The info, from the caller, else the file, else the keys; and notes for the user."""
-    if given.architecture is not None:
-        if given.architecture not in ARCHITECTURES:
-            raise UserError(unknown_architecture(given.architecture))
-        info = _info(given.architecture, given.arguments)
+    if architecture is not None:
+        check_architecture(architecture)
+        info = _info(architecture, arguments)
         if stored is not None:
             in_channels = info.arguments.get("in_channels", stored.in_channels)
-            info = replace(stored, architecture=info.architecture, arguments=info.arguments, in_channels=in_channels)
+            info = replace(stored, architecture=architecture, arguments=info.arguments, in_channels=in_channels)
         return info, []
     if stored is not None:
         return stored, []
-    architecture, arguments = recognise(state_dict, name)
+    identity = recognise(state_dict, name)
+    if (architecture := identity.architecture) is None:
+        raise UserError(identity.sentence)
     notes = [f"architecture {architecture} recognised by its keys"]
     if (library := ARCHITECTURES[architecture].library) == "segmentation_models_pytorch":
         notes.append(f"arguments that leave no trace in the keys, such as strides, are the defaults of {library}")
-    return _info(architecture, arguments), notes
+    return _info(architecture, identity.arguments), notes
 
 
 def _info(architecture: str, arguments: Mapping[str, Any] | None) -> CheckpointInfo:
@@ -182,72 +184,34 @@ def _info(architecture: str, arguments: Mapping[str, Any] | None) -> CheckpointI
     return CheckpointInfo(architecture, arguments, in_channels=in_channels)
 
 
-def _untrained(architecture: str, device: str | torch.device, given: _Given) -> Segmenter:
-    if given.architecture not in (None, architecture):
-        raise UserError(f"{architecture} names the network; leave out the other architecture {given.architecture}.")
-    info = _info(architecture, given.arguments)
+def _untrained(info: CheckpointInfo) -> tuple[nn.Module, list[str]]:
+    """The network with fresh, seeded weights, or published ones that its arguments name; and the note that says so."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = build_module(architecture, info.arguments)
+        module = build_module(info.architecture, info.arguments)
     published = {*info.arguments} - {*without_published_weights(info.arguments)}
-    notes = [f"published {', '.join(sorted(published))}" if published else "fresh weights, seed 0: it is untrained"]
-    return _segmenter(module, info, given, device, f"{architecture} (untrained)", notes, states_normalisation=False)
-
-
-def _segmenter(
-    module: nn.Module,
-    info: CheckpointInfo,
-    given: _Given,
-    device: str | torch.device,
-    name: str,
-    notes: list[str],
-    *,
-    states_normalisation: bool,
-) -> Segmenter:
-    normalisation = given.normalisation
-    architecture = ARCHITECTURES[info.architecture]
-    unsaid = given.mean is None and given.std is None and normalisation is None
-    if architecture.library and not states_normalisation and unsaid:
-        normalisation = assumed_normalisation(info.architecture, info.in_channels)
-        notes = [*notes, f"normalisation not stated: {_ASSUMED[normalisation].format(architecture.library)}"]
-    mean, std = NORMALISATIONS[normalisation] if normalisation is not None else (info.mean, info.std)
-    return Segmenter(
-        module,
-        class_names=given.class_names or info.class_names or None,
-        in_channels=info.in_channels,
-        mean=mean if given.mean is None else given.mean,
-        std=std if given.std is None else given.std,
-        size_multiple=architecture.size_multiple(info.arguments),
-        device=device,
-        name=name,
-        notes=notes,
-        output=given.output,
-        activation=given.activation,
-        align=given.align,
-    )
+    return module, [
+        f"published {', '.join(sorted(published))}" if published else "fresh weights, seed 0: it is untrained"
+    ]
 
 
 def _loaded(info: CheckpointInfo, state_dict: Mapping[str, Tensor], name: str) -> nn.Module:
     """The network with the file's weights; memory is taken only once the shapes are known to fit."""
     arguments = without_published_weights(info.arguments)
     weights = {key: value.float() if value.is_floating_point() else value for key, value in state_dict.items()}
-    with Weightless():
-        module = build_module(info.architecture, arguments)
-    _load_weights(module, weights, name, info.architecture)
-    if has_weightless(module):  # what the state dict does not hold, such as tables computed from the sizes
-        module = build_module(info.architecture, arguments)
-        _load_weights(module, weights, name, info.architecture)
+    for building in (Weightless(), nullcontext()):
+        with building:
+            module = build_module(info.architecture, arguments)
+        try:
+            module.load_state_dict(weights, assign=True)
+        except RuntimeError as error:
+            own = module.state_dict()
+            fitting = sum(key in own and own[key].shape == value.shape for key, value in weights.items())
+            raise UserError(
+                f"The weights in {name} do not fit the architecture {info.architecture}: {fitting} of {len(weights)} "
+                f"entries match its {len(own)}; it is a checkpoint of another architecture or of other arguments."
+            ) from error
+        if not has_weightless(module):  # else a table, say, that is computed from the sizes and is not in the file
+            break
     # The order of weights that convolutions are fastest in. Other networks may use operations that refuse it.
     return module.to(memory_format=torch.channels_last) if ARCHITECTURES[info.architecture].channels_last else module
-
-
-def _load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], name: str, architecture: str) -> None:
-    try:
-        module.load_state_dict(dict(state_dict), assign=True)
-    except RuntimeError as error:
-        own = module.state_dict()
-        fitting = sum(key in own and own[key].shape == value.shape for key, value in state_dict.items())
-        raise UserError(
-            f"The weights in {name} do not fit the architecture {architecture}: {fitting} of {len(state_dict)} "
-            f"entries match its {len(own)}; it is a checkpoint of another architecture or of other arguments."
-        ) from error

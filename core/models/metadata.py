@@ -216,4 +216,4 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
         f"a JSON object of at most {_DEEPEST_RECORD} levels and {_MOST_SCORES} entries",
     ),
 }
-"""What entries of the metadata must be, and how that is said."""
+"""Check of an entry of the metadata, and a description of what it must be."""

@@ -4,6 +4,7 @@ Files are read with `weights_only=True`. NumPy numbers, arrays, paths and option
 weights are read by the stand-ins below, so that only code of this file runs, not even NumPy's own readers.
 """
 
+import contextlib
 import pickle
 import threading
 import zipfile
@@ -33,7 +34,9 @@ def read_pytorch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         UserError: A damaged file, a TorchScript archive, a file with Python objects in it, or one without weights.
     """
-    names = _names_in_archive(path)
+    names: list[str] = []
+    with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
     if any(name.endswith("constants.pkl") for name in names):
         raise UserError(
             f"{path.name} is a TorchScript archive, which is compiled code rather than weights; save the module's "
@@ -109,15 +112,6 @@ def _record_in(content: Mapping[str, Any]) -> dict[str, Any]:
     return dict(list(record.items())[:_MOST_ENTRIES])
 
 
-def _names_in_archive(path: Path) -> list[str]:
-    """The files in a ZIP archive; none where it is no whole one."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
-    except zipfile.BadZipFile:
-        return []
-
-
 class _NumberType:
     """Stands in for `numpy.dtype`: the code of a number's type and its byte order."""
 
@@ -135,8 +129,7 @@ class _Ignored:
     def __init__(self, *_: object) -> None:
         """Take anything and keep nothing."""
 
-    def __setstate__(self, state: object) -> None:
-        """Take anything and keep nothing."""
+    __setstate__ = __init__
 
 
 def _numpy_scalar(kind: object, content: object = b"") -> float | int | bool | None:

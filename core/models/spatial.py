@@ -47,8 +47,7 @@ def spatial_form(shape: tuple[int, ...], size: tuple[int, int]) -> SpatialForm |
     if len(shape) != 3:
         return None
     for leading in (0, 1):
-        grid = _token_grid(shape[1] - leading, size)
-        if grid is not None:
+        if (grid := _token_grid(shape[1] - leading, size)) is not None:
             return SpatialForm(*grid, shape[2], -1, leading)
     return None
 

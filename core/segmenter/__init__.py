@@ -2,7 +2,6 @@
 
 from .device import choose_device
 from .image_batch import Image, image_tensor
-from .prediction import Prediction, prediction_of
-from .segmenter import Segmenter
+from .segmenter import Prediction, Segmenter, prediction_of
 
 __all__ = ["Image", "Prediction", "Segmenter", "choose_device", "image_tensor", "prediction_of"]

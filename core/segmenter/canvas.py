@@ -30,9 +30,10 @@ def canvases_to_try(height: int, width: int, border: tuple[int, int], multiple: 
     """Canvases for an image and a border, smallest first; sides are multiples of `multiple`, else of usual numbers."""
     multiples = (1, *_PADDING_MULTIPLES) if multiple is None else (multiple,)
     rows, columns = height + border[0], width + border[1]
-    return list(dict.fromkeys(Canvas(round_up(rows, each), round_up(columns, each)) for each in multiples))
+    return list(dict.fromkeys(Canvas(*rounded_up((rows, columns), each)) for each in multiples))
 
 
-def round_up(size: int, multiple: int) -> int:
-    """The smallest multiple that is at least the size."""
-    return -(-size // multiple) * multiple
+def rounded_up(size: tuple[int, int], multiple: int | None) -> tuple[int, int]:
+    """The smallest multiples that are at least the height and the width; the size itself without a multiple."""
+    multiple = multiple or 1
+    return -(-size[0] // multiple) * multiple, -(-size[1] // multiple) * multiple

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError, is_out_of_memory
-from .canvas import round_up
+from .canvas import rounded_up
 from .findings import Asked, Findings, decided
 from .grid import Grid, OffGridError, Size, UnusualSizeError, grid_of
 from .identity import OperationRecorder
 from .image_batch import counted
-from .output_reading import Entry, OutputReading, candidate_entries, entry_of
+from .output_reading import Entry, candidate_entries, entry_of
 
 REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ArithmeticError, KeyError)
 """What networks raise for an image that they cannot take."""
@@ -59,9 +59,8 @@ class Examination:
         network that refuses them all is run at the size of the image.
         """
         reason: Exception | None = None
-        size = None if size is None else self._rounded(size)
-        last = [] if size is None else [(size, (2 * size[0], size[1]))]
-        for first, second in (*self._sizes(), *last):
+        size = None if size is None else rounded_up(size, self.size_multiple)
+        for first, second in self._sizes(size):
             try:
                 return self._findings_at(first, second)
             except OffGridError:
@@ -101,18 +100,38 @@ class Examination:
             beyond = self.run(other)
         both = self._tried(torch.cat((first, other)))
         turned = self._tried(self._noise(second)[:1]) if second is not None else None
-        runs = _Runs(alone, beyond, both, turned, size, second)
-        return self._read(runs, first, recorder.hexdigest())
+        entry, grid = self._entry(alone, turned, [size] if second is None else [size, second])
+        findings = Findings(entry, grid, operations=recorder.digest.hexdigest())
+        own = findings.scores(alone)
+        scores = torch.cat((own.detach(), findings.scores(beyond).detach()))
+        independent = both is not None and all(
+            _same(findings.scores(both)[i : i + 1], scores[i : i + 1]) for i in range(2)
+        )
+        if not independent and not _same(findings.scores(self.run(first)), scores[:1]):
+            raise UserError(f"The network {self.name} gives another answer each time; make it repeatable.")
+        notes = list(grid.notes)
+        if self.asked.entry is None and entry not in (None, "out", "logits") and _number_of_maps(alone) > 1:
+            notes.insert(0, f"the output {entry!r} is explained, the only map of its result that is not auxiliary")
+        if both is None:
+            notes.append("it takes one image at a time")
+        elif not independent:
+            notes.append("images in a batch change each other's scores (statistics of the batch), so each is run alone")
+        if not own.requires_grad and bool((own.amax(dim=(0, 2, 3)) > own.amin(dim=(0, 2, 3))).any()):
+            raise UserError(
+                f"No gradient reaches the image through {self.name}: its result is labels rather than scores, or it "
+                "runs under torch.no_grad; return its logits instead."
+            )
+        findings = replace(findings, num_channels=scores.shape[1], independent=independent, notes=tuple(notes))
+        return decided(findings, scores, self.asked, self.name)
 
-    def _sizes(self) -> Iterator[tuple[Size, Size]]:
+    def _sizes(self, last: Size | None) -> Iterator[tuple[Size, Size]]:
         """Pairs of sizes to try, the second one turned or larger."""
-        oblong = [self._rounded(size) for size in _SIZES]
+        oblong = [rounded_up(size, self.size_multiple) for size in _SIZES]
         squares = [(side, side) for side in _SQUARES]
         for height, width in (oblong[0], *_stated_sizes(self.module), *oblong[1:], *squares):
             yield (height, width), (width, height) if height != width else (2 * height, width)
-
-    def _rounded(self, size: Size) -> Size:
-        return round_up(size[0], self.size_multiple or 1), round_up(size[1], self.size_multiple or 1)
+        if last is not None:
+            yield last, (2 * last[0], last[1])
 
     def _noise(self, size: Size) -> Tensor:
         """Three images of noise (3, C, H, W): the second lies so far beyond [0, 1] that no logits would stay there."""
@@ -130,34 +149,14 @@ class Examination:
                 raise
             return None
 
-    def _read(self, runs: "_Runs", image: Tensor, operations: str) -> Findings:
-        entry, grid = self._entry(runs)
-        reading = OutputReading(entry, grid)
-        independent, note = _independence(runs, reading)
-        if not independent and not _same(reading.scores(self.run(image)), reading.scores(runs.alone)):
-            raise UserError(f"The network {self.name} gives another answer each time; make it repeatable.")
-        scores = torch.cat([reading.scores(result).detach() for result in (runs.alone, runs.beyond)])
-        reading = replace(reading, num_channels=scores.shape[1])
-        notes = list(filter(None, (*grid.notes, note)))
-        if self.asked.entry is None and entry not in (None, "out", "logits") and _number_of_maps(runs.alone) > 1:
-            notes.insert(0, f"the output {entry!r} is explained, the only map of its result that is not auxiliary")
-        first = reading.scores(runs.alone)
-        if not first.requires_grad and bool((first.amax(dim=(0, 2, 3)) > first.amin(dim=(0, 2, 3))).any()):
-            raise UserError(
-                f"No gradient reaches the image through {self.name}: its result is labels rather than scores, or it "
-                "runs under torch.no_grad; return its logits instead."
-            )
-        return decided(Findings(reading, independent, operations, tuple(notes)), scores, self.asked, self.name)
-
-    def _entry(self, runs: "_Runs") -> tuple[Entry, Grid]:
-        """Which entry of the result holds the scores, and on which grid."""
-        entries = [self.asked.entry] if self.asked.entry is not None else candidate_entries(runs.alone)
-        sizes = [size for size in (runs.size, runs.turned_size) if size is not None]
+    def _entry(self, alone: object, turned: object, sizes: list[Size]) -> tuple[Entry, Grid]:
+        """The entry of the result that holds the scores, and their grid, from a run at each size; None if refused."""
+        entries = [self.asked.entry] if self.asked.entry is not None else candidate_entries(alone)
         align = self.asked.align if len(sizes) > 1 else None
         grids: dict[Entry, Grid] = {}
         reasons: list[UserError] = []
         for entry in entries:
-            scores = [entry_of(result, entry) for result in (runs.alone, runs.turned) if result is not None]
+            scores = [entry_of(result, entry) for result in (alone, turned) if result is not None]
             try:
                 if not scores[0].is_floating_point():
                     kind = "complex numbers" if scores[0].is_complex() else "labels"
@@ -168,35 +167,13 @@ class Examination:
         if not grids:
             raise reasons[0]
         if len(grids) > 1:
-            shapes = {entry: entry_of(runs.alone, entry).shape[1:] for entry in grids}
+            shapes = {entry: entry_of(alone, entry).shape[1:] for entry in grids}
             maps = ", ".join(f"{entry!r}: {'×'.join(map(str, shape))}" for entry, shape in shapes.items())
             raise UserError(
                 f"The network {self.name} returns several maps ({maps}); say which to explain with the argument "
                 f"output, such as output={next(iter(grids))!r}."
             )
         return next(iter(grids.items()))
-
-
-def _independence(runs: "_Runs", reading: OutputReading) -> tuple[bool, str]:
-    """Whether an image's scores are the same in a batch as alone, and a note where they are not."""
-    if runs.both is None:
-        return False, "it takes one image at a time"
-    together = reading.scores(runs.both)
-    if all(_same(together[i : i + 1], reading.scores(alone)) for i, alone in enumerate((runs.alone, runs.beyond))):
-        return True, ""
-    return False, "images in a batch change each other's scores (statistics of the batch), so each is run alone"
-
-
-@dataclass(frozen=True, eq=False)
-class _Runs:
-    """Raw results for two images, each alone and both at once, and for one of another size; None where refused."""
-
-    alone: object
-    beyond: object
-    both: object
-    turned: object
-    size: Size
-    turned_size: Size | None
 
 
 def size_refused(name: str, size: Size, in_channels: int, reason: Exception) -> UserError:

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from ..errors import UserError
-from .grid import Align
-from .output_reading import Activation, Entry, OutputReading
+from .grid import Align, Grid
+from .output_reading import Activation, Entry, entry_of
 
 _SUM_TOLERANCE = 1e-3
+_LEAST_PROBABILITY = torch.finfo(torch.float32).tiny
+_SURE = 1 - 2**-24
 
 
 @dataclass(frozen=True)
@@ -22,21 +25,44 @@ class Asked:
 
 @dataclass(frozen=True)
 class Findings:
-    """What running a network has shown.
+    """What running a network has shown: how logits are read from its result, and what it runs.
 
     Attributes:
-        reading: How its result is read.
+        entry: Entry of the result that holds the scores; None if the result is a tensor.
+        grid: How the scores lie over the image.
+        num_channels: Channels of the scores; one stands for two classes.
+        activation: What the network has applied to its logits already.
+        undecided: Whether the scores of noise were too even to distinguish logits from probabilities.
         independent: Whether an image's scores do not depend on the other images of a batch.
         operations: Digest of its operations (see `OperationRecorder`).
         notes: Conclusions for the user, one sentence each.
-        undecided: Whether the scores of noise were too even to distinguish logits from probabilities.
     """
 
-    reading: OutputReading
-    independent: bool
-    operations: str
-    notes: tuple[str, ...]
+    entry: Entry
+    grid: Grid
+    num_channels: int = 0
+    activation: Activation = "none"
     undecided: bool = False
+    independent: bool = False
+    operations: str = ""
+    notes: tuple[str, ...] = ()
+
+    def logits(self, result: object) -> Tensor:
+        """The logits (B, num_channels, h, w) in a network's result."""
+        scores = self.scores(result)
+        if self.activation == "softmax":
+            return scores.clamp_min(_LEAST_PROBABILITY).log()
+        if self.activation == "sigmoid":
+            probabilities = scores.clamp(_LEAST_PROBABILITY, _SURE)
+            return probabilities.log() - torch.log1p(-probabilities)
+        return scores
+
+    def scores(self, result: object) -> Tensor:
+        """The scores (B, num_channels, h, w) as the network gives them."""
+        scores = entry_of(result, self.entry)
+        if scores.ndim == 3:
+            return scores.unsqueeze(1)
+        return scores.movedim(-1, 1) if self.grid.channels_last else scores
 
 
 def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_noise: bool = True) -> Findings:
@@ -53,8 +79,9 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_n
     Raises:
         UserError: What the user stated cannot be right, or the scores leave it open and the user did not state it.
     """
-    inside, constant, sum_to_one, saturated = _are_probabilities(scores)
+    scores = scores.float()
     several = scores.shape[1] > 1
+    inside = bool((scores >= 0).all() and (scores <= 1 + _SUM_TOLERANCE).all())  # NaN is not
     if asked.activation is not None:
         if asked.activation != "none" and not inside:
             raise UserError(
@@ -66,7 +93,12 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_n
                 f"{name} answers yes or no for each of {scores.shape[1]} labels; wrap it in a module that returns the "
                 "one channel to explain, which then becomes two classes."
             )
-        return replace(findings, reading=replace(findings.reading, activation=asked.activation))
+        return replace(findings, activation=asked.activation)
+    by_channel = scores.transpose(0, 1).flatten(1)
+    constant = bool((by_channel.amax(dim=1) - by_channel.amin(dim=1) < _SUM_TOLERANCE).all())
+    sum_to_one = bool(((scores.sum(dim=1) - 1).abs() < _SUM_TOLERANCE).all())
+    nearly_0_or_1 = bool(((scores < _SUM_TOLERANCE) | (scores > 1 - _SUM_TOLERANCE)).all())
+    saturated = nearly_0_or_1 and bool(scores.any())  # a last layer that starts from zero gives 0, a sigmoid does not
     is_evidence = not constant or (of_noise and (saturated or (several and sum_to_one)))
     if not inside or not is_evidence:
         return replace(findings, undecided=inside)
@@ -78,18 +110,4 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_n
         )
     activation: Activation = "softmax" if several else "sigmoid"
     note = f"its scores are probabilities (a {activation} inside) and are read as such"
-    reading = replace(findings.reading, activation=activation)
-    return replace(findings, reading=reading, notes=(*findings.notes, note), undecided=False)
-
-
-def _are_probabilities(scores: Tensor) -> tuple[bool, bool, bool, bool]:
-    """Whether all scores lie in [0, 1], those of each channel are alike, sum to 1, and are nearly 0 or 1.
-
-    Exactly 0 everywhere is what a last layer gives that starts from zero; a sigmoid does not.
-    """
-    known = scores.float()
-    inside = bool((known >= 0).all() and (known <= 1 + _SUM_TOLERANCE).all())  # NaN is not
-    by_channel = known.transpose(0, 1).flatten(1)
-    constant = bool((by_channel.amax(dim=1) - by_channel.amin(dim=1) < _SUM_TOLERANCE).all())
-    saturated = bool(((known < _SUM_TOLERANCE) | (known > 1 - _SUM_TOLERANCE)).all() and known.any())
-    return inside, constant, bool(((known.sum(dim=1) - 1).abs() < _SUM_TOLERANCE).all()), saturated
+    return replace(findings, activation=activation, notes=(*findings.notes, note), undecided=False)

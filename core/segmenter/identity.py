@@ -37,7 +37,8 @@ class OperationRecorder(TorchFunctionMode):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self._digest = hashlib.sha256()
+        self.digest = hashlib.sha256()
+        """SHA-256 over all calls so far."""
         self._names = {id(value): key for key, value in module.state_dict(keep_vars=True).items()}
         self._results = 0
         self.random = ""
@@ -51,17 +52,13 @@ class OperationRecorder(TorchFunctionMode):
         name = getattr(func, "__qualname__", type(func).__name__).rpartition(".")[2]
         counts = name not in _NO_ARITHMETIC
         if counts:
-            self._digest.update(f"{name}{self._plain(args)}{self._plain(kwargs)}".encode())
+            self.digest.update(f"{name}{self._plain(args)}{self._plain(kwargs)}".encode())
         if (name in _RANDOM and kwargs.get("generator") is None) or (name in _DROPOUTS and _draws(args, kwargs)):
             self.random = name
         result = func(*args, **kwargs)
         if counts:
             self.number(result)
         return result
-
-    def hexdigest(self) -> str:
-        """SHA-256 over all calls so far."""
-        return self._digest.hexdigest()
 
     def number(self, result: object) -> None:
         """Take tensors for results of a call, as the network's input must be, so that their values do not count."""

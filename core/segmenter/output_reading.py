@@ -1,57 +1,18 @@
-"""How a network's result is read: which of its tensors, along which axes, and whether its values are logits."""
+"""The tensors in a network's result, and which of them may hold the scores."""
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from ..errors import UserError
-from .grid import Grid
 
 Activation = Literal["none", "softmax", "sigmoid"]
 Entry = str | int | None
 """Key, index or attribute of a network's result; None for a result that is the tensor itself."""
 
 _AUXILIARY = re.compile(r"aux|deep|side|(^|[^a-z])ds\d*$", re.IGNORECASE)
-_LEAST_PROBABILITY = torch.finfo(torch.float32).tiny
-_SURE = 1 - 2**-24
-
-
-@dataclass(frozen=True)
-class OutputReading:
-    """How logits are read from what a network returns.
-
-    Attributes:
-        entry: Entry of the result that holds the scores; None if the result is a tensor.
-        grid: How the scores lie over the image.
-        num_channels: Channels of the scores; one stands for two classes.
-        activation: What the network has applied to its logits already.
-    """
-
-    entry: Entry
-    grid: Grid
-    num_channels: int = 0
-    activation: Activation = "none"
-
-    def logits(self, result: object) -> Tensor:
-        """The logits (B, num_channels, h, w) in a network's result."""
-        scores = self.scores(result)
-        if self.activation == "softmax":
-            return scores.clamp_min(_LEAST_PROBABILITY).log()
-        if self.activation == "sigmoid":
-            probabilities = scores.clamp(_LEAST_PROBABILITY, _SURE)
-            return probabilities.log() - torch.log1p(-probabilities)
-        return scores
-
-    def scores(self, result: object) -> Tensor:
-        """The scores (B, num_channels, h, w) as the network gives them."""
-        scores = entry_of(result, self.entry)
-        if scores.ndim == 3:
-            return scores.unsqueeze(1)
-        return scores.movedim(-1, 1) if self.grid.channels_last else scores
 
 
 def entry_of(result: object, entry: Entry) -> Tensor:

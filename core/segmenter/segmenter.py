@@ -5,6 +5,7 @@ import math
 import re
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .canvas import Canvas, canvases_to_try, round_up
+from .canvas import Canvas, canvases_to_try, rounded_up
 from .device import choose_device, number_type
 from .examination import REFUSALS, Examination, size_refused
 from .findings import Asked, Findings, decided
@@ -20,9 +21,27 @@ from .grid import Align
 from .identity import weights_checksum, weights_digest
 from .image_batch import Image, checked_batch, counted
 from .output_reading import Activation
-from .prediction import Prediction, prediction_of
 
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A network's prediction for one image.
+
+    Attributes:
+        probabilities: float32 (K, H, W), softmax over the classes.
+        labels: int64 (H, W), the class with the highest probability.
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+
+
+def prediction_of(logits: Tensor) -> Prediction:
+    """The prediction from one image's logits (K, H, W)."""
+    probabilities = logits.detach().softmax(dim=0)
+    return Prediction(probabilities.cpu().numpy(), logits.detach().argmax(dim=0).cpu().numpy())
 
 
 class Segmenter:
@@ -132,16 +151,20 @@ class Segmenter:
         """The same as `logits` for a float tensor (B, C, H, W) on this device, without any check of its values."""
         height, width = batch.shape[-2:]
         findings = self.findings((height, width))
-        canvas = self._canvas(height, width)
         if len(batch) > 1 and not findings.independent:
-            return torch.cat([self._run(image[None], findings, canvas) for image in batch])
-        return self._run(batch, findings, canvas)
+            return torch.cat([self.unchecked_logits(image[None]) for image in batch])
+        canvas = self._canvas(height, width)
+        logits = findings.logits(self._result(batch, canvas)).to(batch.dtype)
+        if findings.grid.align == "stretch" and logits.shape[-2:] != (canvas.height, canvas.width):
+            logits = F.interpolate(logits, size=(canvas.height, canvas.width), mode="bilinear", align_corners=False)
+        if logits.shape[1] == 1:
+            logits = torch.cat((torch.zeros_like(logits), logits), dim=1)
+        return logits[..., :height, :width]
 
     @torch.no_grad()
     def predict(self, image: Image) -> Prediction:
         """Probabilities (K, H, W) and labels (H, W) of one image (C, H, W)."""
-        logits = self.logits(self.as_batch(image, single=True))[0]
-        return prediction_of(logits)
+        return prediction_of(self.logits(self.as_batch(image, single=True))[0])
 
     def as_batch(self, images: Image, *, single: bool = False) -> Tensor:
         """Images as a checked float32 tensor (B, C, H, W) on this device; a tensor stays in its autograd graph.
@@ -186,7 +209,7 @@ class Segmenter:
     @property
     def num_classes(self) -> int:
         """K, the number of classes."""
-        return max(2, self.findings().reading.num_channels)
+        return max(2, self.findings().num_channels)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -228,7 +251,7 @@ class Segmenter:
             return
         with self.lock:
             canvas = self._canvas(batch.shape[2], batch.shape[3])
-            scores = findings.reading.scores(self._result(batch.detach()[:1], canvas))
+            scores = findings.scores(self._result(batch.detach()[:1], canvas))
             self._findings = decided(findings, scores, self.asked, self.name, of_noise=False)
 
     def _canvas(self, height: int, width: int) -> Canvas:
@@ -239,21 +262,21 @@ class Segmenter:
 
     @torch.no_grad()
     def _find_canvas(self, height: int, width: int) -> Canvas:
-        reading = self.findings((height, width)).reading
-        if self.size_multiple is not None and reading.grid.align == "stretch":
-            return Canvas(round_up(height, self.size_multiple), round_up(width, self.size_multiple))
+        findings = self.findings((height, width))
+        if self.size_multiple is not None and findings.grid.align == "stretch":
+            return Canvas(*rounded_up((height, width), self.size_multiple))
         noise = np.random.default_rng(3).random((1, self.in_channels, height, width), dtype=np.float32)
         image = torch.from_numpy(noise).to(self.device)
         first_error: Exception | None = None
-        for canvas in canvases_to_try(height, width, reading.grid.border, self.size_multiple):
+        for canvas in canvases_to_try(height, width, findings.grid.border, self.size_multiple):
             try:
-                found = reading.scores(self._result(image, canvas)).shape[-2:]
+                found = findings.scores(self._result(image, canvas)).shape[-2:]
             except REFUSALS as error:
                 if isinstance(error, UserError | torch.OutOfMemoryError):
                     raise
                 first_error = first_error or error
                 continue
-            if reading.grid.align == "stretch":
+            if findings.grid.align == "stretch":
                 return canvas
             if found[0] >= height and found[1] >= width:
                 missing = canvas.height - found[0], canvas.width - found[1]
@@ -261,15 +284,6 @@ class Segmenter:
         if first_error is None:
             return Canvas(height, width)
         raise size_refused(self.name, (height, width), self.in_channels, first_error) from first_error
-
-    def _run(self, batch: Tensor, findings: Findings, canvas: Canvas) -> Tensor:
-        height, width = batch.shape[-2:]
-        logits = findings.reading.logits(self._result(batch, canvas)).to(batch.dtype)
-        if findings.reading.grid.align == "stretch" and logits.shape[-2:] != (canvas.height, canvas.width):
-            logits = F.interpolate(logits, size=(canvas.height, canvas.width), mode="bilinear", align_corners=False)
-        if logits.shape[1] == 1:
-            logits = torch.cat((torch.zeros_like(logits), logits), dim=1)
-        return logits[..., :height, :width]
 
     def _result(self, images: Tensor, canvas: Canvas | None = None) -> object:
         """The network's raw result for images (B, C, H, W) in [0, 1], on a canvas around them or as they are."""
@@ -280,9 +294,7 @@ class Segmenter:
 
 
 def _per_channel(value: float | Sequence[float], channels: int, what: str) -> tuple[float, ...]:
-    values = (float(value),) * channels if isinstance(value, int | float) else tuple(float(v) for v in value)
-    if len(values) == 1:
-        values *= channels
-    if len(values) != channels:
+    values = tuple(map(float, [value] if isinstance(value, int | float) else value))
+    if len(values) not in (1, channels):
         raise UserError(f"The normalisation's {what} has {len(values)} values for {counted(channels, 'channel')}.")
-    return values
+    return values * channels if len(values) == 1 else values

@@ -84,10 +84,9 @@ class TrainingSettings(Augmentation):
             )
         if self.masks is not None and len(self.folders) > 1:
             raise UserError("A folder of masks belongs to one folder of images; put masks/ beside images/ instead.")
-        from ..models.zoo import ARCHITECTURES, unknown_architecture  # noqa: PLC0415 - imports torch
+        from ..models.zoo import check_architecture  # noqa: PLC0415 - imports torch
 
-        if self.architecture not in ARCHITECTURES:
-            raise UserError(unknown_architecture(self.architecture))
+        check_architecture(self.architecture)
         if self.class_names is not None and len(self.class_names) < 2:
             raise UserError("Training needs the names of at least two classes, the background first.")
         if len(self.crops) != len(self.folders):

@@ -252,7 +252,7 @@ def test_saturated_probabilities_are_recognised_whatever_image_comes_first(squas
         segmenter.predict(first)
         assert (segmenter.predict(empty).labels == 0).all()
         assert (segmenter.predict(full).labels[8:-8, 8:-8] == 1).all()
-        assert segmenter.findings().reading.activation != "none"
+        assert segmenter.findings().activation != "none"
 
 
 def test_a_network_that_checks_its_input_is_run_within_it():
@@ -673,4 +673,4 @@ def test_changed_weights_have_another_name(edit):
 
 def test_toys_of_other_tests_are_read_as_before():
     for module in (TinySeg(), OneChannel(), NeedsMultiple(), Wrapped("tensor", 1)):
-        assert Segmenter(module, in_channels=1).findings().reading.activation == "none"
+        assert Segmenter(module, in_channels=1).findings().activation == "none"

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from ...errors import UserError
+
 Arguments = Mapping[str, Any]
 """Keyword arguments of an architecture; every one has "in_channels" and "num_classes"."""
 Shapes = Mapping[str, tuple[int, ...]]
@@ -61,7 +63,7 @@ class _Architectures(Mapping[str, Architecture]):
     """Architectures by name, our own first."""
 
     def __getitem__(self, name: str) -> Architecture:
-        for prefix, family in (_networks | _libraries).items():
+        for prefix, family in (_networks | LIBRARIES).items():
             if name.startswith(prefix) and name in family.members:
                 return family.members[name]
         raise KeyError(name)
@@ -75,8 +77,8 @@ class _Architectures(Mapping[str, Architecture]):
 
 
 _networks: dict[str, Family] = {}
-_libraries: dict[str, Family] = {}
-"""By what their names begin with."""
+LIBRARIES: dict[str, Family] = {}
+"""Libraries by the prefix that all names of their architectures, and no others, begin with."""
 ARCHITECTURES = _Architectures()
 
 
@@ -98,18 +100,15 @@ def register(
     _networks[name] = Family(lambda: {name: architecture}, found)
 
 
-def register_library(prefix: str, library: Family) -> None:
-    """Add the architectures of a library; their names, and no others, begin with the prefix and its underscore."""
-    _libraries[prefix] = library
-
-
 def families() -> list[Family]:
     """All that is registered, the libraries last: they are slow to import."""
-    return [*_networks.values(), *_libraries.values()]
+    return [*_networks.values(), *LIBRARIES.values()]
 
 
-def unknown_architecture(name: str) -> str:
-    """The sentence for a name that is no architecture, with the names nearest to it."""
+def check_architecture(name: str) -> None:
+    """Refuse a name that is no architecture with a `UserError` that states the names nearest to it."""
+    if name in ARCHITECTURES:
+        return
     near = difflib.get_close_matches(name.lower(), ARCHITECTURES, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? All" if near else "the known ones"
-    return f'There is no architecture "{name}"; {hint} are: {", ".join(ARCHITECTURES)}.'
+    raise UserError(f'There is no architecture "{name}"; {hint} are: {", ".join(ARCHITECTURES)}.')

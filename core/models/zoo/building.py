@@ -6,7 +6,7 @@ from torch import nn
 
 from ...errors import UserError
 from ..ranges import MOST_CHANNELS, MOST_CLASSES, InvalidValueError, check_whole_number, shortened
-from .architecture import ARCHITECTURES, Arguments, unknown_architecture
+from .architecture import ARCHITECTURES, Arguments, check_architecture
 
 _RANGES = {
     "in_channels": (1, MOST_CHANNELS),
@@ -15,7 +15,7 @@ _RANGES = {
     "encoder_output_stride": (1, 64),
     "output_stride": (1, 64),
     "upsampling": (1, 64),
-    "decoder_atrous_rates": (1, 256),  # a convolution pads its input by so much
+    "decoder_atrous_rates": (1, 256),  # a convolution pads its input by that many pixels
     # Arguments of timm's encoders: the table of positions has window_size⁴ entries, whatever memory there is.
     "window_size": (1, 64),
     "img_size": (1, 4096),
@@ -42,8 +42,7 @@ def build_module(architecture: str, arguments: Arguments) -> nn.Module:
         UserError: An unknown architecture or encoder (with the nearest known name), arguments that it does not take,
             or published weights that cannot be fetched.
     """
-    if architecture not in ARCHITECTURES:
-        raise UserError(unknown_architecture(architecture))
+    check_architecture(architecture)
     try:
         _check_ranges(arguments)
         return ARCHITECTURES[architecture].build(**arguments)

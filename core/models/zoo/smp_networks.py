@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from ...errors import UserError
-from .architecture import Architecture, Arguments, Family, Recognised, Shapes, register_library
+from .architecture import LIBRARIES, Architecture, Arguments, Family, Recognised, Shapes
 from .weightless import Weightless, shapes_of
 
 _LIBRARY = "segmentation_models_pytorch"
@@ -22,9 +22,10 @@ _BLOCK_CHANNELS = {"unet": "decoder.blocks.{}.conv1.0.weight", "manet": "decoder
 # The blocks of the outermost row are those of every level: x_0_0 the deepest, x_0_<depth - 1> the last.
 _BLOCK_CHANNELS["unetplusplus"] = "decoder.blocks.x_0_{}.conv1.0.weight"
 _CHANNELS_LAST = {"unet", "unetplusplus"}
+# "timm-" encoders have newer names.
+_without_deprecations = partial(warnings.catch_warnings, action="ignore", category=DeprecationWarning)
 
 
-@cache
 def _smp() -> Any:
     return importlib.import_module(_LIBRARY)  # takes a second, and only these networks need it
 
@@ -45,8 +46,7 @@ def _build(
     unknown = next((argument for argument in arguments if argument not in known), None)
     if unknown is not None and not encoder_name.startswith("tu-"):  # timm's encoders take arguments of their own
         raise TypeError(f'it has no argument "{unknown}", only {", ".join(known)}')  # the class would ignore it
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # "timm-" encoders have newer names
+    with _without_deprecations():
         try:
             return _smp().create_model(name, encoder_name, encoder_weights, in_channels, num_classes, **arguments)
         except Exception as error:
@@ -183,8 +183,7 @@ def _families() -> dict[str, list[str]]:
 
 @cache
 def _encoder_shapes(name: str) -> Shapes:
-    with Weightless(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # "timm-" encoders have newer names
+    with Weightless(), _without_deprecations():
         encoder = _smp().encoders.get_encoder(name, weights=None)
     return {key: tuple(value.shape) for key, value in encoder.state_dict().items()}
 
@@ -222,4 +221,4 @@ def _implied_by_shapes(name: str, shapes: Shapes) -> Iterator[dict[str, Any]]:
             yield {argument: width}
 
 
-register_library("smp_", Family(_architectures, _recognised, _stated))
+LIBRARIES["smp_"] = Family(_architectures, _recognised, _stated)

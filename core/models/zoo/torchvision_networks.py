@@ -1,12 +1,12 @@
 """The segmentation networks of torchvision."""
 
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from torch import nn
 
 from ...errors import UserError
-from .architecture import Architecture, Family, Recognised, Shapes, register_library
+from .architecture import LIBRARIES, Architecture, Family, Recognised, Shapes
 from .weightless import shapes_of
 
 _FIRST_CONVOLUTIONS = ("backbone.conv1.weight", "backbone.0.0.weight")
@@ -23,48 +23,32 @@ def _build(
     aux_loss: bool | None = None,
 ) -> nn.Module:
     """A network of `torchvision.models.segmentation`; `aux_loss` adds a head that plays no part in the logits."""
-    from torchvision.models import segmentation  # noqa: PLC0415 - takes a second, and only these networks need it
+    from torchvision.models import get_model  # noqa: PLC0415 - takes a second, and only these networks need it
 
-    make = getattr(segmentation, name)
     auxiliary = {} if aux_loss is None else {"aux_loss": aux_loss}  # LRASPP has none
     classes = num_classes if weights is None else None  # published weights of the whole network have their own number
     try:
-        module = make(weights=weights, weights_backbone=weights_backbone, num_classes=classes, **auxiliary)
+        module = get_model(name, weights=weights, weights_backbone=weights_backbone, num_classes=classes, **auxiliary)
     except OSError as error:
         raise UserError(
             f'The published weights "{weights or weights_backbone}" of {name} cannot be fetched ({error}); leave '
             "them out and load a checkpoint instead."
         ) from error
     if in_channels != 3:
-        _replace_first_convolution(module.backbone, in_channels)
+        backbone = module.backbone
+        path = next(path for path, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
+        first: Any = backbone.get_submodule(path)
+        settings = first.out_channels, first.kernel_size, first.stride, first.padding
+        backbone.set_submodule(path, nn.Conv2d(in_channels, *settings, bias=first.bias is not None))
     return module
 
 
-def _replace_first_convolution(backbone: nn.Module, in_channels: int) -> None:
-    name, first = next((name, part) for name, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
-    parent_name, _, own_name = name.rpartition(".")
-    replacement = nn.Conv2d(
-        in_channels,
-        first.out_channels,
-        first.kernel_size,  # type: ignore[arg-type]
-        stride=first.stride,  # type: ignore[arg-type]
-        padding=first.padding,  # type: ignore[arg-type]
-        bias=first.bias is not None,
-    )
-    setattr(backbone.get_submodule(parent_name), own_name, replacement)
-
-
-@cache
-def _names() -> list[str]:
+def _architectures() -> dict[str, Architecture]:
     from torchvision.models import list_models, segmentation  # noqa: PLC0415 - as above
 
-    return list_models(module=segmentation)
-
-
-def _architectures() -> dict[str, Architecture]:
     return {
         f"torchvision_{name}": Architecture(partial(_build, name), lambda _: 1, in_channels=3, library="torchvision")
-        for name in _names()
+        for name in list_models(module=segmentation)
     }
 
 
@@ -76,8 +60,8 @@ def _recognised(shapes: Shapes) -> list[Recognised]:
     arguments: dict[str, Any] = {"in_channels": first[1], "num_classes": last[0]}
     if any(key.startswith("aux_classifier.") for key in shapes):
         arguments["aux_loss"] = True
-    names = (f"torchvision_{name}" for name in _names())
-    return [(name, arguments) for name in names if shapes_of(name, arguments) == shapes]
+    return [(name, arguments) for name in _LIBRARY.members if shapes_of(name, arguments) == shapes]
 
 
-register_library("torchvision_", Family(_architectures, _recognised))
+_LIBRARY = Family(_architectures, _recognised)
+LIBRARIES["torchvision_"] = _LIBRARY

@@ -1,7 +1,7 @@
 """Building a network without memory for its weights, for its keys and shapes."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -55,14 +55,13 @@ class Weightless(TorchFunctionMode):
 
 def has_weightless(module: nn.Module) -> bool:
     """Whether any parameter, buffer or other tensor attribute of the module still has no memory."""
-    attributes = [value for part in module.modules() for value in vars(part).values()]  # parameters and buffers too
-    return any(isinstance(entry, Tensor) and entry.is_meta for value in attributes for entry in _entries(value))
-
-
-def _entries(value: object) -> Iterable[object]:
-    if isinstance(value, Mapping):
-        return value.values()
-    return value if isinstance(value, list | tuple) else (value,)
+    for value in (value for part in module.modules() for value in vars(part).values()):  # parameters and buffers too
+        entries = (
+            value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
+        )
+        if any(isinstance(entry, Tensor) and entry.is_meta for entry in entries):
+            return True
+    return False
 
 
 def shapes_of(architecture: str, arguments: Arguments) -> Shapes | None:
