@@ -1,12 +1,14 @@
 """Work on Dask workers, each of which receives the network once."""
 
 import copy
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import cloudpickle
 import torch
 
 from ..errors import UserError
@@ -89,20 +91,20 @@ def run_on_workers(
 
     Yields:
         In the order in which they end: the key of a task, and a function that returns its result or raises its error;
-        `WorkerDiedError` where its worker died again and again.
+        `WorkerDiedError` where its worker died again and again, a `UserError` where it could not import a module.
 
     Raises:
-        UserError: The scheduler does not answer.
+        UserError: The network cannot be sent, or the scheduler does not answer.
     """
     import dask  # noqa: PLC0415 - see `_connected`
     from distributed import as_completed  # noqa: PLC0415 - see `_connected`
-    from distributed.protocol import pickle  # noqa: PLC0415 - see `_connected`
 
+    packed = _packed(WorkerNetwork(segmenter, work))
     with _connected(scheduler) as client:
         # A task, not scattered data: should all the workers that hold it die, Dask makes it again. As bytes, which the
         # scheduler does not unpack: it may lack the network's code.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": _NEVER}):
-            network = client.submit(pickle.loads, pickle.dumps(WorkerNetwork(segmenter, work)), pure=False)
+            network = client.submit(pickle.loads, packed, pure=False)
         client.replicate([network])
         futures = {
             client.submit(_run_task, network, arguments, retries=retries, pure=False): key
@@ -114,6 +116,19 @@ def run_on_workers(
                 yield futures.pop(future), partial(_result_of, future)
         finally:
             client.cancel([network, *futures])
+
+
+def _packed(network: WorkerNetwork) -> Any:
+    try:
+        return cloudpickle.dumps(network)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"The network {network.segmenter.name} cannot be sent to Dask workers "
+            f"({type(error).__name__}: {' '.join(str(error).split())}); put its code where the workers can import it, "
+            "and name it package.module:function."
+        ) from error
 
 
 @contextmanager
@@ -147,3 +162,7 @@ def _result_of(future: Any) -> Any:
         return future.result()
     except KilledWorker as error:
         raise WorkerDiedError from error
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"A Dask worker cannot import {error.name}; install it there, or start the workers where it is found."
+        ) from error
