@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+APP = ("streamlit", "streamlit-plotly-events", "cachetools")
 GRADIENT = """
 import sys
 import numpy as np
@@ -75,6 +76,7 @@ def test_a_gradient_where_another_package_is_called_core(installed):
 def test_the_command_says_its_own_name(installed):
     assert installed(sys.executable, "-m", "whypixel", "--help").startswith("Usage: python -m whypixel ")
     assert installed("packages/bin/whypixel", "--help").startswith("Usage: whypixel ")
+    assert "Example: whypixel samples --out" in installed("packages/bin/whypixel", "samples", "--help")
     assert _run(sys.executable, "-m", "core", "--help", cwd=ROOT).startswith("Usage: python -m core ")
 
 
@@ -82,7 +84,7 @@ def test_every_package_that_is_imported_is_declared():
     declared = {
         re.match(r"[\w-]+", line)[0].replace("_", "-").lower()
         for line in (ROOT / "requirements.txt").read_text().splitlines()
-        if not line.startswith("streamlit")
+        if not line.startswith(APP)
     }
     modules = set()
     for path in (ROOT / "core").rglob("*.py"):
@@ -105,5 +107,5 @@ def test_what_the_wheel_and_its_app_need(wheel):
     found = re.findall(r"^Requires-Dist: ([\w-]+)([^;\n]*)(.*)$", metadata, re.MULTILINE)
     lines = [line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
     assert sorted(name + version for name, version, _ in found) == sorted(lines)
-    assert {name for name, _, extra in found if extra} == {"streamlit", "streamlit-plotly-events"}
+    assert {name for name, _, extra in found if extra} == set(APP)
     assert {extra for _, _, extra in found} == {"", '; extra == "app"'}

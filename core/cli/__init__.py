@@ -33,7 +33,10 @@ class _Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command that the first argument names, and the arguments that remain for it."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command and imported_command(command.name or ""), rest
+        found = command and imported_command(command.name or "")
+        if found:
+            found.help = found.help.replace(app.info.name, ctx.command_path)
+        return name, found, rest
 
 
 app = typer.Typer(

@@ -21,8 +21,8 @@ from ..segmenter import Segmenter
 from ..target import Target
 from .explain import Explanation, overlay, prepared
 from .many_images import work_through
-from .options import ImageRun, Model, Reading, chosen_names
-from .setting_options import MethodOptions
+from .options import ImageRun, Model, Reading
+from .setting_options import MethodOptions, chosen_methods
 from .target_options import TargetOptions
 
 _SPLITS = ("train", "training", "val", "validation", "test")
@@ -47,7 +47,7 @@ class _CamOptions(MethodOptions):
     """Settings of class activation maps except the layer, as there may be several."""
 
     only = cam_methods()
-    hidden = ("layer",)
+    hidden = ("layer", "seed")
 
 
 def cam(
@@ -71,13 +71,13 @@ def cam(
 
     Example: python -m core cam --model vessmap --images sample_data/vessels --layer all
     """
-    (name,) = chosen_names("method", method, cam_methods())[:1]
+    (name,) = chosen_methods(method, cam_methods())[:1]
     segmenter, paths, _, pairs = prepared(model, [name], run, targets, options)
     advice = {} if layer else _first_advice(segmenter, paths, reading)
     layer = layer or next((found.suggested for found in advice.values()), None)
     folder = out.absolute() / _as_file_name(segmenter.name) / "visualizations" / _data_set_name(run.images or paths[0])
     folder /= f"{name}_{targets.pixels.name}"
-    job = _LayerMaps(folder, (name,), targets, options.values, reading, pairs, layer=layer, advice=advice)
+    job = _LayerMaps(folder, (name,), targets, options.values | run.seeds, reading, pairs, layer=layer, advice=advice)
 
     def write(results: dict[Path, Entries], failures: dict[str, str]) -> None:
         job.write_manifests(segmenter, list(results.values()), failures)

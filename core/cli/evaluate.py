@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..attribution.attribution import SCHEMA_VERSION
-from ..attribution.registry import METHODS, quick_methods, quick_settings
+from ..attribution.registry import quick_methods, quick_settings
 from ..attribution.settings import Setting, settings_of
 from ..compute.progress import Progress
 from ..data.data_sets import ImagePair, read_pair
@@ -28,11 +27,14 @@ from ..trust.benchmark.measurement import BenchmarkSettings, Measurement, evalua
 from ..trust.benchmark.summary import ENOUGH_IMAGES, SummaryRow, caution, in_words, summarise
 from ..trust.benchmark.table import text_table
 from ..trust.benchmark.targets import TargetKind
-from .many_images import work_through
+from .many_images import SUMMARY_VERSION, work_through
 from .options import ImageRun, Model, Out, Reading, chosen_class, chosen_names
-from .setting_options import SettingOptions
+from .setting_options import MethodOptions, SettingOptions, chosen_methods
 
 _LIBRARIES = ("torch", "numpy", "scipy")
+_ONLY_WITH_OTHERS = ("draws", "tolerance", "max_steps")
+"""Settings that act only with a random baseline or automatic steps, which are not used here."""
+_DEFAULT_RUN = ImageRun(seed=0)
 _HEADING = (
     "Mean and 95 % interval over the images, the best first. Full point: better than the best control; "
     "ring: not; grey: a control."
@@ -85,12 +87,35 @@ class _RemovalOptions(SettingOptions):
         return {"removal": [own for own in settings_of(RemovalSettings) if own.on_page]}
 
 
+class _MethodSettings(MethodOptions):
+    """The settings of the methods, but those that are set for all alike or have the name of one of the tests."""
+
+    @classmethod
+    def owners(cls) -> Mapping[str, Sequence[Setting]]:
+        """The settings of each method, with the defaults that maps are compared with."""
+        tests = [own for group in (_MetricOptions, _RemovalOptions) for settings in group.owners().values()
+                 for own in settings]  # fmt: skip
+        taken = {name for own in tests for name in (own.name, own.option)}
+        taken |= {*_ONLY_WITH_OTHERS, "seed", *inspect.signature(evaluate).parameters}
+        return {
+            name: [
+                replace(own, default=own.default if own.quick is None else own.quick)
+                for own in settings
+                if not (own.takes_image or taken & {own.name, own.option})
+            ]
+            for name, settings in super().owners().items()
+        }
+
+
 def evaluate(
     model: Model,
-    run: ImageRun,
     out: Out,
+    run: ImageRun = _DEFAULT_RUN,
     methods: Annotated[
-        str | None, typer.Option(help=f"Names with commas between them [default: {','.join(quick_methods())}].")
+        str | None,
+        typer.Option(
+            "--methods", "--method", help=f"Names with commas between them [default: {','.join(quick_methods())}]."
+        ),
     ] = None,
     targets: Annotated[
         TargetKind, typer.Option(help="patch: part of a class; point: a pixel; component: an object; class: all of it.")
@@ -101,27 +126,29 @@ def evaluate(
     layer: Annotated[
         str | None, typer.Option(help="Layer for the class activation maps. By default one is suggested.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")] = 0,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown, for a README.")] = False,
     *,
     options: _MetricOptions,
     removal: _RemovalOptions,
+    method_settings: _MethodSettings,
     reading: Reading,
 ) -> None:
     """Put several methods to the same tests over many images, beside controls.
 
     Targets are drawn inside the prediction. The controls (random maps, an edge detector, the distance to the target)
-    know nothing of the network; a method that does not beat them says nothing. What replaces pixels (--fill)
-    is also the baseline of Integrated Gradients and the fill of occlusion. OUT/targets.csv has every number,
-    OUT/summary.csv and OUT/summary.json means with intervals and verdicts, OUT/figure.html a picture. An image that
-    fails is listed, and the others go on.
+    know nothing of the network; a method that does not beat them says nothing. What replaces pixels (--fill) is also
+    the baseline of Integrated Gradients and the fill of occlusion. --steps and other options that belong to the tests
+    leave the methods' own settings of that name at their defaults. OUT/targets.csv has every number, OUT/summary.csv
+    and OUT/summary.json means with intervals and verdicts, OUT/figure.html a picture. An image that fails is listed,
+    and the others go on.
 
     Example: python -m core evaluate --model scenes --images sample_data/scenes/test --masks
     sample_data/scenes/test/masks --methods gradient,integrated_gradients,seg_hires_grad_cam --out results
     """
     metrics = options.chosen(has_masks=run.masks is not None)
-    chosen_methods = quick_methods() if methods is None else chosen_names("method", methods, tuple(METHODS))
-    paths, selection = run.chosen(seed)
+    names = quick_methods() if methods is None else chosen_methods(methods)
+    method_settings.check(names)
+    paths, selection = run.chosen()
     pairs = run.pairs(paths, needs_truth=False)
     segmenter = load_segmenter(model, run.device)
     known_layers = [name for name, _ in segmenter.module.named_modules() if name]
@@ -130,15 +157,17 @@ def evaluate(
         raise UserError(f'{segmenter.name} has no layer "{layer}"; the nearest are {", ".join(nearest)}.')
     removing = RemovalSettings(**removal.values)
     settings = BenchmarkSettings(
-        methods=chosen_methods,
+        methods=names,
         metrics=metrics,
         kind=targets,
         n_targets=targets_per_image,
         class_index=None if class_name is None else chosen_class(segmenter, class_name),
         space=space,
-        explain=quick_settings() | {"layer": layer, "baseline": removing.fill, "fill": removing.fill},
+        explain=quick_settings()
+        | method_settings.values
+        | {"layer": layer, "baseline": removing.fill, "fill": removing.fill},
         evaluation=EvaluationSettings(removing, options.values),
-        seed=seed,
+        seed=run.seed or 0,
     )
     rows: list[SummaryRow] = []
     found: list[Measurement] = []
@@ -187,7 +216,7 @@ def _targets(found: Sequence[Measurement]) -> set[tuple[str, int]]:
 
 def _described(segmenter: Segmenter, settings: BenchmarkSettings, reading: Reading) -> dict[str, Any]:
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": SUMMARY_VERSION,
         "model": segmenter.name,
         "weights_sha256": segmenter.weights_hash,
         "classes": list(segmenter.class_names),

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from ..attribution.attribution import SCHEMA_VERSION, Attribution
-from ..attribution.registry import METHODS, explain_each, method_named
+from ..attribution.attribution import Attribution
+from ..attribution.registry import METHODS, explain_each
 from ..attribution.statistics import statistics
 from ..compute.progress import Progress
 from ..data.data_sets import ImagePair, read_pair
@@ -21,9 +21,9 @@ from ..models import load_segmenter
 from ..pixel_sets import NEEDS_TRUTH
 from ..segmenter import Prediction, Segmenter
 from ..target import Target
-from .many_images import work_through
-from .options import ImageRun, Model, Out, Reading, chosen_names
-from .setting_options import MethodOptions
+from .many_images import SUMMARY_VERSION, work_through
+from .options import ImageRun, Model, Out, Reading
+from .setting_options import MethodOptions, chosen_methods
 from .target_options import TargetOptions
 
 Row = dict[str, Any]
@@ -37,7 +37,10 @@ _FULL_COLOUR_PERCENTILE = 99.5
 def explain(
     model: Model,
     out: Out,
-    method: Annotated[str, typer.Option(help=f"Methods, with commas between them: {', '.join(METHODS)}.")],
+    method: Annotated[
+        str,
+        typer.Option("--method", "--methods", help=f"Methods, with commas between them: {', '.join(METHODS)}."),
+    ],
     run: ImageRun,
     targets: TargetOptions,
     *,
@@ -54,9 +57,7 @@ def explain(
 
     Example: python -m core explain --model vessmap --images DIR --method gradient,smoothgrad,ig --out results
     """
-    known = [name for one in METHODS.values() for name in (one.name, *one.aliases)]
-    methods = dict.fromkeys(method_named(name).name for name in chosen_names("method", method, known))
-    _explain(model, out, tuple(methods), run, targets, reading, options)
+    _explain(model, out, chosen_methods(method), run, targets, reading, options)
 
 
 class PathOptions(MethodOptions):
@@ -103,7 +104,7 @@ def _explain(
     by_method: bool = True,
 ) -> None:
     segmenter, paths, selection, pairs = prepared(model, methods, run, targets, options)
-    job = Explanation(out.absolute(), methods, targets, options.values, reading, pairs, by_method)
+    job = Explanation(out.absolute(), methods, targets, options.values | run.seeds, reading, pairs, by_method)
 
     def write_tables(results: dict[Path, list[Row]], failures: dict[str, str]) -> None:
         if run.images is not None:
@@ -126,8 +127,8 @@ def prepared(
     Raises:
         UserError: Options that do not fit each other, or what they name is not there.
     """
-    options.check(methods)
-    paths, selection = run.chosen(options.values.get("seed"))
+    options.check(methods, run.seeds if run.samples is None else ())
+    paths, selection = run.chosen()
     segmenter = load_segmenter(model, run.device)
     targets.class_index(segmenter)
     return segmenter, paths, selection, run.pairs(paths, needs_truth=targets.pixels.name in NEEDS_TRUTH)
@@ -179,9 +180,11 @@ class Explanation:
         }
         means = {name: averages([row for row in rows if row.get("method", name) == name]) for name in self.methods}
         (first,) = self.methods[:1]
+        layers = sorted({row["layer"] for row in rows if "layer" in row})
         summary = {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": SUMMARY_VERSION,
             **({"methods": self.methods} if self.by_method else {"method": first}),
+            **({"layers": layers} if layers else {}),
             "settings": {
                 "model": segmenter.name,
                 "weights_sha256": segmenter.weights_hash,
@@ -211,6 +214,8 @@ def _write_files(
         numbers |= found.as_dict()
         parts = {"predicted": found.predicted, "truth": found.truth}
         reading = {name: part.in_words() for name, part in parts.items() if part is not None}
+    else:
+        numbers["layer"] = attribution.layer
     if attribution.convergence_delta is not None:
         names = ("score_difference", "convergence_delta", "convergence_percent", "map_error_percent")
         numbers |= {name: getattr(attribution, name) for name in names}

@@ -86,7 +86,7 @@ def threshold(
     """
     stores = [folder] if folder.suffix == ".zarr" else sorted(folder.glob("*.zarr"))
     if not stores:
-        raise UserError(f"There is no Jacobian store (*.zarr) in {folder}; make one with `python -m core jacobian`.")
+        raise UserError(f"There is no Jacobian store (*.zarr) in {folder}; make one with the command jacobian.")
     level = Threshold(proportion, definition)
     for store in with_progress(stores, "Counting"):
         found = Jacobian(store)

@@ -13,6 +13,9 @@ from .options import progress_bars
 
 Result = TypeVar("Result")
 
+SUMMARY_VERSION = 2
+"""Version of the keys of summary.json."""
+
 
 def work_through(
     segmenter: Segmenter,

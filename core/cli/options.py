@@ -96,8 +96,16 @@ class ImageRun(Images):
     masks: Annotated[Path | None, typer.Option(help="Folder of ground truth; a mask has the name of its image.")] = None
     scheduler: Scheduler = None
     device: Device = "auto"
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of everything that is drawn at random, the samples among it.")
+    ] = None
 
-    def chosen(self, seed: int | None) -> tuple[list[Path], str]:
+    @property
+    def seeds(self) -> dict[str, int]:
+        """The seed as a setting of methods; empty without one."""
+        return {} if self.seed is None else {"seed": self.seed}
+
+    def chosen(self) -> tuple[list[Path], str]:
         """The files, and how they were chosen, in words: drawn with a seed, without one the first by name.
 
         Raises:
@@ -107,17 +115,17 @@ class ImageRun(Images):
             raise UserError("Samples are taken of a folder; give --images FOLDER, or leave out --samples.")
         if self.samples is not None and self.samples < 1:
             raise UserError(f"At least one sample is taken; {self.samples} were asked for.")
-        if seed is not None and seed < 0:
-            raise UserError(f"A seed is a whole number from 0 on; {seed} was given.")
+        if self.seed is not None and self.seed < 0:
+            raise UserError(f"A seed is a whole number from 0 on; {self.seed} was given.")
         paths = self.paths()
         if self.samples is None:
             return paths, "all"
         if self.samples >= len(paths):
             return paths, f"all; {self.samples} were asked for"
-        if seed is None:
+        if self.seed is None:
             return paths[: self.samples], f"the first {self.samples} of {len(paths)} by name"
-        drawn = np.random.default_rng(seed).choice(len(paths), self.samples, replace=False)
-        return [paths[index] for index in sorted(drawn)], f"{self.samples} of {len(paths)}, drawn with seed {seed}"
+        drawn = np.random.default_rng(self.seed).choice(len(paths), self.samples, replace=False)
+        return [paths[index] for index in sorted(drawn)], f"{self.samples} of {len(paths)}, drawn with seed {self.seed}"
 
     def pairs(self, paths: Sequence[Path], *, needs_truth: bool) -> Mapping[Path, ImagePair]:
         """The images that have a mask, by absolute path; masks that are needed but not named lie beside the images.

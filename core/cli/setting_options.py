@@ -1,16 +1,17 @@
 """Settings of what a registry holds as options: one option per setting."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import typer
 
-from ..attribution.registry import METHODS, all_settings
+from ..attribution.registry import METHODS, all_settings, method_named
 from ..attribution.settings import Setting
 from ..errors import UserError
 from .option_groups import OptionGroup
+from .options import chosen_names
 
 _MOST_OWNERS = 3
 """Largest number of owners that the help of a setting names; the text of one shared by more says whose it is."""
@@ -51,7 +52,7 @@ class MethodOptions(SettingOptions):
     """
 
     only: ClassVar[tuple[str, ...]] = ()
-    hidden: ClassVar[tuple[str, ...]] = ()
+    hidden: ClassVar[tuple[str, ...]] = ("seed",)  # the seed draws images too, see `ImageRun`
 
     @classmethod
     def owners(cls) -> Mapping[str, Sequence[Setting]]:
@@ -59,17 +60,33 @@ class MethodOptions(SettingOptions):
         methods = cls.only or tuple(METHODS)
         return {name: [own for own in METHODS[name].settings if own.name not in cls.hidden] for name in methods}
 
-    def check(self, methods: Sequence[str]) -> None:
-        """Raise a UserError where a setting was given that none of the methods has, or that contradicts another."""
-        for name in self.values:
+    def check(self, methods: Sequence[str], also: Collection[str] = ()) -> None:
+        """Raise a UserError where a setting was given that none of the methods has, or that contradicts another.
+
+        Args:
+            methods: Names of the methods that run.
+            also: Names of settings that were given with other options.
+        """
+        for name in (*self.values, *also):
             if name not in all_settings(methods):
                 option = all_settings()[name].option
-                owners = ", ".join(method for method in METHODS if name in all_settings([method]))
-                raise UserError(f"Only {owners} has --{option}; leave it out, or choose that method.")
+                owners = [method for method in METHODS if name in all_settings([method])]
+                have, them = ("has", "that method") if len(owners) == 1 else ("have", "one of them")
+                raise UserError(f"Only {', '.join(owners)} {have} --{option}; leave it out, or choose {them}.")
         if self.values.get("n_steps") == "auto" and "rule" in self.values:
             raise UserError("Automatic steps choose their places themselves; leave out --rule.")
         if self.values.get("n_steps") != "auto" and {"tolerance", "max_steps"} & set(self.values):
             raise UserError("Only automatic steps have a tolerance and a budget; add --steps auto.")
+
+
+def chosen_methods(text: str, among: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The names of the methods that a list with commas gives by name or alias, each once; `among` all by default.
+
+    Raises:
+        UserError: As `chosen_names`.
+    """
+    known = [name for one in among or METHODS for name in (one, *METHODS[one].aliases)]
+    return tuple(dict.fromkeys(method_named(name).name for name in chosen_names("method", text, known)))
 
 
 def _parameter(own: Setting, owners: Sequence[str], total: int) -> inspect.Parameter:

@@ -7,7 +7,7 @@ import numpy as np
 import typer
 
 from ..errors import UserError
-from ..pixel_sets import PixelSet, PixelSetName
+from ..pixel_sets import NEEDS_PIXEL, PixelSet, PixelSetName
 from ..segmenter import Prediction, Segmenter
 from ..target import Reduction, Space, Target
 from .option_groups import OptionGroup
@@ -39,15 +39,23 @@ class TargetOptions(OptionGroup):
         """The pixel set.
 
         Raises:
-            UserError: A box or lasso that cannot be read.
+            UserError: A box or lasso that cannot be read, more than one of pixel, box and lasso, or one of these with
+                a pixel set that does not depend on it.
         """
-        name: PixelSetName = "prediction" if self.class_name is None else "image"
-        if self.pixel_set is not None:
-            name = self.pixel_set
-        elif self.row is not None or self.column is not None:
-            name = "point"
-        elif self.box is not None or self.lasso is not None:
-            name = "lasso" if self.box is None else "box"
+        given: dict[PixelSetName, str] = {}
+        if self.row is not None or self.column is not None:
+            given["point"] = "--row and --column"
+        given |= {"box": "--box"} if self.box is not None else {}
+        given |= {"lasso": "--lasso"} if self.lasso is not None else {}
+        if len(given) > 1:
+            raise UserError(f"Give either a pixel, a box or a lasso; {' and '.join(given.values())} were given.")
+        whole: PixelSetName = "prediction" if self.class_name is None else "image"
+        name: PixelSetName = next(iter(given), whole) if self.pixel_set is None else self.pixel_set
+        for suited, options in given.items():
+            if name != suited and not (suited == "point" and name in NEEDS_PIXEL):
+                raise UserError(
+                    f"The pixel set {name} does not use {options}; leave out {options}, or add --pixel-set {suited}."
+                )
         return PixelSet(name, self.row, self.column, _box(self.box), _corners(self.lasso), self.border_width)
 
     def class_index(self, segmenter: Segmenter) -> int | None:

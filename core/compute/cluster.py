@@ -1,11 +1,14 @@
 """Work on Dask workers, each of which receives the network once."""
 
 import copy
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import cloudpickle
 import torch
 
 from ..errors import UserError
@@ -84,20 +87,21 @@ def run_on_workers(
 
     Yields:
         In the order in which they end: the key of a task, and a function that returns its result or raises its error;
-        `distributed.KilledWorker` where its worker died more than once at it.
+        `distributed.KilledWorker` where its worker died more than once at it, a `UserError` where the worker could not
+        import a module.
 
     Raises:
-        UserError: The scheduler does not answer.
+        UserError: The network cannot be sent, or the scheduler does not answer.
     """
     import dask  # noqa: PLC0415 - see `_connected`
     from distributed import as_completed  # noqa: PLC0415 - see `_connected`
-    from distributed.protocol import pickle  # noqa: PLC0415 - see `_connected`
 
+    packed = _packed(WorkerNetwork(segmenter, work))
     with _connected(scheduler) as client:
         # A task, not scattered data: should all the workers that hold it die, Dask makes it again. As bytes, which the
         # scheduler does not unpack: it may lack the network's code.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": _NEVER}):
-            network = client.submit(pickle.loads, pickle.dumps(WorkerNetwork(segmenter, work)), pure=False)
+            network = client.submit(pickle.loads, packed, pure=False)
         client.replicate([network])
         futures = {
             client.submit(_run_task, network, arguments, retries=retries, pure=False): key
@@ -106,9 +110,22 @@ def run_on_workers(
         try:
             for future in as_completed(futures):
                 # What is forgotten here is not computed again when its worker dies.
-                yield futures.pop(future), future.result
+                yield futures.pop(future), partial(_result_of, future)
         finally:
             client.cancel([network, *futures])
+
+
+def _packed(network: WorkerNetwork) -> Any:
+    try:
+        return cloudpickle.dumps(network)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"The network {network.segmenter.name} cannot be sent to Dask workers "
+            f"({type(error).__name__}: {' '.join(str(error).split())}); put its code where the workers can import it, "
+            "and name it package.module:function."
+        ) from error
 
 
 @contextmanager
@@ -133,3 +150,12 @@ def _run_task(network: WorkerNetwork, arguments: tuple[Any, ...]) -> Any:
     torch.set_num_threads(get_worker().state.nthreads)
     with network.segmenter.lock:
         return network.work(network, *arguments)
+
+
+def _result_of(future: Any) -> Any:
+    try:
+        return future.result()
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"A Dask worker cannot import {error.name}; install it there, or start the workers where it is found."
+        ) from error

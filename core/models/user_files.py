@@ -16,6 +16,8 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+import cloudpickle
+
 _PREFIX = "whypixel_factory_"
 _OWN_FOLDER = Path(__file__).resolve().parents[1]
 _OWN_NAME = __name__.partition(".")[0]
@@ -40,6 +42,7 @@ def import_file(path: Path) -> ModuleType:
         package = ModuleType(root)
         package.__path__ = list(dict.fromkeys(folders))
         sys.modules[root] = package
+        cloudpickle.register_pickle_by_value(package)  # Dask workers cannot import what lies below
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # for modules that are named by a text, importlib.import_module("blocks")
     if _Finder not in sys.meta_path:

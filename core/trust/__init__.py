@@ -2,7 +2,7 @@
 
 from .candidates import Candidate, candidates_of, control_candidates
 from .comparison import Comparison, compare, images_needed, remakes_needed
-from .curves import Curve, removal_curve
+from .curves import Curve, deletion, insertion, removal_curve
 from .metrics.max_sensitivity import max_sensitivity
 from .metrics.random_removals import infidelity, sensitivity_n
 from .metrics.registry import METRICS, EvaluationSettings, Metric, default_metrics, register
@@ -23,8 +23,10 @@ __all__ = [
     "compare",
     "control_candidates",
     "default_metrics",
+    "deletion",
     "images_needed",
     "infidelity",
+    "insertion",
     "max_sensitivity",
     "register",
     "remakes_needed",

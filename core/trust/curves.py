@@ -7,12 +7,16 @@ import numpy as np
 import torch
 
 from ..attribution.settings import setting
+from ..compute.progress import Progress
 from ..errors import UserError
-from .perturbed_runs import PerturbedRuns
+from ..segmenter import Image, Segmenter
+from ..target import Target
+from .perturbed_runs import PerturbedRuns, RemovalSettings
 
 Spacing = Literal["even", "quadratic"]
 
 DEFAULT_STEPS = 16
+_PLAIN = RemovalSettings()
 _HALF = 0.5
 _ROUNDING = 1e-6
 _EXPONENTS: dict[Spacing, int] = {"even": 1, "quadratic": 2}
@@ -110,6 +114,36 @@ def removal_curve(
     first, last = (runs.all_gone, runs.unchanged) if inserted else (runs.unchanged, runs.all_gone)
     scores = {name: np.concatenate((first[name], between[name], last[name])) for name in between}
     return Curve(fractions, scores["score"], scores["leakage"])
+
+
+def deletion(
+    segmenter: Segmenter,
+    image: Image,
+    target: Target,
+    importance: np.ndarray,
+    settings: RemovalSettings = _PLAIN,
+    n_steps: int = DEFAULT_STEPS,
+    progress: Progress | None = None,
+    spacing: Spacing = "even",
+) -> Curve:
+    """The curve of deletion of one map; arguments and errors as in `PerturbedRuns` and `removal_curve`."""
+    runs = PerturbedRuns(segmenter, image, target, settings, progress, n_steps + 1)
+    return removal_curve(runs, importance, n_steps, spacing)
+
+
+def insertion(
+    segmenter: Segmenter,
+    image: Image,
+    target: Target,
+    importance: np.ndarray,
+    settings: RemovalSettings = _PLAIN,
+    n_steps: int = DEFAULT_STEPS,
+    progress: Progress | None = None,
+    spacing: Spacing = "even",
+) -> Curve:
+    """The curve of insertion of one map; arguments and errors as in `PerturbedRuns` and `removal_curve`."""
+    runs = PerturbedRuns(segmenter, image, target, settings, progress, n_steps + 1)
+    return removal_curve(runs, importance, n_steps, spacing, inserted=True)
 
 
 def removal_steps(

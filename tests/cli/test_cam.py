@@ -178,6 +178,20 @@ def test_a_ground_truth_that_is_not_there(command, data):
     assert "masks" in err
 
 
+def test_samples_are_the_first_or_drawn(command, data, tmp_path):
+    drawn = set()
+    for seed in (None, *range(8)):
+        options = () if seed is None else ("--seed", seed)
+        out = tmp_path / f"drawn {seed}"
+        code, _, err = command("--images", data, "--samples", 1, *options, "--out", out)
+        assert code == 0, err
+        (path,) = out.rglob("*_values.npy")
+        drawn.add(path.name.partition("_")[0])
+        if seed is None:
+            assert drawn == {"first"}
+    assert len(drawn) > 1
+
+
 def test_two_dask_workers_give_the_files_of_one_process(command, data, tmp_path, cluster):
     (data / "images" / "broken.png").write_bytes(b"not a picture")
     options = "--data", data / "images", "--pixel-set", "box", "--box", "0,0,9,9"

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import core.cli
 from core import Target, read_image
 from core.attribution.attribution import make_attribution
+from core.attribution.cam import suggested_layer
 from core.attribution.registry import METHODS, Method, register
 from core.attribution.settings import setting
 from core.cli import COMMANDS, app, imported_command
@@ -52,6 +53,10 @@ def command(monkeypatch, capsys, network, out):
         return int(exit_.value.code or 0), captured.out, captured.err
 
     return run
+
+
+def _is_pixel(image, row, column):
+    return np.arange(image.size) == row * SIZE[1] + column
 
 
 def rows_of(out):
@@ -126,7 +131,8 @@ def test_several_methods_over_a_folder(command, data, out):
     ("options", "chosen"),
     [
         (["--pixel-set", "class", "--class", 1], lambda image: image > 1 / 3),
-        (["--row", 5, "--column", 7, "--class", 1], lambda image: np.arange(image.size) == 5 * SIZE[1] + 7),
+        (["--pixel-set", "point", "--row", 5, "--column", 7, "--class", 1], lambda image: _is_pixel(image, 5, 7)),
+        (["--row", 5, "--column", 7, "--class", 1], lambda image: _is_pixel(image, 5, 7)),
         (["--box", "0,0,1,31", "--class", 1], lambda image: np.arange(image.size) < 2 * SIZE[1]),
         (["--pixel-set", "true_positives", "--class", 1], lambda image: image > 127 / 255),
         (["--pixel-set", "zero"], lambda image: image < 0),
@@ -153,6 +159,21 @@ def test_short_forms_give_the_values_of_explain(command, data, tmp_path):
     assert two.pop("method") == "integrated_gradients"
     one.pop("seconds"), two.pop("seconds")
     assert one == two
+
+
+def test_samples_are_drawn_with_a_seed_whatever_the_method(command, data, out):
+    for method in ("gradient", "smoothgrad"):
+        options = "--images", data, "--method", method, "--samples", 1, "--n-samples", 2
+        options = options if method == "smoothgrad" else options[:-2]
+        drawn = set()
+        for seed in range(8):
+            assert command("explain", *options, "--seed", seed)[0] == 0
+            drawn |= {row["image"] for row in rows_of(out)}
+        assert len(drawn) > 1
+        summary = json.loads((out / "summary.json").read_text())
+        assert summary["selection"] == "1 of 3, drawn with seed 7"
+    assert summary["settings"]["smoothgrad"]["seed"] == 7
+    assert summary["schema_version"] == 2
 
 
 def test_cam_gives_the_values_of_explain(monkeypatch, tmp_path, data, capsys):
@@ -188,10 +209,24 @@ def test_cam_gives_the_values_of_explain(monkeypatch, tmp_path, data, capsys):
         np.testing.assert_array_equal(Image.open(found / "seg_xres_cam" / "overlay.png"), expected)
         assert (found / "score_cam" / "values.npy").is_file()
         assert not (found / "score_cam" / "statistics.json").exists()  # its pixels are those of a layer
+    summary = json.loads((tmp_path / "explain" / "summary.json").read_text())
+    assert summary["layers"] == ["1"]
     image = read_image(data / "images" / "first.png")
     target = Target.region(np.ones(image.shape[1:]), 1, "log_odds")
     direct = core.attribution.cam(segmenter, image, target, "1", "seg_xres_cam", window=(2, 3))
     np.testing.assert_array_equal(np.load(folder / "first_class_1_values.npy"), direct.values)
+
+
+def test_the_summary_names_the_layer_that_was_suggested(monkeypatch, command, data, out):
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 1))
+    segmenter = core.Segmenter(module, in_channels=1, name="layered")
+    monkeypatch.setattr(importlib.import_module("core.cli.explain"), "load_segmenter", lambda *_: segmenter)
+    code, _, err = command("explain", "--images", data, "--methods", "gradient,seg_grad_cam", "--class", 1)
+    assert (code, err) == (0, "")
+    layer, _ = suggested_layer(segmenter, SIZE)
+    assert json.loads((out / "summary.json").read_text())["layers"] == [layer]
+    layers = {row["method"]: row["layer"] for row in rows_of(out)}
+    assert layers == {"gradient": "", "seg_grad_cam": layer}
 
 
 def test_an_image_that_fails_is_listed_and_the_others_go_on(command, data, out):
@@ -239,6 +274,18 @@ def test_ctrl_c_leaves_the_tables_of_what_is_done(command, data, out, monkeypatc
         (["--method", "ig", "--seed", "-1", "--baseline", "random"], "A seed is a whole number from 0 on"),
         (["--method", "gradient", "--class", "roof"], 'no class "roof"; its classes are 0 dark, 1 bright'),
         (["--method", "gradient", "--pixel-set", "border"], "border needs to know of which class"),
+        (["--method", "gradient", "--seed", 1], "Only .*smoothgrad.* have --seed; leave it out, or choose one of them"),
+        (
+            ["--method", "gradient", "--box", "0,0,3,3", "--row", 2, "--column", 2],
+            "a box or a lasso; --row and --column and --box were",
+        ),
+        (["--method", "gradient", "--box", "0,0,3,3", "--lasso", "1,1 1,9 9,1"], "--box and --lasso were given"),
+        (
+            ["--method", "gradient", "--pixel-set", "image", "--row", 2, "--column", 2],
+            "image does not use --row and --c",
+        ),
+        (["--method", "gradient", "--pixel-set", "point", "--box", "0,0,3,3"], "point does not use --box"),
+        (["--method", "gradient", "--pixel-set", "box", "--lasso", "1,1 1,9 9,1"], "box does not use --lasso"),
         (["--method", "gradient", "--box", "1,2,3"], "The box is 4 whole numbers"),
         (["--method", "gradient", "--lasso", "1,2 3"], "The lasso is corners"),
         (["--method", "gradient", "--samples", 2], "Samples are taken of a folder"),

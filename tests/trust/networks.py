@@ -1,15 +1,11 @@
 """Networks and targets whose curves are known on paper."""
 
-from functools import partial
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.compute.progress import Progress
 from core.segmenter import Segmenter
 from core.target import Target
-from core.trust import Curve, PerturbedRuns, RemovalSettings, removal_curve
 
 
 class PixelIsLogit(nn.Module):
@@ -41,22 +37,3 @@ def segmenter_of(module: nn.Module) -> Segmenter:
 def whole(height: int, width: int) -> Target:
     """The sum of the logits of class 1 over all pixels."""
     return Target.region(np.ones((height, width), bool), 1, "logit")
-
-
-def deletion(
-    segmenter: Segmenter,
-    image: np.ndarray,
-    target: Target,
-    importance: np.ndarray,
-    settings: RemovalSettings | None = None,
-    n_steps: int = 16,
-    progress: Progress | None = None,
-    *,
-    inserted: bool = False,
-) -> Curve:
-    """The curve of one map alone."""
-    runs = PerturbedRuns(segmenter, image, target, settings or RemovalSettings(), progress, n_steps + 1)
-    return removal_curve(runs, importance, n_steps, inserted=inserted)
-
-
-insertion = partial(deletion, inserted=True)

@@ -3,9 +3,9 @@ import pytest
 from scipy import ndimage
 
 from core.target import Target
-from core.trust import RemovalSettings
+from core.trust import RemovalSettings, deletion
 from core.trust.controls import CONTROLS, controls
-from tests.trust.networks import PixelIsLogit, deletion, segmenter_of, whole
+from tests.trust.networks import PixelIsLogit, segmenter_of, whole
 
 IMAGE = np.zeros((3, 40, 50), np.float32)
 IMAGE[:, :, 25:] = 1

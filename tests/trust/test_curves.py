@@ -7,9 +7,9 @@ from hypothesis.extra.numpy import arrays
 
 from core.errors import UserError
 from core.target import Target
-from core.trust import PerturbedRuns, RemovalSettings
+from core.trust import PerturbedRuns, RemovalSettings, deletion, insertion, removal_curve
 from core.trust.curves import Curve, removal_steps
-from tests.trust.networks import Constant, PixelIsLogit, Squares, deletion, insertion, segmenter_of, whole
+from tests.trust.networks import Constant, PixelIsLogit, Squares, segmenter_of, whole
 
 BLACK = RemovalSettings(fill="zero")
 FOUR = np.array([[0.4, 0.3], [0.2, 0.1]], np.float32)
@@ -33,6 +33,17 @@ def test_two_steps_on_paper():
     np.testing.assert_allclose(back.scores, [0, 0.7, 1], atol=1e-6)
     assert gone.auc == pytest.approx(0.4)
     assert back.auc == pytest.approx(0.6)
+
+
+def test_the_curve_of_one_map_is_that_of_its_runs():
+    """`deletion` and `insertion` pass on all they are given: the settings, the number of steps and their spacing."""
+    image, target, segmenter = FIVE[None], whole(1, 5), segmenter_of(Squares())
+    runs = PerturbedRuns(segmenter, image, target, BLACK)
+    for curve, inserted in ((deletion, False), (insertion, True)):
+        expected = removal_curve(runs, FIVE, 4, "quadratic", inserted=inserted)
+        found = curve(segmenter, image, target, FIVE, BLACK, 4, spacing="quadratic")
+        np.testing.assert_array_equal(found.scores, expected.scores)
+        np.testing.assert_array_equal(found.fractions, expected.fractions)
 
 
 def test_four_steps_on_paper():
