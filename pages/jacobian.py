@@ -1,4 +1,4 @@
-"""The Jacobian: every pixel's gradient map at once, and what they sum up to."""
+"""The Jacobian: every pixel's gradient map at once, and their summaries."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from core.segmenter import Prediction, Segmenter
 from widgets.jacobian.maps import PICTURES, UNITS, View, map_bar, map_picture, pick_view
 from widgets.jacobian.open import open_card, pick_folder
 from widgets.jacobian.panels import boxes_panel, receptive_field_panel, store_panel, vessels_panel
-from widgets.jacobian.row import is_stored, row_numbers, row_of, show_answer
+from widgets.jacobian.row import is_stored, row_of, show_answer
 from widgets.jacobian.run import run_card
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
 from widgets.shared.model_picker import pick_model
-from widgets.shared.pixel_map import draw_pixel_map
+from widgets.shared.pixel_map import draw_pixel_map, show_numbers
 from widgets.shared.pixel_picker import pixel_picker, take_click
 from widgets.shared.pixel_state import restore_pixel, set_pixel
 from widgets.shared.sidebar import pick_class_and_space
@@ -29,22 +29,22 @@ PANEL_WIDTH = 350
 SECONDS_BETWEEN_PICTURES = 2.0
 PANELS = ("Receptive field", "Boxes", "Vessels", "Store and downloads")
 INVITATION = """
-**How many input pixels does each output pixel listen to, where are they, and how far away?**
+**How many input pixels influence each output pixel, where are they, and how far away?**
 
-The Jacobian holds the gradient map of *every* pixel. From it come at once
+The Jacobian holds the gradient map of *every* pixel. It gives
 - the **threshold map**: the number of input pixels whose gradient exceeds a threshold, for each output pixel,
-- the **bounding box** of those pixels, its area and how far it is filled,
+- the **bounding box** of those pixels, its area and its filled share,
 - the **effective receptive field** beside the structural one,
 - and any pixel's gradient map, by a click.
 
 Output pixels whose receptive fields do not meet share a backward pass, so it takes far fewer passes than pixels and is
-still exact. The coarse grid comes first: a picture of the whole image is there soon after **Run**, and it sharpens
-while you look. The run goes on if you leave the page, and can be cancelled and resumed.
+still exact. The coarse grid comes first: a picture of the whole image appears soon after **Run**, and becomes finer
+while you look. The run continues if you leave the page, and can be cancelled and resumed.
 """
 
 
 def main() -> None:
-    page_header("The whole Jacobian", "Every pixel's gradient map at once: what each one listens to, and how far.")
+    page_header("The whole Jacobian", "Every pixel's gradient map at once: which inputs influence it, how far away.")
     with show_user_errors():
         with st.sidebar:
             segmenter = pick_model()
@@ -87,7 +87,8 @@ def explore(
             set_pixel(*clicked)
         lead = st.container()
         view, pixel = pick_view(jacobian, live=live, has_truth=image.truth is not None)
-        height = panel_height(jacobian.size)
+        rows, columns = jacobian.size
+        height = int(np.clip(PANEL_WIDTH * rows / columns, 200, 440))
         panels = st.columns(3, gap="small")
         with panels[0]:
             show_picture(jacobian, image, view, pixel, identity, height)
@@ -101,7 +102,9 @@ def explore(
             colour_proportion=view.colour_limit, zoomed=view.zoomed,
         )  # fmt: skip
         largest = jacobian.maximum(view.threshold.definition)
-        row_numbers(segmenter, attribution, prediction, remaining, pixel, largest)
+        proportion = remaining.threshold / largest if largest else 0.0
+        of_what = f"{100 * proportion:.3g} % of the largest gradient of all rows"
+        show_numbers(segmenter, attribution, prediction, remaining, pixel, of_what)
         show_panels(jacobian, image, view, attribution, pixel, height)
 
 
@@ -137,11 +140,6 @@ def show_panels(
             store_panel(jacobian, image, view)
             st.markdown(f"Row {pixel[0]}, column {pixel[1]}: its gradient map")
             attribution_downloads(attribution, f"{Path(image.name).stem}_row{pixel[0]}_column{pixel[1]}_jacobian")
-
-
-def panel_height(size: tuple[int, int]) -> int:
-    height, width = size
-    return int(np.clip(PANEL_WIDTH * height / width, 200, 440))
 
 
 main()

@@ -2,22 +2,35 @@
 
 import hashlib
 import time
+import weakref
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from ..display.colours import colour_limit, magnitude_scale, png_bytes, signed_scale
+from ..errors import UserError
 from ..io.files import npy_bytes, write_atomically
 from ..io.tables import json_bytes
-from ..segmenter import Image, Segmenter, image_tensor
+from ..segmenter import Image, Prediction, Segmenter, image_tensor
 from ..target import Target
 
 SCHEMA_VERSION = 1
+
+
+class Source:
+    """The network, while others hold it, and the image that an attribution explains; neither is pickled."""
+
+    def __init__(self, segmenter: Segmenter, image: torch.Tensor) -> None:
+        self.segmenter = weakref.ref(segmenter)
+        self.image = image
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +56,7 @@ class Attribution:
         notes: What was assumed or concluded about the network and the image, one sentence each.
         layer: Name of the layer of the map; None for a map of the image itself.
         padded_size: (height, width) covered by a layer's map, that of the network's padded input; None for others.
+        source: The network and the image, for `prediction`; None in a copy from another process.
     """
 
     values: np.ndarray
@@ -62,11 +76,19 @@ class Attribution:
     map_error: float | None = field(default=None, kw_only=True)
     layer: str | None = field(default=None, kw_only=True)
     padded_size: tuple[int, int] | None = field(default=None, kw_only=True)
+    source: "Source | None" = field(default=None, kw_only=True, repr=False)
 
     @property
-    def prediction(self) -> NoReturn:
-        """Not kept: the network's probabilities are larger than most maps."""
-        raise AttributeError("An attribution holds no prediction; segmenter.predict(image) gives it.")
+    def prediction(self) -> Prediction:
+        """The network's prediction for the image, computed each time: an attribution does not keep probabilities.
+
+        Raises:
+            UserError: The network or the image that were explained are no longer there.
+        """
+        segmenter = None if self.source is None else self.source.segmenter()
+        if self.source is None or segmenter is None or image_hash(self.source.image) != self.image_hash:
+            raise UserError("The network or the image of this attribution is gone; use segmenter.predict(image).")
+        return segmenter.predict(self.source.image)
 
     @property
     def convergence_percent(self) -> float:
@@ -184,6 +206,7 @@ def make_attribution(
         image_hash(image),
         model_name=segmenter.name,
         notes=tuple(notes),
+        source=Source(segmenter, tensor.detach()),
         **more,
     )
 

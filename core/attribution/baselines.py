@@ -71,7 +71,7 @@ def make_baseline(
         if own.shape != array.shape:
             given, size = ("×".join(map(str, each.shape)) for each in (own, array))
             raise UserError(
-                f"The baseline is {given}, the image {size} (channels, rows, columns); they must be of one size."
+                f"The baseline is {given} (channels, rows, columns), the image {size}; they must be of one size."
             )
         if not np.isfinite(own).all():
             raise UserError("The baseline has values that are not finite (NaN or infinite); replace them first.")

@@ -1,5 +1,6 @@
 """Attention that is differentiated by its formula, where the fused kernels have no derivative of the kind wanted."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,8 +26,7 @@ class PlainAttention(TorchFunctionMode):
             output, _ = func(*args, **{**(kwargs or {}), "need_weights": True})
             return output, None
         if func is F.scaled_dot_product_attention:
-            formula = torch.ops.aten._scaled_dot_product_attention_math  # noqa: SLF001 - it has no public name
-            plain, _ = formula(*args, **(kwargs or {}))
+            plain = _attention(*args, **(kwargs or {}))
             values = {name: _without_derivative(value) for name, value in (kwargs or {}).items()}
             fused = func(*map(_without_derivative, args), **values)
             # Of two numbers that are so close, the difference and this sum are exact.
@@ -36,3 +36,28 @@ class PlainAttention(TorchFunctionMode):
 
 def _without_derivative(value: Any) -> Any:
     return value.detach() if isinstance(value, Tensor) else value
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """As `torch.nn.functional.scaled_dot_product_attention`."""
+    if enable_gqa:
+        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], dim=-3)
+        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], dim=-3)
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    weights = (query * scale) @ key.transpose(-2, -1)
+    if is_causal:
+        attn_mask = torch.ones(weights.shape[-2:], dtype=torch.bool, device=weights.device).tril()
+    if attn_mask is not None:
+        masked = attn_mask.dtype is torch.bool
+        weights = weights.masked_fill(~attn_mask, -math.inf) if masked else weights + attn_mask
+    weights = weights.softmax(dim=-1)
+    return (F.dropout(weights, dropout_p) if dropout_p else weights) @ value

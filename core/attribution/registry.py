@@ -155,15 +155,10 @@ def explain(
     settings: Values | None = None,
     progress: Progress | None = None,
 ) -> Attribution:
-    """The attribution of one method, by its name.
+    """The attribution of one method, by its name in `METHODS` or an alias; further arguments as in `gradient`.
 
-    Args:
-        segmenter: The network.
-        image: (C, H, W) in [0, 1].
-        target: The scalar explained.
-        method: A name in `METHODS`, or an alias.
-        settings: Values by the name of the setting, see `all_settings`; those of other methods are ignored.
-        progress: See `Progress`; counts passes of the network.
+    The settings are values by name, see `all_settings`; those of other methods are ignored. The progress counts passes
+    of the network.
 
     Raises:
         UserError: An unknown method or setting, or as the method itself.
@@ -243,12 +238,7 @@ def predicted_drops(attribution: Attribution, image: Image, fill: np.ndarray) ->
     """Drop of the score that the map predicts when a pixel shows `fill` instead, float64 (H, W).
 
     For sensitivities Σ_c values · (image - fill), the first order; for contributions Σ_c values, made with a baseline
-    or fill of their own; for class activation maps the signed map, resized.
-
-    Args:
-        attribution: Attribution of a method in `METHODS`.
-        image: (C, H, W), the image explained.
-        fill: (C, H, W).
+    or fill of their own; for class activation maps the signed map, resized. Both image and fill are (C, H, W).
 
     Raises:
         UserError: The attribution of a method that is not in `METHODS`, or an image or fill of another size.

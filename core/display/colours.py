@@ -7,7 +7,6 @@ from functools import cache
 import numpy as np
 from PIL import Image as PillowImage
 from plotly.colors import hex_to_rgb, sample_colorscale, unlabel_rgb
-from scipy.ndimage import binary_erosion
 
 DIVERGING = "RdBu_r"
 """For signed maps: blue below 0, white at 0, red above."""
@@ -118,6 +117,8 @@ def signed_over(base: np.ndarray, values: np.ndarray, above: np.ndarray, opacity
 
 def mask_over(base: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """`base` (H, W, 3) with a pixel set (H, W) tinted and outlined."""
+    from scipy.ndimage import binary_erosion  # noqa: PLC0415 - `predict` needs no scipy
+
     inside = binary_erosion(mask, border_value=1)
     return blend(base, class_colour(1), np.where(mask & ~inside, 0.95, np.where(mask, 0.4, 0.0)))
 

@@ -1,4 +1,4 @@
-"""A store as one .zip file, to hand on and to take in."""
+"""Writing and reading a store as one .zip file."""
 
 import shutil
 import stat
@@ -24,7 +24,7 @@ def store_bytes(path: str | Path) -> int:
 
 
 def write_archive(store: str | Path, file: str | Path | BinaryIO) -> None:
-    """Write a store into a .zip file, without compressing what is compressed already."""
+    """Write a store into a .zip file, without compressing it again."""
     store = Path(store)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for entry in sorted(store.rglob("*")):
@@ -35,8 +35,8 @@ def write_archive(store: str | Path, file: str | Path | BinaryIO) -> None:
 def read_archive(file: str | Path | BinaryIO, store: str | Path) -> Path:
     """Unpack a .zip file of a store to the folder `store`, whole or not at all.
 
-    Every entry must lie in one folder, the store; no entry may lead out of it, be anything but a regular
-    file, be there twice, or make the whole larger than `LARGEST_ARCHIVE`.
+    Every entry must lie in one folder, the store; no entry may lead out of it, be anything but a regular file, occur
+    twice, or make the whole larger than `LARGEST_ARCHIVE`.
 
     Raises:
         UserError: Not a .zip file, one that breaks these rules, one that holds no whole store, a full disk, or

@@ -40,7 +40,7 @@ _RUNTIME: Any = {"write_empty_chunks": True}
 
 @dataclass(frozen=True)
 class ArrayLayout:
-    """How one array lies in the store.
+    """The layout of one array of a store.
 
     Every chunk ends in a checksum of its bytes, and every chunk that was written is a file, even one of zeros: so a
     chunk that is missing or changed is damage.
@@ -64,11 +64,12 @@ class ArrayLayout:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The `zarr.json` of the array, without the entries that may be left out."""
+        """The `zarr.json` of the array."""
         fill: float | str = self.dtype.type(self.fill).item()
         endian = {"configuration": {"endian": "little"}} if self.dtype.itemsize > 1 else {}
         blosc = {"name": "blosc", "configuration": {**_BLOSC, "typesize": self.dtype.itemsize, "blocksize": 0}}
         return {
+            "attributes": {},
             "zarr_format": 3,
             "node_type": "array",
             "shape": list(self.shape),
@@ -82,12 +83,12 @@ class ArrayLayout:
     def create(self, store: Path) -> zarr.Array:
         """Make the array in the folder of a store."""
         (store / self.name).mkdir()
-        (store / self.name / METADATA).write_text(json.dumps(self._whole_document))
-        return self.open(LocalStore(store))
+        (store / self.name / METADATA).write_text(json.dumps(self.document))
+        return self.open(store)
 
-    def open(self, store: LocalStore) -> zarr.Array:
+    def open(self, store: Path) -> zarr.Array:
         """The array of a store, whose `zarr.json` was checked: Zarr gets what it says and does not read it again."""
-        return zarr.Array.from_dict(StorePath(store, self.name), self._whole_document).with_config(_RUNTIME)
+        return zarr.Array.from_dict(StorePath(LocalStore(store), self.name), self.document).with_config(_RUNTIME)
 
     def chunks_of(self, selection: Any) -> Iterator[tuple[int, ...]]:
         """The chunks that a selection lies in: `...`, or whole numbers and slices of step 1, one per axis."""
@@ -104,12 +105,10 @@ class ArrayLayout:
         return store / self.name / ".".join(map(str, ("c", *chunk)))
 
     def fault(self, file: Path, *, thorough: bool = True) -> str:
-        """What is wrong with a chunk's file: "missing", "cut short" or "no regular file"; empty where nothing is seen.
+        """What is wrong with a chunk's file: "missing", "cut short" or "no regular file"; empty where nothing is found.
 
-        Args:
-            file: File of the chunk.
-            thorough: Whether to look at the length of a compressed chunk too, for which the file is opened. It also
-                keeps a chunk from unpacking to more than its size.
+        `thorough` also checks the length of a compressed chunk, for which the file is opened. That keeps a chunk from
+        unpacking to more than its size.
         """
         try:
             status = file.lstat()
@@ -122,12 +121,8 @@ class ArrayLayout:
             return "missing"
         return "" if status.st_size == length + _CHECKSUM_BYTES else "cut short"
 
-    @property
-    def _whole_document(self) -> dict[str, Any]:
-        return {"attributes": {}, **self.document}
-
     def _packed_bytes(self, file: Path) -> int:
-        """The length that a compressed chunk gives itself; -1 where it would not unpack to the chunk's size."""
+        """The length in a compressed chunk's header; -1 where the chunk would not unpack to its size."""
         with file.open("rb") as opened:
             header = opened.read(_BLOSC_HEADER.size)
         if len(header) < _BLOSC_HEADER.size:
@@ -137,7 +132,7 @@ class ArrayLayout:
 
 
 def constant_layouts(image_shape: tuple[int, int, int], num_passes: int) -> list[ArrayLayout]:
-    """The arrays that are written once, each as one chunk: `CONSTANTS`."""
+    """The layouts of `CONSTANTS`, the arrays that are written once, each as one chunk."""
     _, height, width = image_shape
     shapes: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
         "image": (image_shape, np.float32),
@@ -153,7 +148,7 @@ def constant_layouts(image_shape: tuple[int, int, int], num_passes: int) -> list
 
 
 def result_layouts(manifest: Manifest, plan: Plan) -> list[ArrayLayout]:
-    """The arrays that blocks are written into."""
+    """The layouts of the arrays that blocks are written into."""
     height, width = plan.size
     block, num_passes, slots = manifest.passes_per_block, len(plan), plan.slots
     coordinate = np.dtype(np.int16 if max(plan.size) < 2**15 else np.int32)
@@ -184,18 +179,13 @@ def result_layouts(manifest: Manifest, plan: Plan) -> list[ArrayLayout]:
 
 
 def passes_per_block(plan: Plan, channels: int, batch_size: int = 1) -> int:
-    """So many passes that a block is a few seconds' work and a few megabytes, and no batch is cut short by its end.
+    """The number of passes in a block: a few seconds' work, a few megabytes, and no batch is cut short by its end.
 
     Blocks, chunks of rows and batches hold powers of two, so that each fits whole into the next.
     """
     gradient_bytes = 4 * channels * math.prod(plan.size)
     block = min(_BLOCK_BYTES // gradient_bytes, _MOST_PASSES_PER_BLOCK, len(plan) // _FEWEST_BLOCKS)
     return _power_of_two(max(block, min(batch_size, len(plan))))
-
-
-def sampled_blocks(num_blocks: int) -> set[int]:
-    """The blocks whose rows are sampled for the effective receptive field, spread over the run."""
-    return {int(block) for block in np.linspace(0, num_blocks - 1, min(MOST_SAMPLED_BLOCKS, num_blocks)).round()}
 
 
 def histogram_type(plan: Plan) -> np.dtype:

@@ -28,7 +28,7 @@ class Plan:
         rows: The sampled rows by colour, in each colour ordered by their supports.
         columns: The sampled columns by colour.
         passes: int (P, 2), the row colour and the column colour of each pass, in the order they run.
-        selected: bool (H, W), the output pixels whose rows are wanted.
+        selected: bool (H, W), the output pixels whose rows are computed.
     """
 
     field: ReceptiveField
@@ -92,12 +92,12 @@ def plan_passes(field: ReceptiveField, stride: int = 1, region: np.ndarray | Non
     selected[::stride, ::stride] = True if region is None else region[::stride, ::stride]
     row_positions = np.flatnonzero(selected.any(axis=1))
     column_positions = np.flatnonzero(selected.any(axis=0))
-    rows, columns = _colour_axes(field, row_positions, column_positions, stride)
-    passes = _order(rows, columns)
+    (rows, row_levels), (columns, column_levels) = _colour_axes(field, row_positions, column_positions, stride)
+    passes = _order(row_levels, column_levels)
     if not selected[np.ix_(row_positions, column_positions)].all():
-        wanted = [selected[np.ix_(rows.colours[r], columns.colours[c])].any() for r, c in passes]
+        wanted = [selected[np.ix_(rows[r], columns[c])].any() for r, c in passes]
         passes = passes[wanted]
-    return Plan(field, rows.colours, columns.colours, passes, selected)
+    return Plan(field, rows, columns, passes, selected)
 
 
 def colour_intervals(support: AxisSupport, positions: np.ndarray) -> list[np.ndarray]:
@@ -116,12 +116,8 @@ def colour_intervals(support: AxisSupport, positions: np.ndarray) -> list[np.nda
     return [np.array(group) for group in groups]
 
 
-@dataclass(frozen=True, eq=False)
-class _AxisColouring:
-    """The positions of each colour, and whether it is of the coarsest grid (0), the next one (1), and so on."""
-
-    colours: tuple[np.ndarray, ...]
-    levels: np.ndarray
+_AxisColouring = tuple[tuple[np.ndarray, ...], np.ndarray]
+"""The positions of each colour, and whether it is of the coarsest grid (0), the next one (1), and so on."""
 
 
 def _colour_axes(
@@ -132,7 +128,7 @@ def _colour_axes(
     for num_grids in range(len(_LEVEL_STEPS), 0, -1):
         steps = tuple(step * stride for step in _LEVEL_STEPS[: num_grids - 1])
         both = (_colour_by_grid(field.rows, rows, steps), _colour_by_grid(field.columns, columns, steps))
-        if len(both[0].colours) * len(both[1].colours) <= _EXTRA_PASSES * fewest:
+        if len(both[0][1]) * len(both[1][1]) <= _EXTRA_PASSES * fewest:
             break
     return both
 
@@ -148,16 +144,15 @@ def _colour_by_grid(support: AxisSupport, positions: np.ndarray, steps: tuple[in
         groups = colour_intervals(support, positions[on_grid])
         colours += groups
         levels += [level] * len(groups)
-    return _AxisColouring(tuple(colours), np.array(levels))
+    return tuple(colours), np.array(levels)
 
 
-def _order(rows: _AxisColouring, columns: _AxisColouring) -> np.ndarray:
+def _order(row_levels: np.ndarray, column_levels: np.ndarray) -> np.ndarray:
     """All pairs of colours by the finer of their two grids, shuffled within it so that every picture is even."""
-    num_rows, num_columns = len(rows.colours), len(columns.colours)
-    shuffled = np.random.default_rng(0).permutation(num_rows * num_columns)
-    pairs = np.stack(np.divmod(shuffled, num_columns), axis=1)
-    levels = np.maximum(rows.levels[pairs[:, 0]], columns.levels[pairs[:, 1]])
-    return pairs[np.argsort(levels, kind="stable")]
+    shuffled = np.random.default_rng(0).permutation(len(row_levels) * len(column_levels))
+    rows, columns = np.divmod(shuffled, len(column_levels))
+    levels = np.maximum(row_levels[rows], column_levels[columns])
+    return np.stack((rows, columns), axis=1)[np.argsort(levels, kind="stable")]
 
 
 def places(colours: tuple[np.ndarray, ...], length: int) -> tuple[np.ndarray, np.ndarray]:

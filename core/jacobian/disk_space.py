@@ -1,4 +1,4 @@
-"""How much disk a store takes, and how much is left."""
+"""Disk space that a store takes, and that is free."""
 
 import math
 import shutil

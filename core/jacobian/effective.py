@@ -55,7 +55,7 @@ def effective_receptive_field(
     num_pixels: int = 64,
     seed: int = 0,
 ) -> EffectiveReceptiveField:
-    """The effective receptive field from a random sample of output pixels, without a Jacobian at hand.
+    """The effective receptive field from a random sample of output pixels, without a stored Jacobian.
 
     Pixels whose structural window the border cuts are left out where there are others.
 

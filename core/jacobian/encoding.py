@@ -19,8 +19,8 @@ _ERROR_BOUND = STATISTICS.index("error_bound")
 def encode(gradient: np.ndarray, windows: PassWindows, statistics: np.ndarray, dtype: StoredType) -> np.ndarray:
     """The stored form of a pass's gradient image float32 (C, H, W); the error bounds are put into its statistics.
 
-    float16 holds value / scale; uint8 holds 128 + 127 · value / scale. The error bound of a row is the largest error
-    that was really made.
+    float16 holds value / scale; uint8 holds 128 + 127 · value / scale. The error bound of a row is its largest actual
+    error.
     """
     if dtype == "float32":
         return gradient

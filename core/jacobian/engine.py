@@ -1,9 +1,9 @@
-"""Running a Jacobian block by block: from nothing, or on from where a run stopped."""
+"""Computing a Jacobian block by block, from the start or from where a run stopped."""
 
 import errno
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from .passes import PassRunner
 from .preparation import UNPROVEN, prepare
 from .proof import FieldTooSmallError, SumProof, check_field, check_row
 from .request import ImageRequest, JacobianRequest
-from .row_summaries import NUM_BINS, NUM_OCTAVES, STATISTICS, magnitude, summarise
-from .store import BlockResult, JacobianStore
+from .row_summaries import magnitude, summarise
+from .store import JacobianStore
 from .stored_jacobian import Jacobian
 from .support import ReceptiveField
 
@@ -34,7 +34,7 @@ Cancel = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
         passes: Passes done, those of earlier runs included.
@@ -80,21 +80,21 @@ def jacobian(
     Row (row, column) holds ∂score(row, column) / ∂image. Output pixels whose structural supports do not meet share a
     backward pass (Curtis, Powell & Reid 1974), so the cost follows the receptive field and not the image: it equals
     the row-by-row computation to float rounding. The passes run coarse to fine. A run that was stopped, by `cancel` or
-    by anything else, goes on where it was when it is called again with the same arguments.
+    by anything else, continues when it is called again with the same arguments.
 
     Args:
         segmenter: The network.
         image: (C, H, W) in [0, 1].
-        class_index: As in `JacobianRequest`, likewise `space`, `stride`, `dtype` and `keep_rows`.
-        space: See there.
+        class_index: As in `JacobianRequest`.
+        space: As in `JacobianRequest`.
         out: The store, a folder.
-        stride: See there.
-        region: Bool (H, W), the output pixels wanted; None for all.
-        dtype: See there.
-        keep_rows: See there.
+        stride: As in `JacobianRequest`.
+        region: Bool (H, W), the output pixels to compute; None for all.
+        dtype: As in `JacobianRequest`.
+        keep_rows: As in `JacobianRequest`.
         batch_size: Passes at once; None finds the fastest.
         progress: Called after every block of passes and about twice a second.
-        cancel: Asked between passes; True stops the run and returns what is finished.
+        cancel: Called between passes; True stops the run, which returns what is finished.
 
     Raises:
         UserError: Arguments that do not fit the network or the image, a store of another Jacobian, or too little disk
@@ -110,7 +110,7 @@ def jacobian(
 def open_or_create(
     segmenter: Segmenter, asked: ImageRequest, path: Path, batch_size: int | None = None
 ) -> JacobianStore:
-    """The store to compute into: the one at `path` if it is of this very Jacobian, else a new one.
+    """The store to compute into: the one at `path` if it holds this Jacobian, else a new one.
 
     Raises:
         UserError: Something else is at `path`, or the rows will not fit on the disk.
@@ -132,8 +132,7 @@ def open_or_create(
 
 def missing_blocks(store: JacobianStore) -> list[int]:
     """Blocks that are not finished, in the order to run them."""
-    finished = store.finished()
-    return [block for block in range(store.num_blocks) if block not in finished]
+    return sorted(set(range(store.num_blocks)) - store.finished())
 
 
 def compute_missing(
@@ -143,20 +142,32 @@ def compute_missing(
     progress: ShowProgress | None = None,
     cancel: Cancel | None = None,
 ) -> None:
-    """Compute all that a store lacks; where a gradient leaves the field that was planned with, all of it on the whole.
+    """Compute all blocks that a store lacks; a block cut short by `cancel` is not written.
+
+    Where a gradient leaves the planned receptive field, everything is computed again, see `widened`.
 
     Raises:
-        UserError: As `compute_blocks`.
+        UserError: The store is of another network, the disk is full, or memory ran out.
     """
+    runner = store_runner(segmenter, store)
+    report = ProgressReporter(store, segmenter, progress)
+    proof = SumProof(runner, store.plan)
     try:
-        compute_blocks(segmenter, store, missing_blocks(store), progress=progress, cancel=cancel)
+        for block in missing_blocks(store):
+            results = _compute_block(runner, store, block, proof, report, cancel)
+            if results is None:
+                break
+            if proof.is_due:
+                proof.check()
+            _write_block(store, block, results)
+            report.report()
+        proof.check()
     except FieldTooSmallError:
-        store = widened(store)
-        compute_blocks(segmenter, store, missing_blocks(store), progress=progress, cancel=cancel)
+        compute_missing(segmenter, widened(store), progress=progress, cancel=cancel)
 
 
 def widened(store: JacobianStore) -> JacobianStore:
-    """An empty store in the place of one whose field was too small: every pixel has a pass to itself, and it says so.
+    """An empty store in place of one whose field was too small, with a pass for each pixel and a note that says so.
 
     Which of the passes so far are wrong is not known: what has left one window may lie in another.
 
@@ -170,34 +181,6 @@ def widened(store: JacobianStore) -> JacobianStore:
     check_free_disk(store.path, disk_bytes(plan, manifest))
     shutil.rmtree(store.path)
     return JacobianStore.create(store.path, manifest, plan, store.image, store.labels)
-
-
-def compute_blocks(
-    segmenter: Segmenter,
-    store: JacobianStore,
-    blocks: Iterable[int],
-    *,
-    progress: ShowProgress | None = None,
-    cancel: Cancel | None = None,
-) -> None:
-    """Compute blocks of passes and write them to their store; blocks cut short by `cancel` are not written.
-
-    Raises:
-        UserError: The store is of another network, the disk is full, or memory ran out.
-        FieldTooSmallError: See `widened`.
-    """
-    runner = store_runner(segmenter, store)
-    report = ProgressReporter(store, segmenter, progress)
-    proof = SumProof(runner, store.plan)
-    for block in blocks:
-        result = _compute_block(runner, store, block, proof, report, cancel)
-        if result is None:
-            break
-        if proof.is_due:
-            proof.check()
-        _write_block(store, block, result)
-        report.report()
-    proof.check()
 
 
 def store_runner(segmenter: Segmenter, store: JacobianStore) -> PassRunner:
@@ -220,16 +203,16 @@ def compute_block(runner: PassRunner, store: JacobianStore, block: int) -> None:
         FieldTooSmallError: See `widened`.
     """
     proof = SumProof(runner, store.plan) if store.is_sampled(block) else None
-    result = _compute_block(runner, store, block, proof)
-    assert result is not None  # noqa: S101 - only a cancelled block has no result
+    results = _compute_block(runner, store, block, proof)
+    assert results is not None  # noqa: S101 - only a cancelled block has no results
     if proof is not None:
         proof.check()
-    _write_block(store, block, result)
+    _write_block(store, block, results)
 
 
-def _write_block(store: JacobianStore, block: int, result: BlockResult) -> None:
+def _write_block(store: JacobianStore, block: int, results: Mapping[str, np.ndarray]) -> None:
     try:
-        store.write(block, result)
+        store.write(block, results)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
@@ -247,15 +230,10 @@ def _compute_block(
     proof: SumProof | None,
     report: "ProgressReporter | None" = None,
     cancel: Cancel | None = None,
-) -> BlockResult | None:
+) -> dict[str, np.ndarray] | None:
     """None if cancelled."""
-    plan, manifest = store.plan, store.manifest
-    passes = store.passes_of(block)
-    rows = np.empty((len(passes), manifest.channels, *plan.size), manifest.dtype) if manifest.keep_rows else None
-    statistics = np.full((len(passes), plan.slots, len(STATISTICS)), np.nan, np.float32)
-    histogram = np.zeros((len(passes), plan.slots, NUM_BINS), np.int32)
-    boxes = np.zeros((len(passes), plan.slots, NUM_OCTAVES, 4), np.int32)
-    centred = np.zeros(plan.field.centred_shape) if store.is_sampled(block) else None
+    plan, manifest, passes = store.plan, store.manifest, store.passes_of(block)
+    results = store.new_results(block)
     for start in range(passes.start, passes.stop, manifest.batch_size):
         if cancel is not None and cancel():
             return None
@@ -269,29 +247,21 @@ def _compute_block(
             if proof is not None:
                 proof.add(index, windows, gradient)
             summary = summarise(windows, gradient, store.bins)
-            place = index - passes.start
-            if rows is not None:
-                rows[place] = encode(gradient, windows, summary.statistics, manifest.dtype)
-            summary.statistics[~windows.selected] = np.nan
-            pixels = windows.selected.size
-            statistics[place, :pixels] = summary.statistics.reshape(pixels, -1)
-            histogram[place, :pixels] = summary.histogram.reshape(pixels, -1)
-            boxes[place, :pixels] = summary.boxes.reshape(pixels, NUM_OCTAVES, 4)
-            if centred is not None:
-                add_centred(centred, windows, magnitude(gradient), plan)
+            place, pixels = index - passes.start, windows.selected.size
+            if "rows" in results:
+                results["rows"][place] = encode(gradient, windows, summary["statistics"], manifest.dtype)
+            summary["statistics"][~windows.selected] = np.nan
+            for name, values in summary.items():
+                results[name][place, :pixels] = values.reshape(pixels, *values.shape[2:])
+            if "centred" in results:
+                add_centred(results["centred"], windows, magnitude(gradient), plan)
         if report is not None:
             report.passes_done(len(batch))
-    return BlockResult(rows, statistics, histogram, boxes, centred)
+    return results
 
 
 class ProgressReporter:
-    """Calls the progress callback, seldom enough to cost nothing.
-
-    Args:
-        store: The store that the run writes to.
-        segmenter: The network.
-        show: What is called; None for nothing.
-    """
+    """Reports the progress of a run on a store to `show`, seldom enough to cost nothing; None reports nothing."""
 
     def __init__(self, store: JacobianStore, segmenter: Segmenter, show: ShowProgress | None) -> None:
         self._show = show
@@ -302,7 +272,7 @@ class ProgressReporter:
         self._jacobian = Jacobian(store.path, segmenter) if show is not None else None
 
     def passes_done(self, number: int) -> None:
-        """Count passes, and report them if the last report is some time ago."""
+        """Count passes, and report if the last report is older than half a second."""
         self._done += number
         if time.perf_counter() - self._reported >= _SECONDS_BETWEEN_REPORTS:
             self.report()

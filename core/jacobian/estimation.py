@@ -1,4 +1,4 @@
-"""What a Jacobian will cost, for any choice of stride and storage, from one timing of the network."""
+"""The cost of a Jacobian, for any choice of stride and storage, from one timing of the network."""
 
 import math
 from dataclasses import asdict, dataclass, replace
@@ -15,23 +15,23 @@ from .request import EVERY_ROW, ImageRequest, JacobianRequest
 
 _COARSE = 8
 _RESIDENT_BYTES = 500_000_000
-"""What Python with torch takes before any image is run."""
+"""Memory of Python with torch before any image is run."""
 _TRANSIENT_GRAPHS = 0.5
-"""What one backward pass takes beside the graph it goes through, in graphs."""
+"""Memory of one backward pass beside its graph, in graphs."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a Jacobian will cost.
+    """The cost of a Jacobian.
 
     Attributes:
         passes: Backward passes.
         pixels: Rows of the Jacobian; computing row by row would take a pass for each.
-        seconds_per_pass: As timed just now.
+        seconds_per_pass: Measured.
         seconds: For all passes.
-        memory_bytes: About the most that the process will hold; on a GPU, of the GPU's memory.
-        disk_bytes: The most that the store will take.
-        free_disk_bytes: What is left where the store would be.
+        memory_bytes: Peak memory of the process, estimated; on a GPU, of the GPU's memory.
+        disk_bytes: The most bytes that the store can take.
+        free_disk_bytes: Bytes free on the disk where the store would be.
         batch_size: Passes run at once.
         dense: Whether the network takes the dense path.
         note: A sentence where pixels cannot share passes; else empty.
@@ -69,17 +69,17 @@ def estimate(
     *,
     region: np.ndarray | None = None,
 ) -> Estimate:
-    """What the Jacobian asked for will cost; takes the time of a few dozen passes.
+    """What a Jacobian will cost; takes the time of a few dozen passes.
 
     Args:
         segmenter: The network.
         image: (C, H, W) in [0, 1].
-        request: What is asked for.
+        request: What is computed and kept.
         out: Where the store would be.
-        region: Bool (H, W), the output pixels wanted; None for all.
+        region: Bool (H, W), the output pixels to compute; None for all.
 
     Raises:
-        UserError: What is asked for does not fit the network or the image.
+        UserError: The request does not fit the network or the image.
     """
     return _estimate_of(prepare(segmenter, ImageRequest.check(segmenter, image, request, region)), Path(out))
 
@@ -87,13 +87,10 @@ def estimate(
 class Estimator:
     """Estimates for one network and image: the first takes the time of a few dozen passes, the others none.
 
-    Args:
-        segmenter: The network.
-        image: (C, H, W) in [0, 1]; the estimates hold for any image of its size.
-        request: What is asked for; other strides and ways of storing can be asked for later.
+    The estimates hold for any image of this size. They may be for other strides and ways of storing than `request`.
 
     Raises:
-        UserError: What is asked for does not fit the network or the image.
+        UserError: As `estimate`.
     """
 
     def __init__(self, segmenter: Segmenter, image: Image, request: JacobianRequest) -> None:
@@ -102,7 +99,7 @@ class Estimator:
         self._plans: dict[int, Plan] = {_COARSE: self._preparation.plan}
 
     def estimate(self, request: JacobianRequest, out: str | Path) -> Estimate:
-        """What the Jacobian asked for will cost as a store at `out`."""
+        """What the Jacobian will cost as a store at `out`."""
         prepared = self._preparation
         if request.stride not in self._plans:
             self._plans[request.stride] = plan_passes(prepared.plan.field, request.stride)
@@ -113,8 +110,7 @@ class Estimator:
 
 
 def _estimate_of(preparation: Preparation, out: Path) -> Estimate:
-    plan, manifest = preparation.plan, preparation.manifest
-    field = plan.field
+    plan, manifest, field = preparation.plan, preparation.manifest, preparation.plan.field
     block = 8 * manifest.passes_per_block * manifest.channels * math.prod(plan.size)
     graphs = preparation.graph_bytes * (1 + _TRANSIENT_GRAPHS * manifest.batch_size)
     return Estimate(

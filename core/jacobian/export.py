@@ -1,5 +1,6 @@
 """A Jacobian as one dense tensor, as the original project stored it."""
 
+import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -26,18 +27,12 @@ def write_dense(store: JacobianStore, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         dense = np.lib.format.open_memmap(Path(folder) / "dense.npy", mode="w+", dtype=np.float32, shape=shape)
-        _fill(dense.reshape(*size, *image_shape), store)
+        rows = dense.reshape(*size, *image_shape)
+        for block in range(store.num_blocks):
+            for index, gradient in stored_passes(store, block):
+                for row, column in itertools.product(*store.plan.pixels(index)):
+                    window = (slice(None), *store.plan.field.window(row, column))
+                    rows[row, column][window] = gradient[window]
         torch.save(torch.from_numpy(dense), Path(folder) / "dense.pt")
         os.replace(Path(folder) / "dense.pt", path)  # noqa: PTH105 - the atomic step
     return path
-
-
-def _fill(dense: np.ndarray, store: JacobianStore) -> None:
-    """Put every row into (H, W, C, H, W)."""
-    for block in range(store.num_blocks):
-        for index, gradient in stored_passes(store, block):
-            rows, columns = store.plan.pixels(index)
-            for row in rows:
-                for column in columns:
-                    window = (slice(None), *store.plan.field.window(row, column))
-                    dense[row, column][window] = gradient[window]

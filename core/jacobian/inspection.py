@@ -1,4 +1,4 @@
-"""Looking at a store's files before Zarr is asked to open any of them.
+"""Checking a store's files before Zarr opens any of them.
 
 A store may come from anywhere. Zarr reads whatever format, codec and size a folder names, follows links and waits for
 pipes; so a folder is opened only when each of its files is one that a run writes.
@@ -22,9 +22,10 @@ MOST_IMAGE_VALUES = 2**27
 
 _LARGEST_METADATA = 2**20
 _OPTIONAL: dict[str, Any] = {"attributes": {}, "storage_transformers": [], "dimension_names": None}
-_CHUNK = re.compile(r"c(\.\d{1,10})*")
 _UNFINISHED_FILE = re.compile(r".*\.[0-9a-f]{32}\.partial")
 """What a run that was killed in the middle of writing a file leaves behind."""
+_FILE = re.compile(rf"{re.escape(METADATA)}|{_UNFINISHED_FILE.pattern}")
+_FILE_OF_ARRAY = re.compile(rf"{_FILE.pattern}|c(\.\d{{1,10}})*")
 
 
 def attributes_of(store: Path) -> dict[str, Any]:
@@ -36,9 +37,8 @@ def attributes_of(store: Path) -> dict[str, Any]:
     document = _read_metadata(store, METADATA)
     attributes = document.pop("attributes", None)
     # Consolidated metadata would be believed in place of the arrays' own.
-    if document.pop("consolidated_metadata", None) is not None or not _equal(
-        document, {"zarr_format": 3, "node_type": "group"}
-    ):
+    expected = {"zarr_format": 3, "node_type": "group", "consolidated_metadata": None}
+    if not _equal({"consolidated_metadata": None} | document, expected):
         raise ValueError(f"{METADATA} is not that of a store")
     if not isinstance(attributes, dict):
         raise ValueError(f"{METADATA} says nothing of the store")  # noqa: TRY004 - a store's fault, not a caller's
@@ -63,13 +63,9 @@ def check_files(store: Path, arrays: Collection[str]) -> None:
     for entry in _entries(store, store):
         if entry.name in arrays and entry.is_dir(follow_symlinks=False):
             for part in _entries(store, Path(entry)):
-                if part.is_dir(follow_symlinks=False) or not (
-                    part.name == METADATA or _CHUNK.fullmatch(part.name) or _UNFINISHED_FILE.fullmatch(part.name)
-                ):
+                if part.is_dir(follow_symlinks=False) or not _FILE_OF_ARRAY.fullmatch(part.name):
                     raise ValueError(f"it holds {entry.name}/{part.name}, which is no part of one")
-        elif entry.is_dir(follow_symlinks=False) or not (
-            entry.name == METADATA or _UNFINISHED_FILE.fullmatch(entry.name)
-        ):
+        elif entry.is_dir(follow_symlinks=False) or not _FILE.fullmatch(entry.name):
             raise ValueError(f"it holds {entry.name}, which is no part of one")
 
 
@@ -90,21 +86,8 @@ def shapes_of_constants(store: Path) -> tuple[tuple[int, int, int], int]:
 
 def check_layout(store: Path, layout: ArrayLayout) -> None:
     """Raise a ValueError if an array's metadata is not, to the letter, what a run writes."""
-    document = _read_metadata(store, f"{layout.name}/{METADATA}")
-    optional = {name: document.pop(name) for name in _OPTIONAL if name in document}
-    if not (
-        _equal(document, layout.document) and all(_equal(value, _OPTIONAL[name]) for name, value in optional.items())
-    ):
+    if not _equal(_OPTIONAL | _read_metadata(store, f"{layout.name}/{METADATA}"), _OPTIONAL | layout.document):
         raise ValueError(f"{layout.name}/{METADATA} is not that of the array a run makes")
-
-
-def check_image_shape(shape: tuple[int, ...]) -> None:
-    """Raise a UserError if an image is larger than any that a store takes."""
-    if prod(shape) > MOST_IMAGE_VALUES:
-        raise UserError(
-            f"The image holds {prod(shape):,} values and a Jacobian takes at most {MOST_IMAGE_VALUES:,}; take a part "
-            "of it or scale it down."
-        )
 
 
 def _read_metadata(store: Path, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a store says of itself, and whether that can be true."""
+"""The manifest of a store, and the checks of its entries."""
 
 import hashlib
 import json
@@ -74,21 +74,17 @@ class Manifest(JacobianRequest):
 
     @property
     def identity(self) -> dict[str, object]:
-        """What tells this Jacobian from any other."""
+        """The entries that distinguish this Jacobian from any other."""
         return {key: getattr(self, key) for key in _IDENTITY}
 
     def difference(self, identity: Mapping[str, object]) -> str:
-        """What makes the Jacobian asked for another one than this, in the user's words; empty if nothing does."""
+        """The names of what differs from another Jacobian's identity, for the user; empty if nothing does."""
         return ", ".join(_IDENTITY[key] for key, value in self.identity.items() if value != identity[key])
 
 
 def is_integer(lowest: int, highest: int = _LARGEST) -> Check:
     """Whether a value is a whole number in a range; True and 1.0 are none."""
     return lambda value: type(value) is int and lowest <= value <= highest
-
-
-def _is_one_of(choices: tuple[str, ...]) -> Check:
-    return lambda value: isinstance(value, str) and value in choices
 
 
 def _is_text(value: object) -> bool:
@@ -98,10 +94,6 @@ def _is_text(value: object) -> bool:
 
 def _is_hash(value: object) -> bool:
     return isinstance(value, str) and _SHA_256.fullmatch(value) is not None
-
-
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
 
 
 def _are_versions(value: object) -> bool:
@@ -117,13 +109,13 @@ CHECKS: Mapping[str, Check] = {
     "weights_hash": _is_hash,
     "image_hash": _is_hash,
     "class_index": is_integer(0),
-    "space": _is_one_of(SPACES),
+    "space": SPACES.__contains__,
     "stride": is_integer(1),
     "region_hash": lambda value: value == "" or _is_hash(value),
-    "dtype": _is_one_of(STORED_TYPES),
-    "keep_rows": _is_flag,
+    "dtype": STORED_TYPES.__contains__,
+    "keep_rows": lambda value: isinstance(value, bool),
     "channels": is_integer(1, _MOST_CHANNELS),
-    "dense": _is_flag,
+    "dense": lambda value: isinstance(value, bool),
     "note": _is_text,
     "batch_size": is_integer(1),
     "passes_per_block": is_integer(1),

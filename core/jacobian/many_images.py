@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _RETRIES = 3
 
 ImageProgress = Callable[[Path, Progress], object]
-"""Called with the store that went on and how far it is."""
+"""Called with the path of a store and its progress."""
 
 
 def jacobians(
@@ -53,12 +53,12 @@ def jacobians(
     Args:
         segmenter: The network.
         images: The path of each store and its image (C, H, W).
-        request: What is asked for.
+        request: What is computed and kept.
         batch_size: Passes at once; None finds the fastest.
         scheduler: Address of a Dask scheduler such as "tcp://host:8786", or a Dask client; None computes in this
             process without Dask.
         progress: Called with a store's path and its progress.
-        cancel: Asked now and then; True stops the run and returns what is finished.
+        cancel: Called now and then; True stops the run, which returns what is finished.
 
     Raises:
         UserError: As `core.jacobian.jacobian`; or the scheduler does not answer.
@@ -98,7 +98,7 @@ def _compute_on_workers(
         try:
             result()
         except FieldTooSmallError as error:
-            # Other workers may still be writing to it, so it can neither go on nor be begun anew right now.
+            # Other workers may still be writing to it, so it can neither continue nor start again now.
             (path / "zarr.json").unlink(missing_ok=True)
             raise UserError(
                 f"Gradients leave the receptive field that was found for {path}, so what is there is wrong; delete it "

@@ -1,4 +1,4 @@
-"""Maps of a Jacobian made ready to look at. What is counted and stored is not changed."""
+"""Maps of a Jacobian as pictures. What is counted and stored is not changed."""
 
 import numpy as np
 from scipy import ndimage
@@ -6,17 +6,14 @@ from scipy import ndimage
 from ..display.colours import blend, colour_limit, magnitude_scale
 
 _DIMMED = 0.65
-"""How dark the image is drawn where a map says nothing."""
+"""How much the image is darkened where a map has no value."""
 
 
 def filled(values: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
-    """A map (H, W) whose unknown pixels take the value of the nearest known one.
+    """A map (H, W) whose unknown pixels take the value of the nearest known one; as it is where nothing is known.
 
-    That is how a coarse grid looks like a coarse picture of the whole image. Where nothing is known all stays as it is.
-
-    Args:
-        values: The map.
-        known: Bool (H, W); None for all that is not NaN. A known NaN is a value like any other.
+    So a coarse grid looks like a coarse picture of the whole image. `known`, bool (H, W), defaults to all that is not
+    NaN; a known NaN is a value like any other.
     """
     known = ~np.isnan(values) if known is None else known
     if known.all() or not known.any():

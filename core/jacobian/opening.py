@@ -1,12 +1,11 @@
-"""Writing what a store says of itself, and reading it back with nothing taken on trust."""
+"""Creating an empty store, and opening one with all of its contents checked."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import zarr
-from zarr.storage import LocalStore
 
 from .array_layouts import CONSTANTS, METADATA, SUMMARIES, ArrayLayout, constant_layouts, result_layouts
 from .colouring import Plan, places
@@ -20,27 +19,6 @@ _HASHES = "whypixel_hashes"
 _MANIFEST = "manifest"
 _MOST_SUMMARIES = 2**26
 """Passes times slots: above, the histograms alone would take 17 GB of memory."""
-
-
-@dataclass(frozen=True, eq=False)
-class Opened:
-    """A store that was checked.
-
-    Attributes:
-        manifest: Which Jacobian it is, of which model and image.
-        image: Float32 (C, H, W).
-        labels: Int32 (H, W), the predicted class of each pixel.
-        plan: The passes.
-        layouts: The layouts of the arrays of results.
-        arrays: Those arrays.
-    """
-
-    manifest: Manifest
-    image: np.ndarray
-    labels: np.ndarray
-    plan: Plan
-    layouts: dict[str, ArrayLayout]
-    arrays: dict[str, zarr.Array]
 
 
 def write_empty_store(path: Path, manifest: Manifest, plan: Plan, image: np.ndarray, labels: np.ndarray) -> None:
@@ -57,11 +35,14 @@ def write_empty_store(path: Path, manifest: Manifest, plan: Plan, image: np.ndar
         layout.create(path)
 
 
-def open_checked(path: Path) -> Opened:
+def open_checked(path: Path) -> tuple[Manifest, Plan, dict[str, np.ndarray], dict[str, ArrayLayout]]:
     """Open the store in a folder.
 
     Each step trusts only what the steps before it checked: the manifest, the names and kinds of all files, the shapes
     that the image and the passes give, the values of what is written once, and the layout that follows from them.
+
+    Returns:
+        The manifest, the plan, the arrays of `CONSTANTS` by name, and the layouts of the arrays of results by name.
 
     Raises:
         UserError: A store of another version.
@@ -79,26 +60,24 @@ def open_checked(path: Path) -> Opened:
     image_shape, num_passes = shapes_of_constants(path)
     if image_shape[0] != manifest.channels or hashes.get("image") != manifest.image_hash:
         raise ValueError("its image is another one")
-    files = LocalStore(path)
     constants = {}
     for layout in constant_layouts(image_shape, num_passes):
         check_layout(path, layout)
-        constants[layout.name] = _constant(path, files, layout, hashes.get(layout.name))
+        constants[layout.name] = _constant(path, layout, hashes.get(layout.name))
     plan = _plan_of(constants, manifest)
     layouts = {layout.name: layout for layout in result_layouts(manifest, plan)}
     for layout in layouts.values():
         check_layout(path, layout)
-    arrays = {name: layout.open(files) for name, layout in layouts.items()}
-    return Opened(manifest, constants["image"], constants["labels"], plan, layouts, arrays)
+    return manifest, plan, constants, layouts
 
 
-def _constant(path: Path, files: LocalStore, layout: ArrayLayout, expected: object) -> np.ndarray:
+def _constant(path: Path, layout: ArrayLayout, expected: object) -> np.ndarray:
     """An array that is written once, if its hash is the expected one."""
     fault = layout.fault(layout.file_of(path, (0,) * len(layout.shape)))
     if fault:
         raise ValueError(f"its {layout.name} is {fault}")
     try:
-        values = np.asarray(layout.open(files)[...])
+        values = np.asarray(layout.open(path)[...])
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"its {layout.name} is damaged") from error
     if hash_of(values) != expected:

@@ -12,6 +12,7 @@ from ..errors import explained_differentiation, is_out_of_memory
 from ..segmenter import Segmenter
 from ..target import Space, class_scores
 from .batchable import Batchable
+from .request import ImageRequest
 
 _MOST_PIXELS_AT_ONCE_ON_CPU = 2**18
 """Above, a single pass on a CPU runs near its arithmetic peak already."""
@@ -54,7 +55,7 @@ class PassRunner:
 
     @property
     def batch_size(self) -> int:
-        """Passes run at once; fewer than asked for once memory ran out or the network refused."""
+        """Passes run at once; smaller than at first once memory ran out or the network refused."""
         return self._batches.size
 
     def __call__(self, outputs: np.ndarray) -> np.ndarray:
@@ -66,11 +67,8 @@ class PassRunner:
         done: list[np.ndarray] = []
         start = 0
         while start < len(outputs):
-
-            def attempt(size: int, start: int = start) -> np.ndarray:
-                return self._attempt(outputs[start : start + size])
-
-            gradients, _ = self._batches.run(attempt)
+            remaining = outputs[start:]
+            gradients, _ = self._batches.run(lambda size, remaining=remaining: self._attempt(remaining[:size]))  # type: ignore[misc]
             done.append(gradients)
             start += len(gradients)
         return done[0] if len(done) == 1 else np.concatenate(done)
@@ -91,15 +89,13 @@ class PassRunner:
         """
         if self.batch_size == 1:
             return self(outputs[None])[0]
-        with torch.enable_grad(), exact_arithmetic(self._segmenter.device):
-            image, scores = self._forward(batchable=False)
-            return _gradient(scores, image, torch.from_numpy(outputs).to(scores.device)).cpu().numpy()
+        return self._run(outputs[None], in_own_graph=True)[0]
 
     def _attempt(self, outputs: np.ndarray) -> np.ndarray:
         try:
             if len(outputs) > 1 and not self._batches_are_proven:
                 return self._first_batch(outputs)
-            return self._run(torch.from_numpy(outputs))
+            return self._run(outputs)
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 self._graph = None
@@ -111,8 +107,8 @@ class PassRunner:
             return self._attempt(outputs[:1])
 
     def _first_batch(self, outputs: np.ndarray) -> np.ndarray:
-        """A batch, held against one of its passes alone."""
-        gradients = self._run(torch.from_numpy(outputs))
+        """A batch, compared with one of its passes computed alone."""
+        gradients = self._run(outputs)
         index = int(np.abs(gradients).max(axis=(1, 2, 3)).argmax())  # what is largest has lost least to rounding
         alone = self.alone(outputs[index])
         if np.abs(gradients[index] - alone).max() > BATCH_TOLERANCE * np.abs(alone).max():
@@ -125,16 +121,17 @@ class PassRunner:
         self._batches.size = 1
         self._graph = None
 
-    def _run(self, outputs: Tensor) -> np.ndarray:
+    def _run(self, outputs: np.ndarray, *, in_own_graph: bool = False) -> np.ndarray:
         with torch.enable_grad(), exact_arithmetic(self._segmenter.device):
-            if self._graph is None:
-                self._graph = self._forward(batchable=self.batch_size > 1)
-            image, scores = self._graph
-            outputs = outputs.to(scores.device)
-            if len(outputs) == 1:
-                return _gradient(scores, image, outputs[0])[None].cpu().numpy()
-            gradients = _gradient(scores, image, outputs, is_grads_batched=True)
-        return gradients.cpu().numpy()
+            if in_own_graph:
+                image, scores = self._forward(batchable=False)
+            else:
+                self._graph = self._graph or self._forward(batchable=self.batch_size > 1)
+                image, scores = self._graph
+            vectors = torch.from_numpy(outputs).to(scores.device)
+            if len(vectors) == 1:
+                return _gradient(scores, image, vectors[0])[None].cpu().numpy()
+            return _gradient(scores, image, vectors, is_grads_batched=True).cpu().numpy()
 
     def _forward(self, *, batchable: bool) -> tuple[Tensor, Tensor]:
         image = self._image.clone().requires_grad_()
@@ -163,24 +160,17 @@ def exact_arithmetic(device: torch.device) -> contextlib.AbstractContextManager:
 
 
 def fastest_batch_size(
-    segmenter: Segmenter,
-    image: np.ndarray,
-    class_index: int,
-    space: Space,
-    graph_size: int,
-    only: int | None = None,
+    segmenter: Segmenter, asked: ImageRequest, graph_size: int, only: int | None = None
 ) -> tuple[int, float]:
     """The number of passes at once that takes the least time per pass, and that time in seconds.
 
     Args:
         segmenter: The network.
-        image: Float32 (C, H, W).
-        class_index: The class of the scores.
-        space: The score space.
+        asked: The request.
         graph_size: Bytes of one graph. Sizes that would take more than half of the free memory are not tried.
         only: The one size to time; None tries several.
     """
-    height, width = image.shape[1:]
+    height, width = asked.image.shape[1:]
     on_gpu = segmenter.device.type == "cuda"
     largest = _MOST_PASSES_AT_ONCE if on_gpu else max(1, _MOST_PIXELS_AT_ONCE_ON_CPU // (height * width))
     largest = min(largest, max(1, free_bytes(segmenter.device) // 2 // graph_size))
@@ -189,7 +179,7 @@ def fastest_batch_size(
     best_size, best_seconds = 1, float("inf")
     size = only or 1
     while size <= (only or largest):
-        runner = PassRunner(segmenter, image, class_index, space, size)
+        runner = PassRunner(segmenter, asked.image, asked.request.class_index, asked.request.space, size)
         seconds = _seconds_per_pass(runner, np.repeat(outputs, size, axis=0))
         if only is not None:
             return runner.batch_size, seconds

@@ -1,4 +1,4 @@
-"""From what is asked for to what will be done: planning, trying out, timing."""
+"""Planning, checking and timing a Jacobian before it is computed."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from ..segmenter import Segmenter, prediction_of
 from .array_layouts import passes_per_block
 from .colouring import Plan, plan_passes
 from .manifest import Manifest
-from .passes import fastest_batch_size
+from .passes import PassRunner, fastest_batch_size
 from .proof import FieldTooSmallError, check_field, check_row
 from .request import ImageRequest
 from .row_summaries import Histogram, PlannedWindows, magnitude
@@ -31,7 +31,7 @@ WIDE = "The receptive field is as large as this image, so no two pixels can shar
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
-    """A request that was planned and tried out.
+    """A request that was planned and checked.
 
     Attributes:
         plan: The passes.
@@ -51,10 +51,7 @@ class Preparation:
 def prepare(segmenter: Segmenter, asked: ImageRequest, batch_size: int | None = None) -> Preparation:
     """Find the support, colour it, check it against rows computed alone, and time a pass.
 
-    Args:
-        segmenter: The network.
-        asked: What is asked for.
-        batch_size: Passes at once; None finds the fastest.
+    `batch_size` is the number of passes at once; None finds the fastest.
 
     Raises:
         UserError: The network gives values that are not finite.
@@ -64,7 +61,7 @@ def prepare(segmenter: Segmenter, asked: ImageRequest, batch_size: int | None = 
     with torch.no_grad(), segmenter.lock:
         prediction = prediction_of(segmenter.logits(asked.image[None])[0])
     plan = plan_passes(structural_support(segmenter, (size[0], size[1])), stride, asked.region)
-    runner = asked.runner(segmenter)
+    runner = PassRunner(segmenter, asked.image, class_index, asked.request.space)
     tried = _passes_to_try(plan, prediction.probabilities[class_index])
     gradients = [runner(plan.outputs(index)[None])[0] for index in tried]
     note = _note(plan)
@@ -78,7 +75,7 @@ def prepare(segmenter: Segmenter, asked: ImageRequest, batch_size: int | None = 
         note = UNPROVEN
     del runner
     graph = graph_bytes(segmenter, asked.image)
-    fastest, seconds = fastest_batch_size(segmenter, asked.image, class_index, asked.request.space, graph, batch_size)
+    fastest, seconds = fastest_batch_size(segmenter, asked, graph, batch_size)
     block = passes_per_block(plan, channels, fastest)
     manifest = Manifest(
         **asked.identity(segmenter),  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
-"""What keeps a probe honest: NaN that no operation swallows, and operations that no probe can see through.
+"""Probing with NaN through operations that would lose it, and detecting operations that cannot be probed.
 
-A NaN follows every path that a gradient can take, but for two kinds of operations. Some let it vanish: a choice between
-two branches drops what it does not choose, a clamp may drop what it cuts off. There it is put back, so that what is
-found is the union of what the network could look at for any image. Others read where the image's own values say
+A NaN follows every path that a gradient can take, except through two kinds of operations. Some lose it: a choice of
+two branches drops what it does not choose, a clamp may drop what it cuts off. There it is put back, so that the result
+is the union of what the network could look at for any image. Others read positions that the image's values determine
 (a sampling grid that is computed from the image, an index, a sort), branch on them, or are not torch's own: for these
 there is no field that holds for every image, and some crash on a NaN. Before one of them runs, the probing ends.
 """
@@ -44,15 +44,15 @@ _KEEPS_NAN = {
     *("hardtanh", "hardtanh_", "clamp", "clamp_", "clamp_min", "clamp_max", "hardswish", "hardswish_", "elu", "mish"),
     *("addcmul", "addcdiv", "erf", "reciprocal", "softplus", "isnan", "eq", "ne", "gt", "ge", "lt", "le"),
 }
-"""Operations value by value that are known to hand a NaN on, or whose result is no number."""
+"""Pointwise operations that are known to keep a NaN, or whose result is no number."""
 
 
 class UnseenError(Exception):
-    """The network uses an operation that no probe can see through; the message says which and why."""
+    """The network uses an operation that cannot be probed; the message says which and why."""
 
 
 class StrictProbe(TorchDispatchMode):
-    """While it lasts, this thread's runs on an image that it follows hand every NaN on, or end with `UnseenError`."""
+    """While it is active, this thread's runs on an image that it follows keep every NaN, or end with `UnseenError`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,23 +65,21 @@ class StrictProbe(TorchDispatchMode):
         return False
 
     def __enter__(self) -> Self:
-        """Begin to look at what this thread's operations do."""
         self._escapes.__enter__()
         super().__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End it."""
         super().__exit__(*error)
         self._escapes.__exit__(*error)
 
     def follow(self, image: Tensor) -> Tensor:
-        """Take an image for one whose values no operation may act on; gives it back."""
+        """Mark an image as the one to follow, on whose values no operation may act; returns it."""
         setattr(image, _MARK, True)
         return image
 
     def follows(self, tensor: Tensor) -> bool:
-        """Whether a tensor was computed from the image, or something was that was written into it."""
+        """Whether a tensor was computed from the image, wholly or in a part that was written into it."""
         if hasattr(tensor, _MARK):
             return True
         return bool(self._written) and tensor.untyped_storage().data_ptr() in self._written
@@ -89,7 +87,6 @@ class StrictProbe(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Run one operation."""
         kwargs = dict(kwargs or {})
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         followed = [tensor for tensor in tensors if self.follows(tensor)]
@@ -153,14 +150,13 @@ class _Escapes(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Make one call."""
         if func in _LEAVES_TORCH and args and isinstance(args[0], Tensor) and self._follows(args[0]):
             raise UnseenError(_BRANCH)
         return func(*args, **(kwargs or {}))
 
 
 def _nan_of(tensors: list[Tensor]) -> Tensor | None:
-    """Bool: where any of the operands of an operation value by value is NaN."""
+    """Bool: where any of the operands of a pointwise operation is NaN."""
     found: Tensor | None = None
     for tensor in tensors:
         if tensor.is_floating_point() and tensor.ndim:

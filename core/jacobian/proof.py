@@ -1,4 +1,4 @@
-"""Whether shared passes hold the rows that they should: checked while they run, on the very gradients that are kept."""
+"""Checks that shared passes hold the rows that they should, made while they run, on the gradients that are kept."""
 
 import numpy as np
 
@@ -31,13 +31,7 @@ def check_field(windows: PassWindows, gradient: np.ndarray) -> None:
 
 
 def check_row(runner: PassRunner, plan: Plan, index: int, gradient: np.ndarray) -> None:
-    """Hold one row of a pass, any one of them, against the same row computed alone.
-
-    Args:
-        runner: Runs the passes.
-        plan: The plan of the passes.
-        index: Index of the pass.
-        gradient: Gradient image (C, H, W) of the pass.
+    """Compare one row of pass `index`, from its gradient image (C, H, W), with the same row computed alone.
 
     Raises:
         FieldTooSmallError: They differ by more than rounding.
@@ -70,17 +64,12 @@ class SumProof:
     windows' contents times their weights only if every window holds its own row and nothing else (the check of a matrix
     product by Freivalds, "Probabilistic machines can use less running time", 1977). Where every pixel has a pass to
     itself, there is nothing to prove.
-
-    Args:
-        runner: Runs the passes.
-        plan: The plan of the passes.
-        seed: Seed of the weights.
     """
 
-    def __init__(self, runner: PassRunner, plan: Plan, seed: int = 0) -> None:
+    def __init__(self, runner: PassRunner, plan: Plan) -> None:
         self._runner = runner
         self._plan = plan
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(0)
         self._row_weights, self._column_weights = (
             generator.uniform(0.5, 1.5, length).astype(np.float32) for length in plan.size
         )
@@ -89,7 +78,7 @@ class SumProof:
         self._size: np.ndarray | None = None
 
     def add(self, index: int, windows: PassWindows, gradient: np.ndarray) -> None:
-        """Take in the gradient image (C, H, W) of a pass."""
+        """Add the gradient image (C, H, W) of a pass."""
         if len(self._plan) == self._plan.num_pixels:
             return
         by_row = self._row_weights[windows.rows.positions][windows.rows.label]
@@ -104,11 +93,11 @@ class SumProof:
 
     @property
     def is_due(self) -> bool:
-        """Whether so many passes were taken in that the one more for the check does not matter."""
+        """Whether enough passes were added for the cost of the check, one more pass, not to matter."""
         return len(self._passes) >= _PASSES_PER_PROOF
 
     def check(self) -> None:
-        """Check what was taken in, and begin anew.
+        """Check what was added, and begin anew.
 
         Raises:
             FieldTooSmallError: The two sums differ by more than rounding.

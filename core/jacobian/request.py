@@ -1,4 +1,4 @@
-"""What is asked of a Jacobian, as one value."""
+"""The request for a Jacobian, checked against a network and an image."""
 
 import hashlib
 from dataclasses import asdict, dataclass
@@ -9,12 +9,11 @@ from ..errors import UserError
 from ..segmenter import Image, Segmenter
 from ..target import Space, Target
 from .encoding import STORED_TYPES, StoredType
-from .passes import PassRunner
 
 
 @dataclass(frozen=True)
 class JacobianRequest:
-    """Which Jacobian of an image is wanted, and what is kept of it.
+    """Which Jacobian of an image is computed, and what is kept of it.
 
     Attributes:
         class_index: The class whose scores are differentiated.
@@ -49,12 +48,12 @@ EVERY_ROW = JacobianRequest()
 
 @dataclass(frozen=True, eq=False)
 class ImageRequest:
-    """A request for one image that the network can answer. Make one with `ImageRequest.check`.
+    """A request that fits an image and the network. Make one with `ImageRequest.check`.
 
     Attributes:
-        request: What is asked for.
+        request: What is computed and kept.
         image: Float32 (C, H, W).
-        region: Bool (H, W), the output pixels wanted; None for all.
+        region: Bool (H, W), the output pixels to compute; None for all.
     """
 
     request: JacobianRequest
@@ -68,7 +67,7 @@ class ImageRequest:
         """The request for this image.
 
         Raises:
-            UserError: What is asked for does not fit the network or the image.
+            UserError: The request does not fit the network or the image.
         """
         values = checked_image(segmenter, image, request.class_index, request.space)
         height, width = values.shape[1:]
@@ -83,17 +82,13 @@ class ImageRequest:
         return cls(request, values, region)
 
     def identity(self, segmenter: Segmenter) -> dict[str, object]:
-        """What tells this Jacobian from any other; as `Manifest.identity`."""
+        """The entries of `Manifest.identity`."""
         hashes = {
             "weights_hash": segmenter.weights_hash,
             "image_hash": hash_of(self.image),
             "region_hash": hash_of(self.region),
         }
         return hashes | asdict(self.request)
-
-    def runner(self, segmenter: Segmenter, batch_size: int = 1) -> PassRunner:
-        """Runs passes for this request."""
-        return PassRunner(segmenter, self.image, self.request.class_index, self.request.space, batch_size)
 
 
 def checked_image(segmenter: Segmenter, image: Image, class_index: int, space: Space) -> np.ndarray:

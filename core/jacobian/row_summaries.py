@@ -1,4 +1,4 @@
-"""What a row sums up to: histogram of magnitudes, extremes, sum, centroid and boxes.
+"""Summaries of a row: histogram of magnitudes, extremes, sum, centroid and boxes.
 
 All are taken from the gradient image of a whole pass at once. The windows of a pass do not meet, so reducing along
 one axis window by window, then along the other, gives the number of every window.
@@ -122,19 +122,19 @@ class Windows:
         return np.where(stop > 0, first, 0), stop
 
 
+@dataclass(frozen=True, eq=False)
 class PassWindows:
     """The windows rows × columns of one pass; results are arrays (row windows, column windows).
 
-    Args:
+    Attributes:
         rows: The windows along the rows.
         columns: The windows along the columns.
         selected: Bool (row windows, column windows), those whose pixels are wanted.
     """
 
-    def __init__(self, rows: Windows, columns: Windows, selected: np.ndarray) -> None:
-        self.rows = rows
-        self.columns = columns
-        self.selected = selected
+    rows: Windows
+    columns: Windows
+    selected: np.ndarray
 
     def reduce(self, ufunc: np.ufunc, values: np.ndarray) -> np.ndarray:
         """Values (H, W) reduced within each window."""
@@ -191,23 +191,13 @@ def magnitude(gradient: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(gradient, dtype=np.float64).sum(axis=-3)).astype(np.float32)
 
 
-@dataclass(frozen=True, eq=False)
-class PassSummary:
-    """What the rows of one pass sum up to, one entry per window (row windows, column windows, …).
+def summarise(windows: PassWindows, gradient: np.ndarray, bins: Histogram) -> dict[str, np.ndarray]:
+    """The summaries of a pass from its gradient image float32 (C, H, W).
 
-    Attributes:
-        statistics: Float32 (…, len(STATISTICS)).
-        histogram: Int (…, NUM_BINS).
-        boxes: Int (…, NUM_OCTAVES, 4), at `Histogram.box_levels`.
+    Returns:
+        Arrays (row windows, column windows, …): "statistics" float32 (…, len(STATISTICS)), "histogram" int
+        (…, NUM_BINS), and "boxes" int (…, NUM_OCTAVES, 4) at `Histogram.box_levels`.
     """
-
-    statistics: np.ndarray
-    histogram: np.ndarray
-    boxes: np.ndarray
-
-
-def summarise(windows: PassWindows, gradient: np.ndarray, bins: Histogram) -> PassSummary:
-    """The summaries of a pass from its gradient image float32 (C, H, W)."""
     magnitudes = magnitude(gradient)
     rows, columns = windows.rows, windows.columns
     largest, smallest = (
@@ -243,4 +233,4 @@ def summarise(windows: PassWindows, gradient: np.ndarray, bins: Histogram) -> Pa
         axis=-1,
     ).astype(np.float32)
     boxes = windows.boxes_of_profiles(magnitude_by_row, magnitude_by_column, bins.box_levels)
-    return PassSummary(statistics, windows.histogram(magnitudes, bins), boxes)
+    return {"statistics": statistics, "histogram": windows.histogram(magnitudes, bins), "boxes": boxes}

@@ -12,8 +12,7 @@ A finished block that lacks a chunk of another array is damaged: it counts as no
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from .array_layouts import ArrayLayout, sampled_blocks
+from .array_layouts import MOST_SAMPLED_BLOCKS, ArrayLayout
 from .colouring import Plan
-from .inspection import check_image_shape
+from .inspection import MOST_IMAGE_VALUES
 from .manifest import Manifest
 from .opening import open_checked, write_empty_store
 from .row_summaries import Histogram, PlannedWindows
@@ -32,31 +31,17 @@ _STATISTICS_CHUNK = re.compile(r"c\.(\d{1,10})\.0\.0")
 _MOST_NAMED = 3
 
 
-@dataclass(frozen=True, eq=False)
-class BlockResult:
-    """What a block of passes is summed up to, and its rows.
-
-    Attributes:
-        rows: (passes, C, H, W) as stored; None where only summaries are kept.
-        statistics: Float32 (passes, slots, len(STATISTICS)), NaN where a slot holds no pixel.
-        histogram: (passes, slots, NUM_BINS).
-        boxes: (passes, slots, NUM_OCTAVES, 4).
-        centred: Float32 (2·height - 1 at most, …), the sum of the block's |rows|, each centred on its pixel; None for
-            blocks that are not sampled for the effective receptive field.
-    """
-
-    rows: np.ndarray | None
-    statistics: np.ndarray
-    histogram: np.ndarray
-    boxes: np.ndarray
-    centred: np.ndarray | None
-
-
 class JacobianStore:
     """A Jacobian's Zarr group on a local or shared disk. Open one with the class, make one with `create`.
 
-    Nothing in the folder is believed: files, metadata, manifest and plan are checked before they are used, and what is
+    Nothing in the folder is trusted: files, metadata, manifest and plan are checked before they are used, and what is
     written once is checked against its hashes.
+
+    Attributes:
+        manifest: Which Jacobian it is, of which model and image.
+        plan: The passes.
+        image: Float32 (C, H, W).
+        labels: Int32 (H, W), the predicted class of each pixel.
 
     Raises:
         UserError: No store there, a store of another version, or one whose parts are missing or damaged.
@@ -67,17 +52,16 @@ class JacobianStore:
         if not self.path.is_dir():
             raise UserError(f"There is no Jacobian at {self.path}; compute one first.")
         try:
-            opened = open_checked(self.path)
+            self.manifest, self.plan, constants, self._layouts = open_checked(self.path)
         except UserError:
             raise
-        except Exception as error:  # whatever a stranger's store brings about
+        except Exception as error:  # a store from elsewhere may raise anything
             raise UserError(
                 f"{self.path} is not a whole Jacobian store ({error or type(error).__name__}); delete it and compute "
                 "it again."
             ) from error
-        self.manifest, self.plan = opened.manifest, opened.plan
-        self.image, self.labels = opened.image, opened.labels
-        self._layouts, self._arrays = opened.layouts, opened.arrays
+        self.image, self.labels = constants["image"], constants["labels"]
+        self._arrays = {name: layout.open(self.path) for name, layout in self._layouts.items()}
         self._finished: set[int] = set()
 
     @classmethod
@@ -85,7 +69,11 @@ class JacobianStore:
         cls, path: str | Path, manifest: Manifest, plan: Plan, image: np.ndarray, labels: np.ndarray
     ) -> "JacobianStore":
         """A new store without rows, whole or not at all."""
-        check_image_shape(image.shape)
+        if image.size > MOST_IMAGE_VALUES:
+            raise UserError(
+                f"The image holds {image.size:,} values and a Jacobian takes at most {MOST_IMAGE_VALUES:,}; take a "
+                "part of it or scale it down."
+            )
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
@@ -123,17 +111,17 @@ class JacobianStore:
 
     def finished(self) -> set[int]:
         """The blocks whose results are on disk, all of them."""
-        self._finished |= {block for block in self._summed_up() - self._finished if self._is_whole(block)}
+        self._finished |= {block for block in self._summed_up() - self._finished if not any(self._faulty_arrays(block))}
         return set(self._finished)
 
     def is_finished(self, block: int) -> bool:
         """Whether a block's results are on disk, all of them."""
         if block not in self._finished and self._layouts["statistics"].file_of(self.path, (block, 0, 0)).exists():
-            self._finished |= {block} if self._is_whole(block) else set()
+            self._finished |= set() if any(self._faulty_arrays(block)) else {block}
         return block in self._finished
 
     def damage(self) -> str:
-        """What is missing of blocks that were finished once, in one sentence; empty if nothing is.
+        """A sentence on what is missing of blocks that were finished; empty if nothing is.
 
         A run computes such blocks anew. Changed bytes are found only when they are read.
         """
@@ -161,17 +149,22 @@ class JacobianStore:
                 yield slice(self.passes_of(ordered[start]).start, self.passes_of(block).stop)
                 start = place + 1
 
-    def write(self, block: int, result: BlockResult) -> None:
-        """Write a block's results; it counts as finished only when all of them are on disk."""
+    def new_results(self, block: int) -> dict[str, np.ndarray]:
+        """The arrays of a block's results by name, as they are before any pass: NaN or 0; "centred" as float64."""
+        num_passes = len(self.passes_of(block))
+        results = {
+            name: np.full((num_passes, *layout.shape[1:]), layout.fill, layout.dtype)
+            for name, layout in self._layouts.items()
+            if name != "centred"
+        }
+        # The sum of the block's |rows|, each centred on its pixel, of the blocks that are sampled for it.
+        return results | ({"centred": np.zeros(self.plan.field.centred_shape)} if self.is_sampled(block) else {})
+
+    def write(self, block: int, results: Mapping[str, np.ndarray]) -> None:
+        """Write what `new_results` gave; the block counts as finished only when all of it is on disk."""
         passes = self.passes_of(block)
-        span = slice(passes.start, passes.stop)
-        if result.rows is not None:
-            self._arrays["rows"][span] = result.rows
-        if result.centred is not None:
-            self._arrays["centred"][block] = result.centred
-        self._arrays["histogram"][span] = result.histogram
-        self._arrays["boxes"][span] = result.boxes
-        self._arrays["statistics"][span] = result.statistics
+        for name in sorted(results, key=lambda name: name == "statistics"):
+            self._arrays[name][block if name == "centred" else slice(passes.start, passes.stop)] = results[name]
 
     def zeros(self, name: str) -> np.ndarray:
         """Zeros of the shape and the type of one of those arrays that `read` reads."""
@@ -198,16 +191,14 @@ class JacobianStore:
 
     @cached_property
     def _sampled(self) -> set[int]:
-        return sampled_blocks(self.num_blocks)
+        number = min(MOST_SAMPLED_BLOCKS, self.num_blocks)
+        return {int(block) for block in np.linspace(0, self.num_blocks - 1, number).round()}
 
     def _summed_up(self) -> set[int]:
         """The blocks whose statistics, which are written last, are on disk."""
         found = (_STATISTICS_CHUNK.fullmatch(file.name) for file in (self.path / "statistics").iterdir())
         blocks = {int(match[1]) for match in found if match}
         return {block for block in blocks if block < self.num_blocks}
-
-    def _is_whole(self, block: int) -> bool:
-        return not any(self._faulty_arrays(block))
 
     def _faulty_arrays(self, block: int) -> Iterator[str]:
         """The arrays of which a chunk of the block is missing; uncompressed ones must have their full length too."""

@@ -9,74 +9,48 @@ from ..segmenter import Segmenter
 from .effective import EffectiveReceptiveField, sampled_pixels
 from .encoding import decode
 from .export import write_dense
-from .manifest import Manifest
 from .passes import PassRunner
 from .row_summaries import STATISTICS
 from .store import JacobianStore
 from .summary_maps import SummaryMaps
-from .support import ReceptiveField
 from .threshold import Definition, Source, Threshold, ThresholdMaps, normalised, save_map
 
 
 class Jacobian:
-    """A Jacobian on disk, whole or so far as it was computed. Opening reads a few kilobytes.
+    """A Jacobian on disk, complete or in part. Opening reads a few kilobytes.
 
     Maps are (H, W) over the output pixels, NaN where a row is not computed: not sampled, or not yet.
 
     Args:
         path: The store.
-        segmenter: The network, if rows that are not stored shall be computed afresh.
+        segmenter: The network, to compute rows that are not stored.
+
+    Attributes:
+        path: The store.
+        manifest: Which Jacobian it is, of which model and image.
+        image: The image, float32 (C, H, W).
+        labels: The predicted class of each pixel, int (H, W).
+        size: Height and width of the image.
+        field: The structural receptive field.
+        num_passes: Backward passes of the whole Jacobian.
 
     Raises:
         UserError: No whole store at `path`, or the segmenter is not the store's.
     """
 
     def __init__(self, path: str | Path, segmenter: Segmenter | None = None) -> None:
-        self._store = JacobianStore(path)
+        self._store = store = JacobianStore(path)
+        self.path, self.manifest, self.image, self.labels = store.path, store.manifest, store.image, store.labels
+        self.size, self.field, self.num_passes = store.plan.size, store.plan.field, len(store.plan)
         if segmenter is not None and segmenter.weights_hash != self.manifest.weights_hash:
             raise UserError(f"{path} is the Jacobian of other weights ({self.manifest.model}) than {segmenter.name}.")
         self._segmenter = segmenter
         self._runner: PassRunner | None = None
-        self._summaries = SummaryMaps(self._store)
+        self._summaries = SummaryMaps(store)
 
     def __repr__(self) -> str:
         height, width = self.size
         return f"Jacobian({self.path}, {height}×{width}, {self.fraction:.0%} done)"
-
-    @property
-    def path(self) -> Path:
-        """The store."""
-        return self._store.path
-
-    @property
-    def manifest(self) -> Manifest:
-        """Which Jacobian it is, of which model and image."""
-        return self._store.manifest
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the image."""
-        return self._store.plan.size
-
-    @property
-    def image(self) -> np.ndarray:
-        """The image, float32 (C, H, W)."""
-        return self._store.image
-
-    @property
-    def labels(self) -> np.ndarray:
-        """The predicted class of each pixel, int (H, W)."""
-        return self._store.labels
-
-    @property
-    def field(self) -> ReceptiveField:
-        """The structural receptive field."""
-        return self._store.plan.field
-
-    @property
-    def num_passes(self) -> int:
-        """Backward passes of the whole Jacobian."""
-        return len(self._store.plan)
 
     @property
     def fraction(self) -> float:
@@ -85,7 +59,7 @@ class Jacobian:
 
     @property
     def complete(self) -> bool:
-        """Whether every row that was asked for is computed."""
+        """Whether every requested row is computed."""
         return len(self._store.finished()) == self._store.num_blocks
 
     @property
@@ -116,7 +90,7 @@ class Jacobian:
         return values
 
     def error_bound(self, row: int, column: int) -> float:
-        """The largest error that storing made in any entry of a row; 0 for float32.
+        """The largest storage error of any entry of a row; 0 for float32.
 
         Raises:
             UserError: The row is not stored.
@@ -201,7 +175,7 @@ class Jacobian:
         """The box around each row's entries above the threshold, int32 (H, W, 4): top, left, bottom, right.
 
         Bottom and right lie just outside. All are 0 where nothing is above the threshold or the row is not computed.
-        From histograms the threshold is moved to the nearest level at which boxes are kept, of which an octave has one.
+        From histograms the threshold is moved to the nearest level at which boxes are kept, one per octave.
 
         Raises:
             UserError: As `threshold_map`.

@@ -1,4 +1,4 @@
-"""Summaries of a store as maps over the output pixels, read when first asked for and kept up with a run."""
+"""Summaries of a store as maps over the output pixels, read on first use and updated during a run."""
 
 import threading
 from collections.abc import Callable
@@ -12,11 +12,7 @@ _ARRAYS = ("statistics", "histogram", "boxes")
 
 
 class SummaryMaps:
-    """The summaries of the blocks finished so far. Threads may share one.
-
-    Args:
-        store: The store.
-    """
+    """The summaries of the blocks of a store finished so far. Threads may share one."""
 
     def __init__(self, store: JacobianStore) -> None:
         self._store = store
@@ -41,15 +37,10 @@ class SummaryMaps:
             reduced = reduce(self._arrays[name])
             plan = self._store.plan
             values = reduced[plan.pass_of_pixel, plan.slot_of_pixel]
-            values[~self._is_loaded(name)] = empty
+            # The block of a pixel without a pass is -1: none.
+            blocks = plan.pass_of_pixel // self._store.manifest.passes_per_block
+            values[~np.isin(blocks, list(self._loaded[name]))] = empty
             return values
-
-    def _is_loaded(self, name: str) -> np.ndarray:
-        """Bool (H, W): the output pixels whose block is loaded."""
-        blocks = np.zeros(self._store.num_blocks + 1, dtype=bool)
-        blocks[list(self._loaded[name])] = True
-        passes = self._store.plan.pass_of_pixel
-        return blocks[np.where(passes < 0, -1, passes // self._store.manifest.passes_per_block)]
 
     def _load(self, name: str) -> None:
         new = self._store.finished() - self._loaded[name]

@@ -1,13 +1,13 @@
 """The structural receptive field: which input pixels can reach which output pixels at all.
 
 It is found by probing. A NaN put into the input comes out at every output that has any path from it, whatever the
-weights and the layers in between (`core.jacobian.probe_mode` sees to that). Whole lines of the image are probed, so
+weights and the layers in between (`core.jacobian.probe_mode` ensures that). Whole lines of the image are probed, so
 what is found for an axis is the projection of the support onto it: the window rows × columns that holds the support,
 never less than it.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -22,7 +22,7 @@ from ..segmenter.examination import REFUSALS
 from .probe_mode import StrictProbe, UnseenError
 
 _STRIP = 16
-"""Width of the canvas on which the lines of the other axis are probed; what is found is checked at full size."""
+"""Width of the canvas on which the lines of the other axis are probed; the result is checked at full size."""
 _BLOCK = 16
 _LARGE_CANVAS = 1024
 _PROBED_PIXELS = 2**18
@@ -259,33 +259,31 @@ def _is_global(segmenter: Segmenter) -> bool:
 
 
 def _gradients_stay_inside(segmenter: Segmenter, field: ReceptiveField) -> bool:
-    """Whether no gradient leaves the support; it would if some layer swallowed the NaN that probed it."""
+    """Whether no gradient leaves the support; it would if some layer lost the NaN that probed it."""
     height, width = field.size
+    halves = (
+        (slice(0, max(height // 2, 1)), slice(None)),
+        (slice(height // 2, None), slice(None)),
+        (slice(None), slice(0, max(width // 2, 1))),
+        (slice(None), slice(width // 2, None)),
+    )
     noise = np.random.default_rng(2).random((1, segmenter.in_channels, height, width), dtype=np.float32)
     with torch.enable_grad():
         image = torch.from_numpy(noise).to(segmenter.device).requires_grad_()
         with _exact_kernels(segmenter.device):
             logits = segmenter.unchecked_logits(image)
-            for rows, columns in _halves(height, width):
+            weights = torch.linspace(1.0, 2.0, logits.shape[1], device=logits.device).view(-1, 1, 1)
+            for rows, columns in halves:
                 outputs = torch.zeros_like(logits)
-                outputs[:, :, rows, columns] = torch.linspace(1.0, 2.0, logits.shape[1], device=logits.device).view(
-                    1, -1, 1, 1
-                )
+                outputs[:, :, rows, columns] = weights
                 with explained_differentiation():
                     (gradient,) = torch.autograd.grad(logits, image, outputs, retain_graph=True, materialize_grads=True)
                 inside_rows = slice(field.rows.first[rows].min(), field.rows.last[rows].max() + 1)
                 inside_columns = slice(field.columns.first[columns].min(), field.columns.last[columns].max() + 1)
                 gradient[:, :, inside_rows, inside_columns] = 0
-                if bool((gradient != 0).any()):
+                if gradient.any():
                     return False
     return True
-
-
-def _halves(height: int, width: int) -> Iterator[tuple[slice, slice]]:
-    yield slice(0, max(height // 2, 1)), slice(None)
-    yield slice(height // 2, None), slice(None)
-    yield slice(None), slice(0, max(width // 2, 1))
-    yield slice(None), slice(width // 2, None)
 
 
 def _reached(segmenter: Segmenter, batch: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Threshold maps: how many input pixels each output pixel listens to, and the boxes around them."""
+"""Threshold maps: how many input pixels influence each output pixel, and the boxes around them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,14 +61,9 @@ class Threshold:
 
 @dataclass(frozen=True, eq=False)
 class ThresholdMaps:
-    """Maps of what lies above a threshold, from rows or from summaries.
+    """Maps of what lies above a threshold, from a store's rows or from its summaries.
 
     Counts and boxes from rows are those of one reading. From summaries, boxes are kept at one level per octave.
-
-    Attributes:
-        store: The Jacobian's store.
-        summaries: Its summaries.
-        threshold: The threshold.
 
     Raises:
         UserError: Rows are the source and are not kept.
@@ -97,8 +92,7 @@ class ThresholdMaps:
     def magnitude(self, *, at_box_level: bool = False) -> np.float32:
         """The magnitude above which is counted; from histograms, moved to the nearest level that they keep.
 
-        Args:
-            at_box_level: Whether that is a level of the boxes, of which an octave has one.
+        With `at_box_level`, that is a level of the boxes, one per octave.
 
         Raises:
             UserError: A proportion below what the histograms resolve.

@@ -1,4 +1,4 @@
-"""The shape of a vessel mask at each pixel, to hold against what the Jacobian says there."""
+"""The shape of a vessel mask at each pixel, to compare with the Jacobian."""
 
 from dataclasses import dataclass
 

@@ -1,9 +1,11 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from captum.attr import InputXGradient, Saliency
 
-from core import Segmenter, Target
+from core import Prediction, Segmenter, Target, UserError
 from core.attribution import gradient, gradient_x_input
 from core.models import load_segmenter
 from core.target import SPACES
@@ -114,12 +116,22 @@ def test_no_trace_is_left():
     torch.testing.assert_close(image, IMAGE_1_TO_9)
 
 
-def test_the_prediction_stands_beside_the_map():
-    attribution = gradient(Segmenter(TinySeg(), in_channels=1), IMAGE_1_TO_9, Target.pixel(0, 0))
+def test_prediction_is_that_of_the_image_and_stands_beside_the_map():
+    segmenter = Segmenter(TinySeg(), in_channels=1)
+    image = IMAGE_1_TO_9.clone()
+    attribution = gradient(segmenter, image, Target.pixel(0, 0))
     assert attribution.image_size == (3, 3)
     assert (attribution.layer, attribution.padded_size) == (None, None)
-    with pytest.raises(AttributeError, match=r"segmenter\.predict\(image\) gives it"):
-        attribution.prediction  # noqa: B018
+    np.testing.assert_array_equal(attribution.prediction.labels, segmenter.predict(image).labels)
+    np.testing.assert_array_equal(attribution.prediction.probabilities, segmenter.predict(image).probabilities)
+    assert not any(isinstance(value, Prediction) for value in vars(attribution).values())
+
+    elsewhere = pickle.loads(pickle.dumps(attribution))  # noqa: S301 - our own bytes
+    np.testing.assert_array_equal(elsewhere.values, attribution.values)
+    image += 1
+    for gone in (elsewhere, attribution):
+        with pytest.raises(UserError, match=r"use segmenter\.predict\(image\)"):
+            gone.prediction  # noqa: B018
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -150,7 +150,7 @@ def test_a_store_refuses_another_model_and_another_image(tmp_path):
     with pytest.raises(UserError, match="other weights"):
         Jacobian(path, make_segmenter(seed=1))
     with pytest.raises(UserError, match="other weights"):
-        engine.compute_blocks(make_segmenter(seed=1), JacobianStore(path), [0])
+        engine.compute_missing(make_segmenter(seed=1), JacobianStore(path))
 
 
 def test_what_is_no_store(tmp_path):

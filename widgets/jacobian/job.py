@@ -28,14 +28,7 @@ _EXECUTOR = DaemonExecutor(1)
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Which Jacobian is asked for, and where it is kept.
-
-    Attributes:
-        segmenter: The network.
-        image: The image.
-        request: What is asked for.
-        folder: Folder of the stores.
-    """
+    """Which Jacobian is computed, and the folder of stores in which it is kept."""
 
     segmenter: Segmenter
     image: PickedImage
@@ -87,7 +80,7 @@ class Job:
 
     @property
     def state(self) -> State:
-        """Where it stands."""
+        """The state of the run."""
         if self._future.done():
             return self._end()
         if self._cancelled.is_set():
@@ -98,12 +91,12 @@ class Job:
 
     @property
     def seconds(self) -> float:
-        """Seconds since it was asked for."""
+        """Seconds since it was requested."""
         return time.monotonic() - self._asked
 
     @property
     def jacobian(self) -> Jacobian | None:
-        """The Jacobian so far; None before anything of it is known."""
+        """The Jacobian so far; None before the first report."""
         if self.state == "finished":
             return self._future.result()
         return self.progress.jacobian if self.progress is not None else None

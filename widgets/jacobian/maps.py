@@ -7,11 +7,11 @@ from functools import partial
 
 import numpy as np
 import streamlit as st
+from plotly.colors import sample_colorscale
 
-from core.display.colours import colour_limit, intensity_rgb, labels_over
+from core.display.colours import SEQUENTIAL, colour_limit, intensity_rgb, labels_over
 from core.jacobian import Jacobian, Threshold, normalised
 from core.jacobian.map_pictures import filled, map_over
-from widgets.jacobian.colour_bar import colour_bar
 from widgets.shared.pixel_map import PROPORTIONS, pick_colour_limit
 from widgets.shared.pixel_state import pixel_inputs
 from widgets.shared.results import results
@@ -34,7 +34,7 @@ _OPACITY = 0.4
 
 @dataclass(frozen=True)
 class View:
-    """What is asked of the maps.
+    """Which maps are shown, and how.
 
     Attributes:
         picture: One of `PICTURES`.
@@ -127,12 +127,24 @@ def map_bar(jacobian: Jacobian, view: View) -> None:
     limit = limit_of(view.picture, values)
     beyond = "≥ " if limit < colour_limit(values) else ""
     unit = unit_of(view.picture, view)
+    number = ",.0f" if unit == UNITS[view.picture] else ".2g"
     if view.picture == "fulfilment":
-        colour_bar("100 %", "50 %", unit)
-    elif unit != UNITS[view.picture]:
-        colour_bar(f"{beyond}{limit:.2g}", f"{limit / 2:.2g}", unit)
+        _colour_bar("100 %", "50 %", unit)
     else:
-        colour_bar(f"{beyond}{limit:,.0f}", f"{limit / 2:,.0f}", unit)
+        _colour_bar(f"{beyond}{limit:{number}}", f"{limit / 2:{number}}", unit)
+
+
+def _colour_bar(limit: str, middle: str, unit: str) -> None:
+    """A bar from 0 to `limit`, as high as `core.display.figures.COLOUR_BAR_HEIGHT`, with the unit below it."""
+    stops = ", ".join(sample_colorscale(SEQUENTIAL, [step / 8 for step in range(9)]))
+    st.html(
+        f'<div class="colour-bar" style="width: 90%; margin: 0 auto; color: #7d8794; '
+        f'font-size: 12px; line-height: 16px">'
+        f'<div style="height: 10px; background: linear-gradient(to right, {stops})"></div>'
+        f'<div style="display: flex; justify-content: space-between">'
+        f"<span>0</span><span>{middle}</span><span>{limit}</span></div>"
+        f'<div style="text-align: center">{unit}</div></div>'
+    )
 
 
 def unit_of(name: str, view: View) -> str:

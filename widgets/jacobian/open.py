@@ -1,4 +1,4 @@
-"""Opening a store: one of the folder, one from elsewhere on this machine, or one that somebody sent as a .zip file."""
+"""Opening a store: from the folder, from elsewhere on this machine, or from a .zip file."""
 
 import hashlib
 import io
@@ -23,7 +23,7 @@ def pick_folder() -> Path:
     """The folder that stores lie in, `runs` unless the user chooses another."""
     named = st.text_input(
         "Folder of the stores", key="folder", placeholder=str(DEFAULT_FOLDER), persist_state="session",
-        help="On the machine that runs this program. Empty: the folder runs of the program.",
+        help="A folder on the machine that runs this program. Default: the program's folder runs.",
     )  # fmt: skip
     return Path(named).expanduser().absolute() if named else DEFAULT_FOLDER
 
@@ -39,7 +39,7 @@ def open_card(segmenter: Segmenter, image: PickedImage, folder: Path) -> tuple[J
         with slots[1]:
             upload = st.file_uploader(
                 "Import a store (.zip)", type=["zip"], max_upload_size=_LARGEST_UPLOAD, key="import",
-                help="As “Download” on this page makes it. A larger one: unpack it and give its path.",
+                help="A file from “Store (.zip)” on this page. Unpack a larger one and give its path.",
             )  # fmt: skip
             imported = _import(upload.getvalue(), folder) if upload is not None else None
         names = [path.name for path in sorted(folder.glob(f"*{_SUFFIX}"))] if folder.is_dir() else []
@@ -48,7 +48,7 @@ def open_card(segmenter: Segmenter, image: PickedImage, folder: Path) -> tuple[J
                 "Store", names, index=None, key="store", bind="query-params",
                 placeholder="Choose a store" if names else "No stores in this folder yet",
             )  # fmt: skip
-            elsewhere = st.text_input("Or the path of one", key="store_path", placeholder="/data/runs/cells.zarr")
+            elsewhere = st.text_input("Or the path of a store", key="store_path", placeholder="/data/runs/cells.zarr")
         path = imported or (Path(elsewhere).expanduser() if elsewhere else folder / chosen if chosen else None)
         if path is None:
             st.caption("A store holds its image, the prediction and the Jacobian; the model must be the one picked.")

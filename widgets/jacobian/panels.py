@@ -25,7 +25,7 @@ from core.jacobian import Jacobian
 from core.jacobian.archive import store_bytes, write_archive
 from core.jacobian.disk_space import bytes_in_words
 from core.jacobian.map_pictures import decades, map_over
-from core.jacobian.vessel_geometry import VesselGeometry, medians, vessel_geometry
+from core.jacobian.vessel_geometry import medians, vessel_geometry
 from core.trust.agreement import rank_correlation
 from widgets.jacobian.maps import View, limit_of, shown_map, unit_of
 from widgets.shared.results import results
@@ -105,7 +105,9 @@ def vessels_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
         format_func=lambda name: _MEASURES[name], wrap=True,
     )  # fmt: skip
     labels = image.truth if source == "truth" and image.truth is not None else jacobian.labels
-    geometry = _geometry(labels == jacobian.manifest.class_index, str(source), jacobian)
+    mask = labels == jacobian.manifest.class_index
+    mask_key = "vessel geometry", source, mask.tobytes(), jacobian.size
+    geometry = results().get_or_compute(mask_key, lambda: vessel_geometry(mask))
     used = geometry.mask & jacobian.computed
     view = replace(view, scaled=False, within=False)
     values = shown_map(jacobian, str(measure), view)[used]
@@ -120,7 +122,7 @@ def vessels_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
         with slot:
             st.markdown(
                 f"**{name}**: Spearman's ρ = **{shown}** over {count:,} pixels",
-                help="Rank correlation: +1 where the one always grows with the other, -1 where it always falls. "
+                help="Rank correlation: +1 where one always grows with the other, -1 where it always falls. "
                 "Neighbouring pixels are alike, so no p-value is given.",
             )
             chosen = np.linspace(0, max(len(values) - 1, 0), min(len(values), _MOST_DOTS)).astype(int)
@@ -130,7 +132,7 @@ def vessels_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
 
 
 def store_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
-    """What the store is of, and everything to take away."""
+    """The store's identity and the downloads."""
     manifest, size = jacobian.manifest, store_bytes(jacobian.path)
     st.markdown(
         f"`{jacobian.path}`: {bytes_in_words(size)}, model **{manifest.model}**, "
@@ -164,8 +166,3 @@ def store_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
         st.caption("The store is too large to send through the browser; copy its folder and open it by its path.")
     elif not jacobian.complete:
         st.caption("The store can be downloaded when the run is complete.")
-
-
-def _geometry(mask: np.ndarray, source: str, jacobian: Jacobian) -> VesselGeometry:
-    key = "vessel geometry", source, mask.tobytes(), jacobian.size
-    return results().get_or_compute(key, lambda: vessel_geometry(mask))

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import nullcontext
 
 import streamlit as st
 
@@ -10,7 +11,7 @@ from core.display.footprint import Footprint
 from core.jacobian import Jacobian
 from core.segmenter import Prediction, Segmenter
 from core.target import Target
-from widgets.shared.pixel_map import prediction_sentence, show_numbers
+from widgets.shared.pixel_map import prediction_sentence
 from widgets.shared.results import results
 from widgets.shared.sidebar import SPACE_NAMES
 
@@ -30,11 +31,8 @@ def row_of(segmenter: Segmenter, jacobian: Jacobian, pixel: tuple[int, int]) -> 
 
     def read() -> Attribution:
         started = time.perf_counter()
-        if stored:
+        with nullcontext() if stored else _COMPUTING:
             values = jacobian.row(*pixel)
-        else:
-            with _COMPUTING:
-                values = jacobian.row(*pixel)
         parameters = {"stored_as": manifest.dtype if stored else "computed afresh"}
         return Attribution(
             values, target, "jacobian_row", parameters, jacobian.size, time.perf_counter() - started, target.unit,
@@ -64,13 +62,3 @@ def show_answer(
             f"{remaining.box.height} × {remaining.box.width}. "
         )
     st.markdown(sentence + ("Its row was read from the store." if stored else "Its row was computed just now."))
-
-
-def row_numbers(
-    segmenter: Segmenter, attribution: Attribution, prediction: Prediction, remaining: Footprint,
-    pixel: tuple[int, int], largest: float,
-) -> None:  # fmt: skip
-    """The same measures as in the Pixel Explorer; `largest` is what the threshold is a proportion of."""
-    proportion = remaining.threshold / largest if largest else 0.0
-    of_what = f"{100 * proportion:.3g} % of the largest gradient of all rows"
-    show_numbers(segmenter, attribution, prediction, remaining, pixel, of_what)

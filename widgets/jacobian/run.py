@@ -1,4 +1,4 @@
-"""The card of a run: its choices, what it would cost, and once it is started how far it is."""
+"""The card of a run: its choices, its estimated cost, and its progress."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -55,9 +55,11 @@ def run_card(
             class_index, space, int(stride), storage if keep_rows else "float32", keep_rows  # type: ignore[arg-type]
         )  # fmt: skip
         run = Run(segmenter, image, request, folder)
-        job = jobs().find(run.path) if run.path.exists() or _is_active(run.path) else None
-        found = _so_far(run, job)
+        job = jobs().find(run.path)
         active = job is not None and job.state in ACTIVE
+        if not active and not run.path.exists():
+            job = None  # its store was deleted
+        found = _so_far(run, job)
         with slots[2]:
             fits = _button(run, job, found)
         if job is not None and active:
@@ -73,10 +75,6 @@ def run_card(
             st.warning("This would not fit on the disk: keep fewer bits or summaries only, or sample more coarsely.")
         _show_other_runs(run)
     return found, active
-
-
-def _is_active(path: Path) -> bool:
-    return any(job.run.path == path for job in jobs().active())
 
 
 def _so_far(run: Run, job: Job | None) -> Jacobian | None:
@@ -163,8 +161,8 @@ def _estimate(run: Run) -> None:
         "Memory, about": bytes_in_words(cost.memory_bytes),
     }
     helps = {
-        "Fewer passes": "Than one per pixel: output pixels whose receptive fields do not meet share a pass, exactly.",
-        "Time, about": f"{cost.seconds_per_pass:.3f} s per pass as timed just now, {cost.batch_size} at once.",
+        "Fewer passes": "Compared with one per pixel: pixels whose receptive fields do not meet share a pass, exactly.",
+        "Time, about": f"{cost.seconds_per_pass:.3f} s per pass, measured, {cost.batch_size} at once.",
         "Disk, at most": f"{bytes_in_words(cost.free_disk_bytes)} are free.",
         "Backward passes": f"The receptive field reaches {up} rows up, {down} down, {left} left, {right} right.",
     }

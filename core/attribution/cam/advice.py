@@ -41,11 +41,9 @@ class LayerAdvice:
 
 
 def layer_advice(segmenter: Segmenter, size: tuple[int, int]) -> LayerAdvice:
-    """Which layers there are, which to look at first, and which say little.
+    """Which layers there are, which to look at first, and which say little, for images of `size` (height, width).
 
-    Args:
-        segmenter: The network; it runs on small random images of that size.
-        size: (height, width) of the image.
+    The network runs on two random images of that size.
 
     Raises:
         UserError: No layer gives a map of more than one position.
@@ -62,7 +60,7 @@ def layer_advice(segmenter: Segmenter, size: tuple[int, int]) -> LayerAdvice:
 def suggested_layer(segmenter: Segmenter, size: tuple[int, int]) -> tuple[str, str]:
     """The name of a layer to begin with, and why: the last one at the coarsest resolution, the bottleneck.
 
-    Never one that is read point by point, unless there is no other. Arguments as `layer_advice`.
+    Never one that is read point by point, unless there is no other. Arguments as in `layer_advice`.
     """
     advice = layer_advice(segmenter, size)
     return advice.suggested, advice.reason
@@ -96,10 +94,7 @@ def _suggested(found: list[Layer], extents: dict[str, tuple[int, int]], pointwis
 def cam_warnings(attribution: Attribution, prediction: Prediction, pointwise: Collection[str] = ()) -> tuple[str, ...]:
     """Why a class activation map may say nothing, one sentence per reason; none if all is well.
 
-    Args:
-        attribution: What `cam` or `cam_atlas` gave.
-        prediction: The network's prediction for the image.
-        pointwise: See `LayerAdvice`.
+    The prediction is the network's for the image; `pointwise` as in `LayerAdvice`.
     """
     values, target = attribution.values, attribution.target
     highest, lowest = float(values.max()), float(values.min())

@@ -78,12 +78,7 @@ def gradient_cams(
 ) -> dict[tuple[str, str], Attribution]:
     """Maps of several layers by several methods of the group `GRADIENT_CAMS`, from one forward and one backward pass.
 
-    Args:
-        segmenter: The network.
-        image: (C, H, W) in [0, 1].
-        target: The scalar explained.
-        layers: Names of the layers.
-        settings: Settings of each method, by its name; their layer is ignored.
+    Arguments as in `cam`; the settings are those of each method, by its name, and their layer is ignored.
 
     Returns:
         An attribution per layer and method, layers first. Its `seconds` are those of the shared passes and of its own
