@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..segmenter import Image, Segmenter
 from ..target import Target
 from .attribution import Attribution
-from .settings import NoSettings, Setting, refuse_clashes, settings_of
+from .settings import FIXED_OPTIONS, NoSettings, Setting, refuse_clashes, refuse_fixed_keys, settings_of
 
 Kind = Literal["sensitivity", "contribution", "layer"]
 """What the values are: score per unit of intensity, shares of the score, or a map of a layer's size."""
@@ -96,14 +96,16 @@ def register(method_class: MethodClass) -> MethodClass:
     """Add a method to `METHODS`; a decorator for its class.
 
     Raises:
-        ValueError: Its name is taken, or it has a setting that another method defines otherwise.
+        ValueError: Its name is taken, or it has a setting that another method defines otherwise, or one that is named
+            like a fixed option or keyed like another input of the Trust page.
     """
     method = method_class()
     taken = [name for known in METHODS.values() for name in (known.name, *known.aliases)]
     for name in (method.name, *method.aliases):
         if name in taken:
             raise ValueError(f'There is already a method "{name}".')
-    refuse_clashes(method.name, method.settings, all_settings())
+    refuse_clashes(method.name, method.settings, all_settings(), FIXED_OPTIONS)
+    refuse_fixed_keys(method.name, method.settings)
     method.group = method.group or method.name
     METHODS[method.name] = method
     return method_class

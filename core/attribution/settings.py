@@ -1,12 +1,36 @@
 """Settings of methods: their fields carry label, help, bounds and choices, which options and inputs are made from."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from ..errors import UserError
+
+FIXED_OPTIONS = frozenset({
+    "border_width", "box", "class", "class_name", "column", "data", "device", "grey", "help", "image", "images",
+    "lasso", "masks", "method", "model", "options", "out", "pixel_set", "reading", "reduction", "region", "row",
+    "run", "samples", "scaling", "scheduler", "space", "targets", "weights",
+})  # fmt: skip
+"""Options and parameters that `explain`, `ig` and `cam` have beside the settings of methods."""
+FIXED_OPTIONS_OF_EVALUATE = FIXED_OPTIONS | {
+    "context_only", "fill", "fill_sigma", "layer", "markdown", "methods", "metrics", "no_context_only", "removal",
+    "score", "seed", "sigma", "targets_per_image",
+}  # fmt: skip
+"""Options and parameters that `evaluate` has beside the settings of metrics, and those of the other commands."""
+FIXED_KEYS = frozenset({
+    "agreement_of", "architecture", "arguments", "border_width", "box", "channels", "checkpoint", "class",
+    "classes", "column", "context_only", "convert", "encoder", "fill", "fill_sigma", "image", "lasso", "layer",
+    "limit", "mean", "methods", "metrics", "model", "normalisation", "over", "pixel_set", "ranked_by", "row",
+    "sanity_method", "sanity_mode", "scaling", "score", "shown", "space", "stages", "std", "tab", "top_share",
+    "trust_opacity", "trust_percentile", "trust_scale",
+})  # fmt: skip
+"""Keys of the Trust page's inputs beside the settings of methods."""
+METRIC_PREFIX = "test_"
+"""The Trust page puts it before the keys of metrics' settings."""
+FIXED_PREFIXES = ("_", METRIC_PREFIX, "second_")
+"""What other keys of the Trust page begin with; those with a hyphen are its charts and buttons."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +83,13 @@ class Setting:
         return np.ndarray in _plain_types(self.annotation)
 
     @property
-    def words(self) -> list[str]:
-        """The words that it may be."""
-        return [*self.choices] or [word for word in _plain_types(self.annotation) if isinstance(word, str)]
+    def values(self) -> dict[str, Any]:
+        """The values to choose from, by the word for each: its choices, else those of its `Literal` or bool."""
+        types = _plain_types(self.annotation)
+        literals = {"true": True, "false": False} if bool in types else {}
+        literals |= {str(value): value for value in types if not isinstance(value, type)}
+        convert = self.number_type or str
+        return {str(word): literals[word] if word in literals else convert(word) for word in self.choices} or literals
 
     @property
     def metavar(self) -> str:
@@ -69,7 +97,7 @@ class Setting:
         types = _plain_types(self.annotation)
         numbers = [] if self.number_type is None else [self.number_type.__name__]
         pair = ["int,int"] if tuple in types else []
-        return "|".join([*self.words, *numbers, *pair, *(["file"] if self.takes_image else [])]) or "text"
+        return "|".join([*self.values, *numbers, *pair, *(["file"] if self.takes_image else [])]) or "text"
 
     def parse(self, text: str) -> Any:
         """The value that a text stands for: a choice, a number, or two numbers with a comma between them.
@@ -77,9 +105,9 @@ class Setting:
         Raises:
             UserError: The text is none of these.
         """
-        types, words = _plain_types(self.annotation), self.words
-        if text in words or (str in types and not words):
-            return text
+        types, values = _plain_types(self.annotation), self.values
+        if text in values or (str in types and not values):
+            return values.get(text, text)
         try:
             if tuple in types and "," in text:
                 first, second = (int(part) for part in text.split(","))
@@ -88,7 +116,7 @@ class Setting:
                 return self.number_type(text)
         except ValueError:
             pass
-        wanted = [", ".join(words)] if words else []
+        wanted = [", ".join(values)] if values else []
         wanted += ["a whole number" if self.number_type is int else "a number"] if self.number_type else []
         wanted += ["two whole numbers with a comma between them"] if tuple in types else []
         raise UserError(f'The option --{self.option} is {", or ".join(wanted)}; "{text}" was given.')
@@ -130,15 +158,34 @@ def settings_of(settings_class: type) -> tuple[Setting, ...]:
     return tuple(found)
 
 
-def refuse_clashes(owner: str, settings: Sequence[Setting], known_settings: Mapping[str, Setting]) -> None:
-    """Raise a ValueError if one of the settings differs from a known one with its name, its option or its key."""
+def refuse_clashes(
+    owner: str, settings: Sequence[Setting], known_settings: Mapping[str, Setting], fixed_options: Collection[str]
+) -> None:
+    """Raise a ValueError if a setting has the name, option or key of a different one, or the name of a fixed option."""
     for own in settings:
-        for known in known_settings.values():
+        for name in (own.name, own.option.replace("-", "_")):
+            if name in fixed_options:
+                raise ValueError(
+                    f'The setting "{own.name}" of {owner} clashes with "{name}" of the commands; give it a name and an '
+                    "option of its own."
+                )
+        for known in (*known_settings.values(), *settings):
             if own != known and (own.name == known.name or own.option == known.option or own.key == known.key):
                 raise ValueError(
                     f'The setting "{own.name}" of {owner} clashes with "{known.name}" of another; define it in the '
                     "same way, or give it a name, an option and a key of its own."
                 )
+
+
+def refuse_fixed_keys(owner: str, settings: Iterable[Setting]) -> None:
+    """Raise a ValueError if a setting on the Trust page has the key of another input there."""
+    for own in settings:
+        is_fixed = own.key in FIXED_KEYS or own.key.startswith(FIXED_PREFIXES) or not own.key.isidentifier()
+        if own.on_page and is_fixed:
+            raise ValueError(
+                f'The key "{own.key}" of the setting "{own.name}" of {owner} may be that of another input on the Trust '
+                "page; give it another key, of letters, digits and underscores."
+            )
 
 
 def _plain_types(annotation: Any) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """`python -m core cam`."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,8 +46,12 @@ class _DataSet(ImageRun):
 class _CamOptions(MethodOptions):
     """Settings of class activation maps except the layer, as there may be several."""
 
-    only = cam_methods()
     hidden = ("layer", "seed")
+
+    @classmethod
+    def methods(cls) -> tuple[str, ...]:
+        """All class activation maps."""
+        return cam_methods()
 
 
 def cam(
@@ -133,12 +137,14 @@ class _LayerMaps(Explanation):
     ) -> Iterator[Attribution]:
         (name,) = self.methods
         method = METHODS[name]
-        settings = method.settings_from(self.settings)
         if method.group == GRADIENT_CAMS:
-            yield from gradient_cams(segmenter, image, target, layers, {name: settings}).values()
+            yield from gradient_cams(
+                segmenter, image, target, layers, {name: method.settings_from(self.settings)}
+            ).values()
         else:
             for layer in layers:
-                yield method.run(segmenter, image, target, replace(settings, layer=layer), progress)
+                settings = method.settings_from({**self.settings, "layer": layer})
+                yield method.run(segmenter, image, target, settings, progress)
 
 
 def _first_advice(segmenter: Segmenter, paths: Sequence[Path], reading: Reading) -> Advice:

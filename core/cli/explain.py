@@ -63,7 +63,10 @@ def explain(
 class PathOptions(MethodOptions):
     """Settings of Integrated Gradients."""
 
-    only = ("integrated_gradients",)
+    @classmethod
+    def methods(cls) -> tuple[str, ...]:
+        """Integrated Gradients alone."""
+        return ("integrated_gradients",)
 
 
 def ig(

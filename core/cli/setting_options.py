@@ -47,18 +47,20 @@ class MethodOptions(SettingOptions):
     """The settings of attribution methods.
 
     Attributes:
-        only: Names of the methods whose settings are offered; empty offers those of all.
         hidden: Names of settings that are not offered.
     """
 
-    only: ClassVar[tuple[str, ...]] = ()
     hidden: ClassVar[tuple[str, ...]] = ("seed",)  # the seed draws images too, see `ImageRun`
+
+    @classmethod
+    def methods(cls) -> tuple[str, ...]:
+        """Names of the methods whose settings are offered."""
+        return tuple(METHODS)
 
     @classmethod
     def owners(cls) -> Mapping[str, Sequence[Setting]]:
         """The settings of each method."""
-        methods = cls.only or tuple(METHODS)
-        return {name: [own for own in METHODS[name].settings if own.name not in cls.hidden] for name in methods}
+        return {name: [own for own in METHODS[name].settings if own.name not in cls.hidden] for name in cls.methods()}
 
     def check(self, methods: Sequence[str], also: Collection[str] = ()) -> None:
         """Raise a UserError where a setting was given that none of the methods has, or that contradicts another.
@@ -105,9 +107,9 @@ def _parameter(own: Setting, owners: Sequence[str], total: int) -> inspect.Param
 def _value(own: Setting, text: str | bool) -> Any:
     if isinstance(text, bool):
         return text
-    if not own.takes_image or text in own.words:
+    if not own.takes_image or text in own.values:
         return own.parse(text)
     if not Path(text).is_file():
-        known = ", ".join(own.words)
+        known = ", ".join(own.values)
         raise UserError(f'The option --{own.option} is {known} or an image file; there is no file "{text}".')
     return Path(text).absolute()

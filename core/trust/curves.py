@@ -27,7 +27,7 @@ class CurveSettings:
     """Settings of deletion and insertion."""
 
     n_steps: int = setting(
-        DEFAULT_STEPS, label="Steps", option="steps", key="test_steps", low=2, high=200,
+        DEFAULT_STEPS, label="Steps", option="steps", low=2, high=200,
         help="Steps of the curves of deletion and insertion, smaller at the beginning, where most happens.",
     )  # fmt: skip
     spacing: Spacing = setting("quadratic", on_page=False, help="quadratic: small steps first; even: all alike.")

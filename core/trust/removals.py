@@ -20,11 +20,11 @@ class SubsetSettings:
     """Settings of infidelity and sensitivity-n."""
 
     n_subsets: int = setting(
-        DEFAULT_SUBSETS, label="Random sets", option="subsets", key="test_subsets", low=len(DEFAULT_FRACTIONS),
+        DEFAULT_SUBSETS, label="Random sets", option="subsets", low=len(DEFAULT_FRACTIONS),
         high=4096, help="Random sets of patches of infidelity and sensitivity-n.",
     )  # fmt: skip
     cell: int = setting(
-        DEFAULT_CELL, label="Patch side", key="test_cell", low=1, high=256,
+        DEFAULT_CELL, label="Patch side", low=1, high=256,
         help="Side in pixels of the patches that the random sets of infidelity and sensitivity-n are made of.",
     )  # fmt: skip
 

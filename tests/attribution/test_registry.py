@@ -1,8 +1,12 @@
 """A method is added in one place: what registers itself is run, explained, estimated and shown with no other edit."""
 
-from collections.abc import Iterator
+import inspect
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -25,7 +29,20 @@ from core.attribution.registry import (
     quickest_first,
     register,
 )
-from core.attribution.settings import seed_setting, setting
+from core.attribution.settings import (
+    FIXED_KEYS,
+    FIXED_OPTIONS,
+    FIXED_OPTIONS_OF_EVALUATE,
+    FIXED_PREFIXES,
+    Setting,
+    seed_setting,
+    setting,
+    settings_of,
+)
+from core.cli import _FILES as FILES
+from core.cli import imported_command
+from core.trust import RemovalSettings
+from core.trust.metrics.registry import all_settings as metric_settings
 from tests.networks import IMAGE_1_TO_9, TinySeg
 from widgets.shared import slow_work
 
@@ -138,6 +155,21 @@ def test_unknown_names_list_what_there_is(segmenter):
         ("other", {"n_steps": (float, setting(1.0))}, '"n_steps" of other clashes with "n_steps"'),
         ("other", {"seed": (str, setting("a"))}, '"seed" of other clashes with "seed"'),
         ("other", {"count": (int, setting(1, option="steps"))}, '"count" of other clashes with "n_steps"'),
+        (
+            "other",
+            {"a": (int, setting(1, option="o")), "b": (int, setting(2, option="o"))},
+            '"a" of other clashes .*"b"',
+        ),
+        *[
+            ("other", {name: (int, setting(1, key="free"))}, f'"{name}" of other clashes with "{name}" of the commands')
+            for name in ("space", "image", "out", "scaling", "method", "region", "class_name", "run", "help")
+        ],
+        ("other", {"way": (int, setting(1, option="pixel-set"))}, '"way" of other clashes with "pixel_set"'),
+        ("other", {"weights_of": (int, setting(1, option="weights"))}, '"weights_of" of other clashes with "weights"'),
+        *[
+            ("other", {"way": (int, setting(1, key=key))}, f'The key "{key}" of the setting "way" of other')
+            for key in ("shown", "tab", "score", "test_steps", "second_model", "_started", "run-tests")
+        ],
     ],
 )
 def test_what_clashes_is_refused(named, settings, message):
@@ -150,6 +182,33 @@ def test_what_clashes_is_refused(named, settings, message):
     assert before == METHODS
 
 
+def _fixed_options(command: str, settings: Iterable[Setting]) -> set[str]:
+    """Names of a command's options, and of its parameters before groups are unfolded, without these settings."""
+    options = imported_command(command).params
+    names = {name for one in options for name in (one.name, *one.opts, *one.secondary_opts)}
+    names |= {*inspect.signature(getattr(import_module(f"core.cli.{FILES.get(command, command)}"), command)).parameters}
+    ours = {name for own in settings for name in (own.name, own.option)}
+    return {name.lstrip("-").replace("-", "_") for name in {*names, "help"}} - {one.replace("-", "_") for one in ours}
+
+
+def test_fixed_options_are_those_of_the_commands():
+    methods = list(all_settings().values())
+    found = set().union(*(_fixed_options(command, methods) for command in ("explain", "ig", "cam")))
+    assert found == FIXED_OPTIONS
+    assert _fixed_options("evaluate", metric_settings().values()) | found == FIXED_OPTIONS_OF_EVALUATE
+
+
+def test_fixed_keys_are_those_of_the_trust_page():
+    root = APP.parent
+    files = [root / "pages" / "trust.py", *(root / "widgets" / "trust").glob("*.py")]
+    files += (root / "widgets" / "shared").glob("*.py")
+    text = "".join(path.read_text() for path in files)
+    found = set(re.findall(r'(?:\bkey=|restore_choice\(|in_url\()(?:f?")(?:\{place\})?([\w-]+)"', text))
+    found |= {"box", "lasso", "channels", "classes"}  # the modes of a region, and the numbers of an uploaded network
+    found |= {own.key for own in settings_of(RemovalSettings) if own.on_page}
+    assert {key for key in found if key.isidentifier() and not key.startswith(FIXED_PREFIXES)} == FIXED_KEYS
+
+
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
@@ -160,6 +219,16 @@ def test_what_clashes_is_refused(named, settings, message):
 )  # fmt: skip
 def test_settings_are_read_from_text(name, text, value):
     assert all_settings()[name].parse(text) == value
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text", "value"),
+    [(bool, "false", False), (bool | None, "true", True), (Literal[1, 2, 4], "4", 4), (Literal["a"] | None, "a", "a")],
+)
+def test_a_text_gets_the_type_of_the_field(annotation, text, value):
+    found = Setting(annotation=annotation).parse(text)
+    assert found == value
+    assert type(found) is type(value)
 
 
 @pytest.mark.parametrize(

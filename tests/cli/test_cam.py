@@ -12,6 +12,7 @@ import core.cli
 from core import Target, load_segmenter, read_image
 from core.attribution import cam
 from core.models import CheckpointInfo, UNet, save_checkpoint
+from tests.attribution.made_up_cams import made_up_cams
 
 SIZES = {"first": (24, 32), "second": (19, 27), "third": (24, 32)}
 NAMES = ("ground", "wall", "roof")
@@ -211,3 +212,19 @@ def test_two_dask_workers_give_the_files_of_one_process(command, data, tmp_path,
     one, two = (json.loads((folder / "class_1_manifest.json").read_text()) for folder in folders)
     assert [entry["image"] for entry in one["images"]] == [entry["image"] for entry in two["images"]]
     assert one["failed"] == two["failed"]
+
+
+def test_a_registered_layer_method_is_offered_with_its_settings(command, data, tmp_path):
+    with made_up_cams():
+        code, printed, _ = command("--help")
+        assert code == 0
+        assert "--exponent" in printed
+        for method in ("squared_cam", "brightness_cam"):
+            given = "--method", method, "--layer", "encoder.0", "--exponent", 3
+            code, _, err = command("--images", data, *(given if method == "squared_cam" else given[:4]))
+            assert (code, err) == (0, "")
+    folder = tmp_path / "results" / "houses" / "visualizations" / "houses_test"
+    for method in ("squared_cam_class", "brightness_cam_class"):
+        assert len(list(folder.glob(f"{method}/*/*_values.npy"))) == len(SIZES)
+    manifest = json.loads(next(folder.glob("squared_cam_class/*/*manifest.json")).read_text())
+    assert all(entry["parameters"]["exponent"] == 3 for entry in manifest["images"])

@@ -12,7 +12,9 @@ from core import Target, load_segmenter, read_image
 from core.attribution.cam import cam, layer_advice
 from core.attribution.registry import METHODS
 from core.data.images import read_mask
+from core.models.layers import layers
 from core.pixel_sets import PixelSet
+from tests.attribution.made_up_cams import made_up_cams
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENES = ROOT / "sample_data" / "scenes" / "test"
@@ -123,10 +125,31 @@ def test_no_pixel_gives_a_map_of_zeros_and_says_so():
 
 def test_a_perturbation_method_waits_to_be_asked(segmenter, image, prediction):
     page = open_page(layer="decoder.2", method="ablation_cam", pixel_set="The whole image")
-    assert "runs the network once for each" in texts(page)
+    channels = next(one.channels for one in layers(segmenter, image.shape[1:]) if one.name == "decoder.2")
+    assert f"Ablation-CAM runs {channels} images through the network for decoder.2" in texts(page)
     assert not page.metric
     page.button(key="run-ablation_cam").click().run()
     check(page, segmenter, image, np.ones_like(prediction.labels, dtype=bool), "decoder.2", "ablation_cam")
+
+
+def test_a_registered_layer_method_is_offered_and_drawn():
+    with made_up_cams():
+        page = open_page(layer="decoder.1", method="squared_cam")
+        assert "Squared CAM at decoder.1" in texts(page)
+        assert {"Squared CAM", "Brightness CAM"} <= {*page.selectbox(key="method").options}
+        assert {"Squared CAM", "Brightness CAM"} <= {*page.selectbox(key="minus").options}
+        page.selectbox(key="method").set_value("brightness_cam").run()
+        assert "Brightness CAM runs 1 image through the network" in texts(page)
+        page.button(key="run-brightness_cam").click().run()
+        assert "Brightness CAM at input" in texts(page)
+        assert numbers(page)["Minimum"]
+
+
+@pytest.mark.parametrize(("former", "scale"), [("One for all", "all"), ("One a method", "method"), ("Shared", "all")])
+def test_former_links_keep_their_scale(former, scale):
+    page = open_page(scale=former)
+    assert not page.exception
+    assert page.segmented_control(key="scale").value == scale
 
 
 def test_the_difference_of_two_methods_is_named():

@@ -89,6 +89,13 @@ def check_row(page: AppTest, attribution, threshold: float) -> None:
     assert found["Fulfilment"] == (f"{100 * remaining.fulfilment:.1f} %" if remaining.box else "none")
 
 
+def test_former_links_keep_the_definition(store, image):
+    page = open_page(image, origin="Open a store", definition="Of max J")
+    page.text_input(key="store_path").set_value(str(store.path)).run()
+    assert not page.exception
+    assert page.segmented_control(key="definition").value == "original"
+
+
 def test_arrival_shows_the_estimate_and_starts_nothing(segmenter, image, tmp_path):
     page = open_page(image)
     page.text_input(key="folder").set_value(str(tmp_path)).run()

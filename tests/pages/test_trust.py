@@ -128,11 +128,19 @@ def test_the_table_holds_the_librarys_numbers(segmenter, image, target, layer_ca
     assert f"**{better} of 2**" in texts(page) if better else "none of the 2 methods" in texts(page)
 
 
+def test_former_links_keep_their_scale():
+    page = open_page(**QUICK, trust_scale="One a unit")
+    assert not page.exception
+    assert page.segmented_control(key="trust_scale").value == "unit"
+
+
 def test_a_metric_that_is_only_registered_is_offered_measured_and_shown(layer_cam):
     with made_up_metric():
-        page = open_page(**{**TESTED, "metrics": ["Peak"]}, factor="3")
+        page = open_page(**{**TESTED, "metrics": ["Peak"]}, test_factor="3")
         assert "Peak" in page.multiselect(key="metrics").options
-        assert page.number_input(key="factor").label == "Factor of peak"
+        assert page.number_input(key="test_factor").label == "Factor of peak"
+        labels = {key: page.number_input(key=key).label for key in ("noise", "test_noise")}
+        assert labels == {"noise": "Noise of SmoothGrad", "test_noise": "Noise of peak"}
         page.button(key="run-tests").click().run()
         assert not page.error
         table = html(page)

@@ -10,11 +10,12 @@ from core.trust import METRICS, Metric, register
 
 @contextmanager
 def made_up_metric() -> Iterator[None]:
-    """Registers the metric `peak`, and takes it out again."""
+    """Registers the metric `peak`, one of whose settings is named like one of SmoothGrad, and takes it out again."""
 
     @dataclass(frozen=True)
     class PeakSettings:
         factor: int = setting(2, label="Factor of peak", help="What the peak is multiplied by.", low=1, high=9)
+        noise: float = setting(0.5, label="Noise of peak")
 
     @register
     class Peak(Metric):

@@ -46,6 +46,15 @@ def test_two_metrics_that_define_a_setting_in_different_ways_clash():
     assert "clashing" not in METRICS
 
 
+@pytest.mark.parametrize("name", ["space", "layer", "seed", "fill", "fill_sigma", "metrics", "removal"])
+def test_a_setting_named_like_an_option_of_evaluate_is_refused(name):
+    settings = dataclass(frozen=True)(type("Named", (), {"__annotations__": {name: int}, name: setting(1)}))
+    about = {"name": "named", "title": "", "category": "robustness", "direction": "lower", "question": ""}
+    with pytest.raises(ValueError, match=f'"{name}" of named clashes with "{name}" of the commands'):
+        register(type("Named", (Metric,), about | {"Settings": settings}))
+    assert "named" not in METRICS
+
+
 def test_defaults_are_what_the_metrics_say():
     assert default_metrics() == ("deletion", "insertion", "infidelity", "sensitivity_n", "leakage")
     places = ("mass_inside", "top_k", "pointing_game", "localisation_auc")

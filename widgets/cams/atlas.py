@@ -39,7 +39,7 @@ class Atlas:
 
 def atlas_of(selection: Selection, question: Question, layers: Sequence[str], window: int, pooling: Pooling) -> Atlas:
     """Every map from one pass."""
-    key = "cam atlas", *selection.key, question.key, tuple(layers), window, pooling
+    key = "cam atlas", *selection.key, question.key, tuple(layers), gradient_methods(), window, pooling
 
     def compute() -> Atlas:
         started = time.perf_counter()
@@ -54,23 +54,27 @@ def atlas_of(selection: Selection, question: Question, layers: Sequence[str], wi
 def perturbation_map(
     selection: Selection, question: Question, layer: Layer, method: str, place: str
 ) -> Attribution | None:
-    """A map of Score-CAM or Ablation-CAM, computed on demand; None, with its cost or progress shown, until then."""
+    """A map that is not of the atlas, computed on demand; None, with its cost or progress shown, until then."""
     title, segmenter, image = METHODS[method].title, selection.segmenter, selection.image
+    settings = {"layer": layer.name}
     key = "cam", *selection.key, question.key, layer.name, method
 
     def describe() -> None:
-        seconds = layer.channels * seconds_per_image(segmenter, image)
+        _, height, width = image.values.shape
+        own = METHODS[method].settings_from(settings)
+        passes = METHODS[method].passes(own, segmenter, (height, width))
+        images = f"{passes:,} {'image' if passes == 1 else 'images'}"
+        seconds = duration(passes * seconds_per_image(segmenter, image))
         st.info(
-            f"{title} runs the network once for each of the {layer.channels} channels of {layer.name}: "
-            f"about {duration(seconds)}.",
+            f"{title} runs {images} through the network for {layer.name}: about {seconds}.",
             icon=":material/hourglass_top:",
         )
 
     if not start_button(key, f"Compute {title}", describe=describe, type="primary", key=f"run-{method}"):
         return None
     return compute_in_background(
-        place, key, f"{title}, channels",
-        lambda progress: explain(segmenter, image.values, question.target, method, {"layer": layer.name}, progress),
+        place, key, f"{title}, passes of the network",
+        lambda progress: explain(segmenter, image.values, question.target, method, settings, progress),
     )  # fmt: skip
 
 

@@ -3,6 +3,8 @@
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+from widgets.shared.links import update_old_link
+
 _STYLE = """
 <style>
 .stMainBlockContainer {padding: 2.2rem 2.5rem 3rem}
@@ -16,12 +18,16 @@ _STYLE = """
 
 
 def page_header(title: str, question: str) -> None:
-    """The title, the question that the page answers, and the narrow margins that a page of pictures needs."""
+    """The title, the question that the page answers, and the narrow margins that a page of pictures needs.
+
+    First on each page, as it also brings former links up to date.
+    """
     # Until `st.navigation` has run once, Streamlit takes the folder `pages` for its older kind of app, and runs a page
     # that is opened by its own address without app.py: narrow, and with file names for a menu.
     if PagesManager.uses_pages_directory:
         PagesManager.uses_pages_directory = False
         st.rerun()
+    update_old_link()
     st.html(_STYLE)
     st.title(title, anchor=False)
     st.caption(question)

@@ -7,6 +7,21 @@ from collections.abc import Collection
 
 import streamlit as st
 
+_LABELS_BY_FORMER_ONES = {
+    "definition": {"Of max J": "Max J"},
+    "scale": {"One for all": "Shared", "One a method": "Per method"},
+    "trust_scale": {"One a unit": "One per unit"},
+}
+
+
+def update_old_link() -> None:
+    """Before the widgets: replace what their options were called in former links."""
+    former = {key: st.query_params[key] for key in _LABELS_BY_FORMER_ONES if key in st.query_params}
+    found = {key: new for key, label in former.items() if (new := _LABELS_BY_FORMER_ONES[key].get(label))}
+    if found:
+        st.query_params.update(found)
+        st.rerun()  # widgets take their first values from the URL that the run began with
+
 
 def value_in_url(key: str) -> str | None:
     """The value in the URL when the page opens; None once the page has a value of its own."""

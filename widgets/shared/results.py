@@ -58,12 +58,14 @@ class Computation(Future[Result]):
         steps_done: Number of steps done.
         steps: Number of steps in all.
         num_claims: Number of requests that were not cancelled.
+        size: Size of the result.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.steps_done, self.steps, self.num_claims = 0, 1, 0
         self._started = time.monotonic()
+        self.size = 0
 
     @property
     def seconds(self) -> float:
@@ -103,8 +105,8 @@ class ResultStore:
     """
 
     def __init__(self, max_size: int = MAX_BYTES, size_of: Callable[[Any], int] | None = None) -> None:
-        measure = size_of or (lambda result: max(array_bytes(result), _MIN_BYTES))
-        self._kept: LRUCache = LRUCache(max_size, lambda computation: min(measure(computation.result()), max_size))
+        self._size_of = size_of or (lambda result: max(array_bytes(result), _MIN_BYTES))
+        self._kept: LRUCache = LRUCache(max_size, lambda computation: min(computation.size, max_size))
         self._under_way: dict[Hashable, Computation] = {}
         self._lock = threading.Lock()
         self._executor = DaemonExecutor(_WORKERS)
@@ -161,6 +163,7 @@ class ResultStore:
         try:
             report(0, 1)
             result = compute(report)
+            computation.size = self._size_of(result)  # here, so that a failure settles the future like any other
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is read
             with self._lock:
                 self._forget(claim)

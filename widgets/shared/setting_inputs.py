@@ -21,7 +21,8 @@ def setting_inputs(
         default, key = defaults.get(each.name, each.default), f"{key_prefix}{each.key}"
         is_used = all(found[name] == value for name, value in each.only_with.items())
         value = _input(slots[index % len(slots)], each, default, key, disabled=not is_used)
-        found[each.name] = min(value, found[each.at_most]) if each.at_most in found else value
+        bound = found.get(each.at_most)
+        found[each.name] = value if value is None or bound is None else min(value, bound)
     return found
 
 
@@ -31,14 +32,21 @@ def _input(slot: DeltaGenerator, each: Setting, default: Any, key: str, disabled
     }  # fmt: skip
     if each.annotation is bool:
         return slot.toggle(**words, value=default)
-    if each.choices:
-        names = list(each.choices)
-        return slot.selectbox(
-            **words, options=names, index=names.index(default), format_func=lambda name: each.choices[name]
-        )
-    if each.number_type is None:
-        return slot.text_input(**words, value=str(default))
-    number = each.number_type
-    bounds = {"min_value": each.low, "max_value": each.high, "step": each.step, "value": default}
-    words |= {name: value if value is None else number(value) for name, value in bounds.items()}
-    return number(slot.number_input(**words))
+    number, values = each.number_type, each.values
+    if number is not None and not each.choices and (default is None or isinstance(default, int | float)):
+        bounds = {"min_value": each.low, "max_value": each.high, "step": each.step, "value": default}
+        words |= {name: value if value is None else number(value) for name, value in bounds.items()}
+        found = slot.number_input(**words)
+        return None if found is None else number(found)
+    if each.choices or (values and number is None):
+        names = list(values)
+        titles = {str(name): title for name, title in each.choices.items()}
+        name = slot.selectbox(
+            **words, options=names, index=None if default is None else list(values.values()).index(default),
+            format_func=lambda name: titles.get(name) or name.replace("_", " ").capitalize(),
+        )  # fmt: skip
+        return None if name is None else each.parse(name)
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default))
+    text = slot.text_input(**words, value=None if default is None else str(default))
+    return None if text is None else each.parse(text)

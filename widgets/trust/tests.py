@@ -4,7 +4,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import streamlit as st
 
-from core.attribution.settings import settings_of
+from core.attribution.settings import METRIC_PREFIX, settings_of
 from core.compute.progress import Progress, repeatable
 from core.data.index_masks import IGNORED
 from core.display.words import duration
@@ -76,7 +76,8 @@ def _pick(trial: Trial, *, has_object: bool) -> tuple[list[str], EvaluationSetti
             "The Dice of one pixel is 0 or 1, which hardly tells maps apart; take more pixels, or another score."
         )
     places = st.columns(4, gap="small", vertical_alignment="bottom")
-    return list(chosen), EvaluationSettings(removal, setting_inputs(all_settings(chosen).values(), {}, places))
+    values = setting_inputs(all_settings(chosen).values(), {}, places, METRIC_PREFIX)
+    return list(chosen), EvaluationSettings(removal, values)
 
 
 def _is_wanted(

@@ -19,11 +19,11 @@ class NoiseSettings:
     """Settings of max-sensitivity."""
 
     radius: float = setting(
-        DEFAULT_RADIUS, label="Noise", key="test_radius", low=0.001, high=1.0, step=0.01,
+        DEFAULT_RADIUS, label="Noise", low=0.001, high=1.0, step=0.01,
         help="Largest noise of max-sensitivity, in units of intensity.",
     )  # fmt: skip
     n_copies: int = setting(
-        DEFAULT_COPIES, label="Noisy copies", option="copies", key="test_copies", low=1, high=100,
+        DEFAULT_COPIES, label="Noisy copies", option="copies", low=1, high=100,
         help="Noisy copies of the image for max-sensitivity.",
     )  # fmt: skip
 

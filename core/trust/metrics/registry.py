@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 
-from ...attribution.settings import NoSettings, Setting, refuse_clashes, settings_of
+from ...attribution.settings import FIXED_OPTIONS_OF_EVALUATE, NoSettings, Setting, refuse_clashes, settings_of
 from ...errors import UserError
 from ..candidates import Candidate
 from ..curves import Curve
@@ -186,12 +186,13 @@ def register(metric_class: MetricClass) -> MetricClass:
     """Add a metric to `METRICS`; a decorator for its class.
 
     Raises:
-        ValueError: Its name is taken, or it has a setting that another metric defines otherwise.
+        ValueError: Its name is taken, or it has a setting that another metric defines otherwise, or one that is named
+            like a fixed option.
     """
     metric = metric_class()
     if metric.name in METRICS:
         raise ValueError(f'There is already a metric "{metric.name}".')
-    refuse_clashes(metric.name, settings_of(metric.Settings), all_settings())
+    refuse_clashes(metric.name, settings_of(metric.Settings), all_settings(), FIXED_OPTIONS_OF_EVALUATE)
     categories = get_args(Category)
     ordered = sorted((*METRICS.values(), metric), key=lambda each: categories.index(each.category))
     METRICS.clear()

@@ -123,6 +123,24 @@ def test_a_failure_is_not_kept_and_reaches_all_who_asked():
     assert store.get_or_compute("key", lambda: "now") == "now"
 
 
+def test_a_size_that_cannot_be_measured_reaches_all_who_asked():
+    def size_of(result: object) -> int:
+        if result == "bad":
+            raise TypeError("no size")
+        return 1
+
+    store, work = ResultStore(size_of=size_of), Work("bad")
+    claims = [store.start("key", work) for _ in range(2)]
+    work.go_on.set()
+    for claim in claims:
+        with pytest.raises(TypeError, match="no size"):
+            claim.computation.result(SECONDS)
+    with pytest.raises(TypeError, match="no size"):
+        store.get_or_compute("key", lambda: "bad")
+    assert "key" not in store
+    assert store.get_or_compute("key", lambda: "now") == "now"
+
+
 def test_one_session_that_cancels_leaves_the_work_to_the_other():
     store, work = ResultStore(), Work()
     first, second = store.start("key", work), store.start("key", work)
