@@ -10,12 +10,12 @@ from ..errors import UserError
 
 FIXED_OPTIONS = frozenset({
     "border_width", "box", "class", "class_name", "column", "data", "device", "grey", "help", "image", "images",
-    "lasso", "masks", "method", "model", "options", "out", "pixel_set", "reading", "reduction", "region", "row",
-    "run", "samples", "scaling", "scheduler", "space", "targets", "weights",
+    "lasso", "masks", "method", "methods", "model", "options", "out", "pixel_set", "reading", "reduction", "region",
+    "row", "run", "samples", "scaling", "scheduler", "space", "targets", "weights",
 })  # fmt: skip
 """Options and parameters that `explain`, `ig` and `cam` have beside the settings of methods."""
 FIXED_OPTIONS_OF_EVALUATE = FIXED_OPTIONS | {
-    "context_only", "fill", "fill_sigma", "layer", "markdown", "methods", "metrics", "no_context_only", "removal",
+    "context_only", "fill", "fill_sigma", "layer", "markdown", "metrics", "no_context_only", "removal",
     "score", "seed", "sigma", "targets_per_image",
 }  # fmt: skip
 """Options and parameters that `evaluate` has beside the settings of metrics, and those of the other commands."""

@@ -195,7 +195,7 @@ def test_fixed_options_are_those_of_the_commands():
     methods = list(all_settings().values())
     found = set().union(*(_fixed_options(command, methods) for command in ("explain", "ig", "cam")))
     assert found == FIXED_OPTIONS
-    assert _fixed_options("evaluate", metric_settings().values()) | found == FIXED_OPTIONS_OF_EVALUATE
+    assert _fixed_options("evaluate", [*methods, *metric_settings().values()]) | found <= FIXED_OPTIONS_OF_EVALUATE
 
 
 def test_fixed_keys_are_those_of_the_trust_page():

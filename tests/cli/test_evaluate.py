@@ -303,7 +303,7 @@ def test_a_class_that_no_image_has(command, data, out, monkeypatch):
 def test_help_has_an_example(command):
     code, printed, _ = command("--help")
     assert code == 0
-    assert re.search(r"Example: python -m \S*core evaluate", printed)
+    assert re.search(r"Example: .*\w evaluate --model", printed)
 
 
 def test_a_metric_that_is_only_registered_is_in_the_help_and_in_the_tables(command, out):

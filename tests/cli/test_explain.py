@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import core.cli
 from core import Target, read_image
 from core.attribution.attribution import make_attribution
-from core.attribution.cam import suggested_layer
+from core.attribution.cam import layer_advice
 from core.attribution.registry import METHODS, Method, register
 from core.attribution.settings import setting
 from core.cli import COMMANDS, app, imported_command
@@ -223,7 +223,7 @@ def test_the_summary_names_the_layer_that_was_suggested(monkeypatch, command, da
     monkeypatch.setattr(importlib.import_module("core.cli.explain"), "load_segmenter", lambda *_: segmenter)
     code, _, err = command("explain", "--images", data, "--methods", "gradient,seg_grad_cam", "--class", 1)
     assert (code, err) == (0, "")
-    layer, _ = suggested_layer(segmenter, SIZE)
+    layer = layer_advice(segmenter, SIZE).suggested
     assert json.loads((out / "summary.json").read_text())["layers"] == [layer]
     layers = {row["method"]: row["layer"] for row in rows_of(out)}
     assert layers == {"gradient": "", "seg_grad_cam": layer}
