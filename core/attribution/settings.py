@@ -15,8 +15,8 @@ FIXED_OPTIONS = frozenset({
 })  # fmt: skip
 """Options and parameters that `explain`, `ig` and `cam` have beside the settings of methods."""
 FIXED_OPTIONS_OF_EVALUATE = FIXED_OPTIONS | {
-    "context_only", "fill", "fill_sigma", "layer", "markdown", "method_settings", "metrics", "no_context_only", "removal",
-    "score", "seed", "sigma", "targets_per_image",
+    "context_only", "fill", "fill_sigma", "layer", "markdown", "method_settings", "metrics", "no_context_only",
+    "removal", "score", "seed", "sigma", "targets_per_image",
 }  # fmt: skip
 """Options and parameters that `evaluate` has beside the settings of metrics, and those of the other commands."""
 FIXED_KEYS = frozenset({
