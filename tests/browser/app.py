@@ -150,6 +150,13 @@ def click(page: Page, aim: Callable[[], tuple[tuple[float, float], tuple[int, in
     return pixel
 
 
+_DOUBLE_CLICK_IS_OVER = """async layer => {
+    const plot = layer.closest('.js-plotly-plot')
+    while (Date.now() - plot._mouseDownTime <= plot._context.doubleClickDelay) await new Promise(requestAnimationFrame)
+}"""
+"""Plotly takes a click soon after a drag for the second of a double click, which resets the zoom."""
+
+
 def drag(page: Page, plot: Locator, corners: list[tuple[float, float]]) -> None:
     """Hold the button down along (x, y), each a share of the plot's width and height."""
     plot.hover()  # waits until it moves no more
@@ -161,6 +168,7 @@ def drag(page: Page, plot: Locator, corners: list[tuple[float, float]]) -> None:
     for point in points[1:]:
         page.mouse.move(*point, steps=6)
     page.mouse.up()
+    plot.evaluate(_DOUBLE_CLICK_IS_OVER)
 
 
 class Explorer:
