@@ -75,7 +75,9 @@ def cam(
 
     Example: python -m core cam --model vessmap --images sample_data/vessels --layer all
     """
-    (name,) = chosen_methods(method, cam_methods())[:1]
+    name, *others = chosen_methods(method, cam_methods())
+    if others:
+        raise UserError("Name one method for cam; the command explain takes several.")
     segmenter, paths, _, pairs = prepared(model, [name], run, targets, options)
     advice = {} if layer else _first_advice(segmenter, paths, reading)
     layer = layer or next((found.suggested for found in advice.values()), None)

@@ -13,7 +13,7 @@ import typer
 from ..attribution.registry import quick_methods, quick_settings
 from ..attribution.settings import Setting, settings_of
 from ..compute.progress import Progress
-from ..data.data_sets import ImagePair, read_pair
+from ..data.data_sets import ImagePair
 from ..display.charts import Estimate, interval_figure
 from ..errors import UserError
 from ..io.files import write_atomically
@@ -28,7 +28,7 @@ from ..trust.benchmark.summary import ENOUGH_IMAGES, SummaryRow, caution, in_wor
 from ..trust.benchmark.table import text_table
 from ..trust.benchmark.targets import TargetKind
 from .many_images import SUMMARY_VERSION, work_through
-from .options import ImageRun, Model, Out, Reading, chosen_class, chosen_names
+from .options import ImageRun, Model, Out, Reading, chosen_class, chosen_names, true_mask
 from .setting_options import MethodOptions, SettingOptions, chosen_methods
 
 _LIBRARIES = ("torch", "numpy", "scipy")
@@ -205,8 +205,7 @@ class _ImageEvaluation:
     def __call__(self, segmenter: Segmenter, path: Path, progress: Progress | None) -> list[Measurement]:
         """Read one image, and its mask where there is one, and evaluate it."""
         image = self.reading.image(segmenter, path)
-        pair = self.pairs.get(path.absolute())
-        truth = None if pair is None else read_pair(pair).mask
+        truth = true_mask(self.pairs, path)
         return evaluate_image(segmenter, image, path.name, self.settings, truth, progress)
 
 

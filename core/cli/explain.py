@@ -12,7 +12,7 @@ from ..attribution.attribution import Attribution
 from ..attribution.registry import METHODS, explain_each
 from ..attribution.statistics import statistics
 from ..compute.progress import Progress
-from ..data.data_sets import ImagePair, read_pair
+from ..data.data_sets import ImagePair
 from ..display.colours import colour_limit, intensity_rgb, magnitude_scale, png_bytes
 from ..errors import UserError
 from ..io.files import write_atomically
@@ -22,7 +22,7 @@ from ..pixel_sets import NEEDS_TRUTH
 from ..segmenter import Prediction, Segmenter
 from ..target import Target
 from .many_images import SUMMARY_VERSION, work_through
-from .options import ImageRun, Model, Out, Reading
+from .options import ImageRun, Model, Out, Reading, true_mask
 from .setting_options import MethodOptions, chosen_methods
 from .target_options import TargetOptions
 
@@ -166,8 +166,7 @@ class Explanation:
     def read(self, segmenter: Segmenter, path: Path) -> tuple[np.ndarray, np.ndarray | None, Prediction, Target]:
         """The image, its ground truth where there is one, its prediction, and the target in it."""
         image = self.reading.image(segmenter, path)
-        pair = self.pairs.get(path.absolute())
-        truth = None if pair is None else read_pair(pair).mask
+        truth = true_mask(self.pairs, path)
         prediction = segmenter.predict(image)
         return image, truth, prediction, self.targets.target(segmenter, prediction, truth)
 

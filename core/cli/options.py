@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from ..data.data_sets import ImagePair, find_pairs
+from ..data.data_sets import ImagePair, find_pairs, read_pair
 from ..data.images import LoadedImage, Scaling, image_files, load_image, with_channels
 from ..errors import UserError
 from ..segmenter import Segmenter
@@ -62,6 +62,12 @@ class Reading(OptionGroup):
     def image(self, segmenter: Segmenter, path: Path) -> np.ndarray:
         """The image (C, H, W) alone, see `load`."""
         return self.load(segmenter, path)[0]
+
+
+def true_mask(pairs: Mapping[Path, ImagePair], path: Path) -> np.ndarray | None:
+    """The true class of each pixel of an image, integers (H, W); None where `ImageRun.pairs` has no mask for it."""
+    pair = pairs.get(path.absolute())
+    return None if pair is None else read_pair(pair).mask
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-import core.cli
 from core import Target, load_segmenter, read_image
 from core.attribution import cam
 from core.models import CheckpointInfo, UNet, save_checkpoint
@@ -51,14 +49,9 @@ def data(tmp_path, weights):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, weights, tmp_path):
+def command(shell, weights, tmp_path):
     def run(*arguments: object, network: object = weights) -> tuple[int, str, str]:
-        given = ["core", "cam", "--weights", network, "--out", tmp_path / "results", "--device", "cpu", *arguments]
-        monkeypatch.setattr(sys, "argv", list(map(str, given)))
-        with pytest.raises(SystemExit) as exit_:
-            core.cli.main()
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
+        return shell("cam", "--weights", network, "--out", tmp_path / "results", "--device", "cpu", *arguments)
 
     return run
 
@@ -149,6 +142,7 @@ def test_an_image_that_fails_is_listed_and_the_others_go_on(command, data, tmp_p
     ("options", "message"),
     [
         (["--layer", "encoder.1", "--class", "roof"], r"None of the 3 images .* predicted as class 2 \(roof\)"),
+        (["--method", "layer_cam,seg_grad_cam"], "Name one method for cam; the command explain takes several"),
         (["--layer", "encodr.1"], 'did you mean "encoder.1"'),
         (["--class", "door"], 'no class "door"; its classes are 0 ground, 1 wall, 2 roof'),
         (["--class", "3"], 'no class "3"'),

@@ -9,7 +9,6 @@ from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
-import core.cli
 from core import load_segmenter, read_image
 from core.cli import COMMANDS, app, imported_command
 from core.jacobian import Jacobian
@@ -20,18 +19,9 @@ GREY = next(path for path in SAMPLES if path.parts[-3] == "vessels")
 COLOUR = next(path for path in SAMPLES if "colour" in path.name)
 
 
-def run(*arguments: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of the command line."""
-    monkeypatch.setattr(sys, "argv", ["core", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit_:
-        core.cli.main()
-    captured = capsys.readouterr()
-    return int(exit_.value.code or 0), captured.out, captured.err
-
-
 @pytest.fixture
-def command(monkeypatch, capsys):
-    return lambda *arguments: run(*arguments, monkeypatch=monkeypatch, capsys=capsys)
+def command(shell):
+    return shell
 
 
 @pytest.mark.parametrize("name", [None, *COMMANDS])

@@ -3,7 +3,6 @@ import importlib
 import json
 import math
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import torch
 from distributed import LocalCluster
 from PIL import Image
 
-import core.cli
 from core import load_segmenter
 from core.attribution.cam import layer_advice
 from core.trust import default_metrics
@@ -55,14 +53,9 @@ def data(data):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, network, data, out):
+def command(shell, network, data, out):
     def run(*arguments: object) -> tuple[int, str, str]:
-        given = ["core", "evaluate", "--model", network, "--images", data, "--out", out, "--device", "cpu", *arguments]
-        monkeypatch.setattr(sys, "argv", list(map(str, given)))
-        with pytest.raises(SystemExit) as exit_:
-            core.cli.main()
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
+        return shell("evaluate", "--model", network, "--images", data, "--out", out, "--device", "cpu", *arguments)
 
     return run
 

@@ -2,7 +2,6 @@ import csv
 import importlib
 import json
 import re
-import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,15 +41,10 @@ def made_up():
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, network, out):
+def command(shell, network, out):
     def run(*arguments: object) -> tuple[int, str, str]:
-        given = ["core", *arguments, "--model", network, "--device", "cpu"]
-        given += [] if "--out" in arguments else ["--out", out]
-        monkeypatch.setattr(sys, "argv", list(map(str, given)))
-        with pytest.raises(SystemExit) as exit_:
-            core.cli.main()
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
+        given = () if "--out" in arguments else ("--out", out)
+        return shell(*arguments, "--model", network, "--device", "cpu", *given)
 
     return run
 
@@ -176,30 +170,16 @@ def test_samples_are_drawn_with_a_seed_whatever_the_method(command, data, out):
     assert summary["schema_version"] == 2
 
 
-def test_cam_gives_the_values_of_explain(monkeypatch, tmp_path, data, capsys):
+def test_cam_gives_the_values_of_explain(monkeypatch, tmp_path, data, shell):
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 1))
     segmenter = core.Segmenter(module, in_channels=1, name="layered")
     monkeypatch.setattr(importlib.import_module("core.cli.explain"), "load_segmenter", lambda *_: segmenter)
     options = "--model", "layered", "--layer", "1", "--class", "1", "--pixel-set", "image", "--space", "log_odds"
     for name, methods in (("cam", "seg_xres_cam"), ("explain", "seg_xres_cam,score_cam")):
-        given = (
-            "core",
-            name,
-            *options,
-            "--images",
-            data,
-            "--method",
-            methods,
-            "--window",
-            "2,3",
-            "--out",
-            tmp_path / name,
-        )
-        monkeypatch.setattr(sys, "argv", list(map(str, given)))
-        with pytest.raises(SystemExit) as exit_:
-            core.cli.main()
-        assert not exit_.value.code, capsys.readouterr().err
+        given = ("--images", data, "--method", methods, "--window", "2,3", "--out", tmp_path / name)
+        code, _, err = shell(name, *options, *given)
+        assert code == 0, err
     folder = tmp_path / "cam" / "layered" / "visualizations" / "data" / "seg_xres_cam_image" / "1"
     for stem in STEMS:
         found = tmp_path / "explain" / stem

@@ -2,7 +2,6 @@ import csv
 import json
 import math
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-import core.cli
 from core import load_segmenter, read_image
 from core.io.tables import averages, csv_bytes
 from tests.cli.conftest import SIZE, STEMS
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, network, out):
+def command(shell, network, out):
     def run(*arguments: object) -> tuple[int, str, str]:
-        given = ["core", "ig", "--weights", network, "--out", out, "--device", "cpu", *arguments]
-        monkeypatch.setattr(sys, "argv", list(map(str, given)))
-        with pytest.raises(SystemExit) as exit_:
-            core.cli.main()
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
+        return shell("ig", "--weights", network, "--out", out, "--device", "cpu", *arguments)
 
     return run
 

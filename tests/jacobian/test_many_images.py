@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from distributed import Client
 
 from core.compute.cluster import WorkerNetwork
@@ -25,14 +24,6 @@ def make_segmenter() -> Segmenter:
 
 def make_images(folder: Path) -> dict[str | Path, np.ndarray]:
     return {folder / f"{seed}.zarr": random_image(1, 24, 20, seed=seed) for seed in range(2)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import json
 import struct
-import sys
 import zipfile
 from dataclasses import asdict
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import core.cli
 from core.models import CheckpointInfo, UNet
 
 INFO = CheckpointInfo("unet", {"in_channels": 1, "num_classes": 2, "depth": 1, "width": 2})
@@ -18,19 +16,16 @@ WEIGHTS = UNet(1, 2, depth=1, width=2).state_dict()
 
 
 @pytest.fixture
-def sentence(monkeypatch, capsys):
-    """Of the command line for a file of weights."""
+def sentence(shell):
+    """The sentence of the command line for a file of weights."""
 
     def end_of(path):
-        monkeypatch.setattr(sys, "argv", ["core", "info", "--weights", str(path)])
-        with pytest.raises(SystemExit) as end:
-            core.cli.main()
-        captured = capsys.readouterr()
-        assert (end.value.code, captured.out) == (2, "")
-        assert captured.err.startswith("Error: ")
-        assert captured.err.count("\n") == 1
-        assert ".." not in captured.err
-        return captured.err
+        code, out, err = shell("info", "--weights", path)
+        assert (code, out) == (2, "")
+        assert err.startswith("Error: ")
+        assert err.count("\n") == 1
+        assert ".." not in err
+        return err
 
     return end_of
 

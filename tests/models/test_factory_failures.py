@@ -12,7 +12,6 @@ import torch
 from streamlit.testing.v1 import AppTest
 from torch import nn
 
-import core.cli
 from core import UserError
 from core.models import factory as factories
 from core.models import segmenter_from_factory
@@ -223,22 +222,13 @@ def test_what_belongs_to_the_callers_thread_is_seen():
     assert (vessels.seen["inference"], vessels.seen["device"]) == (True, "meta")
 
 
-def _main(monkeypatch, capsys, *arguments):
-    """Exit code, output and error output of the command line."""
-    monkeypatch.setattr(sys, "argv", ["core", *arguments])
-    with pytest.raises(SystemExit) as end:
-        core.cli.main()
-    captured = capsys.readouterr()
-    return end.value.code, captured.out, captured.err
-
-
 @pytest.mark.usefixtures("package")
 @pytest.mark.parametrize(
     "factory",
     ["sys:exit", "failing_networks.vessels:ends", "failing_networks.script:a", "failing_networks.vessels:nothing"],
 )
-def test_on_the_command_line_it_is_one_sentence_and_code_2(monkeypatch, capsys, factory):
-    code, output, error = _main(monkeypatch, capsys, "info", "--weights", factory)
+def test_on_the_command_line_it_is_one_sentence_and_code_2(shell, factory):
+    code, output, error = shell("info", "--weights", factory)
     assert (code, output) == (2, "")
     assert error.startswith(f"Error: {factory} ")
     assert error.count("\n") == 1

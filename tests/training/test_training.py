@@ -46,12 +46,8 @@ def write_data_set(folder: Path, count: int = 12, shape: tuple[int, ...] = (32, 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small lose more to handing work to threads than they win, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _one_thread(one_thread):
+    """Also for the networks that the module trains once."""
 
 
 @pytest.fixture(scope="module")

@@ -117,7 +117,7 @@ def _pick_scale() -> tuple[bool, float]:
     slots = st.columns([1, 1], vertical_alignment="bottom", gap="medium")
     scale = slots[0].segmented_control(
         "Colour scale", list(_SCALES), default="own", required=True, key="trust_scale", bind="query-params",
-        format_func=lambda name: _SCALES[name], width="stretch",
+        format_func=lambda name: _SCALES[name], width="stretch", wrap=True,
         help="Each its own: every map from its own 0 to its own largest value, to compare patterns. One per unit: a "
         "common scale, to compare sizes. That only makes sense among maps of one unit, so they are grouped by it; "
         "the controls keep scales of their own.",
