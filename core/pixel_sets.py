@@ -9,6 +9,7 @@ from scipy import ndimage
 from skimage.draw import polygon2mask
 
 from .data.index_masks import IGNORED
+from .drawn_regions import DrawnPart, region_mask
 from .errors import UserError
 from .segmenter import Prediction
 from .target import Reduction, Space, Target
@@ -48,6 +49,7 @@ class PixelSet:
         column: Column of that pixel.
         box: First row, first column, last row and last column, for "box"; the last ones included.
         lasso: At least three corners (row, column), for "lasso"; see `lasso`.
+        parts: Shapes drawn one after the other, for "box" and "lasso", instead of a single one.
         width: Width in pixels, for "border".
     """
 
@@ -57,6 +59,7 @@ class PixelSet:
     box: tuple[int, int, int, int] | None = None
     lasso: Sequence[tuple[float, float]] | None = None
     width: int = 1
+    parts: Sequence[DrawnPart] = ()
 
     def mask(
         self,
@@ -128,9 +131,11 @@ class PixelSet:
         description: dict[str, Any] = {"name": self.name}
         if self.name in NEEDS_PIXEL:
             description |= {"row": self.row, "column": self.column}
-        if self.name == "box" and self.box is not None:
+        if self.name in ("box", "lasso") and self.parts:
+            description["parts"] = [part.describe() for part in self.parts]
+        elif self.name == "box" and self.box is not None:
             description["box"] = list(self.box)
-        if self.name == "lasso" and self.lasso is not None:
+        elif self.name == "lasso" and self.lasso is not None:
             description["lasso"] = [[float(row), float(column)] for row, column in self.lasso]
         if self.name == "border":
             description["width"] = self.width
@@ -141,6 +146,11 @@ class PixelSet:
             if self.row is None or self.column is None:
                 raise UserError(f"The pixel set {self.name} needs a row and a column.")
             return (point if self.name == "point" else connected_component)(labels, self.row, self.column)
+        if self.name in ("box", "lasso") and self.parts:
+            mask = region_mask(labels.shape, self.parts)
+            if not mask.any():
+                raise UserError("There is no pixel's centre inside the region; draw it larger, or choose a pixel.")
+            return mask
         if self.name == "box":
             if self.box is None:
                 raise UserError("The pixel set box needs its first row and column and its last row and column.")

@@ -81,13 +81,24 @@ class Jacobian:
         self._check_pixel(row, column)
         if not self._is_stored(row, column):
             return self._fresh_row(row, column)
-        window = (slice(None), *self.field.window(row, column))
-        stored = self._store.read("rows", (int(self._store.plan.pass_of_pixel[row, column]), *window))
+        window, top, left = self.row_window(row, column)
         values = np.zeros(self.image.shape, np.float32)
+        values[:, top : top + window.shape[1], left : left + window.shape[2]] = window
+        return values
+
+    def row_window(self, row: int, column: int) -> tuple[np.ndarray, int, int]:
+        """A stored row where it is not 0: float32 (C, h, w), and the row and column where these values begin.
+
+        Raises:
+            UserError: A pixel outside the image, or one whose row is not stored.
+        """
+        self._check_pixel(row, column)
+        self._check_stored(row, column)
+        rows, columns = self.field.window(row, column)
+        stored = self._store.read("rows", (int(self._store.plan.pass_of_pixel[row, column]), slice(None), rows, columns))
         exact = self.manifest.dtype == "float32"
         scale = np.float32(1) if exact else self._stored_statistic(row, column, "scale")
-        values[window] = decode(stored, scale, self.manifest.dtype)
-        return values
+        return decode(stored, scale, self.manifest.dtype), rows.start, columns.start
 
     def error_bound(self, row: int, column: int) -> float:
         """The largest storage error of any entry of a row; 0 for float32.
@@ -96,8 +107,7 @@ class Jacobian:
             UserError: The row is not stored.
         """
         self._check_pixel(row, column)
-        if not self._is_stored(row, column):
-            raise UserError(f"The row of pixel ({row}, {column}) is not stored.")
+        self._check_stored(row, column)
         return float(self._stored_statistic(row, column, "error_bound"))
 
     def column(self, row: int, column: int) -> np.ndarray:
@@ -265,6 +275,10 @@ class Jacobian:
         height, width = self.size
         if not (0 <= row < height and 0 <= column < width):
             raise UserError(f"The pixel ({row}, {column}) lies outside the image of {height} rows and {width} columns.")
+
+    def _check_stored(self, row: int, column: int) -> None:
+        if not self._is_stored(row, column):
+            raise UserError(f"The row of pixel ({row}, {column}) is not stored.")
 
     def _check_rows_kept(self, instead: str) -> None:
         if not self.manifest.keep_rows:

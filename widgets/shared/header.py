@@ -7,8 +7,8 @@ from widgets.shared.links import update_old_link
 
 _STYLE = """
 <style>
-.stMainBlockContainer {padding: 2.2rem 2.5rem 3rem}
-.stMainBlockContainer h1 {font-size: 1.9rem; padding: 0 0 .2rem}
+.stMainBlockContainer {padding: 1.4rem 2.5rem 3rem}
+.stMainBlockContainer h1 {font-size: 1.6rem; padding: 0}
 [data-testid="stMetric"] {padding: 0 !important}
 [data-testid="stMetric"] > div {padding: .4rem .8rem !important}
 [data-testid="stMetricValue"] {font-size: 1.15rem}

@@ -1,0 +1,131 @@
+"""The answers of the Pixel Explorer: a pixel's map, its numbers and its sentence, pinned or under the pointer."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from cachetools import LRUCache
+
+from core.attribution import Attribution, gradient, influence, smoothgrad
+from core.attribution.pixel_gradients import PixelGradients
+from core.attribution.windowed import MapWindow
+from core.receptive_field.known import learn_field
+from core.segmenter import Prediction
+from core.target import Target
+from widgets.explorer.stored import stored_rows
+from widgets.shared.pixel_words import map_numbers, map_sentence
+from widgets.shared.results import results
+from widgets.shared.sidebar import Selection
+from widgets.shared.slow_work import compute_in_background
+from widgets.viewer.channel import Answer, Live, Request
+from widgets.viewer.scene import Number
+
+MAP = "map"
+"""Name of the layer with the pixel's map."""
+SAMPLES = 16
+REFINEMENTS = (1, 4, SAMPLES)
+_MOST_KEPT = 16
+
+Pixel = tuple[int, int]
+
+
+class Explainer:
+    """Explains pixels of one selection in one direction.
+
+    Args:
+        selection: Network, image, class and score.
+        prediction: The network's prediction for the image.
+        direction: "row" for what drives a pixel, "column" for what it drives.
+        smooth: Whether rows are means over noisy copies.
+    """
+
+    def __init__(self, selection: Selection, prediction: Prediction, direction: str, *, smooth: bool) -> None:
+        self.selection, self.prediction, self.direction = selection, prediction, direction
+        self.smooth = smooth and direction == "row"
+        self._score = selection.class_index, selection.space
+        self._stored = stored_rows(selection) if direction == "row" and not self.smooth else None
+
+    @property
+    def title(self) -> str:
+        """Name of the maps."""
+        return "Influence map" if self.direction == "column" else "SmoothGrad map" if self.smooth else "Gradient map"
+
+    @property
+    def unit(self) -> str:
+        """Unit of the maps."""
+        return Target.pixel(0, 0, *self._score).unit
+
+    def attributions(self, pixels: Sequence[Pixel]) -> dict[Pixel, Attribution]:
+        """The maps of pixels, kept for all pages; while those of SmoothGrad are computed, they are missing."""
+        missing = [pixel for pixel in dict.fromkeys(pixels) if self._key(pixel) not in results()]
+        if self.smooth and missing:
+            key = "smoothgrads", *self._key(missing[0]), *missing
+            compute_in_background("smoothgrad", key, "SmoothGrad, noisy copies", partial(self._smooth_all, missing))
+        shown = [pixel for pixel in pixels if not self.smooth or self._key(pixel) in results()]
+        return {
+            pixel: results().get_or_compute(self._key(pixel), partial(self._explain, pixel)) for pixel in shown
+        }
+
+    def words(self, attribution: Attribution, settings: Mapping[str, Any]) -> tuple[list[Number], str]:
+        """The numbers and the sentence about a pixel's map."""
+        target = attribution.target
+        pixel = int(target.row or 0), int(target.column or 0)
+        return self._words(MapWindow(attribution.values, 0, 0), pixel, settings)
+
+    def live(self) -> Live:
+        """What a pointer position means."""
+        shared = results().get_or_compute(
+            ("pixel gradients", *self.selection.key, *self._score),
+            lambda: PixelGradients(self.selection.segmenter, self.selection.image.values, *self._score),
+        )
+        revision = "-".join(map(str, self._key((0, 0))))
+        kept: LRUCache[tuple, MapWindow] = LRUCache(_MOST_KEPT)
+
+        def respond(request: Request) -> Answer:
+            pixel = request.row, request.column
+            key = *pixel, request.samples
+            window = kept.get(key)
+            if window is None:
+                window = kept[key] = self._window(shared, request)
+            numbers, sentence = self._words(window, pixel, request.settings)
+            return Answer({MAP: window}, numbers, sentence)
+
+        return Live(respond, revision, REFINEMENTS if self.smooth else ())
+
+    def _window(self, gradients: PixelGradients, request: Request) -> MapWindow:
+        pixel = request.row, request.column
+        if self.direction == "column":
+            moved = gradients.column(*pixel)
+            return MapWindow(moved.values[None], moved.top, moved.left)
+        if self.smooth:
+            return gradients.smooth_row(*pixel, request.samples or SAMPLES)
+        stored = None if self._stored is None else self._stored(*pixel)
+        return gradients.row(*pixel) if stored is None else stored
+
+    def _words(self, window: MapWindow, pixel: Pixel, settings: Mapping[str, Any]) -> tuple[list[Number], str]:
+        given = self.selection, self.prediction, window, pixel, settings
+        return map_numbers(*given), map_sentence(*given, is_influence=self.direction == "column")
+
+    def _key(self, pixel: Pixel) -> tuple:
+        name = "smoothgrad" if self.smooth else self.direction
+        return (name, *self.selection.key, *self._score, pixel)
+
+    def _explain(self, pixel: Pixel) -> Attribution:
+        given = self.selection.segmenter, self.selection.image.values
+        if self.direction == "column":
+            return influence(*given, *pixel, *self._score)
+        target = Target.pixel(*pixel, *self._score)
+        return smoothgrad(*given, target, SAMPLES) if self.smooth else gradient(*given, target)
+
+    def _smooth_all(self, pixels: Sequence[Pixel], progress: Any) -> int:
+        for index, pixel in enumerate(pixels):
+            results().get_or_compute(self._key(pixel), partial(self._explain, pixel))
+            progress(index + 1, len(pixels))
+        return len(pixels)
+
+
+def learn_in_background(selection: Selection) -> None:
+    """Find the receptive field, which makes the answers faster, once for a network and a size."""
+    size = selection.image.values.shape[1], selection.image.values.shape[2]
+    key = "receptive field", *selection.key[:2], size
+    results().start(key, lambda _progress: (learn_field(selection.segmenter, size), 0)[1])

@@ -1,0 +1,68 @@
+"""The two panels of the Pixel Explorer: the image with its overlays, and the pixel's map."""
+
+import numpy as np
+
+from core.attribution import Attribution
+from core.display.colours import magnitude_scale, signed_scale
+from core.display.footprint import bounding_box
+from core.segmenter import Prediction
+from widgets.explorer.answers import MAP, Explainer
+from widgets.shared.sidebar import Selection
+from widgets.viewer.controls import Shown
+from widgets.viewer.scene import AboveThreshold, Labels, Layer, Panel, Picture, ScalarMap
+
+
+def image_panel(selection: Selection, prediction: Prediction) -> Panel:
+    """The image, what the network predicts, and what of the map lies above the threshold."""
+    names, image = selection.segmenter.class_names, selection.image
+    layers: list[Layer] = [
+        Picture(image=image.values),
+        Labels(
+            name="prediction", title="prediction", labels=prediction.labels, class_names=names, opacity="$opacity",
+            shown=Shown("overlay", "prediction"),
+        ),
+        ScalarMap(
+            name="probability", title=f"P({names[selection.class_index]})", opacity="$opacity",
+            values=prediction.probabilities[selection.class_index], scale=magnitude_scale(1.0), over=True,
+            unit=f"probability of {names[selection.class_index]}", shown=Shown("overlay", "probability"),
+        ),
+    ]  # fmt: skip
+    if image.truth is not None:
+        layers.append(
+            Labels(
+                name="truth", title="truth", labels=image.truth, class_names=names, opacity="$opacity",
+                shown=Shown("overlay", "truth"),
+            )
+        )  # fmt: skip
+    layers.append(
+        AboveThreshold(
+            of=MAP, definition="$threshold_of", proportion="$threshold", absolute="$absolute", shown=Shown("above")
+        )
+    )
+    return Panel("Image", layers, help="Scroll to zoom, drag to move, double-click to see all.")
+
+
+def map_panel(explainer: Explainer, attribution: Attribution | None) -> Panel:
+    """The pixel's map, with the box of what lies above the threshold."""
+    layers: list[Layer] = [
+        map_layer(explainer, attribution),
+        AboveThreshold(
+            name="box", of=MAP, definition="$threshold_of", proportion="$threshold", absolute="$absolute",
+            is_tinted=False,
+        ),
+    ]  # fmt: skip
+    words = "Red: the score rises as the pixel brightens; blue: it falls."
+    return Panel(explainer.title, layers, help=words)
+
+
+def map_layer(explainer: Explainer, attribution: Attribution | None, *, is_live: bool = True) -> ScalarMap:
+    """A pixel's map, sent as the box around its values that are not 0."""
+    values, corner = None, (0, 0)
+    if attribution is not None:
+        box = bounding_box((attribution.values != 0).any(axis=0))
+        top, left, bottom, right = (0, 0, 0, 0) if box is None else (box.top, box.left, box.bottom, box.right)
+        values, corner = np.ascontiguousarray(attribution.values[:, top : bottom + 1, left : right + 1]), (top, left)
+    return ScalarMap(
+        name=MAP, title=explainer.title.split()[0].lower(), values=values, corner=corner, scale=signed_scale(1.0), limit="$limit",
+        unit=explainer.unit, is_live=is_live,
+    )  # fmt: skip

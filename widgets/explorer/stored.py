@@ -1,0 +1,23 @@
+"""Rows that a Jacobian on disk holds already."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from core.attribution.windowed import MapWindow
+from widgets.shared.sidebar import Selection
+
+FOLDER = Path(__file__).resolve().parents[2] / "runs"
+
+
+def stored_rows(selection: Selection) -> Callable[[int, int], MapWindow | None] | None:
+    """Reads the rows of the selection's Jacobian where the folder of stores has one; None where it has none.
+
+    What it returns gives None for a row that is not stored.
+    """
+    hashes = f"{selection.segmenter.weights_hash[:8]}{selection.image.hash[:8]}"
+    found = sorted(FOLDER.glob(f"*_{selection.space}_*_{hashes}.zarr")) if FOLDER.is_dir() else []
+    if not found:
+        return None
+    from widgets.explorer.open_rows import open_rows  # noqa: PLC0415 - Zarr, where there is a store
+
+    return open_rows(found, selection)

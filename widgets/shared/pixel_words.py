@@ -1,0 +1,89 @@
+"""What is said about one pixel's map: its numbers and a sentence, of a whole map or of the window that holds it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from core.attribution.windowed import MapWindow
+from core.display.footprint import RADII, Footprint, footprint, share_within
+from core.display.words import percent
+from core.segmenter import Prediction
+from core.target import Target
+from widgets.shared.sidebar import SPACE_NAMES, Selection
+from widgets.viewer.scene import Number
+from widgets.viewer.settings import threshold_of
+
+Pixel = tuple[int, int]
+
+
+def magnitude_of(window: MapWindow) -> np.ndarray:
+    """√Σ_c values², (h, w)."""
+    values = window.values
+    return np.sqrt(np.square(values).sum(axis=0)) if len(values) > 1 else np.abs(values[0])
+
+
+def map_numbers(
+    selection: Selection, prediction: Prediction, window: MapWindow, pixel: Pixel, settings: Mapping[str, Any]
+) -> list[Number]:
+    """The network's answer at the pixel, how large the map is, what lies above the threshold, how the mass spreads."""
+    magnitude = magnitude_of(window)
+    remaining = footprint(magnitude, **threshold_of(settings))
+    names, unit = selection.segmenter.class_names, Target.pixel(*pixel, selection.class_index, selection.space).unit
+    probability, box = prediction.probabilities[(selection.class_index, *pixel)], remaining.box
+    at_box = "Rows and columns of the smallest box around the pixels above the threshold."
+    if box is not None:
+        rows, columns = (box.top + window.top, box.bottom + window.top), (box.left + window.left, box.right + window.left)
+        at_box += f" It reaches from row {rows[0]} to {rows[1]} and from column {columns[0]} to {columns[1]}."
+    share = "Share of the sum of magnitudes within this distance of the pixel."
+    return [
+        Number(f"P({names[selection.class_index]})", f"{probability:.4{'f' if probability >= 1e-3 else 'g'}}"),
+        Number("Label", names[int(prediction.labels[pixel])]),
+        Number("Maximum", f"{magnitude.max():.4g}", f"Largest magnitude, in {unit}."),
+        Number("Threshold", f"{remaining.threshold:.4g}", f"In {unit}."),
+        Number("Above", f"{remaining.count:,} px", "Pixels whose magnitude exceeds the threshold."),
+        Number("Box", f"{box.height} × {box.width}" if box else "none", at_box),
+        Number("Box area", f"{box.area:,} px" if box else "0 px"),
+        Number("Fulfilment", percent(remaining.fulfilment), "Pixels above as a share of the box's area."),
+        *(
+            Number(
+                f"Within {radius} px",
+                percent(share_within(magnitude, pixel[0] - window.top, pixel[1] - window.left, radius)),
+                share,
+            )
+            for radius in RADII
+        ),
+    ]
+
+
+def map_sentence(
+    selection: Selection,
+    prediction: Prediction,
+    window: MapWindow,
+    pixel: Pixel,
+    settings: Mapping[str, Any],
+    *,
+    is_influence: bool = False,
+) -> str:
+    """What the network says at a pixel, and how many pixels move that."""
+    remaining = footprint(magnitude_of(window), **threshold_of(settings))
+    label, names = int(prediction.labels[pixel]), selection.segmenter.class_names
+    sentence = (
+        f"At row {pixel[0]}, column {pixel[1]} the network says {names[label]} with probability "
+        f"{prediction.probabilities[(label, *pixel)]:.3f}. "
+    )
+    if not window.values.any():
+        saturated = ", perhaps because the probability is saturated" if selection.space == "probability" else ""
+        return f"{sentence}The map is 0 to float precision: this score does not move with the image here{saturated}."
+    return sentence + _above(remaining, f"{names[selection.class_index]} {SPACE_NAMES[selection.space].lower()}", is_influence=is_influence)
+
+
+def _above(remaining: Footprint, score: str, *, is_influence: bool) -> str:
+    if remaining.box is None:
+        return "No pixel lies above the threshold; lower it."
+    pixels = f"{remaining.count:,} pixel{'' if remaining.count == 1 else 's'}"
+    within = f"within {remaining.box.height} × {remaining.box.width}"
+    if is_influence:
+        return f"It moves the {score} of {pixels}, {within}, by more than the threshold."
+    verb = "moves" if remaining.count == 1 else "move"
+    return f"{pixels}, {within}, {verb} its {score} by more than the threshold."

@@ -1,0 +1,271 @@
+"""What a viewer shows: panels, each a stack of layers, with the controls that change their painting."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from core.display.colours import ColourScale, class_colour
+from core.display.footprint import BoundingBox
+from widgets.viewer.arrays import array_file, picture_file
+from widgets.viewer.controls import Shown
+
+Painted = float | str
+"""A number, or the name of a control after a dollar sign, such as "$opacity"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One layer of a panel.
+
+    Attributes:
+        name: Name within the viewer; layers of one name in two panels show the same.
+        title: Name in the line that reads values off; empty to leave it out.
+        opacity: Opacity in [0, 1].
+        shown: The control that shows and hides it; None for always.
+    """
+
+    name: str
+    title: str = ""
+    opacity: Painted = 1.0
+    shown: Shown | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """The layer as plain values for the browser."""
+        shown = None if self.shown is None else {"setting": self.shown.control, "is": self.shown.value}
+        return {"name": self.name, "title": self.title or None, "opacity": self.opacity, "shown": shown}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Picture(Layer):
+    """The image.
+
+    Attributes:
+        image: Float32 (C, H, W) in [0, 1], or RGB as uint8 (H, W, 3).
+    """
+
+    image: np.ndarray
+    name: str = "image"
+    title: str = "intensity"
+
+    def describe(self) -> dict[str, Any]:
+        """See `Layer.describe`."""
+        intensities = None if self.image.dtype == np.uint8 else array_file(self.image)
+        return super().describe() | {"kind": "picture", "url": picture_file(self.image), "intensities": intensities}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Labels(Layer):
+    """Classes over the image in their colours; the background, class 0, stays clear.
+
+    Attributes:
+        labels: Integers (H, W).
+        class_names: One name per class.
+    """
+
+    labels: np.ndarray
+    class_names: Sequence[str]
+
+    def describe(self) -> dict[str, Any]:
+        """See `Layer.describe`."""
+        palette = [class_colour(index) for index in range(len(self.class_names))]
+        return super().describe() | {
+            "kind": "labels",
+            "array": array_file(self.labels),
+            "palette": palette,
+            "classes": list(self.class_names),
+            "clear": 0,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScalarMap(Layer):
+    """A map in the colours of a scale, with a colour bar.
+
+    Attributes:
+        values: Float32 (C, h, w) or (h, w); the channels are summed. None where it comes through the channel only.
+        scale: Colours and limits.
+        unit: Unit of the values.
+        corner: Row and column of the first value; outside of the values the map is 0.
+        limit: Where the colours end, as a proportion of the map's maximum, instead of the scale's limits.
+        is_live: Whether the channel's answers replace it.
+        fading: Whether it becomes clear where it is weak.
+        over: Whether the layers below show where it has no value.
+        has_bar: Whether it has a colour bar.
+    """
+
+    values: np.ndarray | None
+    scale: ColourScale
+    unit: str = ""
+    corner: tuple[int, int] = (0, 0)
+    limit: Painted | None = None
+    is_live: bool = False
+    fading: bool = False
+    over: bool = False
+    has_bar: bool = True
+
+    def describe(self) -> dict[str, Any]:
+        """See `Layer.describe`."""
+        array = None
+        if self.values is not None:
+            array = array_file(self.values)
+            array["shape"] = [*(1,) * (3 - self.values.ndim), *self.values.shape]
+        scale: dict[str, Any] = {"colours": self.scale.colours}
+        if self.limit is None:
+            scale |= {"low": self.scale.low, "high": self.scale.high}
+        elif not self.scale.is_signed:
+            scale |= {"low": 0.0}
+        return super().describe() | {
+            "kind": "map",
+            "array": array,
+            "window": list(self.corner),
+            "scale": scale,
+            "unit": self.unit,
+            "limit": self.limit,
+            "live": self.is_live,
+            "fading": self.fading,
+            "over": self.over,
+            "bar": self.has_bar,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboveThreshold(Layer):
+    """The pixels of a map whose magnitude exceeds a threshold, tinted by their sign, and their bounding box.
+
+    Attributes:
+        of: Name of the map's layer.
+        definition: "relative" to the map's largest magnitude, or "absolute".
+        proportion: The threshold, as a proportion of that magnitude.
+        absolute: The threshold, in the map's unit.
+        is_tinted: Whether the pixels are tinted; without, there is the box alone.
+    """
+
+    of: str
+    name: str = "above"
+    opacity: Painted = 0.85
+    definition: Painted = "relative"
+    proportion: Painted = 0.01
+    absolute: Painted = 0.0
+    is_tinted: bool = True
+
+    def describe(self) -> dict[str, Any]:
+        """See `Layer.describe`."""
+        return super().describe() | {
+            "kind": "above",
+            "of": self.of,
+            "definition": self.definition,
+            "proportion": self.proportion,
+            "absolute": self.absolute,
+            "tinted": self.is_tinted,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mask(Layer):
+    """A pixel set, tinted and outlined.
+
+    Attributes:
+        mask: Bool (H, W).
+        colour: Its colour, as "#rrggbb".
+    """
+
+    mask: np.ndarray
+    colour: str = "#19c3b2"
+    name: str = "pixel set"
+    opacity: Painted = 0.35
+
+    def describe(self) -> dict[str, Any]:
+        """See `Layer.describe`."""
+        return super().describe() | {
+            "kind": "mask",
+            "array": array_file(self.mask),
+            "colour": self.colour,
+            "outlined": True,
+        }
+
+
+@dataclass(frozen=True)
+class Circle:
+    """A circle around a pixel's centre, its radius in pixels."""
+
+    row: int
+    column: int
+    radius: float
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shapes(Layer):
+    """Boxes, their pixels inside the line, and circles."""
+
+    shapes: Sequence[BoundingBox | Circle]
+    name: str = "shapes"
+
+    def describe(self) -> dict[str, Any]:
+        """See `Layer.describe`."""
+        kinds = {BoundingBox: "box", Circle: "circle"}
+        return super().describe() | {
+            "kind": "shapes",
+            "shapes": [{"kind": kinds[type(shape)], **vars(shape)} for shape in self.shapes],
+        }
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of the linked pictures.
+
+    Attributes:
+        title: Heading.
+        layers: From below.
+        help: Explanation under the pointer.
+        note: Remark at the right of the heading.
+    """
+
+    title: str
+    layers: Sequence[Layer]
+    help: str = ""
+    note: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        """The panel as plain values for the browser."""
+        return {
+            "name": self.title,
+            "title": self.title,
+            "help": self.help,
+            "note": self.note,
+            "layers": [layer.describe() for layer in self.layers],
+        }
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number about a map: its name, its value in words, and an explanation."""
+
+    name: str
+    value: str
+    help: str = ""
+
+    def describe(self) -> list[str]:
+        """The number as plain values for the browser."""
+        return [self.name, self.value, self.help]
+
+
+@dataclass(frozen=True, eq=False)
+class Pin:
+    """A pixel kept for comparison, with its map and a few numbers."""
+
+    row: int
+    column: int
+    map: ScalarMap | None
+    numbers: Sequence[Number] = field(default=())
+
+    def describe(self) -> dict[str, Any]:
+        """The pin as plain values for the browser."""
+        return {
+            "row": self.row,
+            "column": self.column,
+            "map": None if self.map is None else self.map.describe(),
+            "numbers": [number.describe() for number in self.numbers],
+        }

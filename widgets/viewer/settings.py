@@ -1,0 +1,65 @@
+"""Controls that viewers of several pages share; controls of one name share their value."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from widgets.viewer.controls import Choice, Control, Slider, Switch
+
+PROPORTIONS = tuple(float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41))
+"""Thresholds offered, as proportions of a maximum."""
+THRESHOLDS = tuple(float(f"{10**exponent:.2g}") for exponent in np.linspace(-6, 2, 81))
+_LIMITS = (0.01, 0.03, 0.1, 0.3, 1.0)
+_PERCENT = "{:g} %"
+
+
+def opacity_slider(default: float = 0.4) -> Slider:
+    """Opacity of what lies over the image."""
+    return Slider(
+        name="opacity", label="Opacity", default=default, values=tuple(step / 20 for step in range(21)),
+        form="{:.0f} %", factor=100,
+    )  # fmt: skip
+
+
+def threshold_sliders() -> list[Control]:
+    """The threshold on magnitudes, relative to a map's largest one or absolute."""
+    return [
+        Choice(
+            name="threshold_of", label="Threshold", default="relative", below=True,
+            options={"relative": "Relative", "absolute": "Absolute"},
+            help="Relative to the largest magnitude of this map, or a value in its unit, the same for every pixel.",
+        ),
+        Slider(
+            name="threshold", label="Proportion of the maximum", default=0.01, values=PROPORTIONS, form=_PERCENT,
+            factor=100, below=True, when=("threshold_of", ("relative",)),
+        ),
+        Slider(
+            name="absolute", label="Magnitude", default=1e-3, values=THRESHOLDS, form="{:.2g}", below=True,
+            when=("threshold_of", ("absolute",)),
+        ),
+    ]  # fmt: skip
+
+
+def limit_slider(default: float = 0.1) -> Slider:
+    """Where the colours of a map end, as a proportion of its maximum."""
+    return Slider(
+        name="limit", label="Colour limit", default=default, values=_LIMITS, form="±{:g} % of max", factor=100,
+        below=True, help="Lower it to see faint gradients; what lies beyond is drawn in the end colour.",
+    )  # fmt: skip
+
+
+def above_switch() -> Switch:
+    """Whether the pixels above the threshold are tinted in the image."""
+    return Switch(
+        name="above", label="Tint pixels above", default=True, below=True,
+        help="Tint the pixels above the threshold in the image: red where the score rises as the pixel brightens, blue "
+        "where it falls.",
+    )  # fmt: skip
+
+
+def threshold_of(settings: Mapping[str, Any]) -> dict[str, float]:
+    """The threshold as keyword arguments of `core.display.footprint.footprint`."""
+    if settings.get("threshold_of") == "absolute":
+        return {"threshold": float(settings["absolute"])}
+    return {"proportion": float(settings["threshold"])}

@@ -1,0 +1,1462 @@
+/* The viewer: linked panels of one image, painted on canvases. Python sends a scene (see scene.py) at each run of the
+   page; what only changes the painting happens here. Positions are (row, column); an edge lies at a whole number, so
+   that pixel r spans r to r + 1. Regions are sent in Python's convention, where the centre of pixel 0 lies at 0. */
+
+const LARGEST_SCALE = 64            // CSS pixels per image pixel
+const GRID_FROM = 12, VALUES_FROM = 44
+const CLICK_DISTANCE = 4            // CSS pixels that a hand moves while it clicks
+const MOST_PINS = 8
+const REST = 120                    // ms without a move until a live map is refined
+const NO_ANSWER = 20000             // ms until a request is given up
+const RECONNECT = [250, 1000, 3000, 8000]
+const POSITIVE = [255, 77, 77], NEGATIVE = [61, 155, 255]
+const KINDS = {u1: Uint8Array, u2: Uint16Array, f4: Float32Array}
+
+const element = (tag, attributes = {}, ...children) => {
+  const made = document.createElement(tag)
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made[name] = value
+    else if (value === true) made.setAttribute(name, "")
+    else if (value !== false && value != null) made.setAttribute(name, value)
+  }
+  made.append(...children)
+  return made
+}
+
+const base = () => {
+  const script = document.querySelector('script[src*="/static/"]')
+  return script ? script.src.slice(0, script.src.indexOf("/static/") + 1) : new URL("./", location.href).href
+}
+
+const rgb = hex => [1, 3, 5].map(start => parseInt(hex.slice(start, start + 2), 16))
+
+const tables = new Map()
+const table = stops => {
+  const key = stops.join()
+  if (!tables.has(key)) {
+    const colours = stops.map(rgb), made = new Uint8Array(256 * 3)
+    for (let i = 0; i < 256; i++) {
+      const at = i / 255 * (colours.length - 1), k = Math.min(Math.floor(at), colours.length - 2), t = at - k
+      for (let j = 0; j < 3; j++) made[3 * i + j] = Math.round(colours[k][j] * (1 - t) + colours[k + 1][j] * t)
+    }
+    tables.set(key, made)
+  }
+  return tables.get(key)
+}
+
+const SUPERSCRIPT = {"-": "⁻", "0": "⁰", "1": "¹", "2": "²", "3": "³", "4": "⁴", "5": "⁵", "6": "⁶", "7": "⁷", "8": "⁸", "9": "⁹"}
+const written = (value, digits = 3) => {
+  if (!Number.isFinite(value)) return "–"
+  if (value === 0) return "0"
+  const size = Math.abs(value), sign = value < 0 ? "−" : ""
+  if (size >= 1e5 || size < 1e-3) {
+    const [mantissa, exponent] = size.toExponential(digits - 1).split("e")
+    return `${sign}${+mantissa}·10${[...String(+exponent)].map(letter => SUPERSCRIPT[letter]).join("")}`
+  }
+  return sign + +size.toPrecision(digits)
+}
+
+/* Arrays and pictures by address: fetched once, dropped when no scene uses them. */
+class Fetched {
+  entries = new Map()
+
+  get(address, kind) {
+    if (!this.entries.has(address)) {
+      const entry = {value: null, error: null}
+      entry.ready = this.load(address, kind).then(value => entry.value = value, error => entry.error = error)
+      this.entries.set(address, entry)
+    }
+    return this.entries.get(address)
+  }
+
+  async load(address, kind) {
+    const response = await fetch(base() + address.replace(/^\//, ""))
+    if (!response.ok) throw new Error(`${response.status}`)
+    if (kind === "picture") return createImageBitmap(await response.blob())
+    const stream = response.body.pipeThrough(new DecompressionStream("deflate"))
+    return new KINDS[kind](await new Response(stream).arrayBuffer())
+  }
+
+  keep(addresses) {
+    for (const [address, entry] of this.entries) {
+      if (addresses.has(address)) continue
+      entry.value?.close?.()
+      this.entries.delete(address)
+    }
+  }
+}
+
+/* The way to the server: one request in flight, the latest of those that wait. */
+class Channel {
+  constructor(onAnswer, onState) {
+    this.onAnswer = onAnswer
+    this.onState = onState
+    this.failures = 0
+    this.state = "off"
+    this.waiting = this.flying = null
+    this.number = 0
+  }
+
+  use(token) {
+    if (token === this.token) return
+    this.token = token
+    this.failures = 0
+    this.close()
+    if (token) this.open()
+  }
+
+  open() {
+    clearTimeout(this.timer)
+    let socket
+    try {
+      socket = this.socket = new WebSocket(base().replace(/^http/, "ws") + "api/live")
+    } catch {
+      return this.change("off")
+    }
+    socket.binaryType = "arraybuffer"
+    socket.onopen = () => socket.send(JSON.stringify({token: this.token}))
+    socket.onmessage = event => {
+      if (socket !== this.socket) return
+      if (typeof event.data === "string") {
+        if (JSON.parse(event.data).ready) {
+          this.failures = 0
+          this.change("on")
+          this.next()
+        }
+        return
+      }
+      const length = new DataView(event.data).getUint32(0, true)
+      const answer = JSON.parse(new TextDecoder().decode(new Uint8Array(event.data, 4, length)))
+      answer.content = event.data
+      answer.start = 4 + length
+      if (this.flying?.id !== answer.id) return
+      answer.asked = this.flying.asked
+      this.done()
+      this.onAnswer(answer)
+      this.next()
+    }
+    socket.onclose = event => {
+      if (socket !== this.socket) return
+      this.socket = null
+      this.done()
+      this.change("off")
+      // 4401: the server does not know the token, which the next run of the page replaces.
+      if (event.code !== 4401 && this.failures < RECONNECT.length)
+        this.timer = setTimeout(() => this.open(), RECONNECT[this.failures++])
+    }
+  }
+
+  ask(request) {
+    this.waiting = {...request, id: ++this.number, asked: performance.now()}
+    this.next()
+  }
+
+  forget() { this.waiting = null }
+
+  get idle() { return !this.flying && !this.waiting }
+
+  next() {
+    if (this.state !== "on" || this.flying || !this.waiting) return
+    this.flying = this.waiting
+    this.waiting = null
+    const {asked, ...request} = this.flying
+    this.socket.send(JSON.stringify(request))
+    this.guard = setTimeout(() => this.socket?.close(), NO_ANSWER)
+  }
+
+  done() {
+    clearTimeout(this.guard)
+    this.flying = null
+  }
+
+  change(state) {
+    if (state !== this.state) this.onState(this.state = state)
+  }
+
+  close() {
+    clearTimeout(this.timer)
+    const socket = this.socket
+    this.socket = null
+    this.done()
+    this.waiting = null
+    socket?.close()
+    this.change("off")
+  }
+}
+
+/* A map of the image: planes (C, h, w) that begin at (top, left); outside of them it is 0. */
+class ScalarMap {
+  constructor(planes, [channels, height, width], [top, left]) {
+    Object.assign(this, {height, width, top, left})
+    const count = height * width
+    if (channels === 1) {
+      this.signed = planes
+      this.size = planes
+    } else {
+      this.signed = new Float32Array(count)
+      this.size = new Float32Array(count)
+      for (let i = 0; i < count; i++) {
+        let sum = 0, square = 0
+        for (let c = 0; c < channels; c++) {
+          const value = planes[c * count + i]
+          sum += value
+          square += value * value
+        }
+        this.signed[i] = sum
+        this.size[i] = Math.sqrt(square)
+      }
+    }
+    this.largest = this.largestSize = 0
+    for (let i = 0; i < count; i++) {
+      const value = Math.abs(this.signed[i]), size = Math.abs(this.size[i])
+      if (value > this.largest) this.largest = value
+      if (size > this.largestSize) this.largestSize = size
+    }
+  }
+
+  at(row, column) {
+    const r = row - this.top, c = column - this.left
+    return r < 0 || c < 0 || r >= this.height || c >= this.width ? 0 : this.signed[r * this.width + c]
+  }
+
+  box(threshold) {
+    let top = Infinity, left = Infinity, bottom = -1, right = -1
+    for (let r = 0, i = 0; r < this.height; r++)
+      for (let c = 0; c < this.width; c++, i++)
+        if (Math.abs(this.size[i]) > threshold) {
+          if (r < top) top = r
+          if (r > bottom) bottom = r
+          if (c < left) left = c
+          if (c > right) right = c
+        }
+    return bottom < 0 ? null
+      : {top: this.top + top, left: this.left + left, bottom: this.top + bottom, right: this.left + right}
+  }
+}
+
+class Viewer {
+  constructor(root) {
+    this.root = root
+    this.fetched = new Fetched()
+    this.maps = new Map()           // live maps by the name of their layer
+    this.zoom = 1
+    this.op = "new"
+    this.pointers = new Map()
+    this.panels = []
+    this.channel = new Channel(answer => this.take(answer), state => this.showState(state))
+    this.sizes = new ResizeObserver(() => this.layOut())
+    this.sizes.observe(root)
+    this.onWindow = () => this.layOut()
+    this.onHistory = () => this.goBack()
+    window.addEventListener("resize", this.onWindow)
+    window.addEventListener("popstate", this.onHistory)
+    this.theme = new MutationObserver(() => this.draw())
+    this.theme.observe(document.head, {childList: true, subtree: true, characterData: true})
+  }
+
+  destroy() {
+    this.channel.token = null
+    this.channel.close()
+    this.sizes.disconnect()
+    this.theme.disconnect()
+    window.removeEventListener("resize", this.onWindow)
+    window.removeEventListener("popstate", this.onHistory)
+    this.fetched.keep(new Set())
+    clearTimeout(this.resting)
+    clearTimeout(this.restoring)
+    cancelAnimationFrame(this.frame)
+  }
+
+  /* ------------------------------------------------------------------ scenes */
+
+  update(scene, send) {
+    const before = this.scene
+    this.scene = scene
+    this.send = send
+    const sameImage = before?.id === scene.id
+    if (!sameImage) {
+      this.maps.clear()
+      this.hover = this.picked = null
+      this.parts = null
+    }
+    if (!this.moving) this.settings = {...scene.settings}
+    if (!this.drawing) this.parts = scene.region ? [...scene.region] : []
+    if (before?.revision !== scene.revision) this.maps.clear()
+    const shown = scene.pixel && `${scene.pixel}`
+    if (this.picked && `${this.picked}` === shown) this.picked = null // Python's own answer has come
+    this.tool = scene.tools.includes(this.tool) && before && `${before.tools}` === `${scene.tools}` ? this.tool : scene.tool
+    this.build(before)
+    if (!sameImage) this.fit({first: true})
+    const addresses = new Set(this.addresses())
+    for (const layer of this.layers()) this.load(layer)
+    for (const pin of scene.pins ?? []) if (pin.map) this.load(pin.map)
+    this.fetched.keep(addresses)
+    if (this.restoring) this.restore()
+    else this.writeAddress()
+    this.channel.use(scene.live?.token ?? null)
+    if (!scene.live) this.showState("off")
+    this.showNumbers(scene)
+    this.showPins()
+    this.draw()
+  }
+
+  * layers() { for (const panel of this.scene.panels) yield* panel.layers }
+
+  * addresses() {
+    const all = [...this.layers(), ...(this.scene.pins ?? []).map(pin => pin.map).filter(Boolean)]
+    for (const layer of all) {
+      if (layer.array) yield layer.array.url
+      if (layer.intensities) yield layer.intensities.url
+      if (layer.url) yield layer.url
+    }
+  }
+
+  load(layer) {
+    const got = (entry, take) => {
+      const ready = () => {
+        if (entry.value && !entry.failed) take(entry.value)
+        this.draw()
+      }
+      if (entry.value) take(entry.value)
+      else entry.ready.then(ready)
+    }
+    if (layer.url) got(this.fetched.get(layer.url, "picture"), picture => layer.picture = picture)
+    if (layer.intensities)
+      got(this.fetched.get(layer.intensities.url, layer.intensities.kind), values => layer.intensities.values = values)
+    if (layer.array) {
+      const {url, kind, shape} = layer.array
+      const entry = this.fetched.get(url, kind)
+      got(entry, values => {
+        if (layer.kind !== "map") layer.values = values
+        else layer.map = entry.map ??= new ScalarMap(values, shape, layer.window)
+      })
+    }
+  }
+
+  /* The map of a layer: the live one, while the pointer or a click asks for it, else the one that Python sent. */
+  mapOf(layer) {
+    if (!layer) return null
+    const asked = this.hover ?? this.picked
+    if (layer.live && asked) {
+      const live = this.maps.get(layer.name)
+      if (live) return live
+    }
+    return layer.map ?? (layer.live ? this.maps.get(layer.name) : null) ?? null
+  }
+
+  named(name) {
+    for (const layer of this.layers()) if (layer.name === name) return layer
+    return null
+  }
+
+  /* A value of the scene that may stand for a setting, as "$opacity" does. */
+  value(stated) {
+    return typeof stated === "string" && stated.startsWith("$") ? this.settings[stated.slice(1)] : stated
+  }
+
+  isShown(layer) {
+    if (layer.shown == null) return true
+    const {setting, is} = layer.shown
+    return is == null ? Boolean(this.settings[setting]) : this.settings[setting] === is
+  }
+
+  thresholdOf(layer, map) {
+    const relative = this.value(layer.proportion)
+    return this.value(layer.definition ?? "relative") === "absolute" ? this.value(layer.absolute) : relative * map.largestSize
+  }
+
+  scaleOf(layer, map) {
+    const {colours, low, high} = layer.scale
+    const end = high ?? ((map?.largest || 1) * (this.value(layer.limit) ?? 1))
+    return {low: low ?? -end, high: end, stops: this.scene.scales[colours][this.isDark ? 1 : 0]}
+  }
+
+  /* ------------------------------------------------------------------ elements */
+
+  build(before) {
+    const {scene} = this
+    const shape = JSON.stringify([scene.panels.map(panel => [panel.name, panel.layers.some(layer => layer.kind === "map")]),
+      scene.controls, scene.tools, scene.position, Boolean(scene.pins), scene.compact])
+    if (shape !== this.shape) {
+      this.shape = shape
+      this.assemble()
+    }
+    scene.panels.forEach((panel, index) => {
+      const {title, canvas} = this.panels[index]
+      title.textContent = panel.title
+      title.title = panel.help ?? ""
+      canvas.setAttribute("aria-label", `${panel.title}. ${this.instructions()}`)
+    })
+    this.showControls()
+    this.layOut()
+  }
+
+  instructions() {
+    const pick = this.scene.tools.includes("point") ? "Arrow keys move the pixel by one, with Shift by ten; Enter chooses it. " : ""
+    const draw = this.scene.tools.some(tool => tool !== "point") ? "Enter sets a corner, C closes a lasso, Escape clears. " : ""
+    return `${pick}${draw}Plus and minus zoom, 0 shows all.`
+  }
+
+  assemble() {
+    const {scene} = this
+    const top = element("div", {class: "bar"}), bottom = element("div", {class: "bar"})
+    if (scene.tools.length > 1) top.append(this.toolbar())
+    this.controls = new Map()
+    for (const control of scene.controls) (control.below ? bottom : top).append(this.control(control))
+    if (scene.position) top.append(this.position())
+    this.grid = element("div", {class: "panels"})
+    this.panels = scene.panels.map((panel, index) => this.panel(panel, index))
+    this.grid.append(...this.panels.map(panel => panel.box))
+    this.readout = element("div", {class: "readout"})
+    this.state = element("span", {class: "state", role: "status"})
+    this.sentence = element("p", {class: "sentence"})
+    this.numbers = element("dl", {class: "numbers"})
+    this.pins = element("div", {class: "pins", role: "list", "aria-label": "Pinned pixels"})
+    const line = element("div", {class: "line"}, this.readout, this.state)
+    this.root.replaceChildren(...[top.childNodes.length ? top : "", this.grid, line, bottom.childNodes.length ? bottom : "",
+      this.sentence, this.numbers, this.pins].filter(Boolean))
+  }
+
+  toolbar() {
+    const words = {point: ["Pixel", "Click a pixel"], box: ["Box", "Drag a rectangle"],
+      lasso: ["Lasso", "Draw around some pixels"], brush: ["Brush", "Paint over pixels"]}
+    const choose = name => {
+      this.tool = name
+      this.corners = null
+      this.showControls()
+      this.draw()
+    }
+    this.tools = this.segments("Tool", this.scene.tools.map(name => [name, ...words[name]]), choose)
+    const operations = [["new", "New", "Begin anew"], ["add", "Add", "Add to the region; or hold Shift"],
+      ["subtract", "Subtract", "Take away from the region; or hold Alt"]]
+    this.operations = this.segments("Combine", operations, name => {
+      this.op = name
+      this.showControls()
+    })
+    return element("div", {class: "tools"}, this.tools, this.operations)
+  }
+
+  segments(label, options, choose) {
+    const box = element("div", {class: "segments", role: "radiogroup", "aria-label": label})
+    const buttons = options.map(([name, text, help]) => element("button", {type: "button", role: "radio", "data-name": name,
+      title: help, onclick: () => choose(name)}, text))
+    box.onkeydown = event => {
+      const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key]
+      const at = buttons.indexOf(event.target)
+      if (!step || at < 0) return
+      event.preventDefault()
+      const other = buttons[(at + step + buttons.length) % buttons.length]
+      other.focus()
+      other.click()
+    }
+    box.append(...buttons)
+    return box
+  }
+
+  mark(box, name) {
+    for (const button of box?.querySelectorAll("button") ?? []) {
+      const chosen = button.dataset.name === String(name)
+      button.setAttribute("aria-checked", chosen)
+      button.tabIndex = chosen ? 0 : -1
+    }
+  }
+
+  control(control) {
+    const set = (value, lifted) => {
+      this.settings[control.name] = value
+      this.moving = !lifted
+      this.showControls()
+      this.draw()
+      this.askForNumbers()
+      if (lifted) this.commitSettings()
+    }
+    let input, show
+    const label = element("span", {class: "label", title: control.help ?? ""}, control.label)
+    if (control.kind === "choice" && control.options.length > 3) {
+      input = element("select", {"aria-label": control.label}, ...control.options.map(([value, text]) => element("option", {value}, text)))
+      input.onchange = () => set(input.value, true)
+      show = () => input.value = this.settings[control.name]
+    } else if (control.kind === "choice") {
+      input = this.segments(control.label, control.options, name => set(name, true))
+      show = () => this.mark(input, this.settings[control.name])
+    } else if (control.kind === "switch") {
+      const box = element("input", {type: "checkbox", "aria-label": control.label})
+      box.onchange = () => set(box.checked, true)
+      input = element("label", {class: "switch", title: control.help ?? ""}, box, control.label)
+      show = () => box.checked = this.settings[control.name]
+      label.textContent = ""
+    } else {
+      const {values, texts} = control
+      const range = element("input", {type: "range", min: 0, max: values.length - 1, step: 1, "aria-label": control.label})
+      const text = element("output", {})
+      range.oninput = () => set(values[+range.value], false)
+      range.onchange = () => set(values[+range.value], true)
+      input = element("div", {class: "slider"}, range, text)
+      show = () => {
+        const at = values.indexOf(this.settings[control.name])
+        range.value = at
+        text.textContent = texts[at]
+        range.setAttribute("aria-valuetext", texts[at])
+      }
+    }
+    const box = element("div", {class: `control ${control.kind}`, "data-control": control.name}, label, input)
+    this.controls.set(control.name, {control, box, show})
+    return box
+  }
+
+  showControls() {
+    this.mark(this.tools, this.tool)
+    this.mark(this.operations, this.op)
+    if (this.operations) this.operations.hidden = this.tool === "point"
+    for (const {control, box, show} of this.controls.values()) {
+      show()
+      const {when} = control
+      box.hidden = Boolean(when) && !when[1].includes(this.settings[when[0]])
+    }
+  }
+
+  position() {
+    const field = (name, most) => {
+      const input = element("input", {type: "number", min: 0, max: most - 1, step: 1, inputmode: "numeric", "aria-label": name})
+      const choose = () => {
+        const at = [this.rowField, this.columnField].map(other => Math.round(+other.value))
+        const ok = [this.rowField, this.columnField].every((other, axis) =>
+          other.value !== "" && at[axis] >= 0 && at[axis] < this.scene.size[axis])
+        if (ok) this.pick(at[0], at[1])
+        else this.showPosition(true)
+      }
+      input.onkeydown = event => {
+        if (event.key === "Enter") choose()
+        if (event.key === "Escape") this.showPosition(true)
+        if (event.key.startsWith("Arrow")) setTimeout(choose)
+      }
+      input.onchange = choose
+      return input
+    }
+    this.rowField = field("Row", this.scene.size[0])
+    this.columnField = field("Column", this.scene.size[1])
+    return element("div", {class: "control position"}, element("label", {}, element("span", {class: "label"}, "Row"), this.rowField),
+      element("label", {}, element("span", {class: "label"}, "Column"), this.columnField))
+  }
+
+  showPosition(always = false) {
+    if (!this.rowField?.isConnected) return
+    const focused = this.root.getRootNode().activeElement
+    const [row, column] = this.chosen() ?? ["", ""]
+    for (const [field, value, most] of [[this.rowField, row, this.scene.size[0]], [this.columnField, column, this.scene.size[1]]]) {
+      field.max = most - 1
+      if (always || field !== focused) field.value = value
+    }
+  }
+
+  panel(panel, index) {
+    const canvas = element("canvas", {tabindex: 0, role: "application", "data-panel": panel.name})
+    const title = element("span", {class: "title"}), note = element("span", {class: "note"})
+    const bar = element("div", {class: "colours"}, element("canvas", {height: 10}), element("div", {class: "ticks"}), element("div", {class: "unit"}))
+    const ground = element("canvas", {class: "ground", "aria-hidden": "true"})
+    const box = element("figure", {class: "panel"}, element("figcaption", {}, title, note),
+      element("div", {class: "picture"}, ground, canvas), bar)
+    const part = {box, canvas, ground, title, note, bar, scratch: new Map()}
+    canvas.onpointerdown = event => this.press(event, part)
+    canvas.onpointermove = event => this.move(event, part)
+    canvas.onpointerup = event => this.lift(event, part)
+    canvas.onpointercancel = event => this.cancelPointer(event)
+    canvas.onpointerleave = event => { if (!this.pointers.size) this.leave() }
+    canvas.ondblclick = event => { if (this.tool === "point") this.fit({}) }
+    canvas.onkeydown = event => this.key(event, part)
+    canvas.onblur = () => { if (this.byKey) this.leave() }
+    canvas.addEventListener("wheel", event => this.wheel(event, part), {passive: false})
+    return part
+  }
+
+  /* ------------------------------------------------------------------ geometry */
+
+  layOut() {
+    if (!this.scene || !this.grid) return
+    const width = this.root.clientWidth
+    if (!width) return
+    const [rows, columns] = this.scene.size, count = this.panels.length, {compact} = this.scene
+    const least = compact ? 132 : 300, gap = 12
+    const flat = columns / rows > 2.4 && !compact
+    let across = flat ? 1 : Math.max(1, Math.min(count, Math.floor((width + gap) / (least + gap))))
+    if (compact && across < count) across = Math.max(2, across)
+    const panelWidth = Math.floor((width - gap * (across - 1)) / across)
+    const lines = Math.ceil(count / across)
+    const scrolled = this.grid.closest?.('[data-testid="stMain"]') ?? document.querySelector('[data-testid="stMain"]')
+    const top = this.grid.getBoundingClientRect().top + (scrolled?.scrollTop ?? 0)
+    const room = Math.max(280, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - 215)
+    const natural = panelWidth * rows / columns
+    let height = compact ? Math.min(natural, 1.4 * panelWidth) : Math.min(natural, flat ? Math.max(160, room / lines) : room)
+    height = Math.round(Math.max(height, Math.min(compact ? 60 : 180, room)))
+    this.grid.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`
+    const size = `${panelWidth},${height}`
+    if (size !== this.laidOut) {
+      this.laidOut = size
+      this.width = panelWidth
+      this.height = height
+      for (const {canvas} of this.panels) canvas.parentElement.style.height = `${height}px`
+      if (this.untouched) this.fit({first: true})
+    }
+    this.draw()
+  }
+
+  get scale() {
+    const [rows, columns] = this.scene.size
+    return Math.min(this.width / columns, this.height / rows) * this.zoom
+  }
+
+  fit({first}) {
+    const [rows, columns] = this.scene.size
+    this.zoom = 1
+    this.centre = [rows / 2, columns / 2]
+    this.untouched = true
+    // A long, low image would be a sliver: it begins with its short side in full and the rest beside.
+    const short = Math.min(rows, columns) * this.scale, wanted = Math.min(this.width, this.height, 180)
+    if (first && short < wanted / 2) {
+      this.zoom = Math.min(wanted / short, LARGEST_SCALE / this.scale)
+      if (this.scene.pixel) this.centre = this.scene.pixel.map(value => value + 0.5)
+      this.clamp()
+    }
+    this.draw()
+  }
+
+  clamp() {
+    const {scale} = this
+    const room = [this.height, this.width]
+    this.centre = this.centre.map((value, axis) => {
+      const length = this.scene.size[axis], half = room[axis] / 2 / scale
+      return length * scale <= room[axis] ? length / 2 : Math.min(Math.max(value, half), length - half)
+    })
+  }
+
+  zoomBy(factor, x, y) {
+    const fitted = this.scale / this.zoom
+    const zoom = Math.min(Math.max(this.zoom * factor, 1), Math.max(1, LARGEST_SCALE / fitted))
+    const at = this.toImage(x, y)
+    this.zoom = zoom
+    this.untouched = zoom === 1
+    this.centre = [at[0] - (y - this.height / 2) / this.scale, at[1] - (x - this.width / 2) / this.scale]
+    this.clamp()
+    this.draw()
+  }
+
+  toImage(x, y) {
+    return [(y - this.height / 2) / this.scale + this.centre[0], (x - this.width / 2) / this.scale + this.centre[1]]
+  }
+
+  toScreen(row, column) {
+    return [(column - this.centre[1]) * this.scale + this.width / 2, (row - this.centre[0]) * this.scale + this.height / 2]
+  }
+
+  pixelAt(x, y) {
+    const at = this.toImage(x, y).map(Math.floor)
+    return at.every((value, axis) => value >= 0 && value < this.scene.size[axis]) ? at : null
+  }
+
+  /* ------------------------------------------------------------------ pointer and keys */
+
+  place(event, part) {
+    const frame = part.canvas.getBoundingClientRect()
+    return [event.clientX - frame.left, event.clientY - frame.top]
+  }
+
+  press(event, part) {
+    if (event.button > 1) return
+    part.canvas.focus({preventScroll: true})
+    part.canvas.setPointerCapture(event.pointerId)
+    const at = this.place(event, part)
+    this.pointers.set(event.pointerId, at)
+    this.byKey = false
+    this.root.classList.remove("keys")
+    if (this.pointers.size === 2) {
+      this.drawing = null
+      this.grip = null
+      return
+    }
+    const draws = this.tool !== "point" && event.button === 0 && !this.space
+    if (draws) this.begin(at, event)
+    else this.grip = {from: at, at, moved: event.button === 1 || this.space}
+    event.preventDefault()
+  }
+
+  move(event, part) {
+    const at = this.place(event, part), before = this.pointers.get(event.pointerId)
+    if (before && this.pointers.size === 2) {
+      const other = [...this.pointers].find(([id]) => id !== event.pointerId)[1]
+      const apart = ([x, y]) => Math.hypot(x - other[0], y - other[1]) || 1
+      const middle = [(at[0] + other[0]) / 2, (at[1] + other[1]) / 2]
+      this.zoomBy(apart(at) / apart(before), ...middle)
+      this.pan((at[0] - before[0]) / 2, (at[1] - before[1]) / 2)
+      this.pointers.set(event.pointerId, at)
+      return
+    }
+    if (before) this.pointers.set(event.pointerId, at)
+    if (this.drawing) return this.extend(at)
+    const {grip} = this
+    if (grip) {
+      if (Math.hypot(at[0] - grip.from[0], at[1] - grip.from[1]) > CLICK_DISTANCE) grip.moved = true
+      if (grip.moved) this.pan(at[0] - grip.at[0], at[1] - grip.at[1])
+      grip.at = at
+      if (grip.moved) return
+    }
+    this.byKey = false
+    this.look(this.pixelAt(...at), event.timeStamp)
+  }
+
+  lift(event, part) {
+    const grip = this.grip
+    this.pointers.delete(event.pointerId)
+    if (this.drawing) return this.finish()
+    this.grip = null
+    if (grip && !grip.moved) {
+      const pixel = this.pixelAt(...this.place(event, part))
+      if (pixel && this.tool === "point") this.pick(...pixel)
+    }
+  }
+
+  cancelPointer(event) {
+    this.pointers.delete(event.pointerId)
+    this.grip = this.drawing = null
+    this.draw()
+  }
+
+  leave() {
+    this.channel.forget()
+    clearTimeout(this.resting)
+    this.hover = null
+    this.byKey = false
+    if (!this.picked) this.showNumbers(this.scene)
+    this.draw()
+  }
+
+  pan(x, y) {
+    this.centre = [this.centre[0] - y / this.scale, this.centre[1] - x / this.scale]
+    this.clamp()
+    this.draw()
+  }
+
+  wheel(event, part) {
+    if (event.deltaY > 0 && this.zoom <= 1) return // the page scrolls
+    event.preventDefault()
+    const delta = event.deltaMode === 1 ? 16 * event.deltaY : event.deltaY
+    this.zoomBy(Math.exp(-Math.max(-300, Math.min(300, delta)) * (event.ctrlKey ? 0.01 : 0.002)), ...this.place(event, part))
+  }
+
+  key(event, part) {
+    if (event.metaKey || event.ctrlKey) return
+    this.root.classList.add("keys")
+    const steps = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}[event.key]
+    const [rows, columns] = this.scene.size
+    if (steps) {
+      const from = this.hover ?? this.chosen() ?? [rows >> 1, columns >> 1], by = event.shiftKey ? 10 : 1
+      const pixel = [Math.min(Math.max(from[0] + by * steps[0], 0), rows - 1), Math.min(Math.max(from[1] + by * steps[1], 0), columns - 1)]
+      this.byKey = true
+      this.look(pixel, event.timeStamp)
+      this.reveal(pixel)
+      if (this.corners && this.drawing) this.extend(this.toScreen(pixel[0] + 0.5, pixel[1] + 0.5))
+    } else if (event.key === "Enter" || (event.key === " " && this.tool === "point")) {
+      const pixel = this.hover ?? this.chosen()
+      if (!pixel) return
+      if (this.tool === "point") this.pick(...pixel)
+      else this.corner(pixel, event)
+    } else if (event.key.toLowerCase() === "c" && this.drawing && this.corners) this.finish()
+    else if (event.key === "Escape") this.clear()
+    else if (event.key === "+" || event.key === "=") this.zoomBy(1.5, ...this.middle())
+    else if (event.key === "-") this.zoomBy(1 / 1.5, ...this.middle())
+    else if (event.key === "0" || event.key === "Home") this.fit({})
+    else if (event.key === "Delete" && this.scene.pins) this.unpin(this.chosen())
+    else if (event.key === "[" || event.key === "]") this.radius = Math.max(1, (this.radius ?? 4) + (event.key === "]" ? 1 : -1))
+    else return
+    event.preventDefault()
+  }
+
+  middle() {
+    const pixel = this.hover ?? this.chosen()
+    return pixel && this.zoom > 1 ? this.toScreen(pixel[0] + 0.5, pixel[1] + 0.5) : pixel ? this.toScreen(pixel[0] + 0.5, pixel[1] + 0.5) : [this.width / 2, this.height / 2]
+  }
+
+  reveal([row, column]) {
+    const [x, y] = this.toScreen(row + 0.5, column + 0.5)
+    if (x > 0 && y > 0 && x < this.width && y < this.height) return
+    this.centre = [row + 0.5, column + 0.5]
+    this.clamp()
+    this.draw()
+  }
+
+  clear() {
+    if (this.drawing) {
+      this.drawing = this.corners = null
+    } else if (this.parts?.length && this.tool !== "point") {
+      this.parts = []
+      this.commitRegion()
+    } else this.leave()
+    this.draw()
+  }
+
+  /* ------------------------------------------------------------------ the pixel */
+
+  chosen() { return this.picked ?? this.scene.pixel ?? null }
+
+  look(pixel, time) {
+    if (`${pixel}` === `${this.hover}`) return
+    this.hover = pixel
+    clearTimeout(this.resting)
+    if (!pixel) return this.leave()
+    if (this.scene.live && this.tool === "point") this.ask(pixel, this.scene.live.refine?.[0], time)
+    this.draw({marksOnly: true})
+  }
+
+  ask([row, column], samples, time) {
+    this.channel.ask({row, column, samples, settings: this.settings, revision: this.scene.revision})
+    if (time != null && this.channel.waiting) this.channel.waiting.asked = time
+    else if (time != null && this.channel.flying) this.channel.flying.asked = time
+  }
+
+  askForNumbers() {
+    if (!this.scene.live) return
+    const pixel = this.hover ?? this.chosen()
+    if (pixel) this.ask(pixel, this.shownSamples)
+  }
+
+  take(answer) {
+    if (answer.revision !== this.scene.revision) return
+    const asked = this.hover ?? this.chosen()
+    if (!asked || asked[0] !== answer.row || asked[1] !== answer.column) {
+      if (!this.hover) return // the pointer has left; on its way an older map is better than none
+    }
+    if (answer.error) {
+      this.readoutNote = answer.error
+      return this.draw()
+    }
+    this.readoutNote = null
+    let {start} = answer
+    for (const [name, {shape, window: corner}] of Object.entries(answer.maps)) {
+      const count = shape.reduce((product, length) => product * length, 1)
+      this.maps.set(name, new ScalarMap(new Float32Array(answer.content.slice(start, start + 4 * count)), shape, corner))
+      start += 4 * count
+    }
+    this.shownSamples = answer.samples
+    this.showNumbers(answer)
+    this.painted = {row: answer.row, column: answer.column, asked: answer.asked, samples: answer.samples ?? null}
+    this.draw()
+    const refine = this.scene.live?.refine ?? []
+    const more = refine[refine.indexOf(answer.samples) + 1]
+    if (more && this.channel.idle) {
+      clearTimeout(this.resting)
+      this.resting = setTimeout(() => this.channel.idle && this.ask([answer.row, answer.column], more), REST)
+    }
+  }
+
+  pick(row, column) {
+    const pixel = [row, column], before = this.chosen()
+    this.picked = pixel
+    if (this.scene.live && (!this.painted || this.painted.row !== row || this.painted.column !== column))
+      this.ask(pixel, this.scene.live.refine?.[0])
+    let pins = this.scene.pins?.map(pin => [pin.row, pin.column])
+    if (pins) {
+      pins = pins.filter(pin => `${pin}` !== `${pixel}`)
+      pins.push(pixel)
+      pins = pins.slice(-MOST_PINS)
+    }
+    if (`${before}` !== `${pixel}` || pins?.length !== this.scene.pins?.length) {
+      this.writeAddress({...this.scene.address, row: String(row), column: String(column), ...(pins ? {pins: pinsText(pins)} : {})}, true)
+      this.send("picked", {row, column, pins})
+    }
+    this.showPosition(true)
+    this.showPins()
+    this.draw()
+  }
+
+  unpin(pixel) {
+    const pins = (this.scene.pins ?? []).map(pin => [pin.row, pin.column]).filter(pin => `${pin}` !== `${pixel}`)
+    const [row, column] = this.chosen() ?? pixel
+    this.writeAddress({...this.scene.address, pins: pinsText(pins)}, true)
+    this.send("picked", {row, column, pins})
+  }
+
+  /* ------------------------------------------------------------------ regions */
+
+  begin(at, event) {
+    const op = event.shiftKey ? "add" : event.altKey ? "subtract" : this.op
+    this.drawing = {op, kind: this.tool, points: [this.fraction(at)], last: at, ...(this.tool === "brush" ? {radius: this.radius ?? 4} : {})}
+    if (this.tool === "box") this.drawing.points.push(this.fraction(at))
+  }
+
+  corner([row, column], event) {
+    const point = [row, column]
+    if (!this.drawing) {
+      this.begin(this.toScreen(row + 0.5, column + 0.5), event)
+      this.corners = 1
+    } else {
+      if (this.drawing.kind === "box") {
+        this.drawing.points[1] = point
+        return this.finish()
+      }
+      this.drawing.points.push(point)
+      this.corners++
+    }
+    this.draw()
+  }
+
+  fraction([x, y]) {
+    const [row, column] = this.toImage(x, y)
+    const within = (value, length) => Math.min(Math.max(value, 0), length) - 0.5
+    return [within(row, this.scene.size[0]), within(column, this.scene.size[1])]
+  }
+
+  extend(at) {
+    const {drawing} = this
+    if (drawing.kind === "box") drawing.points[1] = this.fraction(at)
+    else if (!this.corners && Math.hypot(at[0] - drawing.last[0], at[1] - drawing.last[1]) >= 3) {
+      drawing.points.push(this.fraction(at))
+      drawing.last = at
+    }
+    this.draw({marksOnly: true})
+  }
+
+  finish() {
+    const {drawing} = this
+    this.drawing = this.corners = null
+    const rounded = drawing.points.map(point => point.map(value => Math.round(10 * value) / 10))
+    const [first, last] = [rounded[0], rounded[rounded.length - 1]]
+    const enough = drawing.kind === "box" ? first[0] !== last[0] && first[1] !== last[1] : drawing.kind === "brush" || rounded.length > 2
+    if (enough) {
+      const part = {op: drawing.op === "subtract" ? "subtract" : "add", kind: drawing.kind, points: rounded, radius: drawing.radius}
+      this.parts = drawing.op === "new" ? [part] : [...this.parts, part]
+      this.commitRegion()
+    }
+    this.draw()
+  }
+
+  commitRegion() { this.send("drawn", {tool: this.tool, parts: this.parts}) }
+
+  /* ------------------------------------------------------------------ the address */
+
+  commitSettings() {
+    this.moving = false
+    this.writeAddress({...this.scene.address, ...Object.fromEntries(this.scene.controls.map(control =>
+      [control.name, this.settings[control.name] === control.default ? null : String(this.settings[control.name])]))})
+    this.send("settings", {...this.settings})
+  }
+
+  /* The page's address names what is shown. A pixel that was chosen is an entry in the history; all else changes the
+     entry that is there. Python does not write these names: its own writing would be an entry of its own. */
+  writeAddress(names = this.scene.address, isNew = false) {
+    const address = new URL(location.href), before = address.search
+    for (const [name, text] of Object.entries(names)) {
+      if (text == null || text === "") address.searchParams.delete(name)
+      else if (address.searchParams.get(name) !== text) address.searchParams.set(name, text)
+    }
+    if (address.search !== before) history[isNew ? "pushState" : "replaceState"]({}, "", address)
+    this.scene.address = names
+    this.pathname = location.pathname
+  }
+
+  /* After Back or Forward Streamlit runs the page again; a run of our own at the same time would disturb that one. */
+  goBack() {
+    if (location.pathname !== this.pathname) return
+    this.restoring = setTimeout(() => this.restore(), 2000)
+  }
+
+  restore() {
+    clearTimeout(this.restoring)
+    this.restoring = null
+    const address = new URL(location.href)
+    const found = Object.fromEntries(Object.keys(this.scene.address).map(name => [name, address.searchParams.get(name)]))
+    this.picked = null
+    this.scene.address = found
+    this.send("restored", found)
+  }
+
+  /* ------------------------------------------------------------------ words */
+
+  showState(state) {
+    this.root.dataset.live = this.scene?.live ? state : "none"
+    if (!this.state) return
+    const lost = this.scene?.live && state === "off" && this.channel.failures > 0
+    this.state.textContent = lost ? "No live connection: click a pixel" : ""
+  }
+
+  showNumbers({numbers, sentence}) {
+    const shown = JSON.stringify([numbers, sentence])
+    if (shown === this.shownNumbers) return
+    this.shownNumbers = shown
+    this.sentence.textContent = sentence ?? ""
+    const cells = [...this.numbers.children], given = numbers ?? []
+    if (cells.length === given.length && cells.every((cell, index) => cell.firstChild.textContent === given[index][0])) {
+      cells.forEach((cell, index) => {
+        cell.lastChild.textContent = given[index][1]
+        cell.title = given[index][2] ?? ""
+      })
+      return
+    }
+    this.numbers.replaceChildren(...(numbers ?? []).map(([name, value, help]) =>
+      element("div", {title: help ?? ""}, element("dt", {}, name), element("dd", {}, value))))
+  }
+
+  showPins() {
+    const pins = this.scene.pins ?? [], chosen = `${this.chosen()}`
+    this.pins.hidden = !pins.length
+    const focused = this.root.getRootNode().activeElement?.dataset?.pin
+    this.pins.replaceChildren(...pins.map((pin, index) => {
+      const canvas = element("canvas", {width: 192, height: 192})
+      const here = `${pin.row},${pin.column}`
+      const open = element("button", {type: "button", class: "open", "data-pin": index, "aria-pressed": here === chosen,
+        "aria-label": `Show pin ${index + 1}, row ${pin.row}, column ${pin.column}`, onclick: () => this.pick(pin.row, pin.column)},
+        element("span", {class: "number"}, `${index + 1}`), canvas)
+      const remove = element("button", {type: "button", class: "remove", "aria-label": `Remove pin ${index + 1}`, title: "Remove this pin",
+        onclick: () => this.unpin([pin.row, pin.column])}, "×")
+      const numbers = element("dl", {}, ...pin.numbers.map(([name, value, help]) =>
+        element("div", {title: help ?? ""}, element("dt", {}, name), element("dd", {}, value))))
+      const card = element("div", {class: "pin", role: "listitem"}, open,
+        element("div", {class: "about"}, element("strong", {}, `${pin.row}, ${pin.column}`), numbers), remove)
+      pin.canvas = canvas
+      return card
+    }))
+    if (focused != null) this.pins.querySelector(`[data-pin="${focused}"]`)?.focus({preventScroll: true})
+  }
+
+  showReadout() {
+    const pixel = this.hover ?? this.chosen(), words = []
+    if (pixel) {
+      const [row, column] = pixel, [rows, columns] = this.scene.size, at = row * columns + column, said = new Set()
+      words.push(["", `row ${row}, column ${column}`])
+      for (const layer of this.layers()) {
+        if (said.has(layer.name)) continue
+        const value = this.valueAt(layer, row, column, at, rows * columns)
+        if (value != null) {
+          said.add(layer.name)
+          words.push([layer.title ?? layer.name, value])
+        }
+      }
+    }
+    if (this.readoutNote) words.push(["", this.readoutNote])
+    this.readout.replaceChildren(...words.map(([name, value]) => element("span", {}, name && `${name} `, element("b", {}, value))))
+  }
+
+  valueAt(layer, row, column, at, count) {
+    if (layer.kind === "picture" && layer.intensities?.values) {
+      const {values, shape} = layer.intensities
+      return Array.from({length: shape[0]}, (_, channel) => written(values[channel * count + at])).join(", ")
+    }
+    if (layer.kind === "labels" && layer.values) return layer.classes[layer.values[at]] ?? "–"
+    if (layer.kind === "map") {
+      const map = this.mapOf(layer)
+      if (map) return `${written(map.at(row, column), 4)}${layer.unit && layer.readUnit ? ` ${layer.unit}` : ""}`
+    }
+    return null
+  }
+
+  /* ------------------------------------------------------------------ painting */
+
+  /* Marks alone follow the pointer; the layers below are painted again only where they change. */
+  draw({marksOnly = false} = {}) {
+    if (!marksOnly) this.stale = true
+    if (this.frame || !this.scene) return
+    this.frame = requestAnimationFrame(() => {
+      this.frame = null
+      if (!this.root.isConnected || !this.width) return
+      if (this.stale) this.paintGround()
+      this.stale = false
+      this.scene.panels.forEach((panel, index) => this.paintOver(panel, this.panels[index]))
+      this.showReadout()
+      this.showPosition()
+    })
+  }
+
+  paintGround() {
+    const style = getComputedStyle(this.root)
+    const ink = style.color.match(/[\d.]+/g)?.map(Number) ?? [0, 0, 0]
+    this.isDark = ink[0] + ink[1] + ink[2] > 384
+    this.ground = style.getPropertyValue("--st-secondary-background-color") || "#eee"
+    this.scene.panels.forEach((panel, index) => this.paintPanel(panel, this.panels[index]))
+    this.paintPins()
+    const shown = this.painted
+    if (shown) {
+      Object.assign(this.root.dataset, {row: shown.row, column: shown.column, samples: shown.samples ?? ""})
+      if (shown.asked != null) {
+        this.root.dispatchEvent(new CustomEvent("painted", {bubbles: true, composed: true,
+          detail: {row: shown.row, column: shown.column, milliseconds: performance.now() - shown.asked, at: performance.now()}}))
+        shown.asked = null
+      }
+    }
+    this.root.dataset.frames = +(this.root.dataset.frames ?? 0) + 1
+    this.root.dataset.ready = [...this.layers()].every(layer =>
+      (!layer.url || layer.picture) && (!layer.array || layer.values || layer.map))
+  }
+
+  context(canvas) {
+    const ratio = window.devicePixelRatio || 1
+    const width = Math.round(this.width * ratio), height = Math.round(this.height * ratio)
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height})
+    const context = canvas.getContext("2d")
+    context.setTransform(1, 0, 0, 1, 0, 0)
+    context.clearRect(0, 0, width, height)
+    context.setTransform(width / this.width, 0, 0, height / this.height, 0, 0)
+    return context
+  }
+
+  paintOver(panel, {canvas}) {
+    const context = this.context(canvas)
+    canvas.style.touchAction = this.zoom > 1 || this.tool !== "point" ? "none" : "pan-y"
+    canvas.style.cursor = this.grip?.moved ? "grabbing" : "crosshair"
+    this.paintRegion(context)
+    this.paintMarks(context)
+    this.paintOverview(context, panel)
+  }
+
+  paintPanel(panel, part) {
+    const context = this.context(part.ground)
+    context.fillStyle = this.ground
+    context.fillRect(0, 0, this.width, this.height)
+    let barred = null
+    for (const layer of panel.layers) {
+      if (!this.isShown(layer)) continue
+      this.paintLayer(context, layer, part)
+      if (layer.kind === "map") barred = layer
+    }
+    this.paintGrid(context, panel)
+    this.paintBar(part, barred)
+    const map = barred && this.mapOf(barred)
+    const refine = this.scene.live?.refine
+    part.note.textContent = barred?.live && refine && map && this.shownSamples && map === this.maps.get(barred.name)
+      ? `${this.shownSamples} of ${refine[refine.length - 1]} noisy copies` : barred && !map && !barred.live ? "loading…" : panel.note ?? ""
+  }
+
+  paintLayer(context, layer, part) {
+    const opacity = this.value(layer.opacity) ?? 1
+    const [x, y] = this.toScreen(0, 0), [rows, columns] = this.scene.size, {scale} = this
+    context.globalAlpha = 1
+    if (layer.kind === "picture" && layer.picture) {
+      context.imageSmoothingEnabled = scale < 1
+      context.imageSmoothingQuality = "high"
+      context.drawImage(layer.picture, x, y, columns * scale, rows * scale)
+    } else if (layer.kind === "labels" && layer.values) {
+      this.paintValues(context, part, layer, opacity, `${opacity}`, [0, 0, rows, columns], layer.values, (value, pixels, k) => {
+        const colour = layer.palette[value]
+        if (!colour || value === layer.clear) return
+        pixels[k] = colour[0]; pixels[k + 1] = colour[1]; pixels[k + 2] = colour[2]; pixels[k + 3] = 255
+      })
+    } else if (layer.kind === "mask" && layer.values) {
+      const colour = rgb(layer.colour)
+      this.paintValues(context, part, layer, opacity, "", [0, 0, rows, columns], layer.values, (value, pixels, k) => {
+        if (!value) return
+        pixels[k] = colour[0]; pixels[k + 1] = colour[1]; pixels[k + 2] = colour[2]; pixels[k + 3] = 255
+      })
+      if (layer.outlined) this.outline(context, layer)
+    } else if (layer.kind === "map") this.paintMap(context, part, layer, opacity)
+    else if (layer.kind === "above") this.paintAbove(context, part, layer)
+    else if (layer.kind === "shapes") for (const shape of layer.shapes) this.paintShape(context, shape)
+    context.globalAlpha = 1
+  }
+
+  paintMap(context, part, layer, opacity) {
+    const map = this.mapOf(layer)
+    if (!map) return
+    const {low, high, stops} = this.scaleOf(layer, map), colours = table(stops), per = 255 / (high - low)
+    const over = opacity < 1 || layer.over
+    if (!over) { // outside of its window the map is 0
+      const k = 3 * Math.round(Math.min(Math.max(-low * per, 0), 255)), [x, y] = this.toScreen(0, 0), [rows, columns] = this.scene.size
+      context.fillStyle = `rgb(${colours[k]}, ${colours[k + 1]}, ${colours[k + 2]})`
+      context.fillRect(x, y, columns * this.scale, rows * this.scale)
+    }
+    const box = [map.top, map.left, map.top + map.height, map.left + map.width], faint = layer.fading
+    this.paintValues(context, part, layer, opacity, `${low},${high},${stops}`, box, map.signed, (value, pixels, k) => {
+      if (value !== value) return
+      let at = Math.round((value - low) * per)
+      at = 3 * (at < 0 ? 0 : at > 255 ? 255 : at)
+      pixels[k] = colours[at]; pixels[k + 1] = colours[at + 1]; pixels[k + 2] = colours[at + 2]
+      pixels[k + 3] = faint ? 255 * Math.min(1, Math.abs(value) / high) : 255
+    }, map)
+  }
+
+  paintAbove(context, part, layer) {
+    const source = this.named(layer.of), map = this.mapOf(source)
+    if (!map) return
+    const threshold = this.thresholdOf(layer, map)
+    const box = [map.top, map.left, map.top + map.height, map.left + map.width], {signed, size} = map
+    if (layer.tinted) this.paintValues(context, part, layer, layer.opacity ?? 0.85, `${threshold}`, box, size, (value, pixels, k, index) => {
+      if (!(Math.abs(value) > threshold)) return
+      const colour = signed[index] >= 0 ? POSITIVE : NEGATIVE
+      pixels[k] = colour[0]; pixels[k + 1] = colour[1]; pixels[k + 2] = colour[2]; pixels[k + 3] = 255
+    }, map)
+    if (map.boxed?.threshold !== threshold) map.boxed = {threshold, box: map.box(threshold)}
+    if (map.boxed.box) this.paintShape(context, {kind: "box", ...map.boxed.box})
+  }
+
+  /* Paint what is visible of values (h, w) within box, at most one value per device pixel. */
+  paintValues(context, part, layer, opacity, key, [top, left, bottom, right], values, colour, source = values) {
+    const {scale} = this, ratio = window.devicePixelRatio || 1
+    const [r0, c0] = this.toImage(0, 0).map((value, axis) => Math.max([top, left][axis], Math.floor(value)))
+    const [r1, c1] = this.toImage(this.width, this.height).map((value, axis) => Math.min([bottom, right][axis], Math.ceil(value)))
+    if (r1 <= r0 || c1 <= c0) return
+    const step = Math.max(1, Math.floor(1 / (scale * ratio)))
+    const height = Math.ceil((r1 - r0) / step), width = Math.ceil((c1 - c0) / step)
+    const wanted = `${key}|${r0},${c0},${r1},${c1},${step}`
+    let kept = part.scratch.get(layer.name)
+    if (kept?.source !== source || kept.wanted !== wanted) {
+      kept ??= {canvas: document.createElement("canvas")}
+      const {canvas} = kept
+      if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height})
+      const scratch = canvas.getContext("2d"), image = scratch.createImageData(width, height), {data} = image, across = right - left
+      for (let i = 0, k = 0; i < height; i++) {
+        let index = (r0 - top + i * step) * across + c0 - left
+        for (let j = 0; j < width; j++, k += 4, index += step) colour(values[index], data, k, index)
+      }
+      scratch.putImageData(image, 0, 0)
+      Object.assign(kept, {source, wanted})
+      part.scratch.set(layer.name, kept)
+    }
+    const [x, y] = this.toScreen(r0, c0)
+    context.globalAlpha = opacity
+    context.imageSmoothingEnabled = scale * ratio < 1 && step === 1
+    context.drawImage(kept.canvas, x, y, width * step * scale, height * step * scale)
+    context.globalAlpha = 1
+  }
+
+  outline(context, layer) {
+    if (!layer.edges) {
+      const [rows, columns] = this.scene.size, {values} = layer, edges = new Path2D()
+      for (let r = 0; r < rows; r++)
+        for (let c = 0; c < columns; c++) {
+          if (!values[r * columns + c]) continue
+          if (!r || !values[(r - 1) * columns + c]) { edges.moveTo(c, r); edges.lineTo(c + 1, r) }
+          if (r === rows - 1 || !values[(r + 1) * columns + c]) { edges.moveTo(c, r + 1); edges.lineTo(c + 1, r + 1) }
+          if (!c || !values[r * columns + c - 1]) { edges.moveTo(c, r); edges.lineTo(c, r + 1) }
+          if (c === columns - 1 || !values[r * columns + c + 1]) { edges.moveTo(c + 1, r); edges.lineTo(c + 1, r + 1) }
+        }
+      layer.edges = edges
+    }
+    const [x, y] = this.toScreen(0, 0)
+    context.save()
+    context.translate(x, y)
+    context.scale(this.scale, this.scale)
+    for (const [colour, width] of [["rgba(0,0,0,0.65)", 3], ["#fff", 1.4]]) {
+      context.strokeStyle = colour
+      context.lineWidth = width / this.scale
+      context.stroke(layer.edges)
+    }
+    context.restore()
+  }
+
+  /* A line that is seen on every ground: white, in a dark casing. */
+  line(context, trace, {dash = [], width = 1.5, casing = 2} = {}) {
+    for (const [colour, extra] of [["rgba(0,0,0,0.7)", casing], ["#fff", 0]]) {
+      context.beginPath()
+      trace()
+      context.setLineDash(extra ? [] : dash)
+      context.lineWidth = width + extra
+      context.strokeStyle = colour
+      context.stroke()
+    }
+    context.setLineDash([])
+  }
+
+  paintShape(context, shape) {
+    if (shape.kind === "box") {
+      const [x0, y0] = this.toScreen(shape.top, shape.left), [x1, y1] = this.toScreen(shape.bottom + 1, shape.right + 1)
+      this.line(context, () => context.rect(x0, y0, x1 - x0, y1 - y0), {dash: [4, 3]})
+    } else {
+      const [x, y] = this.toScreen(shape.row + 0.5, shape.column + 0.5), radius = shape.radius * this.scale
+      this.line(context, () => context.arc(x, y, radius, 0, 7))
+      this.tag(context, shape.label, x, y - radius - 9)
+    }
+  }
+
+  tag(context, text, x, y) {
+    context.font = "600 11px sans-serif"
+    context.textAlign = "center"
+    context.textBaseline = "middle"
+    const width = context.measureText(text).width + 8
+    context.fillStyle = "rgba(20,23,28,0.8)"
+    context.beginPath()
+    context.roundRect(x - width / 2, y - 8, width, 16, 4)
+    context.fill()
+    context.fillStyle = "#fff"
+    context.fillText(text, x, y + 0.5)
+  }
+
+  paintGrid(context, panel) {
+    const {scale} = this
+    if (scale < GRID_FROM) return
+    const [rows, columns] = this.scene.size
+    const [r0, c0] = this.toImage(0, 0).map(value => Math.max(0, Math.floor(value)))
+    const [r1, c1] = this.toImage(this.width, this.height).map((value, axis) => Math.min([rows, columns][axis], Math.ceil(value)))
+    context.beginPath()
+    const [left, top] = this.toScreen(r0, c0), [right, bottom] = this.toScreen(r1, c1)
+    for (let r = r0; r <= r1; r++) {
+      const y = Math.round(this.toScreen(r, 0)[1]) + 0.5
+      context.moveTo(left, y)
+      context.lineTo(right, y)
+    }
+    for (let c = c0; c <= c1; c++) {
+      const x = Math.round(this.toScreen(0, c)[0]) + 0.5
+      context.moveTo(x, top)
+      context.lineTo(x, bottom)
+    }
+    context.strokeStyle = "rgba(128,128,128,0.35)"
+    context.lineWidth = 1
+    context.stroke()
+    if (scale < VALUES_FROM) return
+    const said = [...panel.layers].reverse().find(layer => this.isShown(layer) && (layer.kind === "map" ? this.mapOf(layer) : layer.intensities?.values))
+    if (!said) return
+    context.font = "10px sans-serif"
+    context.textAlign = "center"
+    context.textBaseline = "middle"
+    for (let r = r0; r < r1; r++)
+      for (let c = c0; c < c1; c++) {
+        const text = this.valueAt(said, r, c, r * columns + c, rows * columns) ?? "", [x, y] = this.toScreen(r + 0.5, c + 0.5)
+        const parts = text.split(", ")
+        parts.forEach((line, index) => {
+          const at = y + 11 * (index - (parts.length - 1) / 2)
+          context.lineWidth = 2.5
+          context.strokeStyle = "rgba(0,0,0,0.75)"
+          context.strokeText(line, x, at, scale - 4)
+          context.fillStyle = "#fff"
+          context.fillText(line, x, at, scale - 4)
+        })
+      }
+  }
+
+  paintMarks(context) {
+    const cross = ([row, column], dash) => {
+      const [x, y] = this.toScreen(row + 0.5, column + 0.5), [x0, y0] = this.toScreen(row, column)
+      const gap = Math.max(this.scale / 2 + 2, 7), {scale} = this
+      const [left, top] = this.toScreen(0, 0), [right, bottom] = this.toScreen(...this.scene.size)
+      context.globalAlpha = 0.6
+      this.line(context, () => {
+        for (const [ax, ay, bx, by] of [[left, y, x - gap, y], [x + gap, y, right, y], [x, top, x, y - gap], [x, y + gap, x, bottom]]) {
+          if (ax > bx || ay > by) continue
+          context.moveTo(ax, ay)
+          context.lineTo(bx, by)
+        }
+      }, {dash, width: 1, casing: 1})
+      context.globalAlpha = 1
+      const side = Math.max(scale, 5)
+      this.line(context, () => context.rect(x - side / 2, y - side / 2, side, side), {width: 1.5})
+    }
+    const chosen = this.chosen(), {hover} = this
+    if (this.scene.pixel || this.picked) {
+      if (chosen && `${chosen}` !== `${hover}`) {
+        if (hover) {
+          const [x, y] = this.toScreen(chosen[0] + 0.5, chosen[1] + 0.5)
+          const side = Math.max(this.scale, 7)
+          this.line(context, () => context.rect(x - side / 2, y - side / 2, side, side), {width: 2})
+        } else cross(chosen, [])
+      }
+    }
+    if (hover) cross(hover, this.byKey ? [] : [2, 3]);
+    (this.scene.pins ?? []).forEach((pin, index) => {
+      const [x, y] = this.toScreen(pin.row + 0.5, pin.column + 0.5)
+      if (x < 0 || y < 0 || x > this.width || y > this.height) return
+      this.line(context, () => context.arc(x, y, Math.max(4, this.scale / 2), 0, 7))
+      this.tag(context, `${index + 1}`, x + 12, Math.max(9, y - 12))
+    })
+  }
+
+  paintRegion(context) {
+    const parts = [...(this.parts ?? []), ...(this.drawing ? [this.drawing] : [])]
+    for (const part of parts) {
+      const points = part.points.map(([row, column]) => this.toScreen(row + 0.5, column + 0.5))
+      const dash = part.op === "subtract" ? [5, 4] : []
+      if (part.kind === "box") {
+        const [[x0, y0], [x1, y1]] = points
+        this.line(context, () => context.rect(Math.min(x0, x1), Math.min(y0, y1), Math.abs(x1 - x0), Math.abs(y1 - y0)), {dash})
+      } else if (part.kind === "brush") {
+        context.lineCap = context.lineJoin = "round"
+        context.globalAlpha = 0.45
+        context.strokeStyle = part.op === "subtract" ? "#000" : "#fff"
+        context.lineWidth = Math.max(1, 2 * part.radius * this.scale)
+        context.beginPath()
+        points.forEach(([x, y], index) => index ? context.lineTo(x, y) : context.moveTo(x, y))
+        context.lineTo(...points[0].map((value, axis) => points.length > 1 ? points[points.length - 1][axis] : value + 0.01))
+        context.stroke()
+        context.globalAlpha = 1
+      } else this.line(context, () => {
+        points.forEach(([x, y], index) => index ? context.lineTo(x, y) : context.moveTo(x, y))
+        if (part !== this.drawing) context.closePath()
+      }, {dash})
+    }
+  }
+
+  /* Where the zoom lies: the whole image in a corner, and a frame around what is shown. */
+  paintOverview(context, panel) {
+    if (this.zoom <= 1.001) return
+    const [rows, columns] = this.scene.size, picture = panel.layers.find(layer => layer.picture)?.picture
+      ?? [...this.layers()].find(layer => layer.picture)?.picture
+    const side = Math.min(96, this.width / 4, this.height / 3), per = Math.min(side / columns, side / rows)
+    const width = Math.max(columns * per, 4), height = Math.max(rows * per, 4), x = this.width - width - 8, y = this.height - height - 8
+    context.globalAlpha = 0.92
+    context.fillStyle = "#222"
+    context.fillRect(x, y, width, height)
+    context.imageSmoothingEnabled = true
+    if (picture) context.drawImage(picture, x, y, width, height)
+    context.globalAlpha = 1
+    const [r0, c0] = this.toImage(0, 0), [r1, c1] = this.toImage(this.width, this.height)
+    const clip = (value, most) => Math.min(Math.max(value, 0), most) * per
+    const [left, top, right, bottom] = [clip(c0, columns), clip(r0, rows), clip(c1, columns), clip(r1, rows)]
+    this.line(context, () => context.rect(x, y, width, height), {width: 1})
+    this.line(context, () => context.rect(x + left, y + top, Math.max(right - left, 2), Math.max(bottom - top, 2)), {width: 1.5})
+  }
+
+  paintBar({bar}, layer) {
+    const map = layer && this.mapOf(layer)
+    bar.hidden = !this.scene.panels.some(panel => panel.layers.some(other => other.kind === "map" && other.bar !== false && this.isShown(other)))
+    bar.style.visibility = map && layer.bar !== false ? "visible" : "hidden"
+    if (!map) return
+    const {low, high, stops} = this.scaleOf(layer, map), key = `${low},${high},${stops},${layer.unit},${this.width}`
+    if (bar.key === key) return
+    bar.key = key
+    const [canvas, ticks, unit] = bar.children, context = canvas.getContext("2d")
+    canvas.width = 256
+    const image = context.createImageData(256, 10), colours = table(stops)
+    for (let k = 0; k < 2560; k++) {
+      for (let j = 0; j < 3; j++) image.data[4 * k + j] = colours[3 * (k % 256) + j]
+      image.data[4 * k + 3] = 255
+    }
+    context.putImageData(image, 0, 0)
+    const count = this.width < 200 ? 3 : 5, power = Math.abs(high) >= 1e5 || Math.abs(high) < 1e-3 ? Math.floor(Math.log10(Math.abs(high))) : 0
+    const factor = 10 ** power
+    ticks.replaceChildren(...Array.from({length: count}, (_, index) =>
+      element("span", {}, written((low + (high - low) * index / (count - 1)) / factor, 2))))
+    unit.textContent = `${power ? `× 10${[...String(power)].map(letter => SUPERSCRIPT[letter]).join("")} ` : ""}${layer.unit ?? ""}`
+  }
+
+  paintPins() {
+    for (const pin of this.scene.pins ?? []) {
+      const map = pin.map?.map
+      if (!pin.canvas) continue
+      const context = pin.canvas.getContext("2d"), side = pin.canvas.width
+      context.clearRect(0, 0, side, side)
+      if (!map) continue
+      const {low, high, stops} = this.scaleOf(pin.map, map), colours = table(stops), per = 255 / (high - low)
+      const image = context.createImageData(map.width, map.height)
+      for (let i = 0, k = 0; i < map.signed.length; i++, k += 4) {
+        const at = 3 * Math.min(Math.max(Math.round((map.signed[i] - low) * per), 0), 255)
+        image.data[k] = colours[at]; image.data[k + 1] = colours[at + 1]; image.data[k + 2] = colours[at + 2]; image.data[k + 3] = 255
+      }
+      const small = document.createElement("canvas")
+      Object.assign(small, {width: map.width, height: map.height})
+      small.getContext("2d").putImageData(image, 0, 0)
+      const reach = Math.min(side / map.width, side / map.height), middle = Math.round(Math.min(Math.max(-low * per, 0), 255))
+      context.fillStyle = `rgb(${colours[3 * middle]}, ${colours[3 * middle + 1]}, ${colours[3 * middle + 2]})`
+      context.fillRect(0, 0, side, side)
+      context.imageSmoothingEnabled = reach < 1
+      context.drawImage(small, (side - map.width * reach) / 2, (side - map.height * reach) / 2, map.width * reach, map.height * reach)
+    }
+  }
+}
+
+const pinsText = pins => pins.map(pin => pin.join(",")).join(";")
+
+export default function ({data, parentElement, setTriggerValue}) {
+  const root = parentElement.querySelector(".viewer")
+  root.viewer ??= new Viewer(root)
+  root.viewer.update(data, setTriggerValue)
+  // A new run of the page calls this function again, on the same element.
+  return () => setTimeout(() => {
+    if (root.isConnected || !root.viewer) return
+    root.viewer.destroy()
+    root.viewer = null
+  })
+}

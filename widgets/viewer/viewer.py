@@ -1,0 +1,152 @@
+"""The viewer component: mounts a scene, and tells the page what was chosen in it."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import streamlit as st
+
+from core.drawn_regions import DrawnPart, parts_text
+from widgets.shared.pixel_state import set_pixel
+from widgets.viewer.channel import Live, open_channel
+from widgets.viewer.controls import Control, in_address, keep_settings, keep_texts
+from widgets.viewer.regions import keep_region
+from widgets.viewer.scene import Number, Panel, Pin
+
+Tool = Literal["point", "box", "lasso", "brush"]
+SCALES = {
+    "RdBu_r": (
+        ("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f"),
+        ("#c5e3ff", "#7fc1ff", "#3d9bff", "#1f62ad", "#1a3557", "#15181d", "#571f1f", "#b02f2f", "#ff4d4d", "#ff8f86", "#ffd0ca"),
+    ),
+    "Viridis": (
+        ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"),
+    ) * 2,
+}  # fmt: skip
+"""Colours of the scales on light and on dark ground; where a signed map is 0 it takes the ground's brightness."""
+_HERE = Path(__file__).parent
+_component = st.components.v2.component(
+    "viewer",
+    html='<div class="viewer"></div>',
+    css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
+    js=(_HERE / "viewer.js").read_text(encoding="utf-8"),
+)
+
+
+def viewer(
+    key: str,
+    panels: Sequence[Panel],
+    size: tuple[int, int],
+    image_key: str,
+    *,
+    controls: Sequence[Control] = (),
+    settings: Mapping[str, Any] | None = None,
+    pixel: tuple[int, int] | None = None,
+    pins: Sequence[Pin] | None = None,
+    parts: Sequence[DrawnPart] = (),
+    tools: Sequence[Tool] = ("point",),
+    live: Live | None = None,
+    numbers: Sequence[Number] = (),
+    sentence: str = "",
+    has_position: bool = False,
+    is_compact: bool = False,
+    on_pins: Callable[[list[tuple[int, int]]], None] | None = None,
+) -> None:
+    """Show linked panels of one image. What is chosen in them is kept as the page's state before its next run.
+
+    A pixel becomes that of `widgets.shared.pixel_state`, a region that of `widgets.viewer.regions`, a value that of its
+    control. The page's address follows in the browser: a chosen pixel is an entry of its history.
+
+    Args:
+        key: Key of the component.
+        panels: Linked pictures.
+        size: (height, width) of the image.
+        image_key: Names the image: the zoom is kept while it stays the same.
+        controls: Controls in the viewer.
+        settings: Their values, from `settings_of`.
+        pixel: Row and column of the pixel that is explained.
+        pins: Pixels kept for comparison; None where there are none to keep.
+        parts: The region drawn so far.
+        tools: Tools for the pointer, the first of them at first.
+        live: What a pointer position means; None where nothing follows the pointer.
+        numbers: Numbers about the chosen pixel.
+        sentence: A sentence about it.
+        has_position: Whether row and column can be typed.
+        is_compact: Many small panels instead of a few large ones.
+        on_pins: Keeps the pins.
+    """
+    address: dict[str, str | None] = in_address(controls, settings or {})
+    if pixel is not None:
+        address |= {"row": str(pixel[0]), "column": str(pixel[1])}
+    if pins is not None:
+        address["pins"] = ";".join(f"{pin.row},{pin.column}" for pin in pins) or None
+    mode = next((tool for tool in tools if tool != "point"), None)
+    if mode is not None:
+        address[mode] = parts_text(parts) or None
+    data = {
+        "id": image_key,
+        "size": list(size),
+        "panels": [panel.describe() for panel in panels],
+        "scales": SCALES,
+        "controls": [control.describe() for control in controls],
+        "settings": dict(settings or {}),
+        "pixel": None if pixel is None else list(pixel),
+        "pins": None if pins is None else [pin.describe() for pin in pins],
+        "region": [part.describe() for part in parts],
+        "tools": list(tools),
+        "tool": tools[0] if tools else "point",
+        "live": None if live is None else {"token": open_channel(key, live), "refine": list(live.refine)},
+        "revision": None if live is None else live.revision,
+        "numbers": [number.describe() for number in numbers],
+        "sentence": sentence,
+        "position": has_position,
+        "compact": is_compact,
+        "address": address,
+    }
+    keep = partial(_keep, key, controls=controls, on_pins=on_pins)
+    _component(
+        key=key, data=data, on_picked_change=keep, on_settings_change=keep, on_drawn_change=keep,
+        on_restored_change=keep,
+    )  # fmt: skip
+
+
+def _keep(
+    key: str, *, controls: Sequence[Control], on_pins: Callable[[list[tuple[int, int]]], None] | None
+) -> None:
+    """Keep what the browser reports, before the page runs again."""
+    state = st.session_state[key]
+    if (picked := state.get("picked")) is not None:
+        set_pixel(int(picked["row"]), int(picked["column"]))
+        if on_pins is not None:
+            on_pins([(int(row), int(column)) for row, column in picked["pins"] or ()])
+    if (settings := state.get("settings")) is not None:
+        keep_settings(controls, settings)
+    if (drawn := state.get("drawn")) is not None:
+        keep_region(drawn["tool"], [DrawnPart.from_description(part) for part in drawn["parts"]])
+    if (texts := state.get("restored")) is not None:
+        _restore(texts, controls, on_pins)
+
+
+def _restore(
+    texts: Mapping[str, str | None],
+    controls: Sequence[Control],
+    on_pins: Callable[[list[tuple[int, int]]], None] | None,
+) -> None:
+    """Keep what the address says after the user went back or forward."""
+    keep_texts(controls, texts)
+    row, column = (texts.get(name) or "" for name in ("row", "column"))
+    if row.isdecimal() and column.isdecimal():
+        set_pixel(int(row), int(column))
+    if on_pins is not None and "pins" in texts:
+        on_pins(pins_of(texts["pins"] or ""))
+    for mode in ("box", "lasso"):
+        if mode in texts:
+            st.session_state[mode] = texts[mode] or ""
+
+
+def pins_of(text: str) -> list[tuple[int, int]]:
+    """The pins in a text such as "12,40;33,90"; what is no pixel is left out."""
+    found = (re.fullmatch(r"(\d{1,6}),(\d{1,6})", piece) for piece in text.split(";"))
+    return [(int(match[1]), int(match[2])) for match in found if match]
