@@ -1,7 +1,7 @@
 """`Target`: which scalar is explained."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -175,6 +175,24 @@ class Target:
         pixels = np.zeros(size, dtype=bool)
         pixels[self.row, self.column] = True
         return pixels
+
+    @property
+    def box(self) -> tuple[slice, slice] | None:
+        """Rows and columns of the box around the pixels whose scores count; None where there are none."""
+        if self.mask is None:
+            assert self.row is not None and self.column is not None  # noqa: S101, PT018 - a target has one or the other
+            return slice(self.row, self.row + 1), slice(self.column, self.column + 1)
+        rows, columns = (np.flatnonzero((self.mask != 0).any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            return None
+        return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+    def within(self, box: tuple[slice, slice]) -> "Target":
+        """The same target for the logits of a box that holds `Target.box` alone."""
+        if self.row is not None and self.column is not None:
+            return replace(self, row=self.row - box[0].start, column=self.column - box[1].start)
+        mask, labels = (None if each is None else each[box] for each in (self.mask, self.labels))
+        return replace(self, mask=mask, labels=labels)
 
     @property
     def score_unit(self) -> str:

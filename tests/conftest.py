@@ -1,4 +1,8 @@
+import atexit
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,6 +11,10 @@ import torch
 from hypothesis import settings
 
 import core.cli
+
+# What is cached stays out of the user's folder, also for the processes that tests start.
+os.environ["WHYPIXEL_CACHE"] = tempfile.mkdtemp(prefix="whypixel-tests-")
+atexit.register(shutil.rmtree, os.environ["WHYPIXEL_CACHE"], ignore_errors=True)
 
 settings.register_profile("project", deadline=None)  # a machine may be busy; no test is about its speed
 settings.load_profile("project")

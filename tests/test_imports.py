@@ -15,6 +15,7 @@ RANKS = (
     {"segmenter", "target", "pixel_sets"},
     {"compute"},
     {"models"},
+    {"receptive_field"},
     {"attribution"},
     {"jacobian"},
     {"scoring"},

@@ -5,18 +5,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..compute.memory import graph_bytes
 from ..compute.progress import Progress
-from ..errors import explained_differentiation
 from ..segmenter import Image, Segmenter
 from ..target import Target
 from .attribution import Attribution, make_attribution
 from .registry import Method, NoSettings, register
+from .windowed import image_parts, target_gradient
 
 
-def gradient(segmenter: Segmenter, image: Image, target: Target) -> Attribution:
+def gradient(segmenter: Segmenter, image: Image, target: Target, *, window: bool = True) -> Attribution:
     """∂target / ∂image, the vanilla gradient.
 
     Simonyan et al., "Deep inside convolutional networks", 2014 (there its magnitude; here it stays signed).
@@ -25,6 +24,8 @@ def gradient(segmenter: Segmenter, image: Image, target: Target) -> Attribution:
         segmenter: The network.
         image: (C, H, W) in [0, 1].
         target: The scalar explained.
+        window: Whether the network may run on the part of the image that the target's pixels need, where that is
+            known (see `learn_field`); the values are the same.
 
     Returns:
         Values (C, H, W) in score per unit of image intensity.
@@ -33,8 +34,8 @@ def gradient(segmenter: Segmenter, image: Image, target: Target) -> Attribution:
         UserError: The image or the target does not fit the network.
     """
     started = time.perf_counter()
-    batch = segmenter.as_batch(image, single=True).detach().requires_grad_()
-    values = input_gradient(target(segmenter.logits(batch)).sum(), batch)[0].cpu()
+    images, size = image_parts(segmenter, image)
+    values = torch.from_numpy(target_gradient(segmenter, images, size, target, window=window).on(size))
     return make_attribution(values, segmenter, image, target, "gradient", {}, started)
 
 
@@ -51,14 +52,6 @@ def gradient_x_input(segmenter: Segmenter, image: Image, target: Target) -> Attr
     return replace(sensitivity, values=values, method="gradient_x_input", unit=target.score_unit)
 
 
-def input_gradient(score: Tensor, batch: Tensor) -> Tensor:
-    """∂score / ∂batch; zero where the score does not depend on the batch. No parameter's `.grad` is touched."""
-    if not score.requires_grad:
-        return torch.zeros_like(batch)
-    with explained_differentiation():
-        return torch.autograd.grad(score, batch, allow_unused=True, materialize_grads=True)[0]
-
-
 @dataclass(frozen=True)
 class GradientCost:
     """Cost of one gradient: seconds of wall time, and memory that the network keeps for its backward pass."""
@@ -72,8 +65,8 @@ def gradient_cost(segmenter: Segmenter, image: np.ndarray) -> GradientCost:
     crop = np.ascontiguousarray(image[:, :256, :256])
     scale = image[0].size / crop[0].size
     target = Target.pixel(0, 0, 0, "logit")
-    gradient(segmenter, crop, target)  # the first run of a size is slower
-    seconds = gradient(segmenter, crop, target).seconds
+    gradient(segmenter, crop, target, window=False)  # the first run of a size is slower
+    seconds = gradient(segmenter, crop, target, window=False).seconds
     return GradientCost(scale * seconds, int(scale * graph_bytes(segmenter, crop)))
 
 

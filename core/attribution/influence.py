@@ -1,5 +1,6 @@
 """Influence: which outputs an input pixel moves, one column of the Jacobian, by forward-mode differentiation."""
 
+import threading
 import time
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
@@ -9,11 +10,13 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError, is_out_of_memory
+from ..receptive_field.windows import Box
 from ..segmenter import Image, Segmenter
+from ..segmenter.differentiation import exact_arithmetic, input_gradient
 from ..target import Space, Target, class_scores
 from .attribution import Attribution, make_attribution
-from .gradient import input_gradient
 from .plain_attention import PlainAttention
+from .windowed import Images, MapWindow, image_parts, tried_on_window, trusted_windows
 
 _TOLERANCE = 2e-3
 """Relative: how far forward mode and reverse mode may differ in a sum over the whole image."""
@@ -23,6 +26,8 @@ Scores = Callable[[Tensor], Tensor]
 Way = Callable[[Scores, Tensor, Tensor], Tensor]
 """A way to compute J·t from the scores, the image and t."""
 
+_forward_mode_lock = threading.Lock()
+"""Torch counts the levels of forward mode for all threads together, so two of them at once disturb each other."""
 _proven_ways: WeakKeyDictionary[Segmenter, set[Way]] = WeakKeyDictionary()
 
 
@@ -34,6 +39,8 @@ def influence(
     class_index: int = 1,
     space: Space = "probability",
     channel: int | None = None,
+    *,
+    window: bool = True,
 ) -> Attribution:
     """∂score(q) / ∂image(row, column) for every output pixel q, in one forward-mode product.
 
@@ -48,6 +55,7 @@ def influence(
         class_index: The class whose score is watched.
         space: Score space of that class.
         channel: The channel that is moved; None moves all channels together: the sum of their columns.
+        window: As in `gradient`.
 
     Returns:
         Values (1, H, W) over the output pixels, in score per unit of image intensity. The target names the input pixel.
@@ -57,19 +65,68 @@ def influence(
     """
     started = time.perf_counter()
     target = Target.pixel(row, column, class_index, space)
-    batch = segmenter.as_batch(image, single=True).detach()
-    if channel is not None and not 0 <= channel < batch.shape[1]:
-        raise UserError(f"There is no channel {channel}; the image has {batch.shape[1]}, counted from 0.")
+    images, size = image_parts(segmenter, image)
+    column_of_scores = moved_outputs(segmenter, images, size, target, channel, window=window)
+    values = torch.from_numpy(column_of_scores.on(size)[None])
+    return make_attribution(values, segmenter, image, target, "influence", {"channel": channel}, started)
+
+
+def moved_outputs(
+    segmenter: Segmenter,
+    images: Images,
+    size: tuple[int, int],
+    target: Target,
+    channel: int | None = None,
+    *,
+    window: bool = True,
+) -> MapWindow:
+    """∂score(q) / ∂image at the target's pixel, for every output pixel q that it can reach, values (h, w).
+
+    Arguments as in `target_gradient`; `channel` as in `influence`.
+    """
+    segmenter.findings(size)
+    target.check(segmenter.num_classes, size)
+    if channel is not None and not 0 <= channel < segmenter.in_channels:
+        raise UserError(f"There is no channel {channel}; the image has {segmenter.in_channels}, counted from 0.")
+    assert target.row is not None and target.column is not None  # noqa: S101, PT018 - it is a pixel
+    windows = trusted_windows(segmenter, images, size, target) if window else None
+    if windows is not None:
+        outputs = windows.reached(target.row, target.column)
+        if outputs is None:
+            return MapWindow(np.zeros((1, 1), np.float32), target.row, target.column)
+        if (crop := windows.crop(outputs)) is not None:
+            found = tried_on_window(
+                segmenter, size, lambda: _column(segmenter, images(crop.area), crop.area, target, channel, crop.logits)
+            )
+            if found is not None and bool(torch.isfinite(found).all()):
+                return MapWindow(found.cpu().numpy(), outputs[0].start, outputs[1].start)
+    whole = slice(0, size[0]), slice(0, size[1])
+    batch = images(whole)
     with torch.no_grad():
-        target(segmenter.logits(batch))  # an error where it does not fit
+        segmenter.logits(batch)  # an error where they are not finite
+    found = _column(segmenter, batch, whole, target, channel, Segmenter.unchecked_logits)
+    return MapWindow(found.cpu().numpy(), 0, 0)
+
+
+def _column(
+    segmenter: Segmenter,
+    batch: Tensor,
+    area: Box,
+    target: Target,
+    channel: int | None,
+    logits: Callable[[Segmenter, Tensor], Tensor],
+) -> Tensor:
+    """The column (h, w) of the outputs whose logits are given, from the image (1, C, …) in an area."""
+    assert target.row is not None and target.column is not None  # noqa: S101, PT018 - it is a pixel
     tangent = torch.zeros_like(batch)
-    tangent[:, slice(None) if channel is None else channel, row, column] = 1.0
+    channels = slice(None) if channel is None else channel
+    tangent[:, channels, target.row - area[0].start, target.column - area[1].start] = 1.0
 
     def scores(images: Tensor) -> Tensor:
-        return class_scores(segmenter.unchecked_logits(images), class_index, space)
+        return class_scores(logits(segmenter, images), target.class_index, target.space)
 
-    values = _jacobian_vector_product(segmenter, scores, batch, tangent)
-    return make_attribution(values, segmenter, image, target, "influence", {"channel": channel}, started)
+    with exact_arithmetic(segmenter.device):
+        return _jacobian_vector_product(segmenter, scores, batch, tangent)[0]
 
 
 def _jacobian_vector_product(segmenter: Segmenter, function: Scores, point: Tensor, tangent: Tensor) -> Tensor:
@@ -110,7 +167,8 @@ def _agrees_with_reverse_mode(way: Way, function: Scores, point: Tensor) -> bool
 
 
 def _forward_mode(function: Scores, point: Tensor, tangent: Tensor) -> Tensor:
-    return torch.func.jvp(function, (point,), (tangent,))[1]
+    with _forward_mode_lock:
+        return torch.func.jvp(function, (point,), (tangent,))[1]
 
 
 def _forward_mode_by_the_formula(function: Scores, point: Tensor, tangent: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from ..compute.memory import ShrinkingBatches
 from ..compute.progress import Progress
 from ..errors import UserError
 from ..segmenter import Segmenter
+from ..segmenter.differentiation import input_gradient
 from ..target import Target
-from .gradient import input_gradient
 
 Rule = Literal["gausslegendre", "midpoint", "left", "right", "trapezoid"]
 RULES: tuple[Rule, ...] = get_args(Rule)

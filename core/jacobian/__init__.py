@@ -1,5 +1,6 @@
 """The Jacobian of a whole score map: receptive field, colouring, computing, storing, summing up."""
 
+from ..receptive_field import ReceptiveField, receptive_field
 from .effective import EffectiveReceptiveField, effective_receptive_field
 from .encoding import STORED_TYPES
 from .engine import Progress, jacobian
@@ -7,7 +8,6 @@ from .estimation import Estimate, estimate
 from .request import JacobianRequest
 from .row_summaries import STATISTICS
 from .stored_jacobian import Jacobian
-from .support import ReceptiveField, receptive_field
 from .threshold import DEFINITIONS, Threshold, normalised, save_map
 
 __all__ = [

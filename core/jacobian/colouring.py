@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .support import AxisSupport, ReceptiveField
+from ..receptive_field import AxisSupport, ReceptiveField
 
 _LEVEL_STEPS = (8, 4, 2, 1)
 _EXTRA_PASSES = 1.05

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..receptive_field import ReceptiveField, structural_support
 from ..segmenter import Image, Segmenter
 from ..target import Space
 from .colouring import Plan
 from .passes import PassRunner
 from .request import checked_image
 from .row_summaries import PassWindows, magnitude
-from .support import ReceptiveField, structural_support
 
 FRACTIONS = (0.5, 0.9, 0.99)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..receptive_field import ReceptiveField
 from ..segmenter import Image, Segmenter
 from ..target import Space
 from .array_layouts import passes_per_block
@@ -24,7 +25,6 @@ from .request import ImageRequest, JacobianRequest
 from .row_summaries import magnitude, summarise
 from .store import JacobianStore
 from .stored_jacobian import Jacobian
-from .support import ReceptiveField
 
 _SECONDS_BETWEEN_REPORTS = 0.5
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from ..receptive_field import AxisSupport, ReceptiveField
 from .array_layouts import CONSTANTS, METADATA, SUMMARIES, ArrayLayout, constant_layouts, result_layouts
 from .colouring import Plan, places
 from .inspection import attributes_of, check_files, check_layout, check_schema, shapes_of_constants
 from .manifest import Manifest, checked_manifest, hash_of_entries
 from .request import hash_of
-from .support import AxisSupport, ReceptiveField
 
 _KEY = "whypixel_jacobian"
 _HASHES = "whypixel_hashes"

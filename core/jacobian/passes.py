@@ -10,6 +10,7 @@ from torch import Tensor
 from ..compute.memory import ShrinkingBatches, free_bytes
 from ..errors import explained_differentiation, is_out_of_memory
 from ..segmenter import Segmenter
+from ..segmenter.differentiation import exact_arithmetic
 from ..target import Space, class_scores
 from .batchable import Batchable
 from .request import ImageRequest
@@ -150,13 +151,6 @@ def _gradient(scores: Tensor, image: Tensor, outputs: Tensor, *, is_grads_batche
             scores, image, outputs, retain_graph=True, is_grads_batched=is_grads_batched, materialize_grads=True
         )
     return gradient
-
-
-def exact_arithmetic(device: torch.device) -> contextlib.AbstractContextManager:
-    """Float32 throughout on a GPU: without it cuDNN rounds the factors of every product to 10 bits (TF32)."""
-    if device.type != "cuda":
-        return contextlib.nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 def fastest_batch_size(

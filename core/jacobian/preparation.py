@@ -7,6 +7,7 @@ import torch
 import zarr
 
 from ..compute.memory import graph_bytes
+from ..receptive_field import ReceptiveField, structural_support
 from ..segmenter import Segmenter, prediction_of
 from .array_layouts import passes_per_block
 from .colouring import Plan, plan_passes
@@ -15,7 +16,6 @@ from .passes import PassRunner, fastest_batch_size
 from .proof import FieldTooSmallError, check_field, check_row
 from .request import ImageRequest
 from .row_summaries import Histogram, PlannedWindows, magnitude
-from .support import ReceptiveField, structural_support
 
 DENSE = (
     "Every pixel reaches every other in this network, so no two pixels can share a backward pass: it takes the dense "

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..receptive_field import AxisSupport
 from .colouring import Plan
-from .support import AxisSupport
 
 BINS_PER_OCTAVE = 8
 NUM_OCTAVES = 16

@@ -147,13 +147,16 @@ class Segmenter:
             )
         return logits
 
-    def unchecked_logits(self, batch: Tensor) -> Tensor:
-        """The same as `logits` for a float tensor (B, C, H, W) on this device, without any check of its values."""
+    def unchecked_logits(self, batch: Tensor, canvas: Canvas | None = None) -> Tensor:
+        """The same as `logits` for a float tensor (B, C, H, W) on this device, without any check of its values.
+
+        With a canvas, the network runs on that instead of the one found for the size.
+        """
         height, width = batch.shape[-2:]
         findings = self.findings((height, width))
         if len(batch) > 1 and not findings.independent:
-            return torch.cat([self.unchecked_logits(image[None]) for image in batch])
-        canvas = self._canvas(height, width)
+            return torch.cat([self.unchecked_logits(image[None], canvas) for image in batch])
+        canvas = canvas or self.canvas(height, width)
         logits = findings.logits(self._result(batch, canvas)).to(batch.dtype)
         if findings.grid.align == "stretch" and logits.shape[-2:] != (canvas.height, canvas.width):
             logits = F.interpolate(logits, size=(canvas.height, canvas.width), mode="bilinear", align_corners=False)
@@ -250,11 +253,11 @@ class Segmenter:
         if not findings.undecided:
             return
         with self.lock:
-            canvas = self._canvas(batch.shape[2], batch.shape[3])
+            canvas = self.canvas(batch.shape[2], batch.shape[3])
             scores = findings.scores(self._result(batch.detach()[:1], canvas))
             self._findings = decided(findings, scores, self.asked, self.name, of_noise=False)
 
-    def _canvas(self, height: int, width: int) -> Canvas:
+    def canvas(self, height: int, width: int) -> Canvas:
         """The smallest area around an image (height, width) that the network takes with logits that fit it."""
         if (height, width) not in self._canvases:
             self._canvases[height, width] = self._find_canvas(height, width)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.jacobian.colouring import colour_intervals, plan_passes
-from core.jacobian.support import AxisSupport, ReceptiveField
+from core.receptive_field.support import AxisSupport, ReceptiveField
 
 
 def vessel_network(length: int) -> AxisSupport:

@@ -9,8 +9,8 @@ from core.jacobian.array_layouts import passes_per_block
 from core.jacobian.colouring import plan_passes
 from core.jacobian.passes import PassRunner
 from core.jacobian.preparation import DENSE, UNSEEN, WIDE
-from core.jacobian.support import ReceptiveField
 from core.models import CustomResNet, UNet
+from core.receptive_field.support import ReceptiveField
 from core.segmenter import Segmenter
 from tests.jacobian.rows import dense_jacobian, largest_relative_error, lively, random_image
 

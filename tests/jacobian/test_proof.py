@@ -16,10 +16,10 @@ from core.jacobian.colouring import plan_passes
 from core.jacobian.many_images import jacobians
 from core.jacobian.passes import PassRunner
 from core.jacobian.preparation import UNPROVEN, UNSEEN
-from core.jacobian.probe_mode import _KEEPS_NAN
 from core.jacobian.proof import FieldTooSmallError, SumProof, check_field
 from core.jacobian.row_summaries import PlannedWindows
-from core.jacobian.support import AxisSupport, ReceptiveField, structural_support
+from core.receptive_field.probe_mode import _KEEPS_NAN
+from core.receptive_field.support import AxisSupport, ReceptiveField, structural_support
 from tests.jacobian.rows import dense_jacobian, largest_relative_error, lively, random_image
 
 SIZE = (19, 16)
@@ -146,7 +146,7 @@ class Late(nn.Module):
 @pytest.fixture
 def blind(monkeypatch):
     """Without what would notice it before the run."""
-    monkeypatch.setattr("core.jacobian.support._gradients_stay_inside", lambda *_: True)
+    monkeypatch.setattr("core.receptive_field.support._gradients_stay_inside", lambda *_: True)
     monkeypatch.setattr("core.jacobian.preparation.check_field", lambda *_: None)
     monkeypatch.setattr("core.jacobian.preparation.check_row", lambda *_: None)
 

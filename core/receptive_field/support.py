@@ -1,9 +1,9 @@
 """The structural receptive field: which input pixels can reach which output pixels at all.
 
 It is found by probing. A NaN put into the input comes out at every output that has any path from it, whatever the
-weights and the layers in between (`core.jacobian.probe_mode` ensures that). Whole lines of the image are probed, so
-what is found for an axis is the projection of the support onto it: the window rows × columns that holds the support,
-never less than it.
+weights and the layers in between (`StrictProbe` ensures that). Whole lines of the image are probed, so what is found
+for an axis is the projection of the support onto it: the window rows × columns that holds the support, never less than
+it.
 """
 
 import contextlib
