@@ -1,7 +1,7 @@
 """Regions drawn by hand: boxes, lassos and strokes of a brush, added to each other or taken away.
 
-Points are (row, column) in parts of pixels; (0, 0) is the centre of the first pixel. As a text a region is a list of its
-parts, separated by ";": a box as "first row,first column,last row,last column", a lasso as its corners
+Points are (row, column) in parts of pixels; (0, 0) is the centre of the first pixel. As a text a region is a list of
+its parts, separated by ";": a box as "first row,first column,last row,last column", a lasso as its corners
 "row,column row,column …", a stroke as "@radius row,column …"; "!" before a part takes it away.
 """
 
@@ -63,7 +63,8 @@ class DrawnPart:
             high = np.minimum(np.ceil(np.maximum(start, end) + self.radius) + 1, size).astype(int)
             if (low >= high).any():
                 continue
-            offsets = np.stack(np.mgrid[low[0] : high[0], low[1] : high[1]], axis=-1) - start
+            rows, columns = np.mgrid[low[0] : high[0], low[1] : high[1]]
+            offsets = np.stack((rows, columns), axis=-1) - start
             along, length = end - start, float(((end - start) ** 2).sum())
             share = np.clip(offsets @ along / length, 0, 1) if length else np.zeros(offsets.shape[:2])
             near = ((offsets - share[..., None] * along) ** 2).sum(axis=-1) <= self.radius**2
@@ -138,6 +139,4 @@ def _part(text: str) -> DrawnPart:
             return DrawnPart(kind, corners, away is not None, float(radius or 0))
     except ValueError:
         pass  # no number, or too few or too many
-    raise UserError(
-        f'"{text}" is no region: draw one, or write a box as 10,20,60,90 or a lasso as 10,20 10,90 60,55.'
-    )
+    raise UserError(f'"{text}" is no region: draw one, or write a box as 10,20,60,90 or a lasso as 10,20 10,90 60,55.')

@@ -17,7 +17,9 @@ from widgets.viewer.viewer import viewer
 
 
 def main() -> None:
-    page_header("Why this pixel?", "Move over a pixel: its gradient map shows what the network looked at. Click to pin it.")
+    page_header(
+        "Why this pixel?", "Move over a pixel: its gradient map shows what the network looked at. Click to pin it."
+    )
     with show_user_errors():
         with st.sidebar:
             selection = pick_selection()

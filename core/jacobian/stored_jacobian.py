@@ -95,7 +95,9 @@ class Jacobian:
         self._check_pixel(row, column)
         self._check_stored(row, column)
         rows, columns = self.field.window(row, column)
-        stored = self._store.read("rows", (int(self._store.plan.pass_of_pixel[row, column]), slice(None), rows, columns))
+        stored = self._store.read(
+            "rows", (int(self._store.plan.pass_of_pixel[row, column]), slice(None), rows, columns)
+        )
         exact = self.manifest.dtype == "float32"
         scale = np.float32(1) if exact else self._stored_statistic(row, column, "scale")
         return decode(stored, scale, self.manifest.dtype), rows.start, columns.start

@@ -62,9 +62,7 @@ class Explainer:
             key = "smoothgrads", *self._key(missing[0]), *missing
             compute_in_background("smoothgrad", key, "SmoothGrad, noisy copies", partial(self._smooth_all, missing))
         shown = [pixel for pixel in pixels if not self.smooth or self._key(pixel) in results()]
-        return {
-            pixel: results().get_or_compute(self._key(pixel), partial(self._explain, pixel)) for pixel in shown
-        }
+        return {pixel: results().get_or_compute(self._key(pixel), partial(self._explain, pixel)) for pixel in shown}
 
     def words(self, attribution: Attribution, settings: Mapping[str, Any]) -> tuple[list[Number], str]:
         """The numbers and the sentence about a pixel's map."""

@@ -63,6 +63,7 @@ def map_layer(explainer: Explainer, attribution: Attribution | None, *, is_live:
         top, left, bottom, right = (0, 0, 0, 0) if box is None else (box.top, box.left, box.bottom, box.right)
         values, corner = np.ascontiguousarray(attribution.values[:, top : bottom + 1, left : right + 1]), (top, left)
     return ScalarMap(
-        name=MAP, title=explainer.title.split()[0].lower(), values=values, corner=corner, scale=signed_scale(1.0), limit="$limit",
+        name=MAP, title=explainer.title.split()[0].lower(), values=values, corner=corner, scale=signed_scale(1.0),
+        limit="$limit",
         unit=explainer.unit, is_live=is_live,
     )  # fmt: skip

@@ -1,27 +1,28 @@
 """The pixel set whose score is explained: chosen by name, drawn on the picture."""
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import streamlit as st
 
-from core.display.colours import intensity_rgb, mask_over
-from core.display.figures import COLOUR_BAR_HEIGHT, FRAME_HEIGHT, picture_figure
+from core.drawn_regions import DrawnPart
+from core.errors import UserError
 from core.pixel_sets import NEEDS_PIXEL, NEEDS_TRUTH, PIXEL_SETS, TITLES, PixelSet, PixelSetName
 from core.segmenter import Prediction
 from core.target import Reduction, Target
-from widgets.shared.pixel_picker import pixel_picker, take_click
-from widgets.shared.pixel_state import pixel_inputs, restore_pixel, set_pixel
-from widgets.shared.region_picker import region_picker
+from widgets.shared.pixel_state import restore_pixel
 from widgets.shared.sidebar import Selection
 from widgets.shared.user_errors import show_user_errors
+from widgets.viewer.regions import pixel_set_of, restore_region
+from widgets.viewer.scene import Layer, Mask
+from widgets.viewer.viewer import Tool
 
 _INVITATIONS: dict[str, str] = {
-    "point": ": click a pixel",
-    "component": ": click a pixel",
-    "box": ": drag a box",
-    "lasso": ": draw a lasso",
+    "box": "No box yet: drag a rectangle over the picture.",
+    "lasso": "No lasso yet: hold the button down and draw around some pixels.",
 }
 
 
@@ -64,47 +65,62 @@ def pick_pixel_set(*, has_truth: bool, without: Collection[str] = ("prediction",
     )  # fmt: skip
 
 
-def draw_pixel_set(
-    name: PixelSetName, selection: Selection, prediction: Prediction, height: int, reduction: Reduction = "sum",
-    base: np.ndarray | None = None,
-) -> Question | None:  # fmt: skip
-    """Draw the pixel set on `base` (H, W, 3), by default the image, `height` CSS pixels high, and the set's own inputs.
+def question_of(
+    name: PixelSetName, selection: Selection, prediction: Prediction, reduction: Reduction = "sum"
+) -> Question | None:
+    """The score over a pixel set, chosen or drawn in the viewer before, with the set's own inputs.
 
     Returns:
-        The score explained; None where there are no such pixels (yet), with the reason on the page.
+        None where there are no such pixels (yet), with the reason on the page.
     """
-    image, key = selection.image, selection.picture_key
-    restore_pixel(image.name, prediction.labels)
-    if name in NEEDS_PIXEL and (clicked := take_click(key)) is not None:
-        set_pixel(*clicked)
-    st.markdown(f"**Image**{_INVITATIONS.get(name, ' and pixel set')}")
-    base = intensity_rgb(image.values) if base is None else base
-    picture_slot = st.container()
-    choice, question = None, None
+    image = selection.image
+    pixel = restore_pixel(image.name, prediction.labels)
     with show_user_errors():
-        choice = _choice(name, prediction.labels.shape, base, key, height)
-        if choice is not None:
-            given = prediction, selection.class_index
-            known = image.truth, selection.segmenter.class_names
-            mask = choice.mask(*given, *known)
-            question = Question(choice, mask, choice.target(*given, selection.space, reduction, *known))
-    if choice is not None and name not in ("box", "lasso"):
-        picture = base if question is None or name == "prediction" else mask_over(base, question.mask)
-        with picture_slot:
-            if choice.row is not None and choice.column is not None:
-                pixel_picker(picture, choice.row, choice.column, key, height)
-            else:
-                figure, frame = picture_figure(picture, key), height + FRAME_HEIGHT - COLOUR_BAR_HEIGHT
-                st.plotly_chart(figure, height=frame, theme=None, key="pixel-set", config={"displayModeBar": False})
-    return question
+        chosen = _choice(name, pixel, prediction.labels.shape, selection.picture_key)
+        if chosen is None:
+            st.info(_INVITATIONS[name], icon=":material/gesture:")
+            return None
+        given = prediction, selection.class_index
+        known = image.truth, selection.segmenter.class_names
+        mask = chosen.mask(*given, *known)
+        return Question(chosen, mask, chosen.target(*given, selection.space, reduction, *known))
+    return None
 
 
-def _choice(name: PixelSetName, size: tuple[int, ...], base: np.ndarray, key: str, height: int) -> PixelSet | None:
+class InViewer(TypedDict):
+    """How a pixel set is chosen in a viewer: keyword arguments of `widgets.viewer.viewer.viewer`."""
+
+    tools: Sequence[Tool]
+    pixel: tuple[int, int] | None
+    parts: Sequence[DrawnPart]
+    has_position: bool
+
+
+def in_viewer(name: PixelSetName, selection: Selection, prediction: Prediction) -> InViewer:
+    """The tools that choose this pixel set, and what is chosen so far."""
     if name == "box" or name == "lasso":  # noqa: PLR1714 - so that the type checker knows the two
-        region = region_picker(base, key, height, name)
-        return region.pixel_set if region is not None else None
+        parts: Sequence[DrawnPart] = ()
+        with suppress(UserError):  # `question_of` shows it
+            parts = restore_region(selection.picture_key, name)
+        other: Tool = "lasso" if name == "box" else "box"
+        return {"tools": (name, other), "pixel": None, "parts": parts, "has_position": False}
+    pixel = restore_pixel(selection.image.name, prediction.labels) if name in NEEDS_PIXEL else None
+    return {"tools": ("point",) if pixel else (), "pixel": pixel, "parts": (), "has_position": pixel is not None}
+
+
+def pixel_set_layers(question: Question | None) -> list[Layer]:
+    """The pixel set over the image; nothing for a single pixel, which the viewer marks, and for every pixel."""
+    if question is None or question.pixel_set.name in ("point", "prediction", "image", "zero"):
+        return []
+    return [Mask(mask=question.mask)]
+
+
+def _choice(name: PixelSetName, pixel: tuple[int, int], size: tuple[int, ...], image_key: str) -> PixelSet | None:
+    if name == "box" or name == "lasso":  # noqa: PLR1714 - so that the type checker knows the two
+        parts = restore_region(image_key, name)
+        return pixel_set_of(parts, name) if parts else None
     if name in NEEDS_PIXEL:
-        return PixelSet(name, *pixel_inputs(size[0], size[1]))
+        return PixelSet(name, *pixel)
     if name == "border":
         width = st.number_input("Width of the border, in pixels", 1, max(1, min(size)), 1, key="border_width",
                                 bind="query-params")  # fmt: skip

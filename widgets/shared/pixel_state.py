@@ -26,18 +26,10 @@ def restore_pixel(name: str, labels: np.ndarray) -> tuple[int, int]:
 
 
 def set_pixel(row: int, column: int) -> None:
-    """Make (row, column) the pixel explained; call it before `pixel_inputs` in a run."""
+    """Make (row, column) the pixel explained."""
     for name, value in (("row", row), ("column", column)):
         if st.session_state.get(name) != value:
             st.session_state[name] = value
-
-
-def pixel_inputs(height: int, width: int) -> tuple[int, int]:
-    """Number inputs for row and column, bound to the URL: the keyboard's way to choose a pixel."""
-    row_slot, column_slot = st.columns(2)
-    row = row_slot.number_input("Row", 0, height - 1, step=1, key="row", bind="query-params")
-    column = column_slot.number_input("Column", 0, width - 1, step=1, key="column", bind="query-params")
-    return int(row), int(column)
 
 
 def _known(name: str) -> int:

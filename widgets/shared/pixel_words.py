@@ -33,7 +33,10 @@ def map_numbers(
     probability, box = prediction.probabilities[(selection.class_index, *pixel)], remaining.box
     at_box = "Rows and columns of the smallest box around the pixels above the threshold."
     if box is not None:
-        rows, columns = (box.top + window.top, box.bottom + window.top), (box.left + window.left, box.right + window.left)
+        rows, columns = (
+            (box.top + window.top, box.bottom + window.top),
+            (box.left + window.left, box.right + window.left),
+        )
         at_box += f" It reaches from row {rows[0]} to {rows[1]} and from column {columns[0]} to {columns[1]}."
     share = "Share of the sum of magnitudes within this distance of the pixel."
     return [
@@ -75,7 +78,9 @@ def map_sentence(
     if not window.values.any():
         saturated = ", perhaps because the probability is saturated" if selection.space == "probability" else ""
         return f"{sentence}The map is 0 to float precision: this score does not move with the image here{saturated}."
-    return sentence + _above(remaining, f"{names[selection.class_index]} {SPACE_NAMES[selection.space].lower()}", is_influence=is_influence)
+    return sentence + _above(
+        remaining, f"{names[selection.class_index]} {SPACE_NAMES[selection.space].lower()}", is_influence=is_influence
+    )
 
 
 def _above(remaining: Footprint, score: str, *, is_influence: bool) -> str:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Executor, Future
+from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -29,26 +30,38 @@ class DaemonExecutor(Executor):
     """Runs calls in daemon threads, at most `max_workers` at a time; the others wait in the order of submission.
 
     `ThreadPoolExecutor` joins its threads when Python ends, so stopping the server would take as long as its longest
-    computation.
+    computation. The threads are kept: in a new one torch needs ten milliseconds more for its first gradient.
     """
 
     def __init__(self, max_workers: int) -> None:
-        self._free = threading.Semaphore(max_workers)
+        self._max_workers = max_workers
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._lock = threading.Lock()
+        self._num_threads = 0
 
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
         """Schedule `fn(*args, **kwargs)`, which must make no Streamlit call."""
         future: Future[Result] = Future()
 
         def run() -> None:
-            with self._free:
-                if future.set_running_or_notify_cancel():
-                    try:
-                        future.set_result(fn(*args, **kwargs))
-                    except BaseException as error:  # noqa: BLE001 - it is raised where the result is read
-                        future.set_exception(error)
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(fn(*args, **kwargs))
+                except BaseException as error:  # noqa: BLE001 - it is raised where the result is read
+                    future.set_exception(error)
 
-        threading.Thread(target=run, daemon=True).start()
+        self._calls.put(run)
+        with self._lock:
+            if not self._idle.acquire(blocking=False) and self._num_threads < self._max_workers:
+                self._num_threads += 1
+                threading.Thread(target=self._work, daemon=True).start()
         return future
+
+    def _work(self) -> None:
+        while True:
+            self._calls.get()()
+            self._idle.release()
 
 
 class Computation(Future[Result]):

@@ -27,7 +27,7 @@ def array_file(values: np.ndarray) -> dict[str, object]:
     """
     kind = "f4"
     if values.dtype.kind in "bui":
-        kind = "u1" if not values.size or values.max() < 256 else "u2"  # noqa: PLR2004 - values of 8 bits
+        kind = "u1" if not values.size or values.max() < 256 else "u2"
     content = _once(values, kind, lambda: _compressed(values, kind))
     return {"url": _address(content, "application/octet-stream"), "kind": kind, "shape": list(values.shape)}
 
@@ -67,4 +67,6 @@ def _once(source: np.ndarray, kind: str, encode: Callable[[], bytes]) -> bytes:
 def _address(content: bytes, media_type: str) -> str:
     if get_script_run_ctx() is None or not runtime.exists():
         return ""  # outside of a browser's page
-    return runtime.get_instance().media_file_mgr.add(content, media_type, f"viewer-{len(content)}-{zlib.crc32(content)}")
+    return runtime.get_instance().media_file_mgr.add(
+        content, media_type, f"viewer-{len(content)}-{zlib.crc32(content)}"
+    )

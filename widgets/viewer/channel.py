@@ -11,6 +11,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlparse
@@ -130,7 +131,12 @@ TOKENS = Tokens()
 _EXECUTOR = DaemonExecutor(max(2, os.cpu_count() or 1))
 
 
-@st.cache_resource(scope="session", on_release=lambda opened: [TOKENS.close(token) for token in opened.values()])
+def _close_all(opened: Mapping[str, str]) -> None:
+    for token in opened.values():
+        TOKENS.close(token)
+
+
+@st.cache_resource(scope="session", on_release=_close_all, show_spinner=False)
 def _opened() -> dict[str, str]:
     """The tokens of this browser tab by the key of their viewer; closed when the tab is."""
     return {}
@@ -157,7 +163,7 @@ async def serve(socket: WebSocket) -> None:
     await socket.accept()
     try:
         token = json.loads(await asyncio.wait_for(_message(socket), _SECONDS_FOR_TOKEN)).get("token")
-    except (_Refused, ValueError, AttributeError, RecursionError, TimeoutError, WebSocketDisconnect):
+    except (_RefusedError, ValueError, AttributeError, RecursionError, TimeoutError, WebSocketDisconnect):
         await _close(socket, UNKNOWN_TOKEN)
         return
     if TOKENS.find(token) is None or not TOKENS.connect(token):
@@ -172,7 +178,7 @@ async def serve(socket: WebSocket) -> None:
         TOKENS.disconnect(token)
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """A message that ends the connection."""
 
     def __init__(self, code: int) -> None:
@@ -196,7 +202,7 @@ class _Connection:
         await asyncio.gather(*pending, return_exceptions=True)
         for task in done:
             error = task.exception()
-            if isinstance(error, _Refused):
+            if isinstance(error, _RefusedError):
                 await _close(self._socket, error.code)
             elif error is not None and not isinstance(error, WebSocketDisconnect):
                 raise error
@@ -207,9 +213,9 @@ class _Connection:
             try:
                 content = json.loads(text)
             except (ValueError, RecursionError) as error:
-                raise _Refused(NOT_UNDERSTOOD) from error
+                raise _RefusedError(NOT_UNDERSTOOD) from error
             if not isinstance(content, dict):
-                raise _Refused(NOT_UNDERSTOOD)
+                raise _RefusedError(NOT_UNDERSTOOD)
             self._latest = content
             self._has_request.set()
 
@@ -220,7 +226,7 @@ class _Connection:
             self._has_request.clear()
             content, live = self._latest or {}, TOKENS.find(self._token)
             if live is None:
-                raise _Refused(UNKNOWN_TOKEN)
+                raise _RefusedError(UNKNOWN_TOKEN)
             frame = await asyncio.wrap_future(_EXECUTOR.submit(_frame, live, content), loop=loop)
             await self._socket.send_bytes(frame)
 
@@ -231,17 +237,15 @@ async def _message(socket: WebSocket) -> str:
         raise WebSocketDisconnect(message.get("code", 1000))
     text = message.get("text")
     if text is None:
-        raise _Refused(NOT_UNDERSTOOD)
+        raise _RefusedError(NOT_UNDERSTOOD)
     if len(text) > _LARGEST_MESSAGE:
-        raise _Refused(TOO_BIG)
+        raise _RefusedError(TOO_BIG)
     return text
 
 
 async def _close(socket: WebSocket, code: int) -> None:
-    try:
+    with suppress(RuntimeError):  # the browser closed it meanwhile
         await socket.close(code)
-    except RuntimeError:  # the browser closed it meanwhile
-        pass
 
 
 def _frame(live: Live, content: Mapping[str, Any]) -> bytes:

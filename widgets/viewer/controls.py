@@ -67,7 +67,7 @@ class Choice(Control):
 
     def texts(self) -> Mapping[Value, str]:
         """See `Control.texts`."""
-        return {**self.options}
+        return dict(self.options.items())
 
     def describe(self) -> dict[str, Any]:
         """See `Control.describe`."""

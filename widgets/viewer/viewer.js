@@ -262,8 +262,7 @@ class Viewer {
     window.removeEventListener("resize", this.onWindow)
     window.removeEventListener("popstate", this.onHistory)
     this.fetched.keep(new Set())
-    clearTimeout(this.resting)
-    clearTimeout(this.restoring)
+    for (const timer of [this.resting, this.restoring, this.marking]) clearTimeout(timer)
     cancelAnimationFrame(this.frame)
   }
 
@@ -400,7 +399,7 @@ class Viewer {
   assemble() {
     const {scene} = this
     const top = element("div", {class: "bar"}), bottom = element("div", {class: "bar"})
-    if (scene.tools.length > 1) top.append(this.toolbar())
+    if (scene.tools.some(tool => tool !== "point")) top.append(this.toolbar())
     this.controls = new Map()
     for (const control of scene.controls) (control.below ? bottom : top).append(this.control(control))
     if (scene.position) top.append(this.position())
@@ -507,7 +506,7 @@ class Viewer {
   showControls() {
     this.mark(this.tools, this.tool)
     this.mark(this.operations, this.op)
-    if (this.operations) this.operations.hidden = this.tool === "point"
+    if (this.operations) this.operations.hidden = !this.draws
     for (const {control, box, show} of this.controls.values()) {
       show()
       const {when} = control
@@ -562,7 +561,8 @@ class Viewer {
     canvas.onpointerup = event => this.lift(event, part)
     canvas.onpointercancel = event => this.cancelPointer(event)
     canvas.onpointerleave = event => { if (!this.pointers.size) this.leave() }
-    canvas.ondblclick = event => { if (this.tool === "point") this.fit({}) }
+    canvas.ondblclick = () => { if (!this.draws) this.fit({}) }
+    canvas.onkeyup = event => { if (event.key === " ") this.space = false }
     canvas.onkeydown = event => this.key(event, part)
     canvas.onblur = () => { if (this.byKey) this.leave() }
     canvas.addEventListener("wheel", event => this.wheel(event, part), {passive: false})
@@ -673,8 +673,7 @@ class Viewer {
       this.grip = null
       return
     }
-    const draws = this.tool !== "point" && event.button === 0 && !this.space
-    if (draws) this.begin(at, event)
+    if (this.draws && event.button === 0 && !this.space) this.begin(at, event)
     else this.grip = {from: at, at, moved: event.button === 1 || this.space}
     event.preventDefault()
   }
@@ -754,11 +753,12 @@ class Viewer {
       this.look(pixel, event.timeStamp)
       this.reveal(pixel)
       if (this.corners && this.drawing) this.extend(this.toScreen(pixel[0] + 0.5, pixel[1] + 0.5))
-    } else if (event.key === "Enter" || (event.key === " " && this.tool === "point")) {
+    } else if (event.key === " " && this.draws) this.space = true
+    else if (event.key === "Enter" || event.key === " ") {
       const pixel = this.hover ?? this.chosen()
       if (!pixel) return
       if (this.tool === "point") this.pick(...pixel)
-      else this.corner(pixel, event)
+      else if (this.draws) this.corner(pixel, event)
     } else if (event.key.toLowerCase() === "c" && this.drawing && this.corners) this.finish()
     else if (event.key === "Escape") this.clear()
     else if (event.key === "+" || event.key === "=") this.zoomBy(1.5, ...this.middle())
@@ -786,7 +786,7 @@ class Viewer {
   clear() {
     if (this.drawing) {
       this.drawing = this.corners = null
-    } else if (this.parts?.length && this.tool !== "point") {
+    } else if (this.parts?.length && this.draws) {
       this.parts = []
       this.commitRegion()
     } else this.leave()
@@ -795,6 +795,8 @@ class Viewer {
 
   /* ------------------------------------------------------------------ the pixel */
 
+  get draws() { return !["point", "none"].includes(this.tool) }
+
   chosen() { return this.picked ?? this.scene.pixel ?? null }
 
   look(pixel, time) {
@@ -802,8 +804,12 @@ class Viewer {
     this.hover = pixel
     clearTimeout(this.resting)
     if (!pixel) return this.leave()
-    if (this.scene.live && this.tool === "point") this.ask(pixel, this.scene.live.refine?.[0], time)
-    this.draw({marksOnly: true})
+    const follows = this.scene.live && this.tool === "point"
+    if (follows) this.ask(pixel, this.scene.live.refine?.[0], time)
+    // Where a map is on its way the marks come with it: painting takes the time of the processor that computes it.
+    clearTimeout(this.marking)
+    if (follows && this.channel.state === "on" && !this.byKey) this.marking = setTimeout(() => this.draw({marksOnly: true}), 60)
+    else this.draw({marksOnly: true})
   }
 
   ask([row, column], samples, time) {
@@ -928,7 +934,7 @@ class Viewer {
     this.draw()
   }
 
-  commitRegion() { this.send("drawn", {tool: this.tool, parts: this.parts}) }
+  commitRegion() { this.send("drawn", {tool: this.scene.tool, parts: this.parts}) }
 
   /* ------------------------------------------------------------------ the address */
 
@@ -1098,7 +1104,7 @@ class Viewer {
 
   paintOver(panel, {canvas}) {
     const context = this.context(canvas)
-    canvas.style.touchAction = this.zoom > 1 || this.tool !== "point" ? "none" : "pan-y"
+    canvas.style.touchAction = this.zoom > 1 || this.draws ? "none" : "pan-y"
     canvas.style.cursor = this.grip?.moved ? "grabbing" : "crosshair"
     this.paintRegion(context)
     this.paintMarks(context)

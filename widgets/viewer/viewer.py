@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from core.display.colours import DIVERGING, SEQUENTIAL
 from core.drawn_regions import DrawnPart, parts_text
 from widgets.shared.pixel_state import set_pixel
 from widgets.viewer.channel import Live, open_channel
@@ -16,15 +17,13 @@ from widgets.viewer.regions import keep_region
 from widgets.viewer.scene import Number, Panel, Pin
 
 Tool = Literal["point", "box", "lasso", "brush"]
+_BLUE_TO_RED = "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f4a582 d6604d b2182b 67001f"
+_BLUE_TO_RED_ON_DARK = "c5e3ff 7fc1ff 3d9bff 1f62ad 1a3557 15181d 571f1f b02f2f ff4d4d ff8f86 ffd0ca"
+_VIRIDIS = "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725"
 SCALES = {
-    "RdBu_r": (
-        ("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f"),
-        ("#c5e3ff", "#7fc1ff", "#3d9bff", "#1f62ad", "#1a3557", "#15181d", "#571f1f", "#b02f2f", "#ff4d4d", "#ff8f86", "#ffd0ca"),
-    ),
-    "Viridis": (
-        ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"),
-    ) * 2,
-}  # fmt: skip
+    DIVERGING: [[f"#{colour}" for colour in text.split()] for text in (_BLUE_TO_RED, _BLUE_TO_RED_ON_DARK)],
+    SEQUENTIAL: [[f"#{colour}" for colour in _VIRIDIS.split()]] * 2,
+}
 """Colours of the scales on light and on dark ground; where a signed map is 0 it takes the ground's brightness."""
 _HERE = Path(__file__).parent
 _component = st.components.v2.component(
@@ -69,7 +68,7 @@ def viewer(
         pixel: Row and column of the pixel that is explained.
         pins: Pixels kept for comparison; None where there are none to keep.
         parts: The region drawn so far.
-        tools: Tools for the pointer, the first of them at first.
+        tools: Tools for the pointer, the first of them at first; without any it zooms and reads values off.
         live: What a pointer position means; None where nothing follows the pointer.
         numbers: Numbers about the chosen pixel.
         sentence: A sentence about it.
@@ -96,7 +95,7 @@ def viewer(
         "pins": None if pins is None else [pin.describe() for pin in pins],
         "region": [part.describe() for part in parts],
         "tools": list(tools),
-        "tool": tools[0] if tools else "point",
+        "tool": tools[0] if tools else "none",
         "live": None if live is None else {"token": open_channel(key, live), "refine": list(live.refine)},
         "revision": None if live is None else live.revision,
         "numbers": [number.describe() for number in numbers],
@@ -112,9 +111,7 @@ def viewer(
     )  # fmt: skip
 
 
-def _keep(
-    key: str, *, controls: Sequence[Control], on_pins: Callable[[list[tuple[int, int]]], None] | None
-) -> None:
+def _keep(key: str, *, controls: Sequence[Control], on_pins: Callable[[list[tuple[int, int]]], None] | None) -> None:
     """Keep what the browser reports, before the page runs again."""
     state = st.session_state[key]
     if (picked := state.get("picked")) is not None:
