@@ -400,6 +400,7 @@ class Viewer {
 
   assemble() {
     const {scene} = this
+    this.laidOut = null // new canvases have no height yet
     const top = element("div", {class: "bar"}), bottom = element("div", {class: "bar"})
     if (scene.tools.some(tool => tool !== "point")) top.append(this.toolbar())
     this.controls = new Map()
