@@ -581,7 +581,7 @@ class Viewer {
     const width = this.root.clientWidth
     if (!width) return
     const [rows, columns] = this.scene.size, count = this.panels.length, {compact} = this.scene
-    const least = compact ? 132 : 300, gap = 12
+    const least = compact ? 132 : 280, gap = 12
     const flat = columns / rows > 2.4 && !compact
     let across = flat ? 1 : Math.max(1, Math.min(count, Math.floor((width + gap) / (least + gap))))
     if (compact && across < count) across = Math.max(2, across)
