@@ -234,9 +234,13 @@ class ScalarMap {
   }
 }
 
+/* All viewers of the page: those of one image share their zoom, and controls of one name their value. */
+const viewers = new Set()
+
 class Viewer {
   constructor(root) {
     this.root = root
+    viewers.add(this)
     this.fetched = new Fetched()
     this.maps = new Map()           // live maps by the name of their layer
     this.zoom = 1
@@ -255,6 +259,7 @@ class Viewer {
   }
 
   destroy() {
+    viewers.delete(this)
     this.channel.token = null
     this.channel.close()
     this.sizes.disconnect()
@@ -365,7 +370,8 @@ class Viewer {
   }
 
   scaleOf(layer, map) {
-    const {colours, low, high} = layer.scale
+    const {colours} = layer.scale, {of, values} = layer.limits ?? {}
+    const [low, high] = values?.[of.map(name => this.settings[name]).join()] ?? [layer.scale.low, layer.scale.high]
     const end = high ?? ((map?.largest || 1) * (this.value(layer.limit) ?? 1))
     return {low: low ?? -end, high: end, stops: this.scene.scales[colours][this.isDark ? 1 : 0]}
   }
@@ -374,7 +380,8 @@ class Viewer {
 
   build(before) {
     const {scene} = this
-    const shape = JSON.stringify([scene.panels.map(panel => [panel.name, panel.choosable, panel.layers.some(layer => layer.kind === "map")]),
+    const shape = JSON.stringify([scene.panels.map(({name, choosable, group, layers}) =>
+      [name, choosable, group, layers.some(layer => layer.kind === "map")]),
       scene.controls, scene.tools, scene.position, Boolean(scene.pins), scene.compact])
     if (shape !== this.shape) {
       this.shape = shape
@@ -400,6 +407,7 @@ class Viewer {
 
   assemble() {
     const {scene} = this
+    this.root.classList.toggle("compact", scene.compact)
     this.laidOut = null // new canvases have no height yet
     const top = element("div", {class: "bar"}), bottom = element("div", {class: "bar"})
     if (scene.tools.some(tool => tool !== "point")) top.append(this.toolbar())
@@ -408,7 +416,12 @@ class Viewer {
     if (scene.position) top.append(this.position())
     this.grid = element("div", {class: "panels"})
     this.panels = scene.panels.map((panel, index) => this.panel(panel, index))
-    this.grid.append(...this.panels.map(panel => panel.box))
+    this.panels.forEach(({box}, index) => {
+      const {group} = scene.panels[index]
+      if (group && group !== scene.panels[index - 1]?.group)
+        this.grid.append(element("div", {class: "group", role: "heading", "aria-level": 3}, group))
+      this.grid.append(box)
+    })
     this.readout = element("div", {class: "readout"})
     this.state = element("span", {class: "state", role: "status"})
     this.sentence = element("p", {class: "sentence"})
@@ -465,10 +478,8 @@ class Viewer {
 
   control(control) {
     const set = (value, lifted) => {
-      this.settings[control.name] = value
       this.moving = !lifted
-      this.showControls()
-      this.draw()
+      for (const viewer of viewers) if (viewer === this || control.name in (viewer.settings ?? {})) viewer.set(control.name, value)
       this.askForNumbers()
       if (lifted) this.commitSettings()
     }
@@ -504,6 +515,12 @@ class Viewer {
     const box = element("div", {class: `control ${control.kind}`, "data-control": control.name}, label, input)
     this.controls.set(control.name, {control, box, show})
     return box
+  }
+
+  set(name, value) {
+    this.settings[name] = value
+    this.showControls()
+    this.draw()
   }
 
   showControls() {
@@ -622,6 +639,20 @@ class Viewer {
       if (this.scene.pixel) this.centre = this.scene.pixel.map(value => value + 0.5)
       this.clamp()
     }
+    const other = first && [...viewers].find(viewer => viewer.isLinked(this) && !viewer.untouched)
+    if (other) this.follow(other)
+    else if (!first) this.share()
+    this.draw()
+  }
+
+  isLinked(other) { return other !== this && this.width && this.centre && other.scene.id === this.scene.id }
+
+  share() { for (const viewer of viewers) if (viewer.isLinked(this)) viewer.follow(this) }
+
+  follow({zoom, centre, untouched}) {
+    const fitted = this.scale / this.zoom
+    Object.assign(this, {zoom: Math.max(1, Math.min(zoom, LARGEST_SCALE / fitted)), centre: [...centre], untouched})
+    this.clamp()
     this.draw()
   }
 
@@ -642,6 +673,7 @@ class Viewer {
     this.untouched = zoom === 1
     this.centre = [at[0] - (y - this.height / 2) / this.scale, at[1] - (x - this.width / 2) / this.scale]
     this.clamp()
+    this.share()
     this.draw()
   }
 
@@ -704,6 +736,7 @@ class Viewer {
       if (grip.moved) return
     }
     this.byKey = false
+    this.under = part
     this.look(this.pixelAt(...at), event.timeStamp)
   }
 
@@ -737,6 +770,7 @@ class Viewer {
   pan(x, y) {
     this.centre = [this.centre[0] - y / this.scale, this.centre[1] - x / this.scale]
     this.clamp()
+    this.share()
     this.draw()
   }
 
@@ -756,6 +790,7 @@ class Viewer {
       const from = this.hover ?? this.chosen() ?? [rows >> 1, columns >> 1], by = event.shiftKey ? 10 : 1
       const pixel = [Math.min(Math.max(from[0] + by * steps[0], 0), rows - 1), Math.min(Math.max(from[1] + by * steps[1], 0), columns - 1)]
       this.byKey = true
+      this.under = part
       this.look(pixel, event.timeStamp)
       this.reveal(pixel)
       if (this.corners && this.drawing) this.extend(this.toScreen(pixel[0] + 0.5, pixel[1] + 0.5))
@@ -787,6 +822,7 @@ class Viewer {
     if (x > 0 && y > 0 && x < this.width && y < this.height) return
     this.centre = [row + 0.5, column + 0.5]
     this.clamp()
+    this.share()
     this.draw()
   }
 
@@ -1059,7 +1095,9 @@ class Viewer {
     if (pixel) {
       const [row, column] = pixel, [rows, columns] = this.scene.size, at = row * columns + column, said = new Set()
       words.push(["", `row ${row}, column ${column}`])
-      for (const layer of this.layers()) {
+      // Of many small panels, the values of the one under the pointer.
+      const panel = this.scene.compact && this.scene.panels[this.under?.index]
+      for (const layer of panel ? panel.layers : this.layers()) {
         if (said.has(layer.name)) continue
         const value = this.valueAt(layer, row, column, at, rows * columns)
         if (value != null) {
