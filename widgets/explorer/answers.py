@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from cachetools import LRUCache
-
 from core.attribution import Attribution, gradient, influence, smoothgrad
 from core.attribution.pixel_gradients import PixelGradients
 from core.attribution.windowed import MapWindow
@@ -24,7 +22,6 @@ MAP = "map"
 """Name of the layer with the pixel's map."""
 SAMPLES = 16
 REFINEMENTS = (1, 4, SAMPLES)
-_MOST_KEPT = 16
 
 Pixel = tuple[int, int]
 
@@ -77,14 +74,15 @@ class Explainer:
             lambda: PixelGradients(self.selection.segmenter, self.selection.image.values, *self._score),
         )
         revision = "-".join(map(str, self._key((0, 0))))
-        kept: LRUCache[tuple, MapWindow] = LRUCache(_MOST_KEPT)
+        last: list[tuple[tuple, MapWindow]] = []
 
         def respond(request: Request) -> Answer:
             pixel = request.row, request.column
             key = *pixel, request.samples
-            window = kept.get(key)
+            window = next((window for known, window in tuple(last) if known == key), None)
             if window is None:
-                window = kept[key] = self._window(shared, request)
+                window = self._window(shared, request)
+                last[:] = [(key, window)]  # while the threshold moves, the map stays
             numbers, sentence = self._words(window, pixel, request.settings)
             return Answer({MAP: window}, numbers, sentence)
 
