@@ -94,8 +94,12 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
 
 def predicted(segmenter: Segmenter, image: PickedImage) -> Prediction:
     """The network's prediction for the image, kept for all pages."""
-    key = "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
-    return results().get_or_compute(key, lambda: segmenter.predict(image.values))
+    return results().get_or_compute(prediction_key(segmenter, image), lambda: segmenter.predict(image.values))
+
+
+def prediction_key(segmenter: Segmenter, image: PickedImage) -> tuple[str, ...]:
+    """The key of a prediction among all results."""
+    return "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
 
 
 def seconds_per_image(segmenter: Segmenter, image: PickedImage) -> float:

@@ -527,9 +527,10 @@ class Viewer {
       input.onkeydown = event => {
         if (event.key === "Enter") choose()
         if (event.key === "Escape") this.showPosition(true)
-        if (event.key.startsWith("Arrow")) setTimeout(choose)
       }
-      input.onchange = choose
+      // A step by the arrows counts at once, typed digits only after Enter: half a number must not move the pixel.
+      input.oninput = event => { if (!event.inputType) choose() }
+      input.onblur = () => this.showPosition(true)
       return input
     }
     this.rowField = field("Row", this.scene.size[0])
