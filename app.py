@@ -1,6 +1,12 @@
 """WhyPixel: `streamlit run app.py`."""
 
+import os
+
 import streamlit as st
+
+# Before torch is imported: its threads else spin while they wait for each other, and where something else needs a core,
+# as the browser on the same machine does, a gradient takes ten times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 st.set_page_config(page_title="WhyPixel", page_icon="widgets/static/icon.png", layout="wide")
 st.navigation(
