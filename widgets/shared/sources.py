@@ -145,9 +145,9 @@ def _channels_in(path: str, changed: int) -> int:  # noqa: ARG001 - a changed fi
 def _change_image_with_model(samples: dict[str, tuple[Path, Path | None]], segmenter: Segmenter) -> None:
     """After another model is chosen, a sample that it cannot take gives way to one that it can."""
     previous = st.session_state.get(_MODEL_OF_IMAGE)
-    st.session_state[_MODEL_OF_IMAGE] = segmenter.weights_hash
+    st.session_state[_MODEL_OF_IMAGE] = weights_hash = segmenter.weights_hash
     shown = samples.get(st.session_state.get("image", ""))
-    if previous in (None, segmenter.weights_hash) or shown is None:
+    if previous in (None, weights_hash) or shown is None:
         return
     if sample_channels(shown[0]) != segmenter.in_channels:
         st.session_state["image"] = best_first(samples, segmenter)[0]
