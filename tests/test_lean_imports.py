@@ -59,6 +59,14 @@ def test_the_pixel_explorer_imports_nothing_heavy_but_torch():
     assert loaded & HEAVY == set()
 
 
+def test_reading_the_library_imports_nothing_heavy_but_torch():
+    """So that a page opens at once: scipy.stats alone takes a second."""
+    names = ("core.jacobian", "core.trust", "core.jacobian.vessel_geometry", "core.jacobian.map_pictures")
+    loaded = _loaded(f"import {', '.join((*names, 'core.pixel_sets', 'core.trust.benchmark', 'core.scoring'))}")
+    assert "torch" in loaded
+    assert loaded & HEAVY == set()
+
+
 def test_threads_of_the_app_sleep_while_they_wait():
     """Set before torch, whose OpenMP reads it once; the file may define the app or run it."""
     code = "import os, runpy, sys\nassert 'torch' not in sys.modules\nrunpy.run_path('app.py')\nimport torch"

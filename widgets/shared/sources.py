@@ -65,7 +65,7 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
     if choice != UPLOAD:
         source, truth_path = samples[choice]
         name, identity = "", (source, source.stat().st_mtime_ns)
-        truth = read_mask(truth_path) if truth_path else None
+        truth = _sample_truth(truth_path) if truth_path else None
     else:
         upload = st.file_uploader("Image file", type=["png", "jpg", "jpeg", "tif", "tiff"])
         if upload is None:
@@ -151,6 +151,10 @@ def _change_image_with_model(samples: dict[str, tuple[Path, Path | None]], segme
         return
     if sample_channels(shown[0]) != segmenter.in_channels:
         st.session_state["image"] = best_first(samples, segmenter)[0]
+
+
+def _sample_truth(path: Path) -> np.ndarray:
+    return results().get_or_compute(("mask file", path, path.stat().st_mtime_ns), lambda: read_mask(path))
 
 
 def _fitted(loaded: LoadedImage, segmenter: Segmenter) -> tuple[np.ndarray, tuple[str, ...]]:
