@@ -936,7 +936,7 @@ class Viewer {
     this.draw()
   }
 
-  commitRegion() { this.send("drawn", {tool: this.scene.tool, parts: this.parts}) }
+  commitRegion() { this.send("drawn", {tool: this.scene.mode, parts: this.parts}) }
 
   /* ------------------------------------------------------------------ the address */
 
