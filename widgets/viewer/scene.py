@@ -221,17 +221,28 @@ class Panel:
         layers: From below.
         help: Explanation under the pointer.
         note: Remark at the right of the heading.
+        name: Name within the viewer, which `on_choose` is called with; empty for that of the heading.
+        is_choosable: Whether a click or Enter on the heading chooses it, as on the picture where no tool takes them.
+        is_chosen: Whether it is marked as the chosen one.
+        warning: Why the panel means little, behind a mark in its corner; empty for no mark.
     """
 
     title: str
     layers: Sequence[Layer]
     help: str = ""
     note: str = ""
+    name: str = ""
+    is_choosable: bool = False
+    is_chosen: bool = False
+    warning: str = ""
 
     def describe(self) -> dict[str, Any]:
         """The panel as plain values for the browser."""
         return {
-            "name": self.title,
+            "name": self.name or self.title,
+            "choosable": self.is_choosable,
+            "chosen": self.is_chosen,
+            "warning": self.warning,
             "title": self.title,
             "help": self.help,
             "note": self.note,

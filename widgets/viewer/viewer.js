@@ -374,7 +374,7 @@ class Viewer {
 
   build(before) {
     const {scene} = this
-    const shape = JSON.stringify([scene.panels.map(panel => [panel.name, panel.layers.some(layer => layer.kind === "map")]),
+    const shape = JSON.stringify([scene.panels.map(panel => [panel.name, panel.choosable, panel.layers.some(layer => layer.kind === "map")]),
       scene.controls, scene.tools, scene.position, Boolean(scene.pins), scene.compact])
     if (shape !== this.shape) {
       this.shape = shape
@@ -386,6 +386,7 @@ class Viewer {
       title.title = panel.help ?? ""
       canvas.setAttribute("aria-label", `${panel.title}. ${this.instructions()}`)
     })
+    this.showChoice()
     this.showControls()
     this.layOut()
   }
@@ -393,7 +394,8 @@ class Viewer {
   instructions() {
     const pick = this.scene.tools.includes("point") ? "Arrow keys move the pixel by one, with Shift by ten; Enter chooses it. " : ""
     const draw = this.scene.tools.some(tool => tool !== "point") ? "Enter sets a corner, C closes a lasso, Escape clears. " : ""
-    return `${pick}${draw}Plus and minus zoom, 0 shows all.`
+    const choose = this.scene.panels.some(panel => panel.choosable) && this.tool === "none" ? "Enter chooses this panel. " : ""
+    return `${pick}${draw}${choose}Plus and minus zoom, 0 shows all.`
   }
 
   assemble() {
@@ -550,12 +552,14 @@ class Viewer {
 
   panel(panel, index) {
     const canvas = element("canvas", {tabindex: 0, role: "application", "data-panel": panel.name})
-    const title = element("span", {class: "title"}), note = element("span", {class: "note"})
+    const title = panel.choosable ? element("button", {type: "button", class: "title", onclick: () => this.choose(index)})
+      : element("span", {class: "title"})
+    const note = element("span", {class: "note"}), warning = element("span", {class: "warning", role: "img"}, "!")
     const bar = element("div", {class: "colours"}, element("canvas", {height: 10}), element("div", {class: "ticks"}), element("div", {class: "unit"}))
     const ground = element("canvas", {class: "ground", "aria-hidden": "true"})
     const box = element("figure", {class: "panel"}, element("figcaption", {}, title, note),
-      element("div", {class: "picture"}, ground, canvas), bar)
-    const part = {box, canvas, ground, title, note, bar, scratch: new Map()}
+      element("div", {class: "picture"}, ground, canvas, warning), bar)
+    const part = {index, box, canvas, ground, title, note, warning, bar, scratch: new Map()}
     canvas.onpointerdown = event => this.press(event, part)
     canvas.onpointermove = event => this.move(event, part)
     canvas.onpointerup = event => this.lift(event, part)
@@ -710,6 +714,7 @@ class Viewer {
     if (grip && !grip.moved) {
       const pixel = this.pixelAt(...this.place(event, part))
       if (pixel && this.tool === "point") this.pick(...pixel)
+      else if (this.tool === "none") this.choose(part.index)
     }
   }
 
@@ -754,6 +759,7 @@ class Viewer {
       this.reveal(pixel)
       if (this.corners && this.drawing) this.extend(this.toScreen(pixel[0] + 0.5, pixel[1] + 0.5))
     } else if (event.key === " " && this.draws) this.space = true
+    else if ((event.key === "Enter" || event.key === " ") && this.tool === "none") this.choose(part.index)
     else if (event.key === "Enter" || event.key === " ") {
       const pixel = this.hover ?? this.chosen()
       if (!pixel) return
@@ -878,6 +884,31 @@ class Viewer {
     const [row, column] = this.chosen() ?? pixel
     this.writeAddress({...this.scene.address, pins: pinsText(pins)}, true)
     this.send("picked", {row, column, pins})
+  }
+
+  /* ------------------------------------------------------------------ the panel */
+
+  choose(index) {
+    const {panels} = this.scene
+    if (!panels[index].choosable || panels[index].chosen) return
+    panels.forEach((panel, other) => panel.chosen = other === index)
+    this.showChoice()
+    this.send("chosen", panels[index].name)
+  }
+
+  showChoice() {
+    this.scene.panels.forEach((panel, index) => {
+      const {box, canvas, title, warning} = this.panels[index], isButton = panel.choosable && this.tool === "none"
+      box.classList.toggle("choosable", panel.choosable)
+      box.classList.toggle("chosen", panel.chosen)
+      warning.hidden = !panel.warning
+      warning.title = panel.warning
+      warning.setAttribute("aria-label", panel.warning)
+      canvas.title = isButton ? [panel.title, panel.warning].filter(Boolean).join("\n") : ""
+      canvas.setAttribute("role", isButton ? "button" : "application")
+      for (const button of [isButton && canvas, panel.choosable && title])
+        if (button) button.setAttribute("aria-pressed", panel.chosen)
+    })
   }
 
   /* ------------------------------------------------------------------ regions */
@@ -1105,7 +1136,7 @@ class Viewer {
   paintOver(panel, {canvas}) {
     const context = this.context(canvas)
     canvas.style.touchAction = this.zoom > 1 || this.draws ? "none" : "pan-y"
-    canvas.style.cursor = this.grip?.moved ? "grabbing" : "crosshair"
+    canvas.style.cursor = this.grip?.moved ? "grabbing" : panel.choosable && this.tool === "none" ? "pointer" : "crosshair"
     this.paintRegion(context)
     this.paintMarks(context)
     this.paintOverview(context, panel)

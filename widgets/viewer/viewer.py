@@ -52,6 +52,7 @@ def viewer(
     has_position: bool = False,
     is_compact: bool = False,
     on_pins: Callable[[list[tuple[int, int]]], None] | None = None,
+    on_choose: Callable[[str], None] | None = None,
 ) -> None:
     """Show linked panels of one image. What is chosen in them is kept as the page's state before its next run.
 
@@ -75,6 +76,7 @@ def viewer(
         has_position: Whether row and column can be typed.
         is_compact: Many small panels instead of a few large ones.
         on_pins: Keeps the pins.
+        on_choose: Called with the name of a panel that is chosen, before the next run.
     """
     address: dict[str, str | None] = in_address(controls, settings or {})
     if pixel is not None:
@@ -105,9 +107,15 @@ def viewer(
         "address": address,
     }
     keep = partial(_keep, key, controls=controls, on_pins=on_pins)
+
+    def choose() -> None:
+        name = st.session_state[key].get("chosen")
+        if on_choose is not None and name in [panel.name or panel.title for panel in panels if panel.is_choosable]:
+            on_choose(name)
+
     _component(
         key=key, data=data, on_picked_change=keep, on_settings_change=keep, on_drawn_change=keep,
-        on_restored_change=keep,
+        on_restored_change=keep, on_chosen_change=choose,
     )  # fmt: skip
 
 
