@@ -1216,13 +1216,9 @@ class Viewer {
   }
 
   classesIn(layer) {
-    if (!layer.there) {
-      const seen = new Set()
-      for (const value of layer.values) seen.add(value)
-      layer.there = [...seen].sort((a, b) => a - b).filter(index => index !== layer.clear && layer.palette[index])
-        .map(index => [layer.classes[index], layer.palette[index]])
-    }
-    return layer.there
+    const seen = layer.values.seen ??= new Set(layer.values)
+    return [...seen].sort((a, b) => a - b).filter(index => index !== layer.clear && layer.palette[index])
+      .map(index => [layer.classes[index], layer.palette[index]])
   }
 
   paintLayer(context, layer, part) {
