@@ -45,7 +45,7 @@ def proven_windows(segmenter: Segmenter, field: ReceptiveField) -> Windows | Non
     finest = period * -(-_FINEST_ALIGNMENT // period)
     candidates = [finest * factor for factor in (1, 2, 4, 8) if finest * factor <= _COARSEST_ALIGNMENT]
     options = [Windows(field, canvas, alignment) for alignment in candidates]
-    options = [windows for windows in options if windows.crop(_pixel(field.size[0] // 2, field.size[1] // 2))]
+    options = [windows for windows in options if windows.crop(_pixel(0, 0))]
     if not options:
         return None
     for proof in _proofs(segmenter, field):
