@@ -70,7 +70,7 @@ class Areas(list):
         self._hook.remove()
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(NAMES, FRACTIONS, FRACTIONS, st.sampled_from(SPACES))
 def test_every_row_equals_that_of_the_whole_image(name, down, right, space):
     segmenter, image = learned(name)
