@@ -211,7 +211,7 @@ def test_downloads_hold_the_raw_map(page, address, truth, tmp_path):
     ],
 )
 def test_a_bad_upload_gets_one_sentence(page, address, tmp_path, name, content, message):
-    page.goto(f"{address}/?image=Upload…")
+    page.goto(address)
     page.locator("[data-testid=stFileUploader] input").wait_for(state="attached")
     (tmp_path / name).write_bytes(content)
     page.locator("[data-testid=stFileUploader] input").set_input_files(tmp_path / name)
@@ -220,10 +220,13 @@ def test_a_bad_upload_gets_one_sentence(page, address, tmp_path, name, content, 
 
 
 def test_an_uploaded_image_is_explained(page, address, truth):
-    page.goto(f"{address}/?image=Upload…&row=61&column=99")
-    page.locator("[data-testid=stFileUploader] input").first.wait_for(state="attached")
+    explorer = Explorer(page, address)
     page.locator("[data-testid=stFileUploader] input").first.set_input_files(NOT_SQUARE)
-    page.wait_for_selector("[data-testid=stMetric]")
+    page.get_by_text("200 × 312 pixels").wait_for()
+    explorer.wait()
+    for label, value in (("Row", "61"), ("Column", "99")):
+        page.get_by_label(label, exact=True).fill(value)
+        page.get_by_label(label, exact=True).press("Enter")
     page.locator("p:has-text('At row 61, column 99')").wait_for()
     probability, _ = truth(61, 99)
     assert float(numbers(page)["P(vessel)"]) == pytest.approx(probability, abs=1e-4)
