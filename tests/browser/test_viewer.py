@@ -88,7 +88,7 @@ def test_what_the_browser_has_is_not_sent_again(page, alone):
     fetched = []
     page.on(
         "request",
-        lambda request: fetched.append(request.url) if ".bin" in request.url or ".png" in request.url else None,
+        lambda request: fetched.append(request.url) if "/media/" in request.url.replace("/static/media/", "") else None,
     )
     open_viewer(page, alone, 64, 80)
     assert len(set(fetched)) == len(fetched) == 4, "the picture, its intensities, the labels and the map"
