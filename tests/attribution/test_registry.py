@@ -135,17 +135,15 @@ def test_the_trust_page_offers_and_computes_it(monkeypatch):
     large = viewers(page)[0]
     assert large["settings"]["shown"] == "brightness"
     assert large["sentence"] == "How bright a pixel is."
-    limits = _brightness_limits(large)
+    ends = _brightness_ends(large)
     page.number_input(key="gain").set_value(4.0).run()
-    assert _brightness_limits(viewers(page)[0]) == {
-        setting: pytest.approx([2 * low, 2 * high]) for setting, (low, high) in limits.items()
-    }
+    assert _brightness_ends(viewers(page)[0]) == {setting: pytest.approx(2 * end) for setting, end in ends.items()}
 
 
-def _brightness_limits(viewer: dict) -> dict[str, list[float]]:
-    """Where the colours of the map begin and end, by the settings of the colours."""
+def _brightness_ends(viewer: dict) -> dict[str, float]:
+    """Where the colours of the map end, by the settings of the colours."""
     (panel,) = (panel for panel in viewer["panels"] if panel["title"] == "Brightness")
-    return panel["layers"][-1]["limits"]["values"]
+    return panel["layers"][-1]["ends"]["values"]
 
 
 def test_unknown_names_list_what_there_is(segmenter):

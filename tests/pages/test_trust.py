@@ -26,7 +26,7 @@ from tests.pages.viewer_data import viewers
 from tests.trust.made_up import made_up_metric
 from widgets.shared import slow_work
 from widgets.trust.comparison import curves_csv, summary, table_csv, table_html
-from widgets.trust.maps import colour_limits
+from widgets.trust.maps import colour_ends
 from widgets.trust.trial import TrustMap
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,14 +56,13 @@ def html(page: AppTest) -> str:
     return " ".join(element.proto.body for element in page.get("html"))
 
 
-def colour_ends(viewer: dict, title: str) -> list[float]:
+def ends_of(viewer: dict, title: str) -> tuple[float, float]:
     """Where the colours of a panel's map begin and end, with the viewer's settings."""
     (panel,) = (panel for panel in viewer["panels"] if panel["title"] == title)
     (layer,) = (layer for layer in panel["layers"] if layer["kind"] == "map")
-    settings = ",".join(f"{value:g}" if isinstance(value, float) else value for value in (
-        viewer["settings"][name] for name in layer["limits"]["of"]
-    ))  # fmt: skip
-    return layer["limits"]["values"][settings]
+    settings = (viewer["settings"][name] for name in layer["ends"]["settings"])
+    end = layer["ends"]["values"][",".join(f"{value:g}" if isinstance(value, float) else value for value in settings)]
+    return layer["scale"].get("low", -end), end
 
 
 def usual_end(values: np.ndarray) -> float:
@@ -108,7 +107,7 @@ def test_maps_of_all_chosen_methods_and_one_large(segmenter, image, target, laye
     assert "mean of the **car** logit over **1,620 pixels**" in texts(page)
     large, small = viewers(page)
     assert [panel["title"] for panel in large["panels"]] == ["Image", "LayerCAM", "Truth"]
-    assert colour_ends(large, "LayerCAM") == pytest.approx((0, layer_cam.max()), rel=1e-5)
+    assert ends_of(large, "LayerCAM") == pytest.approx((0, layer_cam.max()), rel=1e-5)
     assert large["sentence"].endswith("At decoder.1.")
     titles = ["Gradient", "LayerCAM", "Random", "Blurred random", "Edge detector", "Distance to the target"]
     assert [panel["title"] for panel in small["panels"]] == titles
@@ -123,7 +122,7 @@ def test_maps_of_all_chosen_methods_and_one_large(segmenter, image, target, laye
     page.run()
     edges = controls(image, target)["edges"]
     large, small = viewers(page)
-    assert colour_ends(large, "Edge detector") == pytest.approx((edges.min(), edges.max()), rel=1e-5)
+    assert ends_of(large, "Edge detector") == pytest.approx((edges.min(), edges.max()), rel=1e-5)
     assert [panel["name"] for panel in small["panels"] if panel["chosen"]] == ["edges"]
     assert not page.error
 
@@ -148,8 +147,8 @@ def test_the_controls_stand_apart_and_methods_by_unit_where_they_share_a_scale(s
     }
     largest = max(values.max() for values in found.values())
     for title in ("Gradient", "SmoothGrad"):
-        assert colour_ends(small, title) == pytest.approx((0, largest), rel=1e-4)
-    assert colour_ends(small, "LayerCAM") == pytest.approx((0, layer_cam.max()), rel=1e-5)
+        assert ends_of(small, title) == pytest.approx((0, largest), rel=1e-4)
+    assert ends_of(small, "LayerCAM") == pytest.approx((0, layer_cam.max()), rel=1e-5)
 
 
 def test_no_box_yet_is_an_invitation_and_a_drawn_one_is_the_question():
@@ -249,7 +248,7 @@ def test_without_a_ground_truth_nothing_is_localised():
     buffer = io.BytesIO()
     pixels = np.asarray(Image.open(SCENES / "images" / "scene_00.png"))
     Image.fromarray(pixels).save(buffer, "PNG")
-    page = open_page(**{**QUICK, "tab": "Tests", "image": "Upload…"})
+    page = open_page(**{**QUICK, "tab": "Tests"})
     page.file_uploader[0].set_value(("street.png", buffer.getvalue(), "image/png"))
     page.run()
     assert "This image has no ground truth" in texts(page)
@@ -352,15 +351,18 @@ def test_scales_are_shared_within_a_unit_only():
         "occlusion": made("occlusion", 7, "b"),
         "centre_distance": TrustMap("centre_distance", "", np.array([[-9, 0]], np.float32), "pixels", None),
     }  # fmt: skip
-    found = colour_limits(maps, [100.0])
-    own = {"gradient": (0, 2), "smoothgrad": (0, 4), "occlusion": (-7, 7), "centre_distance": (-9, 0)}
-    assert {name: limits["own", 100.0] for name, limits in found.items()} == own
-    assert {name: limits["unit", 100.0] for name, limits in found.items()} == own | {"gradient": (0, 4)}
+    found = colour_ends(maps, [100.0])
+    own = {"gradient": 2, "smoothgrad": 4, "occlusion": 7, "centre_distance": 0}
+    assert {name: ends["own", 100.0] for name, ends in found.items()} == own
+    assert {name: ends["unit", 100.0] for name, ends in found.items()} == own | {"gradient": 4}
+    scales = {name: (scale.low, scale.high) for name, scale in ((name, one.scale()) for name, one in maps.items())}
+    assert scales["occlusion"] == (-7, 7)
+    assert scales["centre_distance"] == (-9, pytest.approx(-0.045))
 
 
 def test_a_few_extreme_pixels_lie_beyond_the_percentile():
     values = np.zeros((40, 40), np.float32)
     values.flat[:1000] = np.arange(1, 1001)  # 600 zeros do not count
     one = TrustMap("gradient", "Gradient", values, "a", object())  # type: ignore[arg-type]
-    assert one.limits([100.0, 99.0, 50.0]) == [(0, 1000), (0, pytest.approx(990.01)), (0, 500.5)]
-    assert TrustMap("gradient", "", 0 * values, "a", object()).limits([99.0]) == [(0, 1)]  # type: ignore[arg-type]
+    assert one.ends([100.0, 99.0, 50.0]) == pytest.approx([1000, 990.01, 500.5])
+    assert TrustMap("gradient", "", 0 * values, "a", object()).ends([99.0]) == [1]  # type: ignore[arg-type]

@@ -15,11 +15,11 @@ from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.trust.trial import USUAL_PERCENTILE, Trial, TrustMap
 from widgets.viewer.controls import Choice, Control, Slider, Value, keep_settings, settings_of
-from widgets.viewer.scene import Labels, Layer, LimitsBySetting, Panel, Picture, ScalarMap
+from widgets.viewer.scene import Ends, Labels, Layer, Panel, Picture, ScalarMap
 from widgets.viewer.viewer import viewer
 
 PERCENTILES = (100.0, 99.9, 99.5, 99.0, 98.0, 95.0)
-Limits = dict[tuple[Value, ...], tuple[float, float]]
+ColourEnds = dict[tuple[Value, ...], float]
 _SCALES = {"own": "Each its own", "unit": "One per unit"}
 _WAITING = "Not there yet"
 _CONTROLS = "Controls: made without the network, what an explanation has to beat"
@@ -70,7 +70,7 @@ def show_question(
         controls, sentence = [choice, _OPACITY], _sentence(shown, maps.get(shown))
         layers: list[Layer] = [base]
         if shown in maps:
-            layers.append(_layer(maps[shown], _limits(trial, maps)[shown], opacity="$trust_opacity"))
+            layers.append(_layer(maps[shown], _ends(trial, maps)[shown], opacity="$trust_opacity"))
         note = "" if shown in maps else _WAITING.lower()
         panels.append(Panel(choice.options[shown], layers, help=sentence, note=note))
     if image.truth is not None:
@@ -89,14 +89,14 @@ def show_question(
 def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     """All maps as linked panels, of which one is chosen to be shown large, and the files of that one."""
     choice, shown = _chosen(trial)
-    settings, limits = settings_of(_COLOURS), _limits(trial, maps)
+    settings, ends = settings_of(_COLOURS), _ends(trial, maps)
     groups = groups_of(trial.methods, maps, by_unit=settings["trust_scale"] == "unit")
     panels = []
     for heading, names in groups.items():
         for name in names:
             layers, note = [], _WAITING.lower()
             if (one := maps.get(name)) is not None:
-                layers, note = [_layer(one, limits[name])], _time_taken(one)
+                layers, note = [_layer(one, ends[name], title="value")], _time_taken(one)
             panels.append(
                 Panel(
                     choice.options[name], layers, help=_sentence(name, one), note=note, name=name,
@@ -115,23 +115,21 @@ def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         attribution_downloads(dataclasses.replace(large.attribution, parameters=parameters), stem)
 
 
-def colour_limits(maps: Mapping[str, TrustMap], percentiles: Sequence[float]) -> dict[str, Limits]:
-    """Where the colours of each map begin and end, by colour scale and percentile.
+def colour_ends(maps: Mapping[str, TrustMap], percentiles: Sequence[float]) -> dict[str, ColourEnds]:
+    """Where the colours of each map end, by colour scale and percentile.
 
-    With the scale "own" each map has its own ends; with "unit" the methods of one unit have common ones.
+    With the scale "own" each map has its own end; with "unit" the methods of one unit have a common one.
     """
-    own = {name: one.limits(percentiles) for name, one in maps.items()}
-    ends: dict[tuple[str, int], float] = {}
+    own = {name: one.ends(percentiles) for name, one in maps.items()}
+    largest: dict[tuple[str, int], float] = {}
     for name, one in maps.items():
-        for place, (_, high) in enumerate(own[name]):
-            ends[one.unit, place] = max(ends.get((one.unit, place), 0.0), high)
-    found: dict[str, Limits] = {}
+        for place, end in enumerate(own[name]):
+            largest[one.unit, place] = max(largest.get((one.unit, place), 0.0), end)
+    found: dict[str, ColourEnds] = {name: {} for name in maps}
     for name, one in maps.items():
-        found[name] = {}
         for place, percentile in enumerate(percentiles):
-            end = ends[one.unit, place]
-            common = own[name][place] if one.is_control else (-end if one.is_signed else 0.0, end)
-            found[name] |= {("own", percentile): own[name][place], ("unit", percentile): common}
+            found[name]["own", percentile] = own[name][place]
+            found[name]["unit", percentile] = own[name][place] if one.is_control else largest[one.unit, place]
     return found
 
 
@@ -155,16 +153,14 @@ def _chosen(trial: Trial) -> tuple[Choice, str]:
     return choice, str(settings_of([choice])["shown"])
 
 
-def _limits(trial: Trial, maps: Mapping[str, TrustMap]) -> dict[str, Limits]:
-    return results().get_or_compute(
-        ("trust limits", trial.identity, tuple(maps)), lambda: colour_limits(maps, PERCENTILES)
-    )
+def _ends(trial: Trial, maps: Mapping[str, TrustMap]) -> dict[str, ColourEnds]:
+    return results().get_or_compute(("trust ends", trial.identity, tuple(maps)), lambda: colour_ends(maps, PERCENTILES))
 
 
-def _layer(one: TrustMap, limits: Limits, opacity: float | str = 1.0) -> ScalarMap:
+def _layer(one: TrustMap, ends: ColourEnds, title: str = "", opacity: float | str = 1.0) -> ScalarMap:
     return ScalarMap(
-        name=f"map of {one.name}", title=one.title, values=one.values, unit=one.unit, opacity=opacity,
-        scale=one.scale(), limits=LimitsBySetting([control.name for control in _COLOURS], limits),
+        name=f"map of {one.name}", title=title or one.title, values=one.values, unit=one.unit, opacity=opacity,
+        scale=one.scale(), limit=1.0, ends=Ends(tuple(control.name for control in _COLOURS), ends),
     )  # fmt: skip
 
 

@@ -91,19 +91,21 @@ class TrustMap:
         """Whether 0 lies in the middle of its scale."""
         return self.name in METHODS and METHODS[self.name].is_signed
 
-    def limits(self, percentiles: Sequence[float]) -> list[tuple[float, float]]:
-        """Where the colours begin and end: at percentiles of what is not 0, so that a sparse map is not all dark."""
-        if self.is_control:
-            low = float(self.values.min())
-            ends = (float(end) for end in np.percentile(self.values, percentiles))
-            return [(low, end if end > low else low + 1.0) for end in ends]
-        sizes = np.abs(self.values[self.values != 0])
-        ends = (float(end) for end in (np.percentile(sizes, percentiles) if sizes.size else np.ones(len(percentiles))))
-        return [(-end if self.is_signed else 0.0, end) for end in ends]
+    def ends(self, percentiles: Sequence[float]) -> list[float]:
+        """Where the colours end: at percentiles of what is not 0, so that a sparse map is not all dark."""
+        low = self._low
+        sizes = self.values if self.is_control else np.abs(self.values[self.values != 0])
+        found = np.percentile(sizes, percentiles) if sizes.size else np.ones(len(percentiles))
+        return [float(end) if end > low else low + 1.0 for end in found]
 
     def scale(self) -> ColourScale:
         """Its own colour scale, on which few pixels lie beyond the end."""
-        return ColourScale(*self.limits([USUAL_PERCENTILE])[0], DIVERGING if self.is_signed else SEQUENTIAL)
+        (end,) = self.ends([USUAL_PERCENTILE])
+        return ColourScale(-end, end, DIVERGING) if self.is_signed else ColourScale(self._low, end, SEQUENTIAL)
+
+    @property
+    def _low(self) -> float:
+        return float(self.values.min()) if self.is_control else 0.0
 
 
 def compute_maps(trial: Trial) -> dict[str, TrustMap]:
