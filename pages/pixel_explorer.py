@@ -3,12 +3,13 @@
 import streamlit as st
 
 from core.segmenter import Prediction
-from widgets.explorer.answers import Explainer, learn_in_background
+from widgets.explorer.answers import Explainer
 from widgets.explorer.controls import controls_of
 from widgets.explorer.panels import image_panel, map_panel
 from widgets.explorer.pins import keep_pins, kept_pins, pin_cards
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
+from widgets.shared.pixel_answers import learn_in_background
 from widgets.shared.pixel_state import restore_pixel
 from widgets.shared.sidebar import Selection, pick_selection
 from widgets.shared.user_errors import show_user_errors
