@@ -106,10 +106,10 @@ def receptive_field_panel(selection: Selection, jacobian: Jacobian, pixel: Pixel
         up, down, left, right = field.up, field.down, field.left, field.right
         lines = st.columns(2)
         reach = f"For this pixel. Over all pixels at most {up} up, {down} down, {left} left and {right} right."
-        lines[0].metric("Structural rows", f"{box.height}", border=True, help=reach)
-        lines[1].metric("Structural columns", f"{box.width}", border=True, help=reach)
+        lines[0].metric("Rows", f"{box.height}", border=True, help=reach)
+        lines[1].metric("Columns", f"{box.width}", border=True, help=reach)
         for slot, (fraction, radius) in zip(st.columns(3), effective.radii.items(), strict=True):
-            slot.metric(f"{100 * fraction:.0f} % within", f"{radius:.1f} px", border=True)
+            slot.metric(f"{100 * fraction:.0f} %", f"{radius:.1f} px", border=True)
         st.caption(
             f"Circles: the smallest discs around the pixel that hold 50, 90 and 99 % of the mean magnitude over "
             f"{effective.num_pixels:,} rows. Box: every input pixel that can reach this output at all. It depends on "

@@ -39,7 +39,7 @@ def vessels_panel(selection: Selection, jacobian: Jacobian, view: View, pixel: P
     """How the box relates to the vessel's width and to the distance from its centre line."""
     truth = selection.image.truth
     sources = ["truth", "prediction"] if truth is not None else ["prediction"]
-    slots = st.columns([3, 3.6, 5], vertical_alignment="bottom")
+    slots = st.columns([2.6, 4.4, 4.4], vertical_alignment="bottom")
     source = slots[0].segmented_control(
         "Vessels from", sources, default=sources[0], required=True, key="mask", bind="query-params",
         format_func=lambda name: {"truth": "Ground truth", "prediction": "Prediction"}[name], wrap=True,

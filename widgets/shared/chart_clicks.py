@@ -16,6 +16,8 @@ from streamlit_plotly_events import plotly_events
 from widgets.shared.pixel_answers import Pixel
 
 _STATE = "_chart_clicks"
+_AXIS_HEIGHT = 60
+"""CSS pixels for the axis below the chart, and for the margin of the frame, which cuts off what lies lower."""
 
 
 class _Chart(TypedDict):
@@ -55,6 +57,7 @@ def clickable_chart(figure: go.Figure, pixels: Sequence[Pixel], shown: Pixel, ke
     if _has_shift(chart, shown):
         figure = go.Figure([go.Scatter(x=[], y=[]) for _ in range(count)] + list(figure.data), figure.layout)
     chart["pixels"], chart["traces"] = pixels, count
+    figure.update_layout(margin_b=_AXIS_HEIGHT)
     plotly_events(figure, click_event=True, override_height=height, key=key)
 
 
