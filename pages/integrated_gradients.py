@@ -1,22 +1,23 @@
 """Integrated Gradients: which pixels make up the difference to a baseline."""
 
-import numpy as np
+from functools import partial
+
 import streamlit as st
 
 from core.attribution import Attribution
-from core.display.colours import intensity_rgb, labels_over
 from core.pixel_sets import PixelSetName
 from core.segmenter import Prediction
 from widgets.integrated_gradients import panels, settings, views
 from widgets.integrated_gradients.settings import Settings
 from widgets.shared.header import page_header
-from widgets.shared.pixel_set_picker import draw_pixel_set
+from widgets.shared.pixel_set_picker import in_viewer, question_of
 from widgets.shared.sidebar import SPACE_NAMES, Selection, pick_selection
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.user_errors import show_user_errors
+from widgets.viewer.controls import settings_of
+from widgets.viewer.viewer import viewer
 
-PANEL_WIDTH = 262
-PREDICTION_OPACITY = 0.35
+_LAST = "_last_integrated_gradients"
 TABS = ["Statistics", "Channels", "Compare baselines", "Error against steps", "Download"]
 
 
@@ -34,49 +35,60 @@ def main() -> None:
 @st.fragment
 @show_user_errors()
 def explain(selection: Selection, prediction: Prediction) -> None:
-    image, labels = selection.image, prediction.labels
-    height = int(np.clip(PANEL_WIDTH * labels.shape[0] / labels.shape[1], 130, 340))
+    image = selection.image
     explained, chosen = settings.pick_settings(image)
+    question = question_of(explained, selection, prediction)
+    attribution = None
     lead = st.container()
-    slots = st.columns(4, gap="small")
-    with slots[0]:
-        base = labels_over(intensity_rgb(image.values), labels, PREDICTION_OPACITY)
-        question = draw_pixel_set(explained, selection, prediction, height, base=base)
-    if question is None or chosen is None:
-        return
     with lead:
-        attribution = compute_in_background(
-            "ig", ("integrated gradients", selection.key, question.key, settings.settings_key(chosen)),
-            "Gradients, at most" if chosen.n_steps == "auto" else "Gradients",
-            lambda progress: settings.attribute(selection, question.target, chosen, progress),
-        )  # fmt: skip
-    if attribution is None:
+        if question is not None and chosen is not None:
+            attribution = compute_in_background(
+                "ig", ("integrated gradients", selection.key, question.key, settings.settings_key(chosen)),
+                "Gradients, at most" if chosen.n_steps == "auto" else "Gradients",
+                partial(settings.attribute, selection, question.target, chosen),
+            )  # fmt: skip
+        if attribution is not None and chosen is not None:
+            show_sentence(selection, attribution, explained, chosen)
+    controls = views.controls_of(has_truth=image.truth is not None)
+    shown = settings_of(controls)
+    last = keep_last(selection.picture_key, attribution)
+    viewer(
+        "integrated-gradients",
+        views.panels_of(selection, prediction, question, last, is_old=attribution is None),
+        prediction.labels.shape,
+        selection.picture_key,
+        controls=controls,
+        settings=shown,
+        **in_viewer(explained, selection, prediction),
+    )
+    if image.truth is None:
+        st.caption("This image has no ground truth.")
+    if attribution is None or question is None or chosen is None:
         return
-    display = views.pick_display()
-    with lead:
-        show_sentence(selection, attribution, explained, chosen)
-    with slots[1]:
-        views.show_heat_map(attribution, display, height)
-    with slots[2]:
-        views.show_labels(selection.segmenter, labels, "Prediction")
-    with slots[3]:
-        views.show_labels(selection.segmenter, image.truth, "Ground truth")
-    views.show_overlays(attribution, image, prediction, display)
-    stem = image.name.rsplit(".", 1)[0].replace("/", "_")
-    names = views.channel_names(len(attribution.values))
+    display = views.display_of(shown)
     numbers, channels, baselines, steps, downloads = st.tabs(TABS)
     with numbers:
+        names = views.channel_names(len(attribution.values))
         panels.statistics_panel(attribution, prediction, image.truth, names)
     with channels:
-        views.show_channels(attribution, display, names)
+        views.show_channels(attribution, selection, shown)
     with baselines:
         panels.baselines_panel(selection, question, prediction, chosen, display)
     with steps:
         panels.steps_panel(selection, question, chosen)
     with downloads:
+        stem = image.name.rsplit(".", 1)[0].replace("/", "_")
         panels.downloads_panel(
             attribution, image, prediction, display, f"{stem}_integrated_gradients_{settings.kind_of(chosen)}"
         )
+
+
+def keep_last(picture_key: str, attribution: Attribution | None) -> Attribution | None:
+    """This map, or while there is none the last one of the same network and image."""
+    if attribution is not None:
+        st.session_state[_LAST] = picture_key, attribution
+    known_key, known = st.session_state.get(_LAST, ("", None))
+    return known if known_key == picture_key else None
 
 
 def show_sentence(selection: Selection, attribution: Attribution, explained: PixelSetName, chosen: Settings) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from core.attribution import Attribution, gradient, influence, smoothgrad
 from core.attribution.pixel_gradients import PixelGradients
 from core.attribution.windowed import MapWindow
+from core.compute.progress import Progress
 from core.segmenter import Prediction
 from core.target import Target
 from widgets.explorer.stored import stored_rows
@@ -50,13 +51,17 @@ class Explainer:
         return Target.pixel(0, 0, *self._score).unit
 
     def attributions(self, pixels: Sequence[Pixel]) -> dict[Pixel, Attribution]:
-        """The maps of pixels, kept for all pages; while those of SmoothGrad are computed, they are missing."""
-        missing = [pixel for pixel in dict.fromkeys(pixels) if self._key(pixel) not in results()]
-        if self.smooth and missing:
-            key = "smoothgrads", *self._key(missing[0]), *missing
-            compute_in_background("smoothgrad", key, "SmoothGrad, noisy copies", partial(self._smooth_all, missing))
-        shown = [pixel for pixel in pixels if not self.smooth or self._key(pixel) in results()]
-        return {pixel: results().get_or_compute(self._key(pixel), partial(self._explain, pixel)) for pixel in shown}
+        """The maps of pixels, kept for all pages; those that take longer are missing until the page runs again."""
+        wanted = {pixel: self._key(pixel) for pixel in pixels}
+        missing = [pixel for pixel, key in wanted.items() if key not in results()]
+        if missing:
+            key = "maps", *self._key(missing[0]), *missing
+            compute_in_background("maps", key, f"{self.title}s", partial(self._explain_all, missing))
+        return {
+            pixel: results().get_or_compute(key, partial(self._explain, pixel))
+            for pixel, key in wanted.items()
+            if key in results()
+        }
 
     def words(self, attribution: Attribution, settings: Mapping[str, Any]) -> tuple[list[Number], str]:
         """The numbers and the sentence about a pixel's map."""
@@ -95,7 +100,7 @@ class Explainer:
         target = Target.pixel(*pixel, *self._score)
         return smoothgrad(*given, target, SAMPLES) if self.smooth else gradient(*given, target)
 
-    def _smooth_all(self, pixels: Sequence[Pixel], progress: Any) -> int:
+    def _explain_all(self, pixels: Sequence[Pixel], progress: Progress) -> int:
         for index, pixel in enumerate(pixels):
             results().get_or_compute(self._key(pixel), partial(self._explain, pixel))
             progress(index + 1, len(pixels))

@@ -1,29 +1,29 @@
-"""The views of an attribution beside the image, the prediction and the ground truth."""
+"""The pictures of the page of Integrated Gradients: one viewer with the controls of its display."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from itertools import cycle
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
-from core.data.index_masks import IGNORED
-from core.display.colours import (
-    ColourScale,
-    class_colour,
-    colour_limit,
-    intensity_rgb,
-    labels_over,
-    magnitude_scale,
-    signed_scale,
-)
-from core.display.figures import CHART_BUTTONS, FRAME_HEIGHT, map_figure
-from core.segmenter import Prediction, Segmenter
-from widgets.shared.sources import PickedImage
+from core.display.colours import ColourScale, colour_limit, magnitude_scale, signed_scale
+from core.segmenter import Prediction
+from widgets.shared.pixel_set_picker import Question, pixel_set_layers
+from widgets.shared.sidebar import Selection
+from widgets.viewer.controls import Choice, Control, Shown, Slider
+from widgets.viewer.scene import Ends, Labels, Layer, Panel, Picture, ScalarMap
+from widgets.viewer.settings import opacity_slider
+from widgets.viewer.viewer import viewer
 
-PERCENTILES = [100.0, 99.9, 99.5, 99.0, 98.0, 95.0]
-_LABEL_OPACITY = 0.45
+PERCENTILES = (95.0, 98.0, 99.0, 99.5, 99.9, 100.0)
+_OVERLAYS = {"none": "None", "prediction": "Prediction", "attribution": "Attribution", "both": "Both"}
+_OLD = 0.3
+"""Opacity of a map that is not of the settings on screen."""
+Limits = dict[str | float, float]
+_known_maps: WeakKeyDictionary[Attribution, dict[str, tuple[np.ndarray, Limits]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -54,87 +54,115 @@ class Display:
         """The map laid over a picture (H, W, 3), the stronger the less transparent."""
         scale = self.scale(values)
         strength = scale.strength(values)
-        strength = np.where(strength >= self.threshold, 0.35 + 0.65 * strength, 0)
+        strength = np.where(strength >= self.threshold, strength, 0)
         return scale.over(base, values, self.opacity * strength.astype(np.float32))
 
 
-def pick_display() -> Display:
-    """Controls of the display, kept in the URL."""
-    slots = st.columns([2.2, 3, 2.4, 3], vertical_alignment="bottom")
-    signed = slots[0].segmented_control(
-        "Map", ["magnitude", "signed"], default="magnitude", required=True, key="map", bind="query-params",
-        format_func=str.capitalize, wrap=True,
-        help="Magnitude: the root of the channels' sum of squares. Signed: the channels' sum, red where a pixel raises "
-        "the score against the baseline, blue where it lowers it.",
-    ) == "signed"  # fmt: skip
-    percentile = slots[1].select_slider(
-        "Colours end at the percentile", PERCENTILES, 99.5, key="percentile", bind="query-params",
-        format_func=lambda value: f"{value:g}", help="A few extreme pixels would hide all others at 100.",
-    )  # fmt: skip
-    opacity = slots[2].slider("Overlay", 0, 100, 80, 5, format="%d%%", key="overlay_opacity", bind="query-params")
-    threshold = slots[3].slider(
-        "Overlay from", 0, 100, 10, 5, format="%d%%", key="overlay_from", bind="query-params",
-        help="Pixels weaker than this share of the end of the colours are left out of the overlays.",
-    )  # fmt: skip
-    return Display(bool(signed), float(percentile), opacity / 100, threshold / 100)
-
-
-def show_heat_map(attribution: Attribution, display: Display, height: int) -> None:
-    """The map with its colour bar; hovering shows the values."""
-    values = display.shown(attribution)
-    st.markdown(f"**{'Signed attribution' if display.signed else 'Magnitude'}**")
-    figure = map_figure(values, attribution.unit, display.scale(values), f"ig-{values.shape}")
-    st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=CHART_BUTTONS, key="ig-map")
-
-
-def show_labels(segmenter: Segmenter, labels: np.ndarray | None, title: str) -> None:
-    """Classes as colours, with a legend."""
-    st.markdown(f"**{title}**")
-    if labels is None:
-        st.info("This image has no ground truth.", icon=":material/help:")
-        return
-    # Level with the maps beside it, which have buttons above.
-    st.html('<div style="height: 18px"></div>')
-    st.image(labels_over(np.zeros((*labels.shape, 3), np.uint8) + np.uint8(27), labels, 1.0), width="stretch")
-    there = [index for index in np.unique(labels) if 0 < index < len(segmenter.class_names)]
-    marks = "".join(
-        f'<span style="white-space:nowrap; margin-right:10px">'
-        f'<span style="color:rgb{class_colour(int(index))}">■</span> {escape(segmenter.class_names[int(index)])}</span>'
-        for index in there
+def display_of(settings: Mapping[str, Any]) -> Display:
+    """The display that the controls are set to."""
+    return Display(
+        settings["map"] == "signed", settings["percentile"], settings["overlay_opacity"], settings["overlay_from"]
     )
-    st.html(f'<div style="font-size:12px;color:#7d8794">{marks or "background only"}</div>')
 
 
-def show_overlays(attribution: Attribution, image: PickedImage, prediction: Prediction, display: Display) -> None:
-    """Attribution, prediction, both, and the ground truth, over the image."""
-    base = intensity_rgb(image.values)
-    values = display.shown(attribution)
-    predicted = labels_over(base, prediction.labels, _LABEL_OPACITY)
-    pictures = {
-        "Attribution over the image": display.over(base, values),
-        "Prediction over the image": predicted,
-        "Both": display.over(predicted, values),
-    }
+def controls_of(*, has_truth: bool) -> list[Control]:
+    """The controls of the display, for an image with or without a ground truth."""
+    proportions = tuple(step / 20 for step in range(21))
+    return [
+        Choice(
+            name="map", label="Map", default="magnitude", options={"magnitude": "Magnitude", "signed": "Signed"},
+            help="Magnitude: the root of the channels' sum of squares. Signed: the channels' sum, red where a pixel "
+            "raises the score against the baseline, blue where it lowers it.",
+        ),
+        Choice(
+            name="overlay", label="Over the image", default="prediction",
+            options=_OVERLAYS | ({"truth": "Truth"} if has_truth else {}),
+        ),
+        opacity_slider(),
+        Slider(
+            name="percentile", label="Colours end at the percentile", default=99.5, values=PERCENTILES, below=True,
+            help="A few extreme pixels would hide all others at 100.",
+        ),
+        Slider(
+            name="overlay_opacity", label="Attribution over the image", default=0.8, values=proportions,
+            form="{:.0f} %", factor=100, below=True, when=("overlay", ("attribution", "both")),
+        ),
+        Slider(
+            name="overlay_from", label="Attribution from", default=0.1, values=proportions, form="{:.0f} %",
+            factor=100, below=True, when=("overlay", ("attribution", "both")),
+            help="Pixels weaker than this share of the end of the colours are left out over the image.",
+        ),
+    ]  # fmt: skip
+
+
+def panels_of(
+    selection: Selection,
+    prediction: Prediction,
+    question: Question | None,
+    attribution: Attribution | None,
+    *,
+    is_old: bool,
+) -> list[Panel]:
+    """Image, map, prediction and ground truth; an old map is dimmed and says so."""
+    image, names = selection.image, selection.segmenter.class_names
+
+    def labels(name: str, labels: np.ndarray, shown: Sequence[str]) -> Labels:
+        return Labels(
+            name=name, title=name, labels=labels, class_names=names, opacity="$opacity", shown=Shown("overlay", shown)
+        )
+
+    over: list[Layer] = [Picture(image=image.values), labels("prediction", prediction.labels, ("prediction", "both"))]
     if image.truth is not None:
-        truth = np.where(image.truth != IGNORED, image.truth, 0)
-        pictures["Ground truth over the image"] = labels_over(base, truth, _LABEL_OPACITY)
-    for slot, (title, picture) in zip(st.columns(4, gap="small"), pictures.items(), strict=False):
-        slot.markdown(f"**{title}**")
-        slot.image(picture, width="stretch")
+        over.append(labels("truth", image.truth, ("truth",)))
+    shown: list[Layer] = []
+    if attribution is not None:
+        over += map_layers(attribution, is_over=True)
+        shown = map_layers(attribution, opacity=_OLD if is_old else 1.0)
+    panels = [
+        Panel("Image", [*over, *pixel_set_layers(question)], "Scroll to zoom, drag to move, double-click to see all."),
+        Panel(
+            "Attribution", shown, "Magnitude, or signed: red raises the score, blue lowers it.", _note(shown, is_old)
+        ),
+        Panel("Prediction", [Labels(name="predicted", labels=prediction.labels, class_names=names)]),
+    ]
+    if image.truth is not None:
+        panels.append(Panel("Ground truth", [Labels(name="true", labels=image.truth, class_names=names)]))
+    return panels
 
 
-def show_channels(attribution: Attribution, display: Display, names: tuple[str, ...]) -> None:
+def map_layers(attribution: Attribution, *, is_over: bool = False, opacity: float = 1.0) -> list[Layer]:
+    """The magnitude and the signed map, of which a control shows one."""
+    maps = _maps(attribution)
+    layers: list[Layer] = []
+    for name, scale in (("magnitude", magnitude_scale(1.0)), ("signed", signed_scale(1.0))):
+        shown = [Shown("map", name), *([Shown("overlay", ("attribution", "both"))] if is_over else [])]
+        layers.append(
+            ScalarMap(
+                name=name, title=name, values=maps[name][0], scale=scale, unit=attribution.unit,
+                ends=Ends("percentile", maps[name][1]), shown=shown, names_unit=True,
+                opacity="$overlay_opacity" if is_over else opacity, over=is_over, fading=is_over,
+                floor="$overlay_from" if is_over else 0.0, has_bar=not is_over,
+            )
+        )  # fmt: skip
+    return layers
+
+
+def show_channels(attribution: Attribution, selection: Selection, settings: Mapping[str, Any]) -> None:
     """Signed map and magnitude of each channel, all on one scale."""
-    limit = colour_limit(attribution.values, percentile=display.percentile)
+    limits = _ends(attribution.values)
+    limit = limits[settings["percentile"]]
     st.caption(f"All on one scale, ± {limit:.3g} {attribution.unit}: red raises the score, blue lowers it.")
-    pictures: dict[str, np.ndarray] = {}
-    for name, values in zip(names, attribution.values, strict=True):
-        pictures[f"**{name}**, signed"] = signed_scale(limit).rgb(values)
-        pictures[f"**{name}**, magnitude"] = magnitude_scale(limit).rgb(np.abs(values))
-    slots = st.columns(max(4, min(6, len(pictures))), gap="small")
-    for slot, (title, picture) in zip(cycle(slots), pictures.items(), strict=False):
-        slot.markdown(title)
-        slot.image(picture, width="stretch")
+    panels = []
+    for index, (name, values) in enumerate(
+        zip(channel_names(len(attribution.values)), attribution.values, strict=True)
+    ):
+        for kind, scale in (("signed", signed_scale(limit)), ("magnitude", magnitude_scale(limit))):
+            shown = values if kind == "signed" else np.abs(values)
+            layer = ScalarMap(
+                name=f"{kind} {index}", title=kind, values=shown, scale=scale, unit=attribution.unit, names_unit=True
+            )
+            panels.append(Panel(f"{name}, {kind}", [layer]))
+    viewer("ig-channels", panels, attribution.image_size, selection.picture_key, tools=(), is_compact=True)
 
 
 def channel_names(channels: int) -> tuple[str, ...]:
@@ -142,3 +170,22 @@ def channel_names(channels: int) -> tuple[str, ...]:
     if channels == 3:
         return "Red", "Green", "Blue"
     return ("Grey",) if channels == 1 else tuple(f"Channel {index}" for index in range(channels))
+
+
+def _note(layers: Sequence[Layer], is_old: bool) -> str:
+    if not layers:
+        return "not computed yet"
+    return "of the settings before" if is_old else ""
+
+
+def _maps(attribution: Attribution) -> dict[str, tuple[np.ndarray, Limits]]:
+    """Both maps with the ends of their colours; the same arrays each time, so that the browser fetches them once."""
+    known = _known_maps.get(attribution)
+    if known is None:
+        maps = {"magnitude": attribution.magnitude(), "signed": attribution.signed_map()}
+        known = _known_maps[attribution] = {name: (values, _ends(values)) for name, values in maps.items()}
+    return known
+
+
+def _ends(values: np.ndarray) -> Limits:
+    return {percentile: colour_limit(values, percentile=percentile) for percentile in PERCENTILES}

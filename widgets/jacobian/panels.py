@@ -19,6 +19,7 @@ from widgets.jacobian.row import Rows
 from widgets.shared.pixel_answers import MAP, Pixel, pixel_map_layer
 from widgets.shared.sidebar import Selection
 from widgets.shared.sources import PickedImage
+from widgets.shared.user_errors import show_user_error
 from widgets.viewer.controls import Shown
 from widgets.viewer.scene import AboveThreshold, Circle, Labels, Layer, Panel, Picture, ScalarMap, Shapes
 from widgets.viewer.viewer import viewer
@@ -50,7 +51,7 @@ def picture_panel(selection: Selection, jacobian: Jacobian, view: View) -> Panel
             map_layer(jacobian, name, view, Shown("picture", name), is_needed=name == view.picture) for name in MAPS
         ]
     except UserError as error:  # a threshold that is not resolved: the control to change it is in the viewer
-        st.error(str(error))
+        show_user_error(error)
     stride = jacobian.manifest.stride
     between = f" Every {stride}th pixel is computed; between them the value of the nearest one is shown."
     return Panel("Picture", layers, help=f"Click a pixel. {_ZOOMING}{between if stride > 1 else ''}")

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from cachetools import LRUCache
 
 from core.attribution import Attribution
 from core.attribution.pixel_gradients import PixelGradients
 from core.attribution.windowed import MapWindow
+from core.compute.progress import Progress
 from core.display.colours import signed_scale
 from core.display.footprint import bounding_box
 from core.receptive_field.known import learn_field
@@ -19,7 +19,6 @@ from widgets.viewer.scene import Number, ScalarMap
 
 MAP = "map"
 """Name of the layer with the pixel's map."""
-_MOST_KEPT = 16
 
 Pixel = tuple[int, int]
 Words = tuple[list[Number], str]
@@ -33,7 +32,7 @@ def live_map(
 ) -> Live:
     """A pointer position means the pixel's map, its numbers and its sentence.
 
-    The last maps are kept: while a setting is changed, only the words are new.
+    The last map is kept: while the threshold moves, only the words are new.
 
     Args:
         explain: Computes the map that is requested.
@@ -41,14 +40,15 @@ def live_map(
         revision: As in `Live`.
         refine: As in `Live`.
     """
-    kept: LRUCache[tuple, MapWindow] = LRUCache(_MOST_KEPT)
+    last: list[tuple[tuple, MapWindow]] = []
 
     def respond(request: Request) -> Answer:
         pixel = request.row, request.column
         key = *pixel, request.samples
-        window = kept.get(key)
+        window = next((window for known, window in tuple(last) if known == key), None)
         if window is None:
-            window = kept[key] = explain(request)
+            window = explain(request)
+            last[:] = [(key, window)]
         return Answer({MAP: window}, *words(window, pixel, request.settings))
 
     return Live(respond, revision, refine)
@@ -64,10 +64,15 @@ def pixel_gradients(selection: Selection) -> PixelGradients:
 
 
 def learn_in_background(selection: Selection) -> None:
-    """Find the receptive field, which makes the answers faster, once for a network and a size."""
-    size = selection.image.values.shape[1], selection.image.values.shape[2]
+    """Find the receptive field, which makes the answers faster, once for a network and a size of image."""
+    segmenter, size = selection.segmenter, (selection.image.values.shape[1], selection.image.values.shape[2])
+
+    def learn(_: Progress) -> None:
+        learn_field(segmenter, size)
+
     key = "receptive field", *selection.key[:2], size
-    results().start(key, lambda _progress: (learn_field(selection.segmenter, size), 0)[1])
+    if key not in results():
+        results().start(key, learn)
 
 
 def pixel_map_layer(attribution: Attribution | None, title: str, unit: str, *, is_live: bool = True) -> ScalarMap:

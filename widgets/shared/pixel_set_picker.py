@@ -15,7 +15,7 @@ from core.segmenter import Prediction
 from core.target import Reduction, Target
 from widgets.shared.pixel_state import restore_pixel
 from widgets.shared.sidebar import Selection
-from widgets.shared.user_errors import show_user_errors
+from widgets.shared.user_errors import show_user_error
 from widgets.viewer.regions import pixel_set_of, restore_region
 from widgets.viewer.scene import Layer, Mask
 from widgets.viewer.viewer import Tool
@@ -75,7 +75,7 @@ def question_of(
     """
     image = selection.image
     pixel = restore_pixel(image.name, prediction.labels)
-    with show_user_errors():
+    try:
         chosen = _choice(name, pixel, prediction.labels.shape, selection.picture_key)
         if chosen is None:
             st.info(_INVITATIONS[name], icon=":material/gesture:")
@@ -84,7 +84,9 @@ def question_of(
         known = image.truth, selection.segmenter.class_names
         mask = chosen.mask(*given, *known)
         return Question(chosen, mask, chosen.target(*given, selection.space, reduction, *known))
-    return None
+    except UserError as error:
+        show_user_error(error)
+        return None
 
 
 class InViewer(TypedDict):

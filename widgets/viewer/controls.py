@@ -13,10 +13,15 @@ _KEPT = "_viewer_settings"
 
 @dataclass(frozen=True)
 class Shown:
-    """A layer is shown while a control is on or, for a choice, has this value."""
+    """A layer is shown while a control is on or, for a choice, has one of these values."""
 
     control: str
-    value: str | None = None
+    value: str | Sequence[str] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """The condition as plain values for the browser."""
+        values = [self.value] if isinstance(self.value, str) else list(self.value or ())
+        return {"setting": self.control, "in": values}
 
 
 @dataclass(frozen=True, kw_only=True)

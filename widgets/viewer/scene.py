@@ -24,17 +24,18 @@ class Layer:
         name: Name within the viewer; layers of one name in two panels show the same.
         title: Name in the line that reads values off; empty to leave it out.
         opacity: Opacity in [0, 1].
-        shown: The control that shows and hides it; None for always.
+        shown: The controls that show and hide it, all of which must; None for always.
     """
 
     name: str
     title: str = ""
     opacity: Painted = 1.0
-    shown: Shown | None = None
+    shown: Shown | Sequence[Shown] | None = None
 
     def describe(self) -> dict[str, Any]:
         """The layer as plain values for the browser."""
-        shown = None if self.shown is None else {"setting": self.shown.control, "is": self.shown.value}
+        needed = () if self.shown is None else (self.shown,) if isinstance(self.shown, Shown) else self.shown
+        shown = [one.describe() for one in needed]
         return {"name": self.name, "title": self.title or None, "opacity": self.opacity, "shown": shown}
 
 
@@ -80,6 +81,19 @@ class Labels(Layer):
         }
 
 
+@dataclass(frozen=True)
+class Ends:
+    """Where the colours of a map end: a number in its unit for each value of a control."""
+
+    control: str
+    values: Mapping[str | float, float]
+
+    def describe(self) -> dict[str, Any]:
+        """The ends as plain values for the browser."""
+        written = {f"{value:g}" if isinstance(value, float) else value: end for value, end in self.values.items()}
+        return {"setting": self.control, "values": written}
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScalarMap(Layer):
     """A map in the colours of a scale, with a colour bar.
@@ -89,24 +103,33 @@ class ScalarMap(Layer):
         scale: Colours and limits.
         unit: Unit of the values.
         corner: Row and column of the first value; outside of the values the map is 0.
-        limit: Where the colours end, as a proportion of the map's maximum, instead of the scale's limits.
+        covers: (height, width) in image pixels, from the first pixel on, that values of another resolution are
+            stretched over; None where each value is that of one pixel.
+        limit: Where the colours end, as a proportion of the map's maximum or of `ends`, instead of the scale's limits.
+        ends: Where the colours end by the value of a control, instead of the map's maximum.
         is_live: Whether the channel's answers replace it.
         fading: Whether it becomes clear where it is weak.
+        floor: It is clear where its magnitude is below this proportion of the end of the colours.
         over: Whether the layers below show where it has no value.
         dims: How much it darkens the layers below, 0 to 1.
         has_bar: Whether it has a colour bar.
+        names_unit: Whether the line that reads values off names the unit.
     """
 
     values: np.ndarray | None
     scale: ColourScale
     unit: str = ""
     corner: tuple[int, int] = (0, 0)
+    covers: tuple[int, int] | None = None
     limit: Painted | None = None
+    ends: Ends | None = None
     is_live: bool = False
     fading: bool = False
+    floor: Painted = 0.0
     over: bool = False
     dims: float = 0.0
     has_bar: bool = True
+    names_unit: bool = False
 
     def describe(self) -> dict[str, Any]:
         """See `Layer.describe`."""
@@ -115,7 +138,7 @@ class ScalarMap(Layer):
             array = array_file(self.values)
             array["shape"] = [*(1,) * (3 - self.values.ndim), *self.values.shape]
         scale: dict[str, Any] = {"colours": self.scale.colours}
-        if self.limit is None:
+        if self.limit is None and self.ends is None:
             scale |= {"low": self.scale.low, "high": self.scale.high}
         elif not self.scale.is_signed:
             scale |= {"low": 0.0}
@@ -123,14 +146,18 @@ class ScalarMap(Layer):
             "kind": "map",
             "array": array,
             "window": list(self.corner),
+            "covers": None if self.covers is None else list(self.covers),
             "scale": scale,
             "unit": self.unit,
             "limit": self.limit,
+            "ends": None if self.ends is None else self.ends.describe(),
             "live": self.is_live,
             "fading": self.fading,
+            "floor": self.floor,
             "over": self.over,
             "dims": self.dims,
             "bar": self.has_bar,
+            "readUnit": self.names_unit,
         }
 
 
@@ -232,22 +259,54 @@ class Panel:
         layers: From below.
         help: Explanation under the pointer.
         note: Remark at the right of the heading.
+        name: Name within the viewer, which `on_choose` is called with; empty for that of the heading.
+        is_choosable: Whether a click or Enter on the heading chooses it, as on the picture where no tool takes them.
+        is_chosen: Whether it is marked as the chosen one.
+        warning: Why the panel means little, behind a mark in its corner; empty for no mark.
     """
 
     title: str
     layers: Sequence[Layer]
     help: str = ""
     note: str = ""
+    name: str = ""
+    is_choosable: bool = False
+    is_chosen: bool = False
+    warning: str = ""
 
     def describe(self) -> dict[str, Any]:
         """The panel as plain values for the browser."""
         return {
-            "name": self.title,
+            "name": self.name or self.title,
+            "choosable": self.is_choosable,
+            "chosen": self.is_chosen,
+            "warning": self.warning,
             "title": self.title,
             "help": self.help,
             "note": self.note,
             "layers": [layer.describe() for layer in self.layers],
         }
+
+
+@dataclass(frozen=True)
+class Heading:
+    """Of a row or a column of panels: a few words, a remark below them, and an explanation."""
+
+    text: str
+    note: str = ""
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Panels row by row under headings: `len(rows)` times `len(columns)` small ones without headings of their own."""
+
+    rows: Sequence[Heading]
+    columns: Sequence[Heading]
+
+    def describe(self) -> dict[str, Any]:
+        """The grid as plain values for the browser."""
+        return {"rows": [vars(one) for one in self.rows], "columns": [vars(one) for one in self.columns]}
 
 
 @dataclass(frozen=True)

@@ -184,10 +184,11 @@ class Channel {
   }
 }
 
-/* A map of the image: planes (C, h, w) that begin at (top, left); outside of them it is 0. */
+/* A map of the image: planes (C, h, w) that begin at (top, left); outside of them it is 0. Where it covers another
+   number of pixels than it has values, it is stretched over them. */
 class ScalarMap {
-  constructor(planes, [channels, height, width], [top, left]) {
-    Object.assign(this, {height, width, top, left})
+  constructor(planes, [channels, height, width], [top, left], covers) {
+    Object.assign(this, {height, width, top, left, covers})
     const count = height * width
     if (channels === 1) {
       this.signed = planes
@@ -215,6 +216,11 @@ class ScalarMap {
   }
 
   at(row, column) {
+    if (this.covers) {
+      const [r, c] = [[row, this.height], [column, this.width]].map(([at, count], axis) =>
+        Math.min(Math.floor((at + 0.5) * count / this.covers[axis]), count - 1))
+      return this.signed[r * this.width + c]
+    }
     const r = row - this.top, c = column - this.left
     return r < 0 || c < 0 || r >= this.height || c >= this.width ? 0 : this.signed[r * this.width + c]
   }
@@ -333,7 +339,7 @@ class Viewer {
         layer.waits = false
         layer.edges = null
         if (layer.kind !== "map") layer.values = values
-        else layer.map = entry.map ??= new ScalarMap(values, shape, layer.window)
+        else layer.map = (entry.maps ??= {})[`${shape}|${layer.window}|${layer.covers}`] ??= new ScalarMap(values, shape, layer.window, layer.covers)
       })
     }
   }
@@ -360,9 +366,8 @@ class Viewer {
   }
 
   isShown(layer) {
-    if (layer.shown == null) return true
-    const {setting, is} = layer.shown
-    return is == null ? Boolean(this.settings[setting]) : this.settings[setting] === is
+    return layer.shown.every(({setting, in: values}) =>
+      values.length ? values.includes(this.settings[setting]) : Boolean(this.settings[setting]))
   }
 
   thresholdOf(layer, map) {
@@ -372,8 +377,9 @@ class Viewer {
   }
 
   scaleOf(layer, map) {
-    const {colours, low, high} = layer.scale
-    const end = high ?? ((map?.largest || 1) * (this.value(layer.limit) ?? 1))
+    const {colours, low, high} = layer.scale, {ends} = layer
+    const whole = ends ? ends.values[this.settings[ends.setting]] : map?.largest || 1
+    const end = high ?? whole * (this.value(layer.limit) ?? 1)
     return {low: low ?? -end, high: end, stops: this.scene.scales[colours][this.isDark ? 1 : 0]}
   }
 
@@ -381,8 +387,8 @@ class Viewer {
 
   build(before) {
     const {scene} = this
-    const shape = JSON.stringify([scene.panels.map(panel => [panel.name, panel.layers.some(layer => layer.kind === "map")]),
-      scene.controls, scene.tools, scene.position, Boolean(scene.pins), scene.compact])
+    const shape = JSON.stringify([scene.panels.map(panel => [panel.name, panel.choosable, panel.layers.some(layer => layer.kind === "map")]),
+      scene.controls, scene.tools, scene.position, Boolean(scene.pins), scene.compact, scene.grid])
     if (shape !== this.shape) {
       this.shape = shape
       this.assemble()
@@ -393,6 +399,7 @@ class Viewer {
       title.title = panel.help ?? ""
       canvas.setAttribute("aria-label", `${panel.title}. ${this.instructions()}`)
     })
+    this.showChoice()
     this.showControls()
     this.layOut()
   }
@@ -400,7 +407,8 @@ class Viewer {
   instructions() {
     const pick = this.scene.tools.includes("point") ? "Arrow keys move the pixel by one, with Shift by ten; Enter chooses it. " : ""
     const draw = this.scene.tools.some(tool => tool !== "point") ? "Enter sets a corner, C closes a lasso, Escape clears. " : ""
-    return `${pick}${draw}Plus and minus zoom, 0 shows all.`
+    const choose = this.scene.panels.some(panel => panel.choosable) && this.tool === "none" ? "Enter chooses this panel. " : ""
+    return `${pick}${draw}${choose}Plus and minus zoom, 0 shows all.`
   }
 
   assemble() {
@@ -412,7 +420,16 @@ class Viewer {
     if (scene.position) top.append(this.position())
     this.grid = element("div", {class: "panels"})
     this.panels = scene.panels.map((panel, index) => this.panel(panel, index))
-    this.grid.append(...this.panels.map(panel => panel.box))
+    this.heads = null
+    if (scene.grid) {
+      const head = (kind, {text, note, help}) => element("div", {class: `head ${kind}`, title: help}, text, element("small", {}, note))
+      const {rows, columns} = scene.grid
+      this.heads = {rows: rows.map(row => head("row", row)), columns: columns.map(column => head("column", column))}
+      this.grid.classList.add("table")
+      this.grid.append(element("div"), ...this.heads.columns)
+      rows.forEach((_, row) => this.grid.append(this.heads.rows[row],
+        ...this.panels.slice(row * columns.length, (row + 1) * columns.length).map(panel => panel.box)))
+    } else this.grid.append(...this.panels.map(panel => panel.box))
     this.readout = element("div", {class: "readout"})
     this.state = element("span", {class: "state", role: "status"})
     this.sentence = element("p", {class: "sentence"})
@@ -534,9 +551,10 @@ class Viewer {
       input.onkeydown = event => {
         if (event.key === "Enter") choose()
         if (event.key === "Escape") this.showPosition(true)
-        if (event.key.startsWith("Arrow")) setTimeout(choose)
       }
-      input.onchange = choose
+      // A step by the arrows counts at once, typed digits only after Enter: half a number must not move the pixel.
+      input.oninput = event => { if (!event.inputType) choose() }
+      input.onblur = () => this.showPosition(true)
       return input
     }
     this.rowField = field("Row", this.scene.size[0])
@@ -557,12 +575,14 @@ class Viewer {
 
   panel(panel, index) {
     const canvas = element("canvas", {tabindex: 0, role: "application", "data-panel": panel.name})
-    const title = element("span", {class: "title"}), note = element("span", {class: "note"})
+    const title = panel.choosable ? element("button", {type: "button", class: "title", onclick: () => this.choose(index)})
+      : element("span", {class: "title"})
+    const note = element("span", {class: "note"}), warning = element("span", {class: "warning", role: "img"}, "!")
     const bar = element("div", {class: "colours"}, element("canvas", {height: 10}), element("div", {class: "ticks"}), element("div", {class: "unit"}))
     const ground = element("canvas", {class: "ground", "aria-hidden": "true"})
     const box = element("figure", {class: "panel"}, element("figcaption", {}, title, note),
-      element("div", {class: "picture"}, ground, canvas), bar)
-    const part = {box, canvas, ground, title, note, bar, scratch: new Map()}
+      element("div", {class: "picture"}, ground, canvas, warning), bar)
+    const part = {index, box, canvas, ground, title, note, warning, bar, scratch: new Map()}
     canvas.onpointerdown = event => this.press(event, part)
     canvas.onpointermove = event => this.move(event, part)
     canvas.onpointerup = event => this.lift(event, part)
@@ -582,20 +602,35 @@ class Viewer {
     if (!this.scene || !this.grid) return
     const width = this.root.clientWidth
     if (!width) return
-    const [rows, columns] = this.scene.size, count = this.panels.length, {compact} = this.scene
+    if (this.scene.grid) return this.layOutTable(width)
+    const {scene} = this, [rows, columns] = scene.size, count = this.panels.length, {compact} = scene
     const least = compact ? 132 : 280, gap = 12
     const flat = columns / rows > 2.4 && !compact
     let across = flat ? 1 : Math.max(1, Math.min(count, Math.floor((width + gap) / (least + gap))))
     if (compact && across < count) across = Math.max(2, across)
+    across = Math.ceil(count / Math.ceil(count / across)) // lines of like length
     const panelWidth = Math.floor((width - gap * (across - 1)) / across)
     const lines = Math.ceil(count / across)
     const scrolled = this.grid.closest?.('[data-testid="stMain"]') ?? document.querySelector('[data-testid="stMain"]')
     const top = this.grid.getBoundingClientRect().top + (scrolled?.scrollTop ?? 0)
-    const room = Math.max(280, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - 215)
+    const below = compact ? 0 : scene.numbers.length ? 262 : 150 // what is read along with the panels
+    const room = Math.max(280, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - below)
     const natural = panelWidth * rows / columns
-    let height = compact ? Math.min(natural, 1.4 * panelWidth) : Math.min(natural, flat ? Math.max(160, room / lines) : room)
+    let height = compact ? Math.min(natural, 1.4 * panelWidth) : Math.min(natural, lines > 1 ? Math.max(220, room / lines - 40) : room)
     height = Math.round(Math.max(height, Math.min(compact ? 60 : 180, room)))
     this.grid.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`
+    this.resize(panelWidth, height)
+  }
+
+  /* Under headings the panels stay small, and are scrolled to where they are too many. */
+  layOutTable(width) {
+    const [rows, columns] = this.scene.size, count = this.scene.grid.columns.length, gap = 4, label = width < 760 ? 84 : 128
+    const panelWidth = Math.max(40, Math.min(116, Math.floor((width - label) / count) - gap))
+    this.grid.style.gridTemplateColumns = `${label}px repeat(${count}, ${panelWidth}px)`
+    this.resize(panelWidth, Math.round(Math.max(20, Math.min(panelWidth * rows / columns, 1.4 * panelWidth))))
+  }
+
+  resize(panelWidth, height) {
     const size = `${panelWidth},${height}`
     if (size !== this.laidOut) {
       this.laidOut = size
@@ -706,6 +741,7 @@ class Viewer {
       if (grip.moved) return
     }
     this.byKey = false
+    this.over = part.index
     this.look(this.pixelAt(...at), event.timeStamp)
   }
 
@@ -717,6 +753,7 @@ class Viewer {
     if (grip && !grip.moved) {
       const pixel = this.pixelAt(...this.place(event, part))
       if (pixel && this.tool === "point") this.pick(...pixel)
+      else if (this.tool === "none") this.choose(part.index)
     }
   }
 
@@ -757,10 +794,12 @@ class Viewer {
       const from = this.hover ?? this.chosen() ?? [rows >> 1, columns >> 1], by = event.shiftKey ? 10 : 1
       const pixel = [Math.min(Math.max(from[0] + by * steps[0], 0), rows - 1), Math.min(Math.max(from[1] + by * steps[1], 0), columns - 1)]
       this.byKey = true
+      this.over = part.index
       this.look(pixel, event.timeStamp)
       this.reveal(pixel)
       if (this.corners && this.drawing) this.extend(this.toScreen(pixel[0] + 0.5, pixel[1] + 0.5))
     } else if (event.key === " " && this.draws) this.space = true
+    else if ((event.key === "Enter" || event.key === " ") && this.tool === "none") this.choose(part.index)
     else if (event.key === "Enter" || event.key === " ") {
       const pixel = this.hover ?? this.chosen()
       if (!pixel) return
@@ -887,6 +926,35 @@ class Viewer {
     this.send("picked", {row, column, pins})
   }
 
+  /* ------------------------------------------------------------------ the panel */
+
+  choose(index) {
+    const {panels} = this.scene
+    if (!panels[index].choosable || panels[index].chosen) return
+    panels.forEach((panel, other) => panel.chosen = other === index)
+    this.showChoice()
+    this.send("chosen", panels[index].name)
+  }
+
+  showChoice() {
+    this.scene.panels.forEach((panel, index) => {
+      const {box, canvas, title, warning} = this.panels[index], isButton = panel.choosable && this.tool === "none"
+      box.classList.toggle("choosable", panel.choosable)
+      box.classList.toggle("chosen", panel.chosen)
+      warning.hidden = !panel.warning
+      warning.title = panel.warning
+      warning.setAttribute("aria-label", panel.warning)
+      canvas.title = isButton ? [panel.title, panel.warning].filter(Boolean).join("\n") : ""
+      canvas.setAttribute("role", isButton ? "button" : "application")
+      for (const button of [isButton && canvas, panel.choosable && title])
+        if (button) button.setAttribute("aria-pressed", panel.chosen)
+    })
+    if (!this.heads) return
+    const at = this.scene.panels.findIndex(panel => panel.chosen), across = this.heads.columns.length
+    this.heads.rows.forEach((head, row) => head.classList.toggle("chosen", at >= 0 && row === Math.floor(at / across)))
+    this.heads.columns.forEach((head, column) => head.classList.toggle("chosen", at >= 0 && column === at % across))
+  }
+
   /* ------------------------------------------------------------------ regions */
 
   begin(at, event) {
@@ -941,7 +1009,7 @@ class Viewer {
     this.draw()
   }
 
-  commitRegion() { this.send("drawn", {tool: this.scene.tool, parts: this.parts}) }
+  commitRegion() { this.send("drawn", {tool: this.scene.mode, parts: this.parts}) }
 
   /* ------------------------------------------------------------------ the address */
 
@@ -1034,7 +1102,13 @@ class Viewer {
     if (pixel) {
       const [row, column] = pixel, [rows, columns] = this.scene.size, at = row * columns + column, said = new Set()
       words.push(["", `row ${row}, column ${column}`])
-      for (const layer of this.layers()) {
+      let read = this.layers()
+      if (this.scene.compact) {
+        const {panels} = this.scene, panel = panels[this.over] ?? panels.find(one => one.chosen) ?? panels[0]
+        words.push(["", panel.title])
+        read = panel.layers
+      }
+      for (const layer of read) {
         if (said.has(layer.name)) continue
         const value = this.valueAt(layer, row, column, at, rows * columns)
         if (value != null) {
@@ -1112,7 +1186,7 @@ class Viewer {
   paintOver(panel, {canvas}) {
     const context = this.context(canvas)
     canvas.style.touchAction = this.zoom > 1 || this.draws ? "none" : "pan-y"
-    canvas.style.cursor = this.grip?.moved ? "grabbing" : "crosshair"
+    canvas.style.cursor = this.grip?.moved ? "grabbing" : panel.choosable && this.tool === "none" ? "pointer" : "crosshair"
     this.paintRegion(context)
     this.paintMarks(context)
     this.paintOverview(context, panel)
@@ -1132,8 +1206,26 @@ class Viewer {
     this.paintBar(part, barred)
     const map = barred && this.mapOf(barred)
     const refine = this.scene.live?.refine
-    part.note.textContent = barred?.live && refine && map && this.shownSamples && map === this.maps.get(barred.name)
-      ? `${this.shownSamples} of ${refine[refine.length - 1]} noisy copies` : barred && !map && !barred.live ? "loading…" : panel.note ?? ""
+    const note = barred?.live && refine?.length && map && this.shownSamples && map === this.maps.get(barred.name)
+      ? `${this.shownSamples} of ${refine[refine.length - 1]} noisy copies` : barred && !map ? "computing…" : panel.note ?? ""
+    this.showNote(part.note, note, panel.layers.findLast(layer => layer.kind === "labels" && layer.values && this.isShown(layer)))
+  }
+
+  /* A remark, or the classes that occur with their colours. */
+  showNote(place, note, labels) {
+    const classes = note || !labels ? [] : this.classesIn(labels)
+    const shown = JSON.stringify([note, classes])
+    if (place.shown === shown) return
+    place.shown = shown
+    const marks = classes.map(([name, colour]) => element("span", {class: "class"}, element("i", {style: `background: rgb(${colour})`}), name))
+    place.replaceChildren(note, ...marks)
+    place.title = note || classes.map(([name]) => name).join(", ")
+  }
+
+  classesIn(layer) {
+    const seen = layer.values.seen ??= new Set(layer.values)
+    return [...seen].sort((a, b) => a - b).filter(index => index !== layer.clear && layer.palette[index])
+      .map(index => [layer.classes[index], layer.palette[index]])
   }
 
   paintLayer(context, layer, part) {
@@ -1181,8 +1273,10 @@ class Viewer {
       context.fillRect(x, y, columns * this.scale, rows * this.scale)
     }
     const box = [map.top, map.left, map.top + map.height, map.left + map.width], faint = layer.fading
-    this.paintValues(context, part, layer, opacity, `${low},${high},${stops}`, box, map.signed, (value, pixels, k) => {
-      if (value !== value) return
+    const floor = high * (this.value(layer.floor) ?? 0), key = `${low},${high},${stops},${floor}`
+    const paint = map.covers ? this.paintStretched : this.paintValues
+    paint.call(this, context, part, layer, opacity, key, box, map.signed, (value, pixels, k) => {
+      if (value !== value || Math.abs(value) < floor) return
       let at = Math.round((value - low) * per)
       at = 3 * (at < 0 ? 0 : at > 255 ? 255 : at)
       pixels[k] = colours[at]; pixels[k + 1] = colours[at + 1]; pixels[k + 2] = colours[at + 2]
@@ -1202,6 +1296,28 @@ class Viewer {
     }, map)
     if (map.boxed?.threshold !== threshold) map.boxed = {threshold, box: map.box(threshold)}
     if (map.boxed.box) this.paintShape(context, {kind: "box", ...map.boxed.box})
+  }
+
+  /* Paint all values of a map over the pixels that it covers; what lies in the padding of the image is cut off. */
+  paintStretched(context, part, layer, opacity, key, box, values, colour, map) {
+    let kept = part.scratch.get(layer.name)
+    if (kept?.source !== map || kept.wanted !== key) {
+      const canvas = document.createElement("canvas"), {width, height} = Object.assign(canvas, {width: map.width, height: map.height})
+      const scratch = canvas.getContext("2d"), image = scratch.createImageData(width, height)
+      values.forEach((value, index) => colour(value, image.data, 4 * index, index))
+      scratch.putImageData(image, 0, 0)
+      kept = {canvas, source: map, wanted: key}
+      part.scratch.set(layer.name, kept)
+    }
+    const [x, y] = this.toScreen(0, 0), {scale} = this, [rows, columns] = this.scene.size
+    context.save()
+    context.beginPath()
+    context.rect(x, y, columns * scale, rows * scale)
+    context.clip()
+    context.globalAlpha = opacity
+    context.imageSmoothingEnabled = scale * map.covers[1] < map.width
+    context.drawImage(kept.canvas, x, y, map.covers[1] * scale, map.covers[0] * scale)
+    context.restore()
   }
 
   /* Paint what is visible of values (h, w) within box, at most one value per device pixel. */

@@ -14,7 +14,7 @@ from widgets.shared.pixel_state import set_pixel
 from widgets.viewer.channel import Live, open_channel
 from widgets.viewer.controls import Control, in_address, keep_settings, keep_texts
 from widgets.viewer.regions import keep_region
-from widgets.viewer.scene import Number, Panel, Pin
+from widgets.viewer.scene import Grid, Number, Panel, Pin
 
 Tool = Literal["point", "box", "lasso", "brush"]
 _BLUE_TO_RED = "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f4a582 d6604d b2182b 67001f"
@@ -51,7 +51,9 @@ def viewer(
     sentence: str = "",
     has_position: bool = False,
     is_compact: bool = False,
+    grid: Grid | None = None,
     on_pins: Callable[[list[tuple[int, int]]], None] | None = None,
+    on_choose: Callable[[str], None] | None = None,
 ) -> None:
     """Show linked panels of one image. What is chosen in them is kept as the page's state before its next run.
 
@@ -73,8 +75,10 @@ def viewer(
         numbers: Numbers about the chosen pixel.
         sentence: A sentence about it.
         has_position: Whether row and column can be typed.
-        is_compact: Many small panels instead of a few large ones.
+        is_compact: Many small panels instead of a few large ones; values are read off the one under the pointer.
+        grid: Headings of rows and columns of compact panels; None to lay them out by the width.
         on_pins: Keeps the pins.
+        on_choose: Called with the name of a panel that is chosen, before the next run.
     """
     address: dict[str, str | None] = in_address(controls, settings or {})
     if pixel is not None:
@@ -96,18 +100,26 @@ def viewer(
         "region": [part.describe() for part in parts],
         "tools": list(tools),
         "tool": tools[0] if tools else "none",
+        "mode": mode,
         "live": None if live is None else {"token": open_channel(key, live), "refine": list(live.refine)},
         "revision": None if live is None else live.revision,
         "numbers": [number.describe() for number in numbers],
         "sentence": sentence,
         "position": has_position,
         "compact": is_compact,
+        "grid": None if grid is None else grid.describe(),
         "address": address,
     }
     keep = partial(_keep, key, controls=controls, on_pins=on_pins)
+
+    def choose() -> None:
+        name = st.session_state[key].get("chosen")
+        if on_choose is not None and name in [panel.name or panel.title for panel in panels if panel.is_choosable]:
+            on_choose(name)
+
     _component(
         key=key, data=data, on_picked_change=keep, on_settings_change=keep, on_drawn_change=keep,
-        on_restored_change=keep,
+        on_restored_change=keep, on_chosen_change=choose,
     )  # fmt: skip
 
 
