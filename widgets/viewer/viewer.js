@@ -279,6 +279,7 @@ class Viewer {
     this.scene = scene
     this.send = send
     const sameImage = before?.id === scene.id
+    const former = new Map((before?.panels ?? []).flatMap(panel => panel.layers).map(layer => [layer.name, layer]))
     if (!sameImage) {
       this.maps.clear()
       this.hover = this.picked = null
@@ -293,7 +294,7 @@ class Viewer {
     this.build(before)
     if (!sameImage) this.fit({first: true})
     const addresses = new Set(this.addresses())
-    for (const layer of this.layers()) this.load(layer)
+    for (const layer of this.layers()) this.load(layer, sameImage ? former.get(layer.name) : null)
     for (const pin of scene.pins ?? []) if (pin.map) this.load(pin.map)
     this.fetched.keep(addresses)
     if (this.restoring) this.restore()
@@ -316,7 +317,10 @@ class Viewer {
     }
   }
 
-  load(layer) {
+  /* What a layer showed until now is shown until its own values have come. */
+  load(layer, former = null) {
+    if (layer.array && former?.kind === layer.kind && !layer.live) Object.assign(layer, {values: former.values, map: former.map})
+    layer.waits = Boolean(layer.array)
     const got = (entry, take) => {
       const ready = () => {
         if (entry.value && !entry.failed) take(entry.value)
@@ -332,6 +336,8 @@ class Viewer {
       const {url, kind, shape} = layer.array
       const entry = this.fetched.get(url, kind)
       got(entry, values => {
+        layer.waits = false
+        layer.edges = null
         if (layer.kind !== "map") layer.values = values
         else layer.map = (entry.maps ??= {})[`${shape}|${layer.window}|${layer.covers}`] ??= new ScalarMap(values, shape, layer.window, layer.covers)
       })
@@ -366,6 +372,7 @@ class Viewer {
 
   thresholdOf(layer, map) {
     const relative = this.value(layer.proportion)
+    if (layer.thresholds) return layer.thresholds.find(([proportion]) => proportion === relative)?.[1] ?? Infinity
     return this.value(layer.definition ?? "relative") === "absolute" ? this.value(layer.absolute) : relative * map.largestSize
   }
 
@@ -1170,7 +1177,7 @@ class Viewer {
     }
     this.root.dataset.frames = +(this.root.dataset.frames ?? 0) + 1
     this.root.dataset.ready = [...this.layers()].every(layer =>
-      (!layer.url || layer.picture) && (!layer.array || layer.values || layer.map))
+      (!layer.url || layer.picture) && !layer.waits)
   }
 
   context(canvas) {
@@ -1259,6 +1266,13 @@ class Viewer {
   paintMap(context, part, layer, opacity) {
     const map = this.mapOf(layer)
     if (!map) return
+    if (layer.dims) {
+      const [x, y] = this.toScreen(0, 0), [rows, columns] = this.scene.size
+      context.globalAlpha = layer.dims
+      context.fillStyle = "#000"
+      context.fillRect(x, y, columns * this.scale, rows * this.scale)
+      context.globalAlpha = 1
+    }
     const {low, high, stops} = this.scaleOf(layer, map), colours = table(stops), per = 255 / (high - low)
     const over = opacity < 1 || layer.over
     if (!over) { // outside of its window the map is 0
@@ -1534,7 +1548,8 @@ class Viewer {
     bar.hidden = !this.scene.panels.some(panel => panel.layers.some(other => other.kind === "map" && other.bar !== false && this.isShown(other)))
     bar.style.visibility = map && layer.bar !== false ? "visible" : "hidden"
     if (!map) return
-    const {low, high, stops} = this.scaleOf(layer, map), key = `${low},${high},${stops},${layer.unit},${this.width}`
+    const {low, high, stops} = this.scaleOf(layer, map), beyond = low >= 0 && map.largest > 1.0001 * high
+    const key = `${low},${high},${stops},${layer.unit},${this.width},${beyond}`
     if (bar.key === key) return
     bar.key = key
     const [canvas, ticks, unit] = bar.children, context = canvas.getContext("2d")
@@ -1545,10 +1560,10 @@ class Viewer {
       image.data[4 * k + 3] = 255
     }
     context.putImageData(image, 0, 0)
-    const count = this.width < 200 ? 3 : 5, power = Math.abs(high) >= 1e5 || Math.abs(high) < 1e-3 ? Math.floor(Math.log10(Math.abs(high))) : 0
-    const factor = 10 ** power
-    ticks.replaceChildren(...Array.from({length: count}, (_, index) =>
-      element("span", {}, written((low + (high - low) * index / (count - 1)) / factor, 2))))
+    const count = this.width < 200 ? 3 : 5, size = Math.max(Math.abs(low), Math.abs(high))
+    const power = size >= 1e5 || size < 1e-3 ? Math.floor(Math.log10(size)) : 0, factor = 10 ** power
+    ticks.replaceChildren(...Array.from({length: count}, (_, index) => element("span", {},
+      (beyond && index === count - 1 ? "≥ " : "") + written((low + (high - low) * index / (count - 1)) / factor, 2))))
     unit.textContent = `${power ? `× 10${[...String(power)].map(letter => SUPERSCRIPT[letter]).join("")} ` : ""}${layer.unit ?? ""}`
   }
 
