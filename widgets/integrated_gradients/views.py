@@ -22,7 +22,7 @@ PERCENTILES = (95.0, 98.0, 99.0, 99.5, 99.9, 100.0)
 _OVERLAYS = {"none": "None", "prediction": "Prediction", "attribution": "Attribution", "both": "Both"}
 _OLD = 0.3
 """Opacity of a map that is not of the settings on screen."""
-Limits = dict[str | float, float]
+Limits = dict[float, float]
 _known_maps: WeakKeyDictionary[Attribution, dict[str, tuple[np.ndarray, Limits]]] = WeakKeyDictionary()
 
 

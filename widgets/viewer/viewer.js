@@ -596,7 +596,7 @@ class Viewer {
     if (!width) return
     if (this.scene.grid) return this.layOutTable(width)
     const [rows, columns] = this.scene.size, count = this.panels.length, {compact} = this.scene
-    const least = compact ? 132 : 300, gap = 12
+    const least = compact ? 132 : 280, gap = 12
     const flat = columns / rows > 2.4 && !compact
     let across = flat ? 1 : Math.max(1, Math.min(count, Math.floor((width + gap) / (least + gap))))
     if (compact && across < count) across = Math.max(2, across)
