@@ -42,7 +42,7 @@ def controls_of(*, has_truth: bool) -> list[Control]:
             name="overlay", label="Over the image", default="none",
             options={"none": "None", "prediction": "Prediction"} | ({"truth": "Truth"} if has_truth else {}),
         ),
-        opacity_slider(),
+        opacity_slider(when=("overlay", ("prediction", "truth"))),
         Slider(
             name="map_opacity", label="Opacity of the map", default=0.65, values=tuple(step / 20 for step in range(21)),
             form="{:.0f} %", factor=100, below=True,

@@ -78,7 +78,7 @@ def controls_of(*, has_truth: bool) -> list[Control]:
             name="overlay", label="Over the image", default="prediction",
             options=_OVERLAYS | ({"truth": "Truth"} if has_truth else {}),
         ),
-        opacity_slider(),
+        opacity_slider(when=("overlay", ("prediction", "both", "truth"))),
         Slider(
             name="percentile", label="Colours end at the percentile", default=99.5, values=PERCENTILES, below=True,
             help="A few extreme pixels would hide all others at 100.",
@@ -162,7 +162,7 @@ def show_channels(attribution: Attribution, selection: Selection, settings: Mapp
                 name=f"{kind} {index}", title=kind, values=shown, scale=scale, unit=attribution.unit, names_unit=True
             )
             panels.append(Panel(f"{name}, {kind}", [layer]))
-    viewer("ig-channels", panels, attribution.image_size, selection.picture_key, tools=(), is_compact=True)
+    viewer("channels", panels, attribution.image_size, selection.picture_key, tools=(), is_compact=True)
 
 
 def channel_names(channels: int) -> tuple[str, ...]:
