@@ -239,7 +239,7 @@ def test_pixels_that_are_none_get_one_sentence(query, sentence):
 def test_a_class_that_is_not_predicted_is_told_and_the_picture_stays():
     buffer = io.BytesIO()
     Image.fromarray(np.zeros((64, 64), dtype=np.uint8)).save(buffer, "PNG")
-    page = open_page(model="vessmap", image="Upload…", **{"class": "vessel"})
+    page = open_page(model="vessmap", **{"class": "vessel"})
     page.file_uploader[0].set_value(("black.png", buffer.getvalue(), "image/png"))
     page.run()
     assert not page.exception

@@ -18,7 +18,6 @@ from urllib.parse import urlparse
 
 import numpy as np
 import streamlit as st
-from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from streamlit.web.server.server_util import is_url_from_allowed_origins
 
@@ -30,7 +29,6 @@ from widgets.viewer.scene import Number
 UNKNOWN_TOKEN = 4401
 POLICY, TOO_BIG, NOT_UNDERSTOOD = 1008, 1009, 1007
 """Codes that a connection is closed with."""
-_PATH = "/api/live"
 _LARGEST_MESSAGE = 8192
 _SECONDS_FOR_TOKEN = 10.0
 _MOST_CONNECTIONS = 8
@@ -147,12 +145,6 @@ def open_channel(key: str, live: Live) -> str:
     token = _opened().setdefault(key, secrets.token_urlsafe(24))
     TOKENS.open(token, live)
     return token
-
-
-def routes() -> list[WebSocketRoute]:
-    """The channel's routes for the server, also under its base path."""
-    base = str(st.get_option("server.baseUrlPath") or "").strip("/")
-    return [WebSocketRoute(path, serve) for path in dict.fromkeys((_PATH, f"/{base}{_PATH}" if base else _PATH))]
 
 
 async def serve(socket: WebSocket) -> None:

@@ -544,9 +544,10 @@ class Viewer {
       input.onkeydown = event => {
         if (event.key === "Enter") choose()
         if (event.key === "Escape") this.showPosition(true)
-        if (event.key.startsWith("Arrow")) setTimeout(choose)
       }
-      input.onchange = choose
+      // A step by the arrows counts at once, typed digits only after Enter: half a number must not move the pixel.
+      input.oninput = event => { if (!event.inputType) choose() }
+      input.onblur = () => this.showPosition(true)
       return input
     }
     this.rowField = field("Row", this.scene.size[0])
@@ -595,19 +596,28 @@ class Viewer {
     const width = this.root.clientWidth
     if (!width) return
     if (this.scene.grid) return this.layOutTable(width)
-    const [rows, columns] = this.scene.size, count = this.panels.length, {compact} = this.scene
-    const least = compact ? 132 : 280, gap = 12
-    const flat = columns / rows > 2.4 && !compact
-    let across = flat ? 1 : Math.max(1, Math.min(count, Math.floor((width + gap) / (least + gap))))
-    if (compact && across < count) across = Math.max(2, across)
-    across = Math.ceil(count / Math.ceil(count / across)) // lines of like length
-    const panelWidth = Math.floor((width - gap * (across - 1)) / across)
-    const lines = Math.ceil(count / across)
-    const scrolled = this.grid.closest?.('[data-testid="stMain"]') ?? document.querySelector('[data-testid="stMain"]')
+    const {scene} = this, [rows, columns] = scene.size, count = this.panels.length, {compact} = scene
+    const gap = 12, scrolled = this.grid.closest('[data-testid="stMain"]') ?? document.querySelector('[data-testid="stMain"]')
     const top = this.grid.getBoundingClientRect().top + (scrolled?.scrollTop ?? 0)
-    const room = Math.max(280, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - 215)
-    const natural = panelWidth * rows / columns
-    let height = compact ? Math.min(natural, 1.4 * panelWidth) : Math.min(natural, flat ? Math.max(160, room / lines) : room)
+    const below = compact ? 0 : scene.numbers.length ? 262 : 150 // what is read along with the panels
+    const room = Math.max(280, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - below)
+    // As many panels side by side as show the image largest.
+    const widthOf = number => Math.floor((width - gap * (number - 1)) / number)
+    const heightOf = number => {
+      const lines = Math.ceil(count / number)
+      return lines > 1 ? Math.max(200, room / lines - 40) : room
+    }
+    let across = 1
+    if (compact) across = Math.max(2, Math.min(count, Math.floor((width + gap) / (132 + gap))))
+    else for (let number = 2, best = 0; number <= count; number++) {
+      const scaleOf = other => Math.min(widthOf(other) / columns, heightOf(other) / rows)
+      best ||= scaleOf(1)
+      if (scaleOf(number) < 0.95 * best) continue
+      best = Math.max(best, scaleOf(number))
+      across = number
+    }
+    const panelWidth = widthOf(across), natural = panelWidth * rows / columns
+    let height = compact ? Math.min(natural, 1.4 * panelWidth) : Math.min(natural, heightOf(across))
     height = Math.round(Math.max(height, Math.min(compact ? 60 : 180, room)))
     this.grid.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`
     this.resize(panelWidth, height)
@@ -1000,7 +1010,7 @@ class Viewer {
     this.draw()
   }
 
-  commitRegion() { this.send("drawn", {tool: this.scene.tool, parts: this.parts}) }
+  commitRegion() { this.send("drawn", {tool: this.scene.mode, parts: this.parts}) }
 
   /* ------------------------------------------------------------------ the address */
 
@@ -1197,19 +1207,26 @@ class Viewer {
     this.paintBar(part, barred)
     const map = barred && this.mapOf(barred)
     const refine = this.scene.live?.refine
-    part.note.textContent = barred?.live && refine && map && this.shownSamples && map === this.maps.get(barred.name)
-      ? `${this.shownSamples} of ${refine[refine.length - 1]} noisy copies` : barred && !map && !barred.live ? "loading…" : panel.note ?? ""
-    const labels = panel.layers.findLast(layer => layer.kind === "labels" && layer.values && this.isShown(layer))
-    if (labels && !part.note.textContent) this.showLegend(part.note, labels)
+    const note = barred?.live && refine?.length && map && this.shownSamples && map === this.maps.get(barred.name)
+      ? `${this.shownSamples} of ${refine[refine.length - 1]} noisy copies` : barred && !map ? "computing…" : panel.note ?? ""
+    this.showNote(part.note, note, panel.layers.findLast(layer => layer.kind === "labels" && layer.values && this.isShown(layer)))
   }
 
-  /* The classes that occur, with their colours. */
-  showLegend(note, layer) {
-    const {values, palette, classes, clear} = layer
-    const there = layer.there ??= [...new Set(values)].sort((a, b) => a - b).filter(index => index !== clear && palette[index])
-    const marks = there.map(index => element("span", {class: "class"}, element("i", {style: `background: rgb(${palette[index]})`}), classes[index]))
-    note.replaceChildren(...marks)
-    note.title = there.map(index => classes[index]).join(", ")
+  /* A remark, or the classes that occur with their colours. */
+  showNote(place, note, labels) {
+    const classes = note || !labels ? [] : this.classesIn(labels)
+    const shown = JSON.stringify([note, classes])
+    if (place.shown === shown) return
+    place.shown = shown
+    const marks = classes.map(([name, colour]) => element("span", {class: "class"}, element("i", {style: `background: rgb(${colour})`}), name))
+    place.replaceChildren(note, ...marks)
+    place.title = note || classes.map(([name]) => name).join(", ")
+  }
+
+  classesIn(layer) {
+    const seen = layer.values.seen ??= new Set(layer.values)
+    return [...seen].sort((a, b) => a - b).filter(index => index !== layer.clear && layer.palette[index])
+      .map(index => [layer.classes[index], layer.palette[index]])
   }
 
   paintLayer(context, layer, part) {

@@ -100,6 +100,7 @@ def viewer(
         "region": [part.describe() for part in parts],
         "tools": list(tools),
         "tool": tools[0] if tools else "none",
+        "mode": mode,
         "live": None if live is None else {"token": open_channel(key, live), "refine": list(live.refine)},
         "revision": None if live is None else live.revision,
         "numbers": [number.describe() for number in numbers],

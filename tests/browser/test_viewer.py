@@ -1,0 +1,204 @@
+"""The viewer by itself: images of every size, touch, what is sent, and what is drawn where."""
+
+import numpy as np
+import pytest
+from skimage.draw import polygon2mask
+
+from core.display.colours import class_colour
+from core.drawn_regions import parts_of, region_mask
+from tests.browser.app import PATIENCE, VIEWPORT, eventually, running_app, wait_for_rest
+from tests.browser.viewer import Viewer
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def alone():
+    with running_app(script="tests/browser/viewer_script.py") as url:
+        yield url
+
+
+def open_viewer(page, alone, height: int, width: int) -> Viewer:
+    page.goto(f"{alone}/?height={height}&width={width}")
+    return Viewer(page).wait(live=False)
+
+
+def expected_colour(row: int, column: int) -> tuple[int, int, int]:
+    return row % 256, column % 256, 255 * ((row + column) % 2)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 200), (40, 1200), (1200, 40), (4096, 4096)])
+def test_images_of_every_size_are_shown_pixel_by_pixel(page, alone, height, width):
+    viewer = open_viewer(page, alone, height, width)
+    row, column = 2 * (height - 1) // 3, (width - 1) // 2
+    viewer.canvas.focus()
+    page.keyboard.press("0")  # a long image begins with a part of it
+    eventually(page, lambda: _assert(viewer.run("viewer.zoom") == 1))
+    for _ in range(120):
+        if float(viewer.run("viewer.scale")) >= 30:
+            break
+        page.mouse.move(*viewer.aim(row, column))
+        before = viewer.run("viewer.zoom")
+        page.mouse.wheel(0, -240)
+        eventually(page, lambda before=before: _assert(viewer.run("viewer.zoom") != before))
+    assert viewer.run("viewer.scale") >= 30
+    page.mouse.move(*viewer.aim(row, column))
+
+    def painted() -> None:
+        assert viewer.colour("Image", row, column) == pytest.approx(expected_colour(row, column), abs=1)
+        words = viewer.readout()
+        assert f"row {row}, column {column}" in words
+        assert f"class {('none', 'one', 'two')[(row // 7 + column // 5) % 3]}" in words
+        value = float(words.rsplit("map ", 1)[1].split()[0].replace("−", "-").replace("·10", "e").translate(SCRIPTS))
+        assert value == pytest.approx(np.sin(row / 9) * np.cos(column / 11), abs=1e-3)
+
+    eventually(page, painted)
+    corner = viewer.run("viewer.toScreen(0, 0)")
+    page.keyboard.press("Escape")
+    viewer.canvas.focus()
+    page.keyboard.press("0")
+    eventually(page, lambda: _assert(viewer.run("viewer.zoom") == 1))
+    whole = [*viewer.run("viewer.toScreen(0, 0)"), *viewer.run(f"viewer.toScreen({height}, {width})")]
+    assert min(whole) >= -0.5
+    assert whole[2] <= viewer.run("viewer.width") + 0.5
+    assert whole[3] <= viewer.run("viewer.height") + 0.5
+    assert corner is not None
+
+
+SCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+
+
+def _assert(condition: bool) -> None:
+    assert condition
+
+
+def test_the_panels_are_linked(page, alone):
+    viewer = open_viewer(page, alone, 60, 90)
+    viewer.zoom(6, 30, 40)
+    rows, columns = np.mgrid[:60, :90]
+    labels = (rows // 7 + columns // 5) % 3
+    for row, column in ((30, 40), (31, 43), (28, 38)):
+        assert viewer.colour("Image", row, column) == pytest.approx(expected_colour(row, column), abs=1)
+        expected = class_colour(int(labels[row, column])) if labels[row, column] else None
+        found = viewer.colour("Labels", row, column)
+        assert (found == expected) == (expected is not None)
+
+
+def test_what_the_browser_has_is_not_sent_again(page, alone):
+    fetched = []
+    page.on(
+        "request",
+        lambda request: fetched.append(request.url) if "/media/" in request.url.replace("/static/media/", "") else None,
+    )
+    open_viewer(page, alone, 64, 80)
+    assert len(set(fetched)) == len(fetched) == 4, "the picture, its intensities, the labels and the map"
+    page.get_by_role("button", name="Run again").click()
+    wait_for_rest(page)
+    assert len(fetched) == 4
+
+
+def test_touch_picks_and_two_fingers_zoom(browser, alone):
+    context = browser.new_context(viewport=VIEWPORT, has_touch=True)
+    try:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        viewer = open_viewer(page, alone, 60, 90)
+        page.touchscreen.tap(*viewer.aim(20, 31))
+        viewer.wait_for_pixel(20, 31)
+        x, y = viewer.aim(30, 45)
+        touch = page.context.new_cdp_session(page)
+
+        def fingers(kind: str, *apart: int) -> None:
+            points = [
+                {"x": x + sign * distance, "y": y, "id": i} for distance in apart for i, sign in enumerate((-1, 1))
+            ]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        fingers("touchStart", 20)
+        for distance in range(22, 62, 4):
+            fingers("touchMove", distance)
+        fingers("touchEnd")
+        assert viewer.run("viewer.zoom") == pytest.approx(58 / 20, rel=0.1)
+        assert viewer.run("viewer.scene.pixel") == [20, 31], "a pinch is no tap"
+    finally:
+        context.close()
+
+
+def test_drawn_regions_are_those_of_scikit_image(page, alone):
+    size = 60, 90
+    viewer = open_viewer(page, alone, *size)
+    page.get_by_role("radio", name="Box").click()
+
+    def drag(*corners: tuple[int, int]) -> None:
+        page.mouse.move(*viewer.aim(*corners[0]))
+        page.mouse.down()
+        for corner in corners[1:]:
+            page.mouse.move(*viewer.aim(*corner), steps=5)
+        page.mouse.up()
+
+    def parts(count: int) -> list[dict]:
+        found = eventually(page, lambda: _found(viewer.run("viewer.scene.region"), count))
+        wait_for_rest(page)
+        return found
+
+    drag((10, 12), (40, 50))
+    (box,) = parts(1)
+    points = np.sort(np.array(box["points"]), axis=0)
+    expected = polygon2mask(size, [points[0], (points[0, 0], points[1, 1]), points[1], (points[1, 0], points[0, 1])])
+    np.testing.assert_array_equal(region_mask(size, parts_of(page_text(page))), expected)
+    assert abs(points - [[10, 12], [40, 50]]).max() < 1
+
+    page.get_by_role("radio", name="Lasso").click()
+    page.keyboard.down("Alt")
+    drag((5, 5), (30, 60), (55, 20), (5, 6))
+    page.keyboard.up("Alt")
+    _, lasso = parts(2)
+    assert lasso["op"] == "subtract"
+    expected &= ~polygon2mask(size, lasso["points"])
+    np.testing.assert_array_equal(region_mask(size, parts_of(page_text(page))), expected)
+
+    page.get_by_role("radio", name="Add", exact=True).click()
+    drag((45, 60), (45, 85), (58, 85), (58, 60))
+    lasso = parts(3)[2]
+    assert lasso["op"] == "add"
+    expected |= polygon2mask(size, lasso["points"])
+    np.testing.assert_array_equal(region_mask(size, parts_of(page_text(page))), expected)
+
+    viewer.canvas.focus()
+    page.keyboard.press("Escape")
+    parts(0)
+
+
+def page_text(page) -> str:
+    return page.evaluate("new URL(location.href).searchParams.get('box') ?? ''")
+
+
+def _found(parts: list[dict], count: int) -> list[dict]:
+    assert len(parts) == count
+    return parts
+
+
+def test_a_box_and_a_lasso_can_be_drawn_with_keys_alone(page, alone):
+    viewer = open_viewer(page, alone, 60, 90)
+    page.get_by_role("radio", name="Box").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    viewer.canvas.focus()
+    for key in ("Enter", "Shift+ArrowDown", "Shift+ArrowRight", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    (box,) = eventually(page, lambda: _found(viewer.run("viewer.scene.region"), 1))
+    start = np.array(box["points"][0])
+    assert (np.array(box["points"][1]) - start).tolist() == [10, 11]
+    wait_for_rest(page)
+    page.get_by_role("radio", name="Lasso").click()
+    viewer.canvas.focus()
+    for key in ("Enter", "Shift+ArrowDown", "Enter", "Shift+ArrowRight", "Enter", "c"):
+        page.keyboard.press(key)
+    (lasso,) = eventually(page, lambda: _lasso(viewer.run("viewer.scene.region")))
+    start = np.array(lasso["points"][0])
+    assert (np.array(lasso["points"]) - start).tolist() == [[0, 0], [10, 0], [10, 10]]
+
+
+def _lasso(parts: list[dict]) -> list[dict]:
+    assert [part["kind"] for part in parts] == ["lasso"]
+    return parts

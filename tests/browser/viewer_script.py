@@ -1,0 +1,50 @@
+"""A page with nothing but a viewer, of the size in the address: `?height=40&width=1200`."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from core.display.colours import signed_scale
+from widgets.viewer.controls import Slider, settings_of
+from widgets.viewer.regions import restore_region
+from widgets.viewer.scene import Labels, Panel, Picture, ScalarMap
+from widgets.viewer.viewer import viewer
+
+st.set_page_config(layout="wide")
+height, width = (int(st.query_params.get(name, 48)) for name in ("height", "width"))
+
+
+@st.cache_resource
+def arrays(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An image that tells its rows from its columns, labels, and a signed map."""
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    image = np.stack([rows % 256 / 255, columns % 256 / 255, (rows + columns) % 2])
+    return image, ((rows // 7 + columns // 5) % 3).astype(np.int64), np.sin(rows / 9) * np.cos(columns / 11)
+
+
+image, labels, values = arrays(height, width)
+controls = [Slider(name="limit", label="Limit", default=1.0, values=(0.1, 0.5, 1.0))]
+viewer(
+    "alone",
+    [
+        Panel("Image", [Picture(image=image)]),
+        Panel("Labels", [Labels(name="labels", title="class", labels=labels, class_names=("none", "one", "two"))]),
+        Panel(
+            "Map",
+            [ScalarMap(name="map", title="map", values=values, scale=signed_scale(1.0), limit="$limit", unit="m")],
+        ),
+    ],
+    (height, width),
+    f"{height}-{width}",
+    controls=controls,
+    settings=settings_of(controls),
+    pixel=(st.session_state.get("row", 0), st.session_state.get("column", 0)),
+    parts=restore_region("alone", "box"),
+    tools=("point", "box", "lasso", "brush"),
+    has_position=True,
+)
+st.button("Run again")
