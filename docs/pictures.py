@@ -12,6 +12,8 @@ from playwright.sync_api import FloatRect, Page
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import itertools
+
 from tests.browser.app import PATIENCE, chromium, running_app, wait_for_rest
 from tests.browser.viewer import Viewer
 
@@ -43,7 +45,7 @@ def main() -> None:
 def path() -> list[tuple[int, int]]:
     """Pixels along the way, evenly between its corners."""
     pixels = []
-    for start, end in zip(PATH, PATH[1:], strict=False):
+    for start, end in itertools.pairwise(PATH):
         for step in range(STEPS):
             share = step / STEPS
             row, column = (round(a + share * (b - a)) for a, b in zip(start, end, strict=True))
