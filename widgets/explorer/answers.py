@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from threading import Lock
 from typing import Any
 
-from cachetools import LRUCache
+from cachetools import LRUCache, cached
 
 from core.attribution import Attribution, gradient, influence, smoothgrad
 from core.attribution.pixel_gradients import PixelGradients
@@ -77,26 +78,25 @@ class Explainer:
             lambda: PixelGradients(self.selection.segmenter, self.selection.image.values, *self._score),
         )
         revision = "-".join(map(str, self._key((0, 0))))
-        kept: LRUCache[tuple, MapWindow] = LRUCache(_MOST_KEPT)
+
+        @cached(LRUCache(_MOST_KEPT), lock=Lock())  # a new threshold asks for the numbers of the same map
+        def window_of(row: int, column: int, samples: int | None) -> MapWindow:
+            return self._window(shared, (row, column), samples)
 
         def respond(request: Request) -> Answer:
             pixel = request.row, request.column
-            key = *pixel, request.samples
-            window = kept.get(key)
-            if window is None:
-                window = kept[key] = self._window(shared, request)
+            window = window_of(*pixel, request.samples)
             numbers, sentence = self._words(window, pixel, request.settings)
             return Answer({MAP: window}, numbers, sentence)
 
         return Live(respond, revision, REFINEMENTS if self.smooth else ())
 
-    def _window(self, gradients: PixelGradients, request: Request) -> MapWindow:
-        pixel = request.row, request.column
+    def _window(self, gradients: PixelGradients, pixel: Pixel, samples: int | None) -> MapWindow:
         if self.direction == "column":
             moved = gradients.column(*pixel)
             return MapWindow(moved.values[None], moved.top, moved.left)
         if self.smooth:
-            return gradients.smooth_row(*pixel, request.samples or SAMPLES)
+            return gradients.smooth_row(*pixel, samples or SAMPLES)
         stored = None if self._stored is None else self._stored(*pixel)
         return gradients.row(*pixel) if stored is None else stored
 

@@ -1,12 +1,13 @@
 """Rows that a Jacobian on disk holds already."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from core.attribution.windowed import MapWindow
 from widgets.shared.sidebar import Selection
 
-FOLDER = Path(__file__).resolve().parents[2] / "runs"
+FOLDER = Path(os.environ.get("WHYPIXEL_RUNS") or Path(__file__).resolve().parents[2] / "runs")
 
 
 def stored_rows(selection: Selection) -> Callable[[int, int], MapWindow | None] | None:
