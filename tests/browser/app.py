@@ -1,6 +1,7 @@
 """The app in a process of its own, and a headless Chromium to drive it."""
 
 import base64
+import os
 import re
 import shutil
 import socket
@@ -34,15 +35,17 @@ PATIENCE = 120_000
 
 
 @contextmanager
-def running_app(seconds: float = 120) -> Iterator[str]:
-    """The address of the app, started on a free port of this machine."""
+def running_app(seconds: float = 120, **environment: str) -> Iterator[str]:
+    """The address of the app, started on a free port of this machine with changes to the environment."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     command = [
         sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.port", str(port),
     ]  # fmt: skip
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | environment
+    )
     try:
         _wait_until_healthy(f"http://localhost:{port}/_stcore/health", process, seconds)
         yield f"http://localhost:{port}"
