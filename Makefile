@@ -25,6 +25,7 @@ samples: $(VENV)/.installed
 	$(BIN)/python -m core samples
 
 bench: $(VENV)/.installed-dev browser
+	$(BIN)/python benchmarks/first_paint.py
 	$(BIN)/python benchmarks/click.py
 	$(BIN)/python benchmarks/jacobian.py
 

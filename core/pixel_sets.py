@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-from scipy import ndimage
-from skimage.draw import polygon2mask
 
 from .data.index_masks import IGNORED
 from .drawn_regions import DrawnPart, region_mask
@@ -211,6 +209,8 @@ def lasso(size: tuple[int, ...], corners: Sequence[tuple[float, float]]) -> np.n
     outline = np.asarray(corners, dtype=np.float64).reshape(-1, 2)
     if len(outline) < 3 or not np.isfinite(outline).all():
         raise UserError("A lasso needs at least three corners; draw it around some pixels.")
+    from skimage.draw import polygon2mask  # noqa: PLC0415 - slow to import, and only a lasso needs it
+
     mask = polygon2mask(size, outline)
     if not mask.any():
         raise UserError("There is no pixel's centre inside the lasso; draw it larger, or choose a single pixel.")
@@ -239,8 +239,10 @@ def connected_component(labels: np.ndarray, row: int, column: int) -> np.ndarray
     Raises:
         UserError: A pixel outside the image.
     """
+    from scipy.ndimage import label  # noqa: PLC0415 - slow to import
+
     pixel = point(labels, row, column)
-    parts, _ = ndimage.label(labels == labels[pixel], structure=_EVERY_NEIGHBOUR)
+    parts, _ = label(labels == labels[pixel], structure=_EVERY_NEIGHBOUR)
     return parts == parts[pixel]
 
 
@@ -250,10 +252,12 @@ def border(labels: np.ndarray, class_index: int, width: int = 1, called: str = "
     Raises:
         UserError: A width below 1, a class that is not there, or one that fills the whole image.
     """
+    from scipy.ndimage import binary_erosion  # noqa: PLC0415 - slow to import
+
     if width < 1:
         raise UserError(f"A border is at least 1 pixel wide; {width} was given.")
     inside = predicted_class(labels, class_index, called)
-    core = ndimage.binary_erosion(inside, structure=_EVERY_NEIGHBOUR, iterations=width, border_value=1)
+    core = binary_erosion(inside, structure=_EVERY_NEIGHBOUR, iterations=width, border_value=1)
     mask = inside & ~core
     if not mask.any():
         raise UserError(f"The whole image is {called or _called(class_index)}, so the class has no border.")

@@ -2,10 +2,9 @@
 
 import streamlit as st
 
-from core.segmenter import Prediction
 from widgets.explorer.answers import Explainer, learn_in_background
 from widgets.explorer.controls import controls_of
-from widgets.explorer.panels import image_panel, map_panel
+from widgets.explorer.panels import first_panels, image_panel, map_panel
 from widgets.explorer.pins import keep_pins, kept_pins, pin_cards
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
@@ -23,14 +22,18 @@ def main() -> None:
     with show_user_errors():
         with st.sidebar:
             selection = pick_selection()
-        explore(selection, selection.predict())
+        explore(selection)
 
 
 @st.fragment
 @show_user_errors()
-def explore(selection: Selection, prediction: Prediction) -> None:
+def explore(selection: Selection) -> None:
     image = selection.image
     size = image.values.shape[1], image.values.shape[2]
+    prediction = selection.predict_in_background()
+    if prediction is None:
+        viewer("explorer", first_panels(selection), size, selection.picture_key)
+        return
     pixel = restore_pixel(image.name, prediction.labels)
     pins = kept_pins(image.name, size)
     controls = controls_of(has_truth=image.truth is not None)

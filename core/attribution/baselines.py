@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from scipy import ndimage
 
 from ..errors import UserError
 from ..segmenter import Image
@@ -86,7 +85,9 @@ def make_baseline(
     if kind == "blur":
         if not 0 < sigma < np.inf:
             raise UserError(f"The blur's sigma is a positive number of pixels; {sigma} was given.")
-        blurred = ndimage.gaussian_filter(array, (0, sigma, sigma), mode="nearest")
+        from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - a gradient needs no scipy
+
+        blurred = gaussian_filter(array, (0, sigma, sigma), mode="nearest")
         return Baseline(kind, blurred[None], {"sigma": sigma})
     if kind == "mean":
         means = array.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)

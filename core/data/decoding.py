@@ -4,9 +4,7 @@ import io
 import warnings
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
-import tifffile
 from PIL import Image as PillowImage
 from PIL import ImageOps, UnidentifiedImageError
 
@@ -19,6 +17,8 @@ MIN_SIDE = 8
 
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ALPHA_SAMPLES = (1, 2)
+_COUNTED_FROM_WHITE, _PALETTE = 0, 3
+"""Photometric interpretations, as the TIFF specification numbers them."""
 _CHANNEL_AXES = "SC"
 
 
@@ -91,6 +91,8 @@ def _decode_with_pillow(content: bytes, name: str, notes: list[str], *, keep_pal
         _check_size(picture.height, picture.width, len(picture.getbands()), name)
         # A PNG's byte 24 is its bits per sample.
         if picture.format == "PNG" and content[24] == 16 and len(picture.getbands()) > 1:
+            import imagecodecs  # noqa: PLC0415 - slow to import, and few files need it
+
             return _channels_first(imagecodecs.png_decode(content), notes)  # Pillow would keep 8 of the 16 bits
         upright = ImageOps.exif_transpose(picture)
         if picture.getexif().get(0x0112, 1) != 1:
@@ -123,6 +125,8 @@ def _channels_first(values: np.ndarray, notes: list[str]) -> np.ndarray:
 
 
 def _decode_tiff(content: bytes, name: str, notes: list[str]) -> np.ndarray:
+    import tifffile  # noqa: PLC0415 - only TIFF files need it
+
     with tifffile.TiffFile(io.BytesIO(content), _multifile=False) as file:
         series = file.series[0]
         shape, axes, page = series.shape, series.axes, series.pages[0]
@@ -153,10 +157,10 @@ def _decode_tiff(content: bytes, name: str, notes: list[str]) -> np.ndarray:
 def _true_intensities(values: np.ndarray, page: object, notes: list[str]) -> np.ndarray:
     """Values where larger is brighter, whatever the file's photometric interpretation."""
     photometric = getattr(page, "photometric", None)
-    if photometric == tifffile.PHOTOMETRIC.MINISWHITE and values.dtype.kind == "u":
+    if photometric == _COUNTED_FROM_WHITE and values.dtype.kind == "u":
         notes.append("inverted, as the file counts from white")
         return np.iinfo(values.dtype).max - values
-    if photometric == tifffile.PHOTOMETRIC.PALETTE:
+    if photometric == _PALETTE:
         notes.append("the palette is not applied: the stored indices are read")
     return values
 

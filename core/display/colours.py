@@ -6,12 +6,16 @@ from functools import cache
 
 import numpy as np
 from PIL import Image as PillowImage
-from plotly.colors import hex_to_rgb, sample_colorscale, unlabel_rgb
 
 DIVERGING = "RdBu_r"
 """For signed maps: blue below 0, white at 0, red above."""
 SEQUENTIAL = "Viridis"
 """For magnitudes and probabilities."""
+_STOPS = {
+    DIVERGING: "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f4a582 d6604d b2182b 67001f",
+    SEQUENTIAL: "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725",
+}
+"""The colours that Plotly interpolates, under its own names; here, since Plotly is slow to import."""
 CLASS_COLOURS = ("#1b1f24", "#19c3b2", "#f2a541", "#c678dd", "#5aa9e6", "#e4572e", "#a3be3c", "#ff7eb6", "#8d99ae")
 """One per class, the first for the background; more classes use them again from the second on."""
 POSITIVE, NEGATIVE = "#ff4d4d", "#3d9bff"
@@ -34,7 +38,7 @@ class ColourScale:
     Attributes:
         low: Value at which the colours begin.
         high: Value at which they end.
-        colours: Name of a colour scale of Plotly.
+        colours: `DIVERGING` or `SEQUENTIAL`.
     """
 
     low: float
@@ -92,7 +96,7 @@ def class_colour(class_index: int) -> tuple[int, int, int]:
     """The colour of a class."""
     if class_index > 0:
         class_index = 1 + (class_index - 1) % (len(CLASS_COLOURS) - 1)
-    return hex_to_rgb(CLASS_COLOURS[class_index])
+    return _rgb_of(CLASS_COLOURS[class_index])
 
 
 def blend(base: np.ndarray, colour: np.ndarray | tuple[int, int, int], opacity: np.ndarray | float) -> np.ndarray:
@@ -111,7 +115,8 @@ def labels_over(base: np.ndarray, labels: np.ndarray, opacity: float) -> np.ndar
 
 def signed_over(base: np.ndarray, values: np.ndarray, above: np.ndarray, opacity: float = 0.85) -> np.ndarray:
     """`base` (H, W, 3) with the pixels in `above` (H, W) tinted by the sign of `values` (H, W)."""
-    tint = np.where(values[..., None] >= 0, np.float32(hex_to_rgb(POSITIVE)), np.float32(hex_to_rgb(NEGATIVE)))
+    positive, negative = (np.array(_rgb_of(colour), np.float32) for colour in (POSITIVE, NEGATIVE))
+    tint = np.where(values[..., None] >= 0, positive, negative)
     return blend(base, tint, above.astype(np.float32) * opacity)
 
 
@@ -150,5 +155,12 @@ def _percentile(values: np.ndarray, share: float) -> float:
 
 @cache
 def _table(scale: str) -> np.ndarray:
-    colours = sample_colorscale(scale, list(np.linspace(0, 1, 255)))
-    return np.array([unlabel_rgb(colour) for colour in colours]).round().astype(np.uint8)
+    """The colours (255, 3) of a scale from its lower end to its upper one."""
+    stops = np.array([_rgb_of(colour) for colour in _STOPS[scale].split()])
+    places, known = np.linspace(0, 1, 255), np.linspace(0, 1, len(stops))
+    return np.stack([np.interp(places, known, channel) for channel in stops.T], axis=1).round().astype(np.uint8)
+
+
+def _rgb_of(colour: str) -> tuple[int, int, int]:
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return red, green, blue

@@ -8,16 +8,17 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
-from zarr.storage import LocalStore, StorePath
 
 from .colouring import Plan
 from .encoding import ZERO
 from .manifest import Manifest
 from .row_summaries import NUM_BINS, NUM_OCTAVES, STATISTICS
+
+if TYPE_CHECKING:
+    import zarr
 
 METADATA = "zarr.json"
 CONSTANTS = ("image", "labels", "row_support", "column_support", "row_colour", "column_colour", "passes", "selected")
@@ -80,15 +81,18 @@ class ArrayLayout:
             "codecs": [{"name": "bytes", **endian}, *([blosc] if self.compressed else []), {"name": "crc32c"}],
         }
 
-    def create(self, store: Path) -> zarr.Array:
+    def create(self, store: Path) -> "zarr.Array":
         """Make the array in the folder of a store."""
         (store / self.name).mkdir()
         (store / self.name / METADATA).write_text(json.dumps(self.document))
         return self.open(store)
 
-    def open(self, store: Path) -> zarr.Array:
+    def open(self, store: Path) -> "zarr.Array":
         """The array of a store, whose `zarr.json` was checked: Zarr gets what it says and does not read it again."""
-        return zarr.Array.from_dict(StorePath(LocalStore(store), self.name), self.document).with_config(_RUNTIME)
+        from zarr import Array  # noqa: PLC0415 - slow to import
+        from zarr.storage import LocalStore, StorePath  # noqa: PLC0415 - slow to import
+
+        return Array.from_dict(StorePath(LocalStore(store), self.name), self.document).with_config(_RUNTIME)
 
     def chunks_of(self, selection: Any) -> Iterator[tuple[int, ...]]:
         """The chunks that a selection lies in: `...`, or whole numbers and slices of step 1, one per axis."""

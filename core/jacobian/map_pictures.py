@@ -1,7 +1,6 @@
 """Maps of a Jacobian as pictures. What is counted and stored is not changed."""
 
 import numpy as np
-from scipy import ndimage
 
 from ..display.colours import blend, colour_limit, magnitude_scale
 
@@ -18,7 +17,9 @@ def filled(values: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
     known = ~np.isnan(values) if known is None else known
     if known.all() or not known.any():
         return values
-    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - slow to import
+
+    nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
     return values[tuple(nearest)]
 
 

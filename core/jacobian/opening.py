@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import zarr
 
 from ..receptive_field import AxisSupport, ReceptiveField
 from .array_layouts import CONSTANTS, METADATA, SUMMARIES, ArrayLayout, constant_layouts, result_layouts
@@ -23,12 +22,14 @@ _MOST_SUMMARIES = 2**26
 
 def write_empty_store(path: Path, manifest: Manifest, plan: Plan, image: np.ndarray, labels: np.ndarray) -> None:
     """Make a group with what is written once, the manifest and `CONSTANTS`, with their hashes, and empty results."""
+    from zarr import open_group  # noqa: PLC0415 - slow to import
+
     values = {"image": image, "labels": labels, **_arrays_of(plan)}
     layouts = constant_layouts(values["image"].shape, len(plan))
     constants = {layout.name: np.ascontiguousarray(values[layout.name], layout.dtype) for layout in layouts}
     entries = asdict(manifest)
     hashes = {_MANIFEST: hash_of_entries(entries)} | {name: hash_of(array) for name, array in constants.items()}
-    zarr.open_group(path, mode="w", zarr_format=3, attributes={_KEY: entries, _HASHES: hashes})
+    open_group(path, mode="w", zarr_format=3, attributes={_KEY: entries, _HASHES: hashes})
     for layout in layouts:
         layout.create(path)[...] = constants[layout.name]
     for layout in result_layouts(manifest, plan):

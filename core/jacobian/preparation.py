@@ -1,10 +1,10 @@
 """Planning, checking and timing a Jacobian before it is computed."""
 
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import numpy as np
 import torch
-import zarr
 
 from ..compute.memory import graph_bytes
 from ..receptive_field import ReceptiveField, structural_support
@@ -87,7 +87,7 @@ def prepare(segmenter: Segmenter, asked: ImageRequest, batch_size: int | None = 
         passes_per_block=block,
         lowest_bin=Histogram.below(max(float(magnitude(g).max()) for g in gradients)).lowest,
         notes=segmenter.notes,
-        versions={"torch": torch.__version__, "numpy": np.__version__, "zarr": zarr.__version__},
+        versions={"torch": torch.__version__, "numpy": np.__version__, "zarr": version("zarr")},
     )
     return Preparation(plan, manifest, prediction.labels, seconds, graph)
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
-from skimage.morphology import skeletonize
 
 from ..errors import UserError
 
@@ -39,9 +37,12 @@ def vessel_geometry(mask: np.ndarray) -> VesselGeometry:
     mask = np.asarray(mask) != 0
     if not mask.any() or mask.all():
         raise UserError("The mask needs both vessel and other pixels; take another mask or another image.")
+    from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - slow to import
+    from skimage.morphology import skeletonize  # noqa: PLC0415 - slow to import
+
     skeleton = skeletonize(mask)
-    distance, nearest = ndimage.distance_transform_edt(~skeleton, return_indices=True)
-    halves = ndimage.distance_transform_edt(mask.repeat(2, axis=0).repeat(2, axis=1))
+    distance, nearest = distance_transform_edt(~skeleton, return_indices=True)
+    halves = distance_transform_edt(mask.repeat(2, axis=0).repeat(2, axis=1))
     widest = halves.reshape(mask.shape[0], 2, mask.shape[1], 2).max(axis=(1, 3))
     return VesselGeometry(mask, skeleton, widest[tuple(nearest)].astype(np.float32), distance.astype(np.float32))
 

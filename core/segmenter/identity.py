@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-_INTERLEAVED = 61
+_INTERLEAVED = 509
+"""A prime: values that lie a power of two apart count in different sums. A large one, since long rows add up fast."""
 _NO_ARITHMETIC = {"__get__", "_set_grad_enabled", "is_contiguous", "_assert", "dim", "size", "numel"}
 _NO_ARITHMETIC |= {"is_floating_point"}
 _RANDOM = {
@@ -124,21 +125,21 @@ def weights_checksum(module: nn.Module) -> tuple[object, ...]:
     Torch's own counters of changes in place miss those through `.data` and through NumPy.
     """
     tensors = {key: value for key, value in module.state_dict().items() if isinstance(value, Tensor)}
-    sums = [_interleaved_sums(value) for value in tensors.values() if value.numel() and _is_plain(value)]
-    values = torch.cat([each.cpu() for each in sums]).tolist() if sums else []
-    return (*((key, tuple(value.shape), value.dtype) for key, value in tensors.items()), *values)
+    parts = [part for value in tensors.values() if value.numel() and _is_plain(value) for part in _sums_and_rest(value)]
+    contents = [part.cpu().numpy().tobytes() for part in parts]
+    return (*((key, value.shape, value.dtype) for key, value in tensors.items()), *contents)
 
 
-def _interleaved_sums(tensor: Tensor) -> Tensor:
-    """Sums over the bits of every 61st pair of values, so that values that change places are noticed, too."""
+def _sums_and_rest(tensor: Tensor) -> list[Tensor]:
+    """Sums over every 509th group of eight octets, so that values that change places are noticed, too; and the rest."""
     side_by_side = torch.ops.aten.is_non_overlapping_and_dense(tensor)  # in whatever order of the axes
     flat = tensor.detach().as_strided((tensor.numel(),), (1,)) if side_by_side else tensor.detach().reshape(-1)
     if flat.storage_offset() * flat.element_size() % 8:
         flat = flat.clone()  # eight bytes are read as one number, which must lie at a multiple of eight
     octets = flat.view(torch.uint8)
     whole = len(octets) // (8 * _INTERLEAVED) * (8 * _INTERLEAVED)
-    sums = octets[:whole].view(torch.int64).view(-1, _INTERLEAVED).sum(dim=0) if whole else octets.new_zeros(0).long()
-    return torch.cat((sums, octets[whole:].long()))
+    sums = [octets[:whole].view(torch.int64).view(-1, _INTERLEAVED).sum(dim=0)] if whole else []
+    return [*sums, octets[whole:]]
 
 
 def _is_plain(tensor: Tensor) -> bool:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import ndimage
 
 from ..segmenter import Image
 from ..target import Target
@@ -63,6 +62,8 @@ def controls(image: Image, target: Target, seed: int = 0) -> dict[str, np.ndarra
 
 def control(name: str, image: Image, target: Target, seed: int = 0) -> np.ndarray:
     """One of the `controls`."""
+    from scipy import ndimage  # noqa: PLC0415 - slow to import
+
     values = np.asarray(torch.as_tensor(image).detach().cpu(), dtype=np.float32).reshape(-1, *image.shape[-2:])
     size = values.shape[1:]
     if name == "edges":

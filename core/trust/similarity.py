@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-from scipy import ndimage, stats
 
 from ..compute.progress import Progress
 from ..errors import UserError
@@ -27,7 +26,7 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, int]
     count = int(known.sum())
     if count < _FEWEST:
         return float("nan"), count
-    return float(_correlations([stats.rankdata(values[known]) for values in (first, second)])[0, 1]), count
+    return float(_correlations([_ranks(values[known]) for values in (first, second)])[0, 1]), count
 
 
 def rank_correlations(maps: Sequence[np.ndarray], progress: Progress | None = None) -> np.ndarray:
@@ -38,7 +37,7 @@ def rank_correlations(maps: Sequence[np.ndarray], progress: Progress | None = No
     found, ranks, whole = np.eye(len(maps)), [], []
     for index, values in enumerate(maps):
         if values.size >= _FEWEST and np.isfinite(values).all():
-            ranks.append(stats.rankdata(values))
+            ranks.append(_ranks(values))
             whole.append(index)
         else:
             for other in range(len(maps)):
@@ -159,13 +158,21 @@ def _correlations(ranks: Sequence[np.ndarray]) -> np.ndarray:
         return np.corrcoef(np.stack([row.ravel() for row in ranks]))
 
 
+def _ranks(values: np.ndarray) -> np.ndarray:
+    from scipy.stats import rankdata  # noqa: PLC0415 - slow to import
+
+    return rankdata(values)
+
+
 def _details(values: np.ndarray, kept: np.ndarray, sigma: float) -> np.ndarray:
     """The details of the pixels in `kept`, (n,)."""
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to import
+
     if values[kept].min() == values[kept].max():
         return np.zeros(int(kept.sum()))
     ranks = np.zeros(values.shape)
-    ranks[kept] = stats.rankdata(values[kept])
-    coarse, weight = (ndimage.gaussian_filter(one, sigma, mode="constant") for one in (ranks, kept.astype(np.float64)))
+    ranks[kept] = _ranks(values[kept])
+    coarse, weight = (gaussian_filter(one, sigma, mode="constant") for one in (ranks, kept.astype(np.float64)))
     details = ranks[kept] - coarse[kept] / weight[kept]
     return details - details.mean()
 

@@ -1,9 +1,12 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
+from plotly.colors import sample_colorscale, unlabel_rgb
 
 from core.display.colours import (
+    DIVERGING,
     SEQUENTIAL,
     ColourScale,
     blend,
@@ -28,6 +31,16 @@ def test_diverging_is_symmetric_and_white_at_zero():
     beyond = signed_scale(1.0).rgb(values)
     np.testing.assert_array_equal(beyond[0, 4], beyond[0, 3])
     np.testing.assert_array_equal(signed_scale(colour_limit(values * 7)).rgb(values * 7), fitting)
+
+
+@pytest.mark.parametrize("name", [DIVERGING, SEQUENTIAL])
+def test_the_colours_are_those_that_plotly_has_under_the_same_name(name):
+    """Figures name the scale to Plotly; pictures are coloured here."""
+    places = np.linspace(0, 1, 255)
+    expected = np.array([unlabel_rgb(colour) for colour in sample_colorscale(name, list(places))]).round()
+    low = -1.0 if name == DIVERGING else 0.0
+    values = low + (1.0 - low) * places
+    np.testing.assert_array_equal(ColourScale(low, 1.0, name).rgb(values[None])[0], expected)
 
 
 def test_sequential_rises_in_lightness():

@@ -1,6 +1,5 @@
 """The Pixel Explorer without a browser: what it shows is what the library says."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +9,28 @@ from streamlit.testing.v1 import AppTest
 from core import Target, load_segmenter, read_image
 from core.attribution import gradient, influence, smoothgrad
 from core.display.footprint import footprint, share_within
+from tests.pages.viewer_data import numbers, value_of, viewers
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_SQUARE = ROOT / "sample_data" / "formats" / "images" / "not_square.tiff"
 
 
 def open_page(**query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    page = AppTest.from_file(str(ROOT / "main.py"), default_timeout=120)
     for name, value in query.items():
         page.query_params[name] = value
     return page.run()
 
 
-def numbers(page: AppTest) -> dict[str, str]:
-    assert not page.exception
-    assert not page.error
-    return {metric.label: metric.value for metric in page.metric}
+def pixel(page: AppTest) -> tuple[int, int]:
+    row, column = viewers(page)[0]["pixel"]
+    return row, column
+
+
+def choose(page: AppTest, **settings: object) -> AppTest:
+    """Set controls of the viewer, as its component does when the hand is lifted."""
+    page.session_state["_viewer_settings"] = page.session_state["_viewer_settings"] | settings
+    return page.run()
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +48,7 @@ def test_first_sight_explains_a_foreground_pixel_near_the_middle():
     found = numbers(page)
     assert found["Label"] == "vessel"
     assert int(found["Pixels above"].replace(",", "")) > 0
-    assert abs(page.number_input(key="row").value - 128) < 64
-    assert abs(page.number_input(key="column").value - 128) < 64
+    assert max(abs(value - 128) for value in pixel(page)) < 64
 
 
 def test_numbers_are_the_librarys(segmenter, image):
@@ -52,7 +56,7 @@ def test_numbers_are_the_librarys(segmenter, image):
     found = numbers(page)
     attribution = gradient(segmenter, image, Target.pixel(61, 99))
     remaining = footprint(attribution.magnitude(), 0.01)
-    assert found["Maximum"] == f"{attribution.magnitude().max():.4g}"
+    assert value_of(found["Maximum"]) == pytest.approx(attribution.magnitude().max(), rel=1e-3)
     assert found["Pixels above"] == f"{remaining.count:,}"
     assert found["Box area"] == f"{remaining.box.area:,} px"
     assert found["Fulfilment"] == f"{100 * remaining.fulfilment:.1f} %"
@@ -72,42 +76,17 @@ def test_every_choice_reaches_the_library(segmenter, image, view, smooth, expect
         **{"class": "background"},
     )  # fmt: skip
     magnitude = expected(segmenter, image).magnitude()
-    assert numbers(page)["Maximum"] == f"{magnitude.max():.4g}"
-    page.segmented_control(key="threshold_of").set_value("absolute").run()
+    assert value_of(numbers(page)["Maximum"]) == pytest.approx(magnitude.max(), rel=1e-3)
+    choose(page, threshold_of="absolute")
     assert numbers(page)["Threshold"] == "0.001"
     assert numbers(page)["Pixels above"] == f"{footprint(magnitude, threshold=0.001).count:,}"
-
-
-def picker_key(page: AppTest) -> str:
-    return next(key for key in page.session_state["_pixel_picker"])
-
-
-def test_a_click_moves_the_pixel_once():
-    page = open_page(image="formats/not_square", row="61", column="99")
-    key = picker_key(page)
-    click = json.dumps([{"x": 50, "y": 70, "curveNumber": 0}])
-    page.session_state[key] = click
-    page.run()
-    assert (page.number_input(key="row").value, page.number_input(key="column").value) == (70, 50)
-    page.number_input(key="row").set_value(10).run()
-    page.session_state[key] = click
-    page.run()
-    assert page.number_input(key="row").value == 10, "an old click coming back must not fire again"
-    page.session_state[key] = json.dumps([{"x": 50, "y": 70, "curveNumber": 1}])
-    page.run()
-    assert page.number_input(key="row").value == 70, "but the same pixel can be clicked again"
-    page.number_input(key="row").set_value(11).run()
-    page.number_input(key="row").set_value(12).run()
-    page.session_state[key] = click
-    page.run()
-    assert page.number_input(key="row").value == 70, "after any number of other moves"
 
 
 def test_the_pixel_stays_when_only_the_scaling_changes():
     page = open_page(image="formats/not_square", row="61", column="99")
     page.segmented_control(key="scaling").set_value("percentile").run()
     numbers(page)
-    assert (page.number_input(key="row").value, page.number_input(key="column").value) == (61, 99)
+    assert pixel(page) == (61, 99)
 
 
 @pytest.mark.parametrize("query", [{"row": "9999", "column": "-4"}, {"row": "x", "column": "1"}, {"threshold": "7"}])
@@ -121,7 +100,7 @@ def test_another_image_gets_a_pixel_of_its_own():
     page.selectbox(key="image").set_value("formats/not_square").run()
     numbers(page)
     labels = load_segmenter("vessmap", "cpu").predict(read_image(NOT_SQUARE)).labels
-    assert labels[page.number_input(key="row").value, page.number_input(key="column").value] == 1
+    assert labels[pixel(page)] == 1
 
 
 def test_colour_image_for_a_grey_model_is_one_sentence_and_a_way_out():
@@ -129,12 +108,31 @@ def test_colour_image_for_a_grey_model_is_one_sentence_and_a_way_out():
     assert not page.exception
     assert "has 3 channels and the model vessmap takes 1" in page.error[0].value
     page.toggle(key="convert").set_value(True).run()
-    assert np.isfinite(float(numbers(page)["Maximum"]))
+    assert np.isfinite(value_of(numbers(page)["Maximum"]))
 
 
 def test_everything_at_the_highest_threshold():
     page = open_page(image="formats/not_square")
-    page.select_slider(key="threshold").set_value(1.0).run()
+    choose(page, threshold=1.0)
     found = numbers(page)
     assert found["Pixels above"] == "0"
     assert found["Fulfilment"] == "none"
+
+
+def test_pins_come_from_the_address_and_hold_the_librarys_numbers(segmenter, image):
+    page = open_page(image="formats/not_square", row="61", column="99", pins="61,99;9999,3;70,80;61,99;x")
+    pins = viewers(page)[0]["pins"]
+    assert [(pin["row"], pin["column"]) for pin in pins] == [(61, 99), (70, 80)]
+    for pin in pins:
+        found = {name: value for name, value, _ in pin["numbers"]}
+        magnitude = gradient(segmenter, image, Target.pixel(pin["row"], pin["column"])).magnitude()
+        assert value_of(found["Maximum"]) == pytest.approx(magnitude.max(), rel=1e-3)
+        assert found["Pixels above"] == f"{footprint(magnitude, 0.01).count:,}"
+
+
+def test_at_most_eight_pins_are_kept_and_none_on_another_image():
+    pins = ";".join(f"{row},{row}" for row in range(20, 32))
+    page = open_page(image="formats/not_square", pins=pins)
+    assert [pin["row"] for pin in viewers(page)[0]["pins"]] == list(range(24, 32))
+    page.selectbox(key="image").set_value("vessels/phantom_00").run()
+    assert viewers(page)[0]["pins"] == []

@@ -14,6 +14,7 @@ from core import Segmenter, Target, UserError
 from core.attribution import gradient, integrated_gradients, smoothgrad
 from core.jacobian import jacobian
 from core.jacobian.passes import PassRunner
+from core.segmenter.identity import weights_checksum
 from tests.networks import NeedsMultiple, OneChannel, TinySeg, Wrapped
 
 
@@ -669,6 +670,36 @@ def test_changed_weights_have_another_name(edit):
     assert segmenter.weights_hash == before
     edit(segmenter.module.conv.weight)
     assert segmenter.weights_hash != before
+
+
+def _exchange(weight: Tensor, first: int, second: int) -> None:
+    flat = weight.view(-1)
+    flat[[first, second]] = flat[[second, first]]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda weight: weight.view(-1)[5000].copy_(torch.nextafter(weight.view(-1)[5000], torch.tensor(9.0))),
+        lambda weight: weight.view(-1)[-1].neg_(),
+        lambda weight: _exchange(weight, 0, 2),
+        lambda weight: _exchange(weight, 16, 16 + 4096),
+        lambda weight: weight.copy_(weight.flip(0)),
+        lambda weight: weight.copy_(weight.transpose(0, 1).contiguous()),
+    ],
+    ids=["last digit", "last value", "exchange", "distant exchange", "mirrored", "transposed"],
+)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_every_change_of_a_large_weight_is_noticed(edit, memory_format):
+    module = nn.Conv2d(64, 64, 3).to(memory_format=memory_format)
+    weight = module.weight.data
+    before = weights_checksum(module)
+    assert weights_checksum(module) == before
+    changed = weight.clone(memory_format=torch.contiguous_format)  # edited in the order of the indices
+    edit(changed)
+    assert not torch.equal(changed, weight)
+    weight.copy_(changed)
+    assert weights_checksum(module) != before
 
 
 def test_toys_of_other_tests_are_read_as_before():

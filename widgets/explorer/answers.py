@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from threading import Lock
 from typing import Any
-
-from cachetools import LRUCache, cached
 
 from core.attribution import Attribution, gradient, influence, smoothgrad
 from core.attribution.pixel_gradients import PixelGradients
 from core.attribution.windowed import MapWindow
+from core.compute.progress import Progress
 from core.receptive_field.known import learn_field
 from core.segmenter import Prediction
 from core.target import Target
@@ -25,7 +23,6 @@ MAP = "map"
 """Name of the layer with the pixel's map."""
 SAMPLES = 16
 REFINEMENTS = (1, 4, SAMPLES)
-_MOST_KEPT = 16
 
 Pixel = tuple[int, int]
 
@@ -57,13 +54,17 @@ class Explainer:
         return Target.pixel(0, 0, *self._score).unit
 
     def attributions(self, pixels: Sequence[Pixel]) -> dict[Pixel, Attribution]:
-        """The maps of pixels, kept for all pages; while those of SmoothGrad are computed, they are missing."""
-        missing = [pixel for pixel in dict.fromkeys(pixels) if self._key(pixel) not in results()]
-        if self.smooth and missing:
-            key = "smoothgrads", *self._key(missing[0]), *missing
-            compute_in_background("smoothgrad", key, "SmoothGrad, noisy copies", partial(self._smooth_all, missing))
-        shown = [pixel for pixel in pixels if not self.smooth or self._key(pixel) in results()]
-        return {pixel: results().get_or_compute(self._key(pixel), partial(self._explain, pixel)) for pixel in shown}
+        """The maps of pixels, kept for all pages; those that take longer are missing until the page runs again."""
+        wanted = {pixel: self._key(pixel) for pixel in pixels}
+        missing = [pixel for pixel, key in wanted.items() if key not in results()]
+        if missing:
+            key = "maps", *self._key(missing[0]), *missing
+            compute_in_background("maps", key, f"{self.title}s", partial(self._explain_all, missing))
+        return {
+            pixel: results().get_or_compute(key, partial(self._explain, pixel))
+            for pixel, key in wanted.items()
+            if key in results()
+        }
 
     def words(self, attribution: Attribution, settings: Mapping[str, Any]) -> tuple[list[Number], str]:
         """The numbers and the sentence about a pixel's map."""
@@ -78,25 +79,27 @@ class Explainer:
             lambda: PixelGradients(self.selection.segmenter, self.selection.image.values, *self._score),
         )
         revision = "-".join(map(str, self._key((0, 0))))
-
-        @cached(LRUCache(_MOST_KEPT), lock=Lock())  # a new threshold asks for the numbers of the same map
-        def window_of(row: int, column: int, samples: int | None) -> MapWindow:
-            return self._window(shared, (row, column), samples)
+        last: list[tuple[tuple, MapWindow]] = []
 
         def respond(request: Request) -> Answer:
             pixel = request.row, request.column
-            window = window_of(*pixel, request.samples)
+            key = *pixel, request.samples
+            window = next((window for known, window in tuple(last) if known == key), None)
+            if window is None:
+                window = self._window(shared, request)
+                last[:] = [(key, window)]  # while the threshold moves, the map stays
             numbers, sentence = self._words(window, pixel, request.settings)
             return Answer({MAP: window}, numbers, sentence)
 
         return Live(respond, revision, REFINEMENTS if self.smooth else ())
 
-    def _window(self, gradients: PixelGradients, pixel: Pixel, samples: int | None) -> MapWindow:
+    def _window(self, gradients: PixelGradients, request: Request) -> MapWindow:
+        pixel = request.row, request.column
         if self.direction == "column":
             moved = gradients.column(*pixel)
             return MapWindow(moved.values[None], moved.top, moved.left)
         if self.smooth:
-            return gradients.smooth_row(*pixel, samples or SAMPLES)
+            return gradients.smooth_row(*pixel, request.samples or SAMPLES)
         stored = None if self._stored is None else self._stored(*pixel)
         return gradients.row(*pixel) if stored is None else stored
 
@@ -115,7 +118,7 @@ class Explainer:
         target = Target.pixel(*pixel, *self._score)
         return smoothgrad(*given, target, SAMPLES) if self.smooth else gradient(*given, target)
 
-    def _smooth_all(self, pixels: Sequence[Pixel], progress: Any) -> int:
+    def _explain_all(self, pixels: Sequence[Pixel], progress: Progress) -> int:
         for index, pixel in enumerate(pixels):
             results().get_or_compute(self._key(pixel), partial(self._explain, pixel))
             progress(index + 1, len(pixels))
@@ -123,7 +126,12 @@ class Explainer:
 
 
 def learn_in_background(selection: Selection) -> None:
-    """Find the receptive field, which makes the answers faster, once for a network and a size."""
-    size = selection.image.values.shape[1], selection.image.values.shape[2]
+    """Find the receptive field, which makes the answers faster, once for a network and a size of image."""
+    segmenter, size = selection.segmenter, (selection.image.values.shape[1], selection.image.values.shape[2])
+
+    def learn(_: Progress) -> None:
+        learn_field(segmenter, size)
+
     key = "receptive field", *selection.key[:2], size
-    results().start(key, lambda _progress: (learn_field(selection.segmenter, size), 0)[1])
+    if key not in results():
+        results().start(key, learn)

@@ -12,6 +12,11 @@ from widgets.viewer.controls import Shown
 from widgets.viewer.scene import AboveThreshold, Labels, Layer, Panel, Picture, ScalarMap
 
 
+def first_panels(selection: Selection) -> list[Panel]:
+    """The image, before the network has predicted anything."""
+    return [Panel("Image", [Picture(image=selection.image.values)]), Panel("Gradient map", [])]
+
+
 def image_panel(selection: Selection, prediction: Prediction) -> Panel:
     """The image, what the network predicts, and what of the map lies above the threshold."""
     names, image = selection.segmenter.class_names, selection.image

@@ -13,7 +13,7 @@ from widgets.viewer.viewer import pins_of
 
 MOST_PINS = 8
 _KEPT = "_pins"
-_NUMBERS = ("Maximum", "Above", "Within 16 px")
+_NUMBERS = ("Maximum", "Pixels above", "Within 16 px")
 
 
 def kept_pins(image: str, size: tuple[int, int]) -> list[Pixel]:

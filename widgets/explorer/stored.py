@@ -4,10 +4,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import streamlit as st
+
 from core.attribution.windowed import MapWindow
 from widgets.shared.sidebar import Selection
 
-FOLDER = Path(os.environ.get("WHYPIXEL_RUNS") or Path(__file__).resolve().parents[2] / "runs")
+DEFAULT_FOLDER = Path(os.environ.get("WHYPIXEL_RUNS") or Path(__file__).resolve().parents[2] / "runs")
 
 
 def stored_rows(selection: Selection) -> Callable[[int, int], MapWindow | None] | None:
@@ -15,8 +17,10 @@ def stored_rows(selection: Selection) -> Callable[[int, int], MapWindow | None] 
 
     What it returns gives None for a row that is not stored.
     """
+    named = st.session_state.get("folder")  # chosen on the Jacobian page
+    folder = Path(named).expanduser() if named else DEFAULT_FOLDER
     hashes = f"{selection.segmenter.weights_hash[:8]}{selection.image.hash[:8]}"
-    found = sorted(FOLDER.glob(f"*_{selection.space}_*_{hashes}.zarr")) if FOLDER.is_dir() else []
+    found = sorted(folder.glob(f"*_{selection.space}_*_{hashes}.zarr")) if folder.is_dir() else []
     if not found:
         return None
     from widgets.explorer.open_rows import open_rows  # noqa: PLC0415 - Zarr, where there is a store

@@ -7,7 +7,7 @@ import numpy as np
 
 from core.attribution.windowed import MapWindow
 from core.display.footprint import RADII, Footprint, footprint, share_within
-from core.display.words import percent
+from core.display.words import number, percent
 from core.segmenter import Prediction
 from core.target import Target
 from widgets.shared.sidebar import SPACE_NAMES, Selection
@@ -31,21 +31,17 @@ def map_numbers(
     remaining = footprint(magnitude, **threshold_of(settings))
     names, unit = selection.segmenter.class_names, Target.pixel(*pixel, selection.class_index, selection.space).unit
     probability, box = prediction.probabilities[(selection.class_index, *pixel)], remaining.box
-    at_box = "Rows and columns of the smallest box around the pixels above the threshold."
-    if box is not None:
-        rows, columns = (
-            (box.top + window.top, box.bottom + window.top),
-            (box.left + window.left, box.right + window.left),
-        )
-        at_box += f" It reaches from row {rows[0]} to {rows[1]} and from column {columns[0]} to {columns[1]}."
+    rows = f"{box.top + window.top}–{box.bottom + window.top}" if box else "none"
+    columns = f"{box.left + window.left}–{box.right + window.left}" if box else "none"
     share = "Share of the sum of magnitudes within this distance of the pixel."
     return [
-        Number(f"P({names[selection.class_index]})", f"{probability:.4{'f' if probability >= 1e-3 else 'g'}}"),
+        Number(f"P({names[selection.class_index]})", number(float(probability))),
         Number("Label", names[int(prediction.labels[pixel])]),
-        Number("Maximum", f"{magnitude.max():.4g}", f"Largest magnitude, in {unit}."),
-        Number("Threshold", f"{remaining.threshold:.4g}", f"In {unit}."),
-        Number("Above", f"{remaining.count:,} px", "Pixels whose magnitude exceeds the threshold."),
-        Number("Box", f"{box.height} × {box.width}" if box else "none", at_box),
+        Number("Maximum", number(float(magnitude.max())), f"Largest magnitude, in {unit}."),
+        Number("Threshold", number(remaining.threshold), f"In {unit}."),
+        Number("Pixels above", f"{remaining.count:,}", "Pixels whose magnitude exceeds the threshold."),
+        Number("Box rows", rows, "Rows of the smallest box around the pixels above the threshold."),
+        Number("Box columns", columns, "Columns of that box."),
         Number("Box area", f"{box.area:,} px" if box else "0 px"),
         Number("Fulfilment", percent(remaining.fulfilment), "Pixels above as a share of the box's area."),
         *(

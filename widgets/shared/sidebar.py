@@ -9,8 +9,8 @@ from core.display.words import duration
 from core.segmenter import Prediction, Segmenter
 from core.target import SPACES, Space
 from widgets.shared.model_picker import pick_model
-from widgets.shared.slow_work import start_button
-from widgets.shared.sources import PickedImage, pick_image, predicted
+from widgets.shared.slow_work import compute_in_background, start_button
+from widgets.shared.sources import PickedImage, pick_image, predicted, prediction_key
 
 SPACE_NAMES: dict[str, str] = {"probability": "Probability", "logit": "Logit", "log_odds": "Log-odds"}
 LARGE_PIXELS = 2_000_000
@@ -49,6 +49,18 @@ class Selection:
 
     def predict(self) -> Prediction:
         """The network's prediction for the image, kept for all pages; for a large one the user confirms the cost."""
+        self.confirm_large_image()
+        return predicted(self.segmenter, self.image)
+
+    def predict_in_background(self) -> Prediction | None:
+        """The same, None while it is computed: so that the page can show the image meanwhile."""
+        self.confirm_large_image()
+        key = prediction_key(self.segmenter, self.image)
+        predict = self.segmenter.predict
+        return compute_in_background("prediction", key, "Prediction", lambda _progress: predict(self.image.values))
+
+    def confirm_large_image(self) -> None:
+        """Stop the page until the user has confirmed the cost of a large image."""
         pixels = self.image.values[0].size
 
         def describe() -> None:
@@ -62,7 +74,6 @@ class Selection:
 
         if pixels > LARGE_PIXELS and not start_button(("large image", *self.key), "Explain anyway", describe=describe):
             st.stop()
-        return predicted(self.segmenter, self.image)
 
 
 def pick_selection(default_space: Space = "probability") -> Selection:

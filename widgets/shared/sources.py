@@ -65,7 +65,7 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
     if choice != UPLOAD:
         source, truth_path = samples[choice]
         name, identity = "", (source, source.stat().st_mtime_ns)
-        truth = read_mask(truth_path) if truth_path else None
+        truth = _sample_truth(truth_path) if truth_path else None
     else:
         upload = st.file_uploader("Image file", type=["png", "jpg", "jpeg", "tif", "tiff"])
         if upload is None:
@@ -94,8 +94,12 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
 
 def predicted(segmenter: Segmenter, image: PickedImage) -> Prediction:
     """The network's prediction for the image, kept for all pages."""
-    key = "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
-    return results().get_or_compute(key, lambda: segmenter.predict(image.values))
+    return results().get_or_compute(prediction_key(segmenter, image), lambda: segmenter.predict(image.values))
+
+
+def prediction_key(segmenter: Segmenter, image: PickedImage) -> tuple[str, ...]:
+    """The key of a prediction among all results."""
+    return "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
 
 
 def seconds_per_image(segmenter: Segmenter, image: PickedImage) -> float:
@@ -145,12 +149,16 @@ def _channels_in(path: str, changed: int) -> int:  # noqa: ARG001 - a changed fi
 def _change_image_with_model(samples: dict[str, tuple[Path, Path | None]], segmenter: Segmenter) -> None:
     """After another model is chosen, a sample that it cannot take gives way to one that it can."""
     previous = st.session_state.get(_MODEL_OF_IMAGE)
-    st.session_state[_MODEL_OF_IMAGE] = segmenter.weights_hash
+    st.session_state[_MODEL_OF_IMAGE] = weights_hash = segmenter.weights_hash
     shown = samples.get(st.session_state.get("image", ""))
-    if previous in (None, segmenter.weights_hash) or shown is None:
+    if previous in (None, weights_hash) or shown is None:
         return
     if sample_channels(shown[0]) != segmenter.in_channels:
         st.session_state["image"] = best_first(samples, segmenter)[0]
+
+
+def _sample_truth(path: Path) -> np.ndarray:
+    return results().get_or_compute(("mask file", path, path.stat().st_mtime_ns), lambda: read_mask(path))
 
 
 def _fitted(loaded: LoadedImage, segmenter: Segmenter) -> tuple[np.ndarray, tuple[str, ...]]:

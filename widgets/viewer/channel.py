@@ -19,7 +19,6 @@ from urllib.parse import urlparse
 
 import numpy as np
 import streamlit as st
-from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -32,7 +31,6 @@ from widgets.viewer.scene import Number
 UNKNOWN_TOKEN = 4401
 POLICY, TOO_BIG, NOT_UNDERSTOOD, TOO_MANY = 1008, 1009, 1007, 1013
 """Codes that a connection is closed with."""
-_PATH = "/api/live"
 _LARGEST_MESSAGE = 8192
 _SECONDS_FOR_TOKEN = 10.0
 _MOST_CONNECTIONS = 8
@@ -158,12 +156,6 @@ def open_channel(key: str, live: Live) -> str:
     if context is not None and runtime.exists() and not runtime.get_instance().is_active_session(context.session_id):
         TOKENS.close(token)  # the tab was closed while this run computed: nothing would release it
     return token
-
-
-def routes() -> list[WebSocketRoute]:
-    """The channel's routes for the server, also under its base path."""
-    base = str(st.get_option("server.baseUrlPath") or "").strip("/")
-    return [WebSocketRoute(path, serve) for path in dict.fromkeys((_PATH, f"/{base}{_PATH}" if base else _PATH))]
 
 
 async def serve(socket: WebSocket) -> None:

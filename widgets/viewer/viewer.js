@@ -532,9 +532,10 @@ class Viewer {
       input.onkeydown = event => {
         if (event.key === "Enter") choose()
         if (event.key === "Escape") this.showPosition(true)
-        if (event.key.startsWith("Arrow")) setTimeout(choose)
       }
-      input.onchange = choose
+      // A step by the arrows counts at once, typed digits only after Enter: half a number must not move the pixel.
+      input.oninput = event => { if (!event.inputType) choose() }
+      input.onblur = () => this.showPosition(true)
       return input
     }
     this.rowField = field("Row", this.scene.size[0])
@@ -580,7 +581,7 @@ class Viewer {
     if (!this.scene || !this.grid) return
     const width = this.root.clientWidth
     if (!width) return
-    const [rows, columns] = this.scene.size, count = this.panels.length, {compact} = this.scene
+    const {scene} = this, [rows, columns] = scene.size, count = this.panels.length, {compact} = scene
     const least = compact ? 132 : 300, gap = 12
     const flat = columns / rows > 2.4 && !compact
     let across = flat ? 1 : Math.max(1, Math.min(count, Math.floor((width + gap) / (least + gap))))
@@ -589,9 +590,10 @@ class Viewer {
     const lines = Math.ceil(count / across)
     const scrolled = this.grid.closest?.('[data-testid="stMain"]') ?? document.querySelector('[data-testid="stMain"]')
     const top = this.grid.getBoundingClientRect().top + (scrolled?.scrollTop ?? 0)
-    const room = Math.max(280, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - 215)
+    const below = compact ? 0 : scene.numbers.length ? 262 : 150 // what is read along with the panels
+    const room = Math.max(280, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - below)
     const natural = panelWidth * rows / columns
-    let height = compact ? Math.min(natural, 1.4 * panelWidth) : Math.min(natural, flat ? Math.max(160, room / lines) : room)
+    let height = compact ? Math.min(natural, 1.4 * panelWidth) : Math.min(natural, lines > 1 ? Math.max(220, room / lines - 40) : room)
     height = Math.round(Math.max(height, Math.min(compact ? 60 : 180, room)))
     this.grid.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`
     const size = `${panelWidth},${height}`
@@ -1130,8 +1132,19 @@ class Viewer {
     this.paintBar(part, barred)
     const map = barred && this.mapOf(barred)
     const refine = this.scene.live?.refine
-    part.note.textContent = barred?.live && refine && map && this.shownSamples && map === this.maps.get(barred.name)
-      ? `${this.shownSamples} of ${refine[refine.length - 1]} noisy copies` : barred && !map && !barred.live ? "loading…" : panel.note ?? ""
+    const note = barred?.live && refine?.length && map && this.shownSamples && map === this.maps.get(barred.name)
+      ? `${this.shownSamples} of ${refine[refine.length - 1]} noisy copies` : barred && !map ? "computing…" : panel.note ?? ""
+    this.showLegend(part.note, note, panel.layers.find(layer => layer.kind === "labels" && this.isShown(layer)))
+  }
+
+  showLegend(place, note, labels) {
+    const classes = (labels?.classes ?? []).map((name, index) => [name, labels.palette[index]]).filter((_, index) => index !== labels.clear)
+    const shown = JSON.stringify([note, classes])
+    if (place.shown === shown) return
+    place.shown = shown
+    const chips = classes.map(([name, colour]) => element("span", {class: "chip"}, element("i", {style: `background: rgb(${colour})`}), name))
+    place.replaceChildren(note, ...chips)
+    place.title = classes.map(([name]) => name).join(", ")
   }
 
   paintLayer(context, layer, part) {

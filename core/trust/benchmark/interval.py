@@ -4,7 +4,6 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from ...errors import UserError
 
@@ -71,6 +70,8 @@ def t_interval(
     offset, count = float(sums.sum()) / len(numbers), len(numbered)
     half = float("nan")
     if count > 1:
+        from scipy import stats  # noqa: PLC0415 - slow to import
+
         variance = count / (count - 1) * np.sum((sums - sizes * offset) ** 2) / len(numbers) ** 2
         half = float(stats.t.ppf((1 + confidence) / 2, count - 1) * np.sqrt(variance))
     mean = origin + offset

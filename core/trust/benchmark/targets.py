@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from scipy import ndimage
 
 from ...errors import UserError
 from ...pixel_sets import box, connected_component, point, predicted_class
@@ -81,7 +80,9 @@ class DrawnTarget:
         """
         true = truth == self.class_index
         if self.kind in ("point", "component"):
-            parts, _ = ndimage.label(true, structure=_EVERY_NEIGHBOUR)
+            from scipy.ndimage import label  # noqa: PLC0415 - slow to import
+
+            parts, _ = label(true, structure=_EVERY_NEIGHBOUR)
             touched = np.unique(parts[self.target.pixels(truth.shape) & true])
             return np.isin(parts, touched) & true
         return true & self.within

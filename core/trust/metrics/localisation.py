@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from ...errors import UserError
 from ..similarity import top_places
@@ -57,10 +56,12 @@ def localisation(
     area_ratio = area / inside.size if inside.size else float("nan")
     if not area or not np.isfinite(values).all():
         return Localisation(*(float("nan"),) * 4, area_ratio=area_ratio)
+    from scipy.stats import rankdata  # noqa: PLC0415 - slow to import
+
     positive = np.maximum(values, 0)
     total = float(positive.sum())
     outside = inside.size - area
-    pairs_won = stats.rankdata(values)[inside].sum() - area * (area + 1) / 2
+    pairs_won = rankdata(values)[inside].sum() - area * (area + 1) / 2
     count = area if fraction is None else max(1, round(fraction * values.size))
     return Localisation(
         mass_inside=float(positive[inside].sum()) / total if total else float("nan"),
