@@ -1,90 +1,54 @@
-"""A viewer in a browser tab, driven by the pointer, and the maps that it paints."""
+"""The live maps that a viewer paints, one after another."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
+
+from tests.browser.viewer import Viewer
 
 PHANTOM = "?image=vessels/phantom_00"
-WATCH = """() => {
+_WATCH = """withMaps => {
     window.paints = []
     document.addEventListener('painted', event => {
         const {viewer} = event.composedPath()[0], map = viewer.maps.get('map'), {samples} = viewer.painted
-        window.paints.push({...event.detail, samples, ...(window.withMaps && {
+        window.paints.push({...event.detail, samples, ...(withMaps && {
             top: map.top, left: map.left, height: map.height, width: map.width, values: Array.from(map.signed),
         })})
     })
 }"""
-"""Notes each live map that is painted; with its values while `withMaps` is set."""
 
 
-class LiveViewer:
-    """The viewer of a page that is open."""
+class LiveViewer(Viewer):
+    """The viewer of a page that is opened here; it notes each live map that is painted.
 
-    def __init__(self, page: Page, address: str, query: str = PHANTOM, live: str = "on", watch: bool = True) -> None:
-        self.page = page
-        page.goto(f"{address}/{query}")
-        self.root.wait_for()
-        self.wait_for("ready", "true")
-        self.wait_for("live", live)
-        page.evaluate(f"window.withMaps = {str(watch).lower()}")
-        page.evaluate(WATCH)
+    Args:
+        page: A tab.
+        address: Of the app; None for a page that is open.
+        query: Of the page.
+        live: Whether the channel gets through.
+        with_maps: Whether the values of the maps are noted too.
+    """
+
+    def __init__(
+        self, page: Page, address: str | None, query: str = PHANTOM, *, live: bool = True, with_maps: bool = True
+    ) -> None:
+        super().__init__(page)
+        if address is not None:
+            page.goto(f"{address}/{query}")
+        self.wait(live=live)
+        expect(self.root).to_have_attribute("data-live", "on" if live else "off")
+        page.evaluate(_WATCH, with_maps)
 
     @property
-    def root(self) -> Locator:
-        """The element that says what is shown."""
-        return self.page.locator(".viewer")
-
-    def wait_for(self, name: str, value: Any) -> None:
-        """Until the viewer says so."""
-        expect(self.root).to_have_attribute(f"data-{name}", str(value))
-
-    def place(self, row: float, column: float, panel: int = 0) -> tuple[float, float]:
-        """Where the middle of a pixel lies on the page."""
-        x, y = self.root.evaluate(
-            """(root, [row, column, panel]) => {
-                const {viewer} = root, frame = viewer.panels[panel].canvas.getBoundingClientRect()
-                const [x, y] = viewer.toScreen(row + 0.5, column + 0.5)
-                return [frame.x + x, frame.y + y]
-            }""",
-            [row, column, panel],
-        )
-        return x, y
-
-    def move(self, row: int, column: int) -> None:
-        """Move the pointer there, and wait for nothing."""
-        self.page.mouse.move(*self.place(row, column))
-
-    def hover(self, row: int, column: int, samples: int | str = "") -> None:
-        """Move the pointer there until its map is painted."""
-        self.move(row, column)
-        self.wait_for_map(row, column, samples)
-
-    def wait_for_map(self, row: int, column: int, samples: int | str = "") -> None:
-        """Until the live map of this pixel is painted."""
-        for name, value in {"row": row, "column": column, "samples": samples}.items():
-            self.wait_for(name, value)
-
-    def click(self, row: int, column: int) -> None:
-        """Click the middle of a pixel."""
-        self.move(row, column)
-        self.page.mouse.down()
-        self.page.mouse.up()
+    def token(self) -> str:
+        """The token of its channel."""
+        return str(self.run("viewer.channel.token"))
 
     def paints(self) -> list[dict[str, Any]]:
-        """What was painted so far."""
+        """What was painted so far: row, column, milliseconds since it was asked for, `at` (ms) and samples."""
         return self.page.evaluate("window.paints")
-
-    def sent_map(self, size: tuple[int, int]) -> np.ndarray:
-        """The map that Python sent, (H, W)."""
-        found = self.root.evaluate(
-            """root => {
-                const {map} = root.viewer.named('map')
-                return {top: map.top, left: map.left, height: map.height, width: map.width,
-                    values: Array.from(map.signed)}
-            }"""
-        )
-        return whole_map(found, size)
 
 
 def whole_map(painted: dict[str, Any], size: tuple[int, int]) -> np.ndarray:
@@ -98,3 +62,12 @@ def whole_map(painted: dict[str, Any], size: tuple[int, int]) -> np.ndarray:
 def assert_equal_maps(painted: np.ndarray, expected: np.ndarray) -> None:
     """To 1e-6 of the maximum."""
     np.testing.assert_allclose(painted, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
+def nearest(painted: np.ndarray, answers: Sequence[np.ndarray]) -> np.ndarray:
+    """The one of a few answers that is nearest to a painted map.
+
+    A pixel is computed on its window or, before the server knows that, on the whole image. The two differ by the
+    rounding of float32, which a probability near 0 or 1 magnifies.
+    """
+    return min(answers, key=lambda answer: float(np.abs(painted - answer).max()))

@@ -16,7 +16,8 @@ from core.attribution.attribution import image_hash
 from core.jacobian import jacobian
 from core.receptive_field.known import learn_field
 from tests.browser.app import PATIENCE, ROOT, VIEWPORT, eventually, running_app, wait_for_rest
-from tests.browser.live import LiveViewer, assert_equal_maps, whole_map
+from tests.browser.live import LiveViewer, assert_equal_maps, nearest, whole_map
+from tests.browser.sessions import hover_at_once, largest_error
 
 pytestmark = pytest.mark.browser
 
@@ -44,13 +45,10 @@ def serial(segmenter, name, pixel, class_index=1, *, window=True):
 
 
 def check_painted(found, segmenter, name, class_index=1):
-    """A painted map is the serial answer, of the window or, before the server knows that, of the whole image.
-
-    The two differ by the rounding of float32, which a probability near 0 or 1 magnifies.
-    """
+    """A painted map is the serial answer."""
     pixel, painted = (found["row"], found["column"]), whole_map(found, SIZE)
     answers = [serial(segmenter, name, pixel, class_index, window=window) for window in (True, False)]
-    assert_equal_maps(painted, min(answers, key=lambda answer: np.abs(painted - answer).max()))
+    assert_equal_maps(painted, nearest(painted, answers))
 
 
 @contextmanager
@@ -74,24 +72,32 @@ def test_two_tabs_and_two_browsers_do_not_mix(browser, address, segmenter):
             LiveViewer(page, address, f"?image=vessels/{name}&class={segmenter.class_names[class_index]}")
             for page, (name, class_index) in zip((first, second, third), shown, strict=True)
         ]
-        tokens = {viewer.root.evaluate("root => root.viewer.channel.token") for viewer in viewers}
+        tokens = {viewer.token for viewer in viewers}
         assert len(tokens) == 3
         for pixel in path:
             for viewer in viewers:
-                viewer.move(*pixel)
+                viewer.page.bring_to_front()  # the pointer is in one tab of a browser at a time
+                viewer.page.mouse.move(*viewer.aim(*pixel))
         for viewer, (name, class_index) in zip(viewers, shown, strict=True):
-            viewer.wait_for_map(*path[-1])
+            viewer.page.bring_to_front()
+            viewer.wait_for_live()
             painted = viewer.paints()
             assert len(painted) > 1
             for found in painted:
                 check_painted(found, segmenter, name, class_index)
 
 
+def test_ten_sessions_that_hover_at_once_each_get_the_serial_answer(browser, address, segmenter):
+    sessions, memory = hover_at_once(browser, address, 10, 10)
+    assert all(len(session.answers) > 1 for session in sessions)
+    assert largest_error(sessions, segmenter) <= 1e-6
+    assert memory[1] < 1.2 * memory[0]
+
+
 def test_smoothgrad_becomes_finer_while_the_pointer_rests(page, address, segmenter):
     viewer = LiveViewer(page, address, "?image=vessels/phantom_00&smooth=true")
-    wait_for_rest(page)
-    image, pixel = image_of("phantom_00"), (120, 90)
-    viewer.hover(*pixel, samples=16)
+    image, pixel = image_of("phantom_00"), viewer.hover(120, 90)
+    expect(viewer.root).to_have_attribute("data-samples", "16")
     painted = [found for found in viewer.paints() if (found["row"], found["column"]) == pixel]
     assert [found["samples"] for found in painted] == [1, 4, 16]
     expect(page.locator(".viewer .note", has_text="16 of 16 noisy copies")).to_be_visible()
@@ -106,15 +112,18 @@ def test_a_stored_row_is_read_and_any_other_computed(browser, tmp_path, segmente
     hashes = f"{segmenter.weights_hash[:8]}{image_hash(image)[:8]}"
     path = tmp_path / f"vessmap_phantom_00_vessel_probability_stride64_float32_{hashes}.zarr"
     stored = jacobian(segmenter, image, out=path, stride=64)
+    doubled = {pixel: 2 * stored.row(*pixel)[0] for pixel in ((64, 128), (192, 64))}
     rows = stored._store._arrays["rows"]
     rows[...] = 2 * rows[...]
     with running_app(WHYPIXEL_RUNS=str(tmp_path)) as url, browser.new_context(viewport=VIEWPORT) as context:
         viewer = LiveViewer(context.new_page(), url)
-        for pixel, factor in {(64, 128): 2, (65, 128): 1, (192, 64): 2, (255, 255): 1}.items():
-            viewer.hover(*pixel)
+        for pixel in ((64, 128), (65, 128), (192, 64), (255, 255)):
+            assert viewer.hover(*pixel) == pixel
             found = viewer.paints()[-1]
-            assert (found["row"], found["column"]) == pixel
-            assert_equal_maps(whole_map(found, SIZE), factor * serial(segmenter, "phantom_00", pixel))
+            if pixel in doubled:
+                assert_equal_maps(whole_map(found, SIZE), doubled[pixel])
+            else:
+                check_painted(found, segmenter, "phantom_00")
 
 
 # ---------------------------------------------------------------------------- the channel is lost
@@ -138,32 +147,41 @@ def test_a_channel_that_is_dropped_comes_back_and_answers_what_was_asked(page, a
     assert len(served) == 2
     served[1].close(code=1012, reason="the server starts anew")
     eventually(page, lambda: served[2])
-    viewer.wait_for("live", "on")
-    viewer.hover(101, 140)
+    viewer.wait()
+    last = viewer.hover(101, 140)
     for found in viewer.paints():
         check_painted(found, segmenter, "phantom_00")
-    assert [(found["row"], found["column"]) for found in viewer.paints()][-1] == (101, 140)
+    assert (found["row"], found["column"]) == last
     assert len(served) == 3
     expect(page.get_by_text(NOTICE)).to_have_count(0)
 
 
 def test_where_no_channel_gets_through_a_click_still_shows_map_and_numbers(page, address, segmenter):
     page.route_web_socket(CHANNEL, lambda socket: socket.close(code=1011))
-    viewer = LiveViewer(page, address, live="off")
+    viewer = LiveViewer(page, address, live=False)
     expect(page.get_by_text(NOTICE)).to_be_visible()
-    for number, pixel in enumerate([(61, 100), (150, 33)], start=1):
-        viewer.click(*pixel)
-        page.mouse.move(2, 2)
-        card = page.get_by_role("listitem").filter(has=page.get_by_label(f"Show pin {number}, row {pixel[0]}, column"))
+    pixels = []
+    for aim in ((61, 100), (150, 33)):
+        page.mouse.move(*viewer.aim(*aim))
+        page.mouse.down()
+        page.mouse.up()
+        pixels.append(tuple(viewer.run("viewer.hover")))
+        viewer.leave()
+        viewer.wait_for_pixel(*pixels[-1])
+        row, column = pixels[-1]
+        expected = serial(segmenter, "phantom_00", (row, column))
+
+        def is_shown(expected=expected):
+            assert_equal_maps(viewer.values("map", SIZE), expected)
+            assert viewer.number("Maximum") == pytest.approx(np.abs(expected).max(), rel=1e-3)
+
+        eventually(page, is_shown)
+        card = page.get_by_role("listitem").filter(has=page.get_by_label(f"Show pin {len(pixels)}, row {row}, column"))
         expect(card.locator("dd").first).not_to_be_empty()
-        expected = serial(segmenter, "phantom_00", pixel)
-        eventually(page, lambda expected=expected: assert_equal_maps(viewer.sent_map(SIZE), expected))
-        largest = viewer.root.locator(".numbers div", has_text="Maximum").first.locator("dd").inner_text()
-        assert float(largest) == pytest.approx(np.abs(expected).max(), rel=1e-3)
-        expect(viewer.root.locator(".sentence")).to_contain_text(f"At row {pixel[0]}, column {pixel[1]}")
+        expect(viewer.root.locator(".sentence")).to_contain_text(f"At row {row}, column {column}")
         expect(page.get_by_text(NOTICE)).to_be_visible()
     assert viewer.paints() == []
-    assert page.url.endswith("pins=61%2C100%3B150%2C33")
+    assert page.url.endswith("pins=" + "%3B".join(f"{row}%2C{column}" for row, column in pixels))
 
 
 def test_a_channel_that_was_refused_is_tried_again_by_the_next_run_of_the_page(page, address):
@@ -175,11 +193,11 @@ def test_a_channel_that_was_refused_is_tried_again_by_the_next_run_of_the_page(p
         return socket.connect_to_server()
 
     page.route_web_socket(CHANNEL, pass_on)
-    viewer = LiveViewer(page, address, live="off")
+    viewer = LiveViewer(page, address, live=False)
     expect(page.get_by_text(NOTICE)).to_be_visible()
     refused[0] = False
-    viewer.click(61, 100)
-    viewer.wait_for("live", "on")
+    page.mouse.click(*viewer.aim(61, 100))
+    viewer.wait(live=True)
     expect(page.get_by_text(NOTICE)).to_have_count(0)
     viewer.hover(64, 120)
 
@@ -193,16 +211,15 @@ def test_when_streamlit_loses_its_own_connection_the_viewer_is_live_again(page, 
 
     page.route_web_socket(STREAM, pass_on)
     viewer = LiveViewer(page, address)
-    token = viewer.root.evaluate("root => root.viewer.channel.token")
+    token = viewer.token
     streams[0].close(code=1012)
     eventually(page, lambda: streams[1])
     wait_for_rest(page)
-    viewer.click(61, 100)  # a run of the page, at the latest
+    page.mouse.click(*viewer.aim(61, 100))  # a run of the page, at the latest
 
     def is_live_with_a_new_token():
-        now = viewer.root.evaluate("root => [root.viewer.channel.token, root.dataset.live]")
-        assert now[0] != token
-        assert now[1] == "on"
+        assert viewer.token != token
+        assert viewer.root.get_attribute("data-live") == "on"
 
     eventually(page, is_live_with_a_new_token)
     page.evaluate("window.paints = []")
@@ -216,7 +233,7 @@ def test_when_streamlit_loses_its_own_connection_the_viewer_is_live_again(page, 
 def test_closing_the_tab_closes_its_token(browser, address):
     with browser.new_context(viewport=VIEWPORT) as context:
         page = context.new_page()
-        token = LiveViewer(page, address).root.evaluate("root => root.viewer.channel.token")
+        token = LiveViewer(page, address).token
         socket = f"{address.replace('http', 'ws')}/api/live"
         with connect(socket, origin=address) as thief:
             thief.send(json.dumps({"token": token}))

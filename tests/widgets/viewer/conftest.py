@@ -16,8 +16,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from core.attribution.windowed import MapWindow
-from widgets.viewer import channel
 from widgets.viewer.channel import TOKENS, Answer, Live, Request
+from widgets.viewer.route import routes
 
 PATIENCE = 60
 REVISION = "network-image"
@@ -90,7 +90,7 @@ def server() -> Iterator[Server]:
     async def alive(_request: object) -> PlainTextResponse:
         return PlainTextResponse("alive")
 
-    app = Starlette(routes=[*channel.routes(), Route("/alive", alive)])
+    app = Starlette(routes=[*routes(), Route("/alive", alive)])
     config = uvicorn.Config(app, port=0, log_level="error", ws="websockets-sansio", ws_max_size=200 * 2**20)
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run)

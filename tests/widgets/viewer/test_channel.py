@@ -21,6 +21,7 @@ from tests.widgets.viewer.conftest import PATIENCE, REVISION, map_of
 from widgets.viewer import channel
 from widgets.viewer.channel import NOT_UNDERSTOOD, TOKENS, TOO_BIG, TOO_MANY, UNKNOWN_TOKEN
 from widgets.viewer.controls import Choice, Slider, Switch
+from widgets.viewer.route import routes
 from widgets.viewer.viewer import _with_checked_settings
 
 MEMORY = "Memory ran out; take a smaller image, or crop it."
@@ -106,9 +107,9 @@ def test_an_origin_that_the_server_is_told_to_allow_may_speak(server, opened, op
 
 
 def test_under_a_base_path_there_are_two_routes(monkeypatch):
-    assert [route.path for route in channel.routes()] == ["/api/live"]
+    assert [route.path for route in routes()] == ["/api/live"]
     monkeypatch.setattr(st, "get_option", {"server.baseUrlPath": "/why/"}.get)
-    assert [route.path for route in channel.routes()] == ["/api/live", "/why/api/live"]
+    assert [route.path for route in routes()] == ["/api/live", "/why/api/live"]
 
 
 # ---------------------------------------------------------------------------- what may be said
