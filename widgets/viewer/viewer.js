@@ -8,7 +8,8 @@ const CLICK_DISTANCE = 4            // CSS pixels that a hand moves while it cli
 const MOST_PINS = 8
 const REST = 120                    // ms without a move until a live map is refined
 const NO_ANSWER = 20000             // ms until a request is given up
-const RECONNECT = [250, 1000, 3000, 8000]
+const RECONNECT = [250, 1000, 3000, 8000, 30000] // ms; the last one again and again
+const UNKNOWN_TOKEN = 4401          // the server has forgotten this viewer: the next run of the page opens it anew
 const POSITIVE = [255, 77, 77], NEGATIVE = [61, 155, 255]
 const KINDS = {u1: Uint8Array, u2: Uint16Array, f4: Float32Array}
 
@@ -97,12 +98,14 @@ class Channel {
     this.number = 0
   }
 
+  /* Called at each run of the page, which also tries again what has failed. */
   use(token) {
-    if (token === this.token) return
-    this.token = token
-    this.failures = 0
-    this.close()
-    if (token) this.open()
+    if (token !== this.token) {
+      this.token = token
+      this.failures = 0
+      this.close()
+    }
+    if (token && !this.socket) this.open()
   }
 
   open() {
@@ -138,11 +141,12 @@ class Channel {
     socket.onclose = event => {
       if (socket !== this.socket) return
       this.socket = null
+      this.waiting ??= this.flying
       this.done()
+      this.failures = event.code === UNKNOWN_TOKEN ? RECONNECT.length : this.failures + 1
+      if (event.code !== UNKNOWN_TOKEN)
+        this.timer = setTimeout(() => this.open(), RECONNECT[Math.min(this.failures, RECONNECT.length) - 1])
       this.change("off")
-      // 4401: the server does not know the token, which the next run of the page replaces.
-      if (event.code !== 4401 && this.failures < RECONNECT.length)
-        this.timer = setTimeout(() => this.open(), RECONNECT[this.failures++])
     }
   }
 
@@ -161,7 +165,10 @@ class Channel {
     this.waiting = null
     const {asked, ...request} = this.flying
     this.socket.send(JSON.stringify(request))
-    this.guard = setTimeout(() => this.socket?.close(), NO_ANSWER)
+    this.guard = setTimeout(() => {
+      this.flying = null // it is not asked again
+      this.socket?.close()
+    }, NO_ANSWER)
   }
 
   done() {
@@ -169,9 +176,7 @@ class Channel {
     this.flying = null
   }
 
-  change(state) {
-    if (state !== this.state) this.onState(this.state = state)
-  }
+  change(state) { this.onState(this.state = state) }
 
   close() {
     clearTimeout(this.timer)
@@ -300,7 +305,7 @@ class Viewer {
     if (this.restoring) this.restore()
     else this.writeAddress()
     this.channel.use(scene.live?.token ?? null)
-    if (!scene.live) this.showState("off")
+    this.showState(this.channel.state)
     this.showNumbers(scene)
     this.showPins()
     this.draw()
@@ -1062,7 +1067,7 @@ class Viewer {
   showState(state) {
     this.root.dataset.live = this.scene?.live ? state : "none"
     if (!this.state) return
-    const lost = this.scene?.live && state === "off" && this.channel.failures > 0
+    const lost = this.scene?.live && state === "off" && this.channel.failures > 1
     this.state.textContent = lost ? "No live connection: click a pixel" : ""
   }
 
