@@ -154,7 +154,7 @@ def keep_texts(controls: Sequence[Control], texts: Mapping[str, str | None]) -> 
 def in_address(controls: Sequence[Control], settings: Mapping[str, Any]) -> dict[str, str | None]:
     """What the address says about the controls: None for a default, which is left out."""
     return {
-        control.name: None if settings[control.name] == control.default else _text(settings[control.name])
+        control.name: None if settings[control.name] == control.default else text_of(settings[control.name])
         for control in controls
     }
 
@@ -167,5 +167,6 @@ def _value(control: Control, kept: Mapping[str, Value]) -> Value:
     return control.default if found is None else found
 
 
-def _text(value: Value) -> str:
+def text_of(value: Value) -> str:
+    """A control's value as the address and the browser write it."""
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

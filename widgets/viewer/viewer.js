@@ -245,9 +245,13 @@ class ScalarMap {
   }
 }
 
+/* All viewers of the page: those of one image share their zoom, and controls of one name their value. */
+const viewers = new Set()
+
 class Viewer {
   constructor(root) {
     this.root = root
+    viewers.add(this)
     this.fetched = new Fetched()
     this.maps = new Map()           // live maps by the name of their layer
     this.zoom = 1
@@ -266,6 +270,7 @@ class Viewer {
   }
 
   destroy() {
+    viewers.delete(this)
     this.channel.token = null
     this.channel.close()
     this.sizes.disconnect()
@@ -382,7 +387,8 @@ class Viewer {
   }
 
   scaleOf(layer, map) {
-    const {colours, low, high} = layer.scale, {ends} = layer
+    const {colours} = layer.scale, {ends} = layer, {of, values} = layer.limits ?? {}
+    const [low, high] = values?.[of.map(name => this.settings[name]).join()] ?? [layer.scale.low, layer.scale.high]
     const whole = ends ? ends.values[this.settings[ends.setting]] : map?.largest || 1
     const end = high ?? whole * (this.value(layer.limit) ?? 1)
     return {low: low ?? -end, high: end, stops: this.scene.scales[colours][this.isDark ? 1 : 0]}
@@ -392,7 +398,8 @@ class Viewer {
 
   build(before) {
     const {scene} = this
-    const shape = JSON.stringify([scene.panels.map(panel => [panel.name, panel.choosable, panel.layers.some(layer => layer.kind === "map")]),
+    const shape = JSON.stringify([scene.panels.map(({name, choosable, group, layers}) =>
+      [name, choosable, group, layers.some(layer => layer.kind === "map")]),
       scene.controls, scene.tools, scene.position, Boolean(scene.pins), scene.compact, scene.grid])
     if (shape !== this.shape) {
       this.shape = shape
@@ -418,6 +425,8 @@ class Viewer {
 
   assemble() {
     const {scene} = this
+    this.root.classList.toggle("compact", scene.compact)
+    this.laidOut = null // new canvases have no height yet
     const top = element("div", {class: "bar"}), bottom = element("div", {class: "bar"})
     if (scene.tools.some(tool => tool !== "point")) top.append(this.toolbar())
     this.controls = new Map()
@@ -434,7 +443,12 @@ class Viewer {
       this.grid.append(element("div"), ...this.heads.columns)
       rows.forEach((_, row) => this.grid.append(this.heads.rows[row],
         ...this.panels.slice(row * columns.length, (row + 1) * columns.length).map(panel => panel.box)))
-    } else this.grid.append(...this.panels.map(panel => panel.box))
+    } else this.panels.forEach(({box}, index) => {
+      const {group} = scene.panels[index]
+      if (group && group !== scene.panels[index - 1]?.group)
+        this.grid.append(element("div", {class: "group", role: "heading", "aria-level": 3}, group))
+      this.grid.append(box)
+    })
     this.readout = element("div", {class: "readout"})
     this.state = element("span", {class: "state", role: "status"})
     this.sentence = element("p", {class: "sentence"})
@@ -491,10 +505,8 @@ class Viewer {
 
   control(control) {
     const set = (value, lifted) => {
-      this.settings[control.name] = value
       this.moving = !lifted
-      this.showControls()
-      this.draw()
+      for (const viewer of viewers) if (viewer === this || control.name in (viewer.settings ?? {})) viewer.set(control.name, value)
       this.askForNumbers()
       if (lifted) this.commitSettings()
     }
@@ -530,6 +542,12 @@ class Viewer {
     const box = element("div", {class: `control ${control.kind}`, "data-control": control.name}, label, input)
     this.controls.set(control.name, {control, box, show})
     return box
+  }
+
+  set(name, value) {
+    this.settings[name] = value
+    this.showControls()
+    this.draw()
   }
 
   showControls() {
@@ -672,6 +690,20 @@ class Viewer {
       if (this.scene.pixel) this.centre = this.scene.pixel.map(value => value + 0.5)
       this.clamp()
     }
+    const other = first && [...viewers].find(viewer => viewer.isLinked(this) && !viewer.untouched)
+    if (other) this.follow(other)
+    else if (!first) this.share()
+    this.draw()
+  }
+
+  isLinked(other) { return other !== this && this.width && this.centre && other.scene.id === this.scene.id }
+
+  share() { for (const viewer of viewers) if (viewer.isLinked(this)) viewer.follow(this) }
+
+  follow({zoom, centre, untouched}) {
+    const fitted = this.scale / this.zoom
+    Object.assign(this, {zoom: Math.max(1, Math.min(zoom, LARGEST_SCALE / fitted)), centre: [...centre], untouched})
+    this.clamp()
     this.draw()
   }
 
@@ -692,6 +724,7 @@ class Viewer {
     this.untouched = zoom === 1
     this.centre = [at[0] - (y - this.height / 2) / this.scale, at[1] - (x - this.width / 2) / this.scale]
     this.clamp()
+    this.share()
     this.draw()
   }
 
@@ -788,6 +821,7 @@ class Viewer {
   pan(x, y) {
     this.centre = [this.centre[0] - y / this.scale, this.centre[1] - x / this.scale]
     this.clamp()
+    this.share()
     this.draw()
   }
 
@@ -839,6 +873,7 @@ class Viewer {
     if (x > 0 && y > 0 && x < this.width && y < this.height) return
     this.centre = [row + 0.5, column + 0.5]
     this.clamp()
+    this.share()
     this.draw()
   }
 
