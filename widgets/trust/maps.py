@@ -160,7 +160,7 @@ def _ends(trial: Trial, maps: Mapping[str, TrustMap]) -> dict[str, ColourEnds]:
 def _layer(one: TrustMap, ends: ColourEnds, title: str = "", opacity: float | str = 1.0) -> ScalarMap:
     return ScalarMap(
         name=f"map of {one.name}", title=title or one.title, values=one.values, unit=one.unit, opacity=opacity,
-        scale=one.scale(), limit=1.0, ends=Ends(tuple(control.name for control in _COLOURS), ends),
+        scale=one.scale(), ends=Ends(tuple(control.name for control in _COLOURS), ends),
     )  # fmt: skip
 
 

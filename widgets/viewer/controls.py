@@ -128,11 +128,17 @@ def settings_of(controls: Sequence[Control]) -> dict[str, Any]:
 
 def keep_settings(controls: Sequence[Control], values: Mapping[str, Any]) -> None:
     """Keep the values that controls were set to; what is no value of a control is left out."""
-    kept = st.session_state.setdefault(_KEPT, {})
-    for control in controls:
-        value = values.get(control.name)
-        if isinstance(value, str | float | int) and value in control.texts():
-            kept[control.name] = value
+    st.session_state.setdefault(_KEPT, {}).update(values_of(controls, values))
+
+
+def values_of(controls: Sequence[Control], values: Mapping[str, Any]) -> dict[str, Value]:
+    """The values that are values of their control, by its name."""
+    given = ((control, values.get(control.name)) for control in controls)
+    return {
+        control.name: value
+        for control, value in given
+        if isinstance(value, str | float | int) and value in control.texts()
+    }
 
 
 def keep_texts(controls: Sequence[Control], texts: Mapping[str, str | None]) -> None:

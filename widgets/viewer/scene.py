@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ class Ends:
     """Where the colours of a map end: a number in its unit for each value of a control, or of several together."""
 
     control: str | tuple[str, ...]
-    values: Mapping[Value, float] | Mapping[tuple[Value, ...], float]
+    values: Mapping[str, float] | Mapping[float, float] | Mapping[tuple[Value, ...], float]
 
     def describe(self) -> dict[str, Any]:
         """The ends as plain values for the browser."""
@@ -113,6 +114,7 @@ class ScalarMap(Layer):
         fading: Whether it becomes clear where it is weak.
         floor: It is clear where its magnitude is below this proportion of the end of the colours.
         over: Whether the layers below show where it has no value.
+        dims: How much it darkens the layers below, 0 to 1.
         has_bar: Whether it has a colour bar.
         names_unit: Whether the line that reads values off names the unit.
     """
@@ -128,6 +130,7 @@ class ScalarMap(Layer):
     fading: bool = False
     floor: Painted = 0.0
     over: bool = False
+    dims: float = 0.0
     has_bar: bool = True
     names_unit: bool = False
 
@@ -155,6 +158,7 @@ class ScalarMap(Layer):
             "fading": self.fading,
             "floor": self.floor,
             "over": self.over,
+            "dims": self.dims,
             "bar": self.has_bar,
             "readUnit": self.names_unit,
         }
@@ -168,6 +172,8 @@ class AboveThreshold(Layer):
         of: Name of the map's layer.
         definition: "relative" to the map's largest magnitude, or "absolute".
         proportion: The threshold, as a proportion of that magnitude.
+        thresholds: The threshold in the map's unit for each value of `proportion`, where the largest magnitude is not
+            that of this map alone; NaN for nothing above.
         absolute: The threshold, in the map's unit.
         is_tinted: Whether the pixels are tinted; without, there is the box alone.
     """
@@ -177,16 +183,21 @@ class AboveThreshold(Layer):
     opacity: Painted = 0.85
     definition: Painted = "relative"
     proportion: Painted = 0.01
+    thresholds: Mapping[float, float] | None = None
     absolute: Painted = 0.0
     is_tinted: bool = True
 
     def describe(self) -> dict[str, Any]:
         """See `Layer.describe`."""
+        known = None
+        if self.thresholds is not None:
+            known = [[key, None if isnan(value) else value] for key, value in self.thresholds.items()]
         return super().describe() | {
             "kind": "above",
             "of": self.of,
             "definition": self.definition,
             "proportion": self.proportion,
+            "thresholds": known,
             "absolute": self.absolute,
             "tinted": self.is_tinted,
         }

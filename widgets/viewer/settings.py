@@ -1,6 +1,6 @@
 """Controls that viewers of several pages share; controls of one name share their value."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,11 @@ _LIMITS = (0.01, 0.03, 0.1, 0.3, 1.0)
 _PERCENT = "{:g} %"
 
 
-def opacity_slider(default: float = 0.4) -> Slider:
-    """Opacity of what lies over the image."""
+def opacity_slider(default: float = 0.4, when: tuple[str, Sequence[str]] | None = None) -> Slider:
+    """Opacity of what lies over the image; shown `when` a control has one of some values."""
     return Slider(
         name="opacity", label="Opacity", default=default, values=tuple(step / 20 for step in range(21)),
-        form="{:.0f} %", factor=100,
+        form="{:.0f} %", factor=100, when=when,
     )  # fmt: skip
 
 
@@ -30,15 +30,20 @@ def threshold_sliders() -> list[Control]:
             options={"relative": "Relative", "absolute": "Absolute"},
             help="Relative to the largest magnitude of this map, or a value in its unit, the same for every pixel.",
         ),
-        Slider(
-            name="threshold", label="Proportion of the maximum", default=0.01, values=PROPORTIONS, form=_PERCENT,
-            factor=100, below=True, when=("threshold_of", ("relative",)),
-        ),
+        proportion_slider(when=("threshold_of", ("relative",))),
         Slider(
             name="absolute", label="Magnitude", default=1e-3, values=THRESHOLDS, form="{:.2g}", below=True,
             when=("threshold_of", ("absolute",)),
         ),
     ]  # fmt: skip
+
+
+def proportion_slider(when: tuple[str, Sequence[str]] | None = None) -> Slider:
+    """The threshold on magnitudes as a proportion of a maximum."""
+    return Slider(
+        name="threshold", label="Proportion of the maximum", default=0.01, values=PROPORTIONS, form=_PERCENT,
+        factor=100, below=True, when=when,
+    )  # fmt: skip
 
 
 def limit_slider(default: float = 0.1) -> Slider:
