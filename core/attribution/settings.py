@@ -21,10 +21,10 @@ FIXED_OPTIONS_OF_EVALUATE = FIXED_OPTIONS | {
 """Options and parameters that `evaluate` has beside the settings of metrics, and those of the other commands."""
 FIXED_KEYS = frozenset({
     "agreement_of", "architecture", "arguments", "border_width", "box", "channels", "checkpoint", "class",
-    "classes", "column", "context_only", "convert", "encoder", "fill", "fill_sigma", "image", "lasso", "layer",
-    "limit", "mean", "methods", "metrics", "model", "normalisation", "over", "pixel_set", "ranked_by", "row",
-    "sanity_method", "sanity_mode", "scaling", "score", "shown", "space", "stages", "std", "tab", "top_share",
-    "trust_opacity", "trust_percentile", "trust_scale",
+    "classes", "column", "context_only", "convert", "encoder", "file_drop", "fill", "fill_sigma", "image",
+    "lasso", "layer", "mean", "methods", "metrics", "model", "normalisation", "over", "pixel_set",
+    "ranked_by", "remove_truth", "row", "sanity_method", "sanity_mode", "scaling", "score", "shown", "space",
+    "stages", "std", "tab", "top_share", "trust_opacity", "trust_percentile", "trust_scale", "truth_files",
 })  # fmt: skip
 """Keys of the Trust page's inputs beside the settings of methods."""
 METRIC_PREFIX = "test_"

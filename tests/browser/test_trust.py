@@ -87,7 +87,7 @@ def zooms(page: Page) -> list[tuple[float, float, float]]:
 
 def last_tick(panel: Locator) -> str:
     """Where the colour bar of a panel ends."""
-    return panel.locator("xpath=ancestor::figure").locator(".ticks span").last.inner_text()
+    return panel.locator("xpath=ancestor::figure").locator(".ticks span").last.inner_text().removeprefix("≥ ")
 
 
 def traces(page: Page, kind: str) -> list[dict]:

@@ -66,7 +66,7 @@ def test_the_whole_prediction(segmenter, image):
     magnitude, signed = shown["panels"][1]["layers"]
     values = np.abs(attribution.values[0])
     ends = {name: np.percentile(values, float(name)) for name in ("95", "98", "99", "99.5", "99.9", "100")}
-    assert magnitude["ends"] == {"setting": "percentile", "values": pytest.approx(ends, rel=1e-4)}
+    assert magnitude["ends"] == {"settings": ["percentile"], "values": pytest.approx(ends, rel=1e-4)}
     assert signed["ends"]["values"] == pytest.approx(ends, rel=1e-4)
     assert magnitude["unit"] == attribution.unit
 
