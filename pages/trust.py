@@ -22,6 +22,7 @@ from widgets.trust.tests import tests_panel
 from widgets.trust.trial import Trial, compute_maps
 from widgets.trust.two_networks import two_networks_panel
 
+_PICKER_WIDTH = 290
 TABS = ["Maps", "Tests", "Agreement", "Sanity check", "Two networks"]
 
 
@@ -46,13 +47,13 @@ def main() -> None:
 @show_user_errors()
 def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, reduction: Reduction) -> None:
     size = prediction.labels.shape[0], prediction.labels.shape[1]
-    slots = st.columns([1.1, 1.25, 0.9], gap="small", vertical_alignment="bottom")
-    with slots[0]:
-        name = pick_pixel_set(has_truth=selection.image.truth is not None)
-    with slots[1]:
-        layer = pick_layer(choices, selection.segmenter, "Layer of class activation maps")
-    with slots[2].popover("Settings", icon=":material/tune:", width="stretch"):
-        settings = pick_settings(layer.name, size)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        with st.container(width=_PICKER_WIDTH):
+            name = pick_pixel_set(has_truth=selection.image.truth is not None)
+        with st.container(width=_PICKER_WIDTH):
+            layer = pick_layer(choices, selection.segmenter, "Layer of class activation maps")
+        with st.popover("Settings", icon=":material/tune:"):
+            settings = pick_settings(layer.name, size)
     methods = pick_methods()
     question = question_of(name, selection, prediction, reduction)
     if question is None:
