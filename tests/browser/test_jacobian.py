@@ -72,7 +72,16 @@ def run_to_the_end(page: Page, address: str, picture: np.ndarray, folder: Path, 
     open_page(page, address, picture, folder, query)
     page.get_by_role("button", name="Run", exact=True).click()
     page.locator("text=Complete: all 96 passes").wait_for()
-    return row_panel(page)
+    shown = row_panel(page)
+    eventually(page, lambda: reach(shown, SHAPE[0] // 2, SHAPE[1] // 2))
+    return shown
+
+
+def reach(shown: Viewer, row: int, column: int) -> None:
+    """Move over a pixel of a page whose parts may still move."""
+    shown.page.mouse.move(2, 2)
+    shown.page.mouse.move(*shown.aim(row, column))
+    assert shown.run("viewer.hover") == [row, column]
 
 
 def check(shown: Viewer, truth, largest: float, pixel: tuple[int, int], proportion: float) -> None:
@@ -166,7 +175,7 @@ def test_a_long_run_shows_its_first_picture_is_cancelled_and_goes_on(page, addre
     eventually(page, lambda: shown.run("viewer.named('threshold').map.largest"))
 
     shown.zoom(4, 30, 40)
-    shown.page.mouse.move(*shown.aim(30, 42))
+    eventually(page, lambda: reach(shown, 30, 42))
     assert shown.wait_for_live() == (30, 42)
     zoom, address_of_map = shown.run("viewer.zoom"), shown.run("viewer.named('threshold').array.url")
 
