@@ -1,6 +1,7 @@
 """Class activation maps: every layer and every method of one pixel set, from one pass."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,27 +10,28 @@ import streamlit as st
 from core.attribution import Attribution
 from core.attribution.cam import POOLINGS, LayerAdvice, Pooling, cam_methods, cam_warnings, gradient_methods
 from core.attribution.registry import METHODS
-from core.display.colours import signed_scale
-from core.display.figures import CHART_BUTTONS, FRAME_HEIGHT, map_figure
 from core.display.words import percent
 from core.models.layers import Layer
 from core.segmenter import Prediction
 from core.target import Reduction
-from widgets.cams.atlas import Atlas, atlas_of, draw_atlas, perturbation_map
+from widgets.cams import views
+from widgets.cams.atlas import Atlas, atlas_of, perturbation_map
 from widgets.cams.layers import pick_atlas_layers
-from widgets.cams.maps import SCALES, MapView, normalised_difference, scale_of, share_inside
+from widgets.cams.maps import Drawn, draw, share_inside
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
 from widgets.shared.layer_picker import layer_choices, pick_layer, size_and_stride
 from widgets.shared.links import restore_choice, write_to_url
-from widgets.shared.pixel_set_picker import Question, draw_pixel_set, pick_pixel_set
+from widgets.shared.pixel_set_picker import Question, in_viewer, pick_pixel_set, question_of
+from widgets.shared.results import results
 from widgets.shared.sidebar import Selection, pick_selection
-from widgets.shared.sources import PickedImage
 from widgets.shared.user_errors import show_user_errors
+from widgets.viewer.controls import settings_of
+from widgets.viewer.scene import Number
+from widgets.viewer.viewer import viewer
 
-PANEL_WIDTH = 350
+_LAST = "_last_cam"
 DEFAULT_METHOD = "seg_hires_grad_cam"
-COLOUR_LIMITS = [1.0, 0.5, 0.3, 0.2, 0.1, 0.05]
 
 
 def main() -> None:
@@ -54,52 +56,74 @@ def main() -> None:
 @show_user_errors()
 def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, reduction: Reduction) -> None:
     image = selection.image
-    height, width = prediction.labels.shape
-    panel_height = int(np.clip(PANEL_WIDTH * height / width, 160, 320))
-    lead = st.container()
-    slots = st.columns(3, gap="small", vertical_alignment="bottom")
+    slots = st.columns(4, gap="small", vertical_alignment="bottom")
     with slots[0]:
         name = pick_pixel_set(has_truth=image.truth is not None)
     with slots[1]:
         layer = pick_layer(choices, selection.segmenter)
     with slots[2]:
         method = pick_method()
-    panels = st.columns(3, gap="small")
-    with panels[0]:
-        question = draw_pixel_set(name, selection, prediction, panel_height, reduction)
-    with panels[2]:
-        view, other = pick_view(method)
-    atlas_slot = st.container()
+    with slots[3]:
+        other = pick_other(method)
+    question = question_of(name, selection, prediction, reduction)
+    lead, picture, atlas_slot = st.container(), st.container(), st.container()
     with st.expander("Layers of the atlas, window of Seg-XRes-CAM", icon=":material/tune:"):
         layers, window, pooling = pick_atlas(choices, layer)
-    if question is None:
-        lead.markdown("Explained: nothing yet.")
-        panels[1].info(
-            "The map comes here, and the atlas below, once there are pixels to explain.", icon=":material/layers:"
+    controls = views.controls_of(has_truth=image.truth is not None)
+    settings = settings_of(controls)
+    atlas, shown, drawn = None, None, None
+    with lead:
+        if question is None:
+            st.markdown("Explained: nothing yet.")
+        else:
+            st.markdown(f"Explained: the {question.in_words(selection)}, as seen by **{layer.name}**.")
+            atlas = atlas_of(selection, question, layers, window, pooling)
+            shown = map_by(method, layer, selection, question, atlas, "cam")
+            subtracted = None if other is None else map_by(other, layer, selection, question, atlas, "subtracted cam")
+            if shown is not None and (other is None or subtracted is not None):
+                key = "drawn cam", atlas.key, layer.name, method, other
+                drawn = results().get_or_compute(key, partial(draw, shown, subtracted, atlas.peaks))
+    with picture:
+        viewer(
+            "cam",
+            views.panels_of(selection, prediction, question, keep_last(selection, drawn), is_old=drawn is None),
+            prediction.labels.shape,
+            selection.picture_key,
+            controls=controls,
+            settings=settings,
+            numbers=() if shown is None or question is None else numbers_of(shown, layer, question),
+            **in_viewer(name, selection, prediction),
         )
-        return
-    atlas = atlas_of(selection, question, layers, window, pooling)
-    lead.markdown(f"Explained: the {question.in_words(selection)}, as seen by **{layer.name}**.")
-
-    def map_by(method: str, place: str) -> Attribution | None:
-        if method in gradient_methods():
-            return atlas.maps[layer.name, method]
-        return perturbation_map(selection, question, layer, method, place)
-
-    with panels[1]:
-        shown = map_by(method, "cam")
-        subtracted = map_by(other, "subtracted cam") if other is not None else None
-        if shown is not None and (other is None or subtracted is not None):
-            draw_map(image, atlas, shown, subtracted, view, panel_height, f"{image.hash[:12]}-{width}")
-    with panels[2]:
         advise(choices, layer, shown, prediction)
+    if question is None or atlas is None:
+        return
     with atlas_slot:
-        draw_atlas(choices, atlas, layer, method, view, prediction, choose)
+        st.markdown(
+            f"**Atlas**: click a map to see it large. All {len(atlas.maps)} come from one forward and one backward "
+            f"pass, in {atlas.seconds:.2g} s.",
+            help="Layers from the input to the output, each with its size. A mark warns that a map means little.",
+        )
+        views.show_atlas(choices, atlas, layer, method, settings, prediction, selection, choose)
     if shown is not None:
-        show_numbers(shown, layer, question)
         parameters = {**shown.parameters, "pixel_set": question.pixel_set.describe()}
         stem = f"{Path(image.name).stem}_{method}_{layer.name}_{question.pixel_set.name}"
         attribution_downloads(dataclasses.replace(shown, parameters=parameters), stem)
+
+
+def map_by(
+    method: str, layer: Layer, selection: Selection, question: Question, atlas: Atlas, place: str
+) -> Attribution | None:
+    if method in gradient_methods():
+        return atlas.maps[layer.name, method]
+    return perturbation_map(selection, question, layer, method, place)
+
+
+def keep_last(selection: Selection, drawn: Drawn | None) -> Drawn | None:
+    """This map, or while there is none the last one of the same network and image."""
+    if drawn is not None:
+        st.session_state[_LAST] = selection.picture_key, drawn
+    known_key, known = st.session_state.get(_LAST, ("", None))
+    return known if known_key == selection.picture_key else None
 
 
 def pick_method() -> str:
@@ -113,33 +137,13 @@ def pick_method() -> str:
     return method
 
 
-def pick_view(method: str) -> tuple[MapView, str | None]:
-    slots = st.columns([1.25, 1], gap="xsmall")
-    values = slots[0].segmented_control(
-        "Values", ["positive", "signed"], default="positive", required=True, key="values", bind="query-params",
-        format_func=str.capitalize, wrap=True,
-        help="Positive: what speaks for the class, as the papers show it (ReLU, then resized). Signed: what speaks "
-        "against it as well, in blue.",
-    )  # fmt: skip
-    other = slots[1].selectbox(
+def pick_other(method: str) -> str | None:
+    other = st.selectbox(
         "Minus", ["nothing", *cam_methods()], key="minus", bind="query-params",
         format_func=lambda name: "Nothing" if name == "nothing" else METHODS[name].title,
         help="The difference of two methods at this layer, each map divided by its own largest magnitude first.",
     )  # fmt: skip
-    scale = st.segmented_control(
-        "Colour scale", list(SCALES), default="own", required=True, key="scale", bind="query-params",
-        format_func=lambda name: SCALES[name], wrap=True,
-        help="Where the scale ends: at the largest value of each map, of all layers by the same method, or of the "
-        "whole atlas, so that colours can be compared.",
-    )  # fmt: skip
-    sliders = st.columns(2, gap="medium")
-    opacity = sliders[0].slider("Opacity", 0, 100, 65, 5, format="%d%%", key="map_opacity", bind="query-params") / 100
-    limit = sliders[1].select_slider(
-        "Colour limit", COLOUR_LIMITS, 1.0, key="map_limit", bind="query-params",
-        format_func=lambda value: f"{100 * value:.0f} % of max",
-        help="Lower it to see faint maps; what lies beyond is drawn in the end colour.",
-    )  # fmt: skip
-    return MapView(values == "positive", str(scale), opacity, limit), None if other in ("nothing", method) else other
+    return None if other in ("nothing", method) else other
 
 
 def pick_atlas(choices: LayerAdvice, layer: Layer) -> tuple[list[str], int, Pooling]:
@@ -155,27 +159,6 @@ def pick_atlas(choices: LayerAdvice, layer: Layer) -> tuple[list[str], int, Pool
         format_func=str.capitalize,
     )  # fmt: skip
     return layers, int(window), pooling
-
-
-def draw_map(
-    image: PickedImage, atlas: Atlas, shown: Attribution, subtracted: Attribution | None, view: MapView, height: int,
-    revision: str,
-) -> None:  # fmt: skip
-    if subtracted is None:
-        scale = scale_of(shown, atlas.maps, view)
-        values, unit = shown.at_image_size(positive=view.positive), shown.unit
-        st.markdown(f"**{METHODS[shown.method].title} at {shown.layer}**")
-    else:
-        scale = signed_scale(view.proportion)
-        values = normalised_difference(shown, subtracted, positive=view.positive)
-        unit = "difference of the shares of each maximum"
-        st.markdown(
-            f"**{METHODS[shown.method].title} − {METHODS[subtracted.method].title}**",
-            help=f"At {shown.layer}. Each map is divided by its own largest magnitude, then subtracted: red where "
-            "the first is stronger, blue where the second is.",
-        )
-    figure = map_figure(values, unit, scale, revision, image.values, view.opacity)
-    st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=CHART_BUTTONS, key="cam-map")
 
 
 def advise(choices: LayerAdvice, layer: Layer, shown: Attribution | None, prediction: Prediction) -> None:
@@ -195,26 +178,22 @@ def choose(layer: str, method: str | None) -> None:
         st.session_state["method"] = method
 
 
-def show_numbers(shown: Attribution, layer: Layer, question: Question) -> None:
+def numbers_of(shown: Attribution, layer: Layer, question: Question) -> list[Number]:
     raw = shown.signed_map()
     size, stride = size_and_stride(layer)
     of_raw = f"Raw map at the layer's size, in {shown.unit}."
-    numbers = {
-        "Layer": f"{layer.channels} × {size}",
-        "Stride": stride.removeprefix("stride "),
-        "Maximum": f"{raw.max():.4g}",
-        "Minimum": f"{raw.min():.4g}",
-        "Sum": f"{raw.sum(dtype=np.float64):.4g}",
-        "Inside the pixels": percent(share_inside(shown, question.mask)),
-    }
-    helps = {
-        "Layer": "Channels × rows × columns.",
-        "Stride": "Image pixels from one position of the layer to the next.",
-        **dict.fromkeys(("Maximum", "Minimum", "Sum"), of_raw),
-        "Inside the pixels": "Share of the positive map, at the image's size, that lies in the pixels explained.",
-    }
-    for slot, (name, value) in zip(st.columns(len(numbers)), numbers.items(), strict=True):
-        slot.metric(name, value, help=helps[name], border=True)
+    return [
+        Number("Layer", f"{layer.channels} × {size}", "Channels × rows × columns."),
+        Number("Stride", stride.removeprefix("stride "), "Image pixels from one position of the layer to the next."),
+        Number("Maximum", f"{raw.max():.4g}", of_raw),
+        Number("Minimum", f"{raw.min():.4g}", of_raw),
+        Number("Sum", f"{raw.sum(dtype=np.float64):.4g}", of_raw),
+        Number(
+            "Inside the pixels",
+            percent(share_inside(shown, question.mask)),
+            "Share of the positive map, at the image's size, that lies in the pixels explained.",
+        ),
+    ]
 
 
 main()

@@ -53,7 +53,7 @@ def explain(selection: Selection, prediction: Prediction) -> None:
     shown = settings_of(controls)
     last = keep_last(selection.picture_key, attribution)
     viewer(
-        "integrated-gradients",
+        "integrated_gradients",
         views.panels_of(selection, prediction, question, last, is_old=attribution is None),
         prediction.labels.shape,
         selection.picture_key,

@@ -8,9 +8,12 @@ from widgets.explorer.panels import first_panels, image_panel, map_panel
 from widgets.explorer.pins import keep_pins, kept_pins, pin_cards
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
+from widgets.shared.image_strip import image_strip
+from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import learn_in_background
 from widgets.shared.pixel_state import restore_pixel
-from widgets.shared.sidebar import Selection, pick_selection
+from widgets.shared.sidebar import Selection, pick_class_and_space
+from widgets.shared.sources import pick_image
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
 from widgets.viewer.viewer import viewer
@@ -20,10 +23,16 @@ def main() -> None:
     page_header(
         "Why this pixel?", "Move over a pixel: its gradient map shows what the network looked at. Click to pin it."
     )
-    with show_user_errors():
-        with st.sidebar:
-            selection = pick_selection()
-        explore(selection)
+    segmenter = None
+    try:
+        with show_user_errors():
+            with st.sidebar:
+                segmenter = pick_model()
+                selection = Selection(segmenter, pick_image(segmenter), *pick_class_and_space(segmenter))
+            explore(selection)
+    finally:
+        if segmenter is not None:  # an image that does not fit is left by a click on another one
+            image_strip(segmenter)
 
 
 @st.fragment

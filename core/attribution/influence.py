@@ -98,13 +98,10 @@ def moved_outputs(
             found = tried_on_window(
                 segmenter, size, lambda: _column(segmenter, images(crop.area), crop.area, target, channel, crop.logits)
             )
-            if found is not None and bool(torch.isfinite(found).all()):
+            if found is not None:
                 return MapWindow(found.cpu().numpy(), outputs[0].start, outputs[1].start)
     whole = slice(0, size[0]), slice(0, size[1])
-    batch = images(whole)
-    with torch.no_grad():
-        segmenter.logits(batch)  # an error where they are not finite
-    found = _column(segmenter, batch, whole, target, channel, Segmenter.unchecked_logits)
+    found = _column(segmenter, images(whole), whole, target, channel, Segmenter.unchecked_logits)
     return MapWindow(found.cpu().numpy(), 0, 0)
 
 
@@ -123,7 +120,7 @@ def _column(
     tangent[:, channels, target.row - area[0].start, target.column - area[1].start] = 1.0
 
     def scores(images: Tensor) -> Tensor:
-        return class_scores(logits(segmenter, images), target.class_index, target.space)
+        return class_scores(segmenter.finite(logits(segmenter, images)), target.class_index, target.space)
 
     with exact_arithmetic(segmenter.device):
         return _jacobian_vector_product(segmenter, scores, batch, tangent)[0]

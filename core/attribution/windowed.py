@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import is_out_of_memory
+from ..errors import UserError, is_out_of_memory
 from ..receptive_field.known import distrust, known_field, known_windows
 from ..receptive_field.windows import Box, Crop, Windows
 from ..segmenter import Image, Segmenter
@@ -92,29 +92,39 @@ def target_gradient(
 def trusted_windows(segmenter: Segmenter, images: Images, size: tuple[int, int], target: Target) -> Windows | None:
     """The windows that may be used for an image; None where the whole image is to be used.
 
-    Windows from disk are first confirmed: the gradient of this target's logits is computed in both ways.
+    Those from disk are confirmed first, by the gradient of this target on the window and on the whole image.
     """
     known = known_windows(segmenter, size)
     if known is None or known.windows is None or segmenter.findings(size).undecided:
         return None
+    if not known.confirmed:
+        agree = _agree(segmenter, known.windows, images, size, target)
+        if agree is False:
+            distrust(segmenter, size)
+        if not agree:
+            return None
+        known.confirmed = True
+    return known.windows
+
+
+def _agree(
+    segmenter: Segmenter, windows: Windows, images: Images, size: tuple[int, int], target: Target
+) -> bool | None:
+    """Whether the window and the whole image give the same; None where this target cannot show it."""
     box = target.box
-    if known.confirmed or box is None or (crop := known.windows.crop(box)) is None:
-        return known.windows
+    if box is None or (crop := windows.crop(box)) is None:
+        return None
     target = replace(target, space="logit")  # rounding is magnified in a probability near 0 or 1
     found = tried_on_window(segmenter, size, lambda: _on_window(segmenter, images, crop, target.within(box)))
     if found is None:
         return None
     expected = _on_whole(segmenter, images, size, target).values
     largest = np.abs(expected).max()
-    if not largest:
-        return None  # it shows nothing
-    inside = expected[(..., *found.box)].copy()
+    difference = np.abs(expected[(..., *found.box)] - found.values).max()
     expected[(..., *found.box)] = 0
-    if np.abs(inside - found.values).max() > _AGREEMENT * largest or np.abs(expected).max() > _LEAKAGE * largest:
-        distrust(segmenter, size)
+    if not largest:
         return None
-    known.confirmed = True
-    return known.windows
+    return bool(difference <= _AGREEMENT * largest and np.abs(expected).max() <= _LEAKAGE * largest)
 
 
 def tried_on_window(segmenter: Segmenter, size: tuple[int, int], run: Callable[[], Found]) -> Found | None:
@@ -122,19 +132,16 @@ def tried_on_window(segmenter: Segmenter, size: tuple[int, int], run: Callable[[
     try:
         return run()
     except REFUSALS as error:
-        if is_out_of_memory(error):
+        if isinstance(error, UserError) or is_out_of_memory(error):
             raise
         distrust(segmenter, size)
         return None
 
 
-def _on_window(segmenter: Segmenter, images: Images, crop: Crop, target: Target) -> MapWindow | None:
-    """None where the logits are not finite: the whole image then says so in words."""
+def _on_window(segmenter: Segmenter, images: Images, crop: Crop, target: Target) -> MapWindow:
     with torch.enable_grad(), exact_arithmetic(segmenter.device):
         batch = images(crop.area).detach().clone().requires_grad_()
-        logits = crop.logits(segmenter, batch)
-        if not bool(torch.isfinite(logits).all()):
-            return None
+        logits = segmenter.finite(crop.logits(segmenter, batch))
         gradient = input_gradient(target(logits).sum(), batch)[(..., *crop.inputs_in_area)]
     return MapWindow(_summed(gradient), crop.inputs[0].start, crop.inputs[1].start)
 

@@ -38,7 +38,7 @@ def read_field(weights_hash: str, size: tuple[int, int]) -> StoredField | None:
             return None
         content = json.loads(path.read_bytes())
         checksum = content.pop("checksum")
-        if checksum != _checksum(content) or content != _identity(weights_hash, size) | content:
+        if checksum != _checksum(content) or content != content | _identity(weights_hash, size):
             return None
         rows, columns = _support(content["rows"], size[0]), _support(content["columns"], size[1])
         alignment = content["alignment"]

@@ -2,14 +2,14 @@
 
 A window is right for a network that does the same at every place. One that upsamples with aligned corners, resizes to a
 given size or adds an embedding of the position does not, and the stride to align windows to may be larger than the
-receptive field shows. So the gradients of some outputs, those at the borders and the corners among them, are compared
-with those of the whole image.
+receptive field shows. So the logits of some outputs, those at the borders and the corners among them, and the gradients
+of some of these are compared with those of the whole image.
 """
 
 import copy
 import math
 import threading
-from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,128 +20,144 @@ from ..segmenter import Segmenter
 from ..segmenter.differentiation import exact_arithmetic, input_gradient
 from ..segmenter.examination import REFUSALS
 from .support import AxisSupport, ReceptiveField
-from .windows import Box, Crop, Windows
+from .windows import Box, Windows
 
 _FINEST_ALIGNMENT = 16
 _COARSEST_ALIGNMENT = 256
 _LONGEST_PERIOD = 128
-_MOST_PIXELS_IN_FLOAT64 = 2**20
-"""Size of an image above which a graph in float64 takes too much memory."""
-_TOLERANCES = {torch.float64: 1e-8, torch.float32: 1e-3}
+_MOST_PIXELS_IN_FLOAT64 = 2**22
+"""Size of an image above which a run in float64 takes too much memory."""
+_MOST_PIXELS_OF_GRADIENT_IN_FLOAT64 = 2**16
+_LOGITS_TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}
+"""Share of the largest logit by which logits may differ."""
+_GRADIENT_TOLERANCES = {torch.float64: 1e-8, torch.float32: 1e-2}
 """Share of the largest entry by which gradients may differ. In float32, a unit on the brink of its ReLU may switch."""
-_RANDOM_PIXELS = 6
+_RANDOM_PIXELS = 12
 
 
 def proven_windows(segmenter: Segmenter, field: ReceptiveField) -> Windows | None:
     """The windows with the finest alignment that proves right; None where none does or none is smaller than the image.
 
-    It costs a few gradients of the whole image, in float64 where the network can be copied and the image is not large.
+    It costs a run of the whole image, in float64 where the network can be copied, and one of its gradients.
     """
     if field.dense or field.reason:
         return None
     canvas = segmenter.canvas(*field.size)
-    periods = _period(field.rows), _period(field.columns)
-    period = math.lcm(*periods)
+    period = math.lcm(_period(field.rows), _period(field.columns))
     finest = period * -(-_FINEST_ALIGNMENT // period)
-    candidates = [finest * factor for factor in (1, 2, 4, 8) if finest * factor <= _COARSEST_ALIGNMENT]
-    options = [Windows(field, canvas, alignment) for alignment in candidates]
-    options = [windows for windows in options if windows.crop(_pixel(field.size[0] // 2, field.size[1] // 2))]
+    alignments = [finest * factor for factor in (1, 2, 4, 8) if finest * factor <= _COARSEST_ALIGNMENT]
+    options = [Windows(field, canvas, alignment) for alignment in alignments]
+    options = [windows for windows in options if windows.crop(_pixel(0, 0))]
     if not options:
         return None
-    for proof in _proofs(segmenter, field):
+    boxes = _boxes(options[0])
+    noise = np.random.default_rng(4).random((1, segmenter.in_channels, *field.size), dtype=np.float32)
+    with exact_arithmetic(segmenter.device):
         try:
-            expected = proof.whole(_boxes(options[0]))
-            if expected is None:
-                return None
-            return next((windows for windows in options if proof.holds(windows, expected)), None)
+            run = _Run(segmenter, torch.from_numpy(noise).to(segmenter.device))
+            exact = _in_float64(run) or run
+            of_gradients = exact if math.prod(field.size) <= _MOST_PIXELS_OF_GRADIENT_IN_FLOAT64 else run
+            gradients = of_gradients.gradients(boxes)
         except REFUSALS as error:
             if is_out_of_memory(error):
                 raise
+            return None
+        for windows in options if gradients is not None else ():
+            try:
+                if exact.has_logits(windows, boxes) and of_gradients.has_gradients(windows, gradients or []):
+                    return windows
+            except REFUSALS as error:  # it may take coarser ones
+                if is_out_of_memory(error):
+                    raise
     return None
 
 
-class _Proof:
-    """Gradients of boxes of outputs for one image of noise, in one number type."""
+class _Run:
+    """A network and an image of noise (1, C, H, W), in one number type."""
 
-    def __init__(self, segmenter: Segmenter, size: tuple[int, int], dtype: torch.dtype) -> None:
-        noise = np.random.default_rng(4).random((1, segmenter.in_channels, *size), dtype=np.float32)
-        self._image = torch.from_numpy(noise).to(segmenter.device, dtype)
-        self._segmenter = segmenter
-        self._tolerance = _TOLERANCES[dtype]
+    def __init__(self, segmenter: Segmenter, image: Tensor) -> None:
+        self.segmenter = segmenter
+        self.image = image
 
-    def whole(self, boxes: list[tuple[Box, Box]]) -> list[tuple[Box, Tensor]] | None:
-        """Gradients (1, C, h, w) of boxes in their inputs, given with each; None where one leaves them.
+    @cached_property
+    @torch.no_grad()
+    def logits(self) -> Tensor:
+        """Those of the whole image (1, K, H, W)."""
+        return self.segmenter.unchecked_logits(self.image)
 
-        Boxes that share no input share a pass.
+    @torch.no_grad()
+    def has_logits(self, windows: Windows, boxes: list[tuple[Box, Box]]) -> bool:
+        """Whether windows give the logits of the whole image, in boxes of outputs."""
+        allowed = _LOGITS_TOLERANCES[self.image.dtype] * self.logits.abs().max()
+        for outputs, _ in boxes:
+            crop = windows.crop(outputs)
+            if crop is None:  # the whole image is used
+                continue
+            difference = crop.logits(self.segmenter, self.image[(..., *crop.area)]) - self.logits[(..., *outputs)]
+            if not bool(difference.abs().max() <= allowed):
+                return False
+        return True
+
+    def gradients(self, boxes: list[tuple[Box, Box]]) -> list[tuple[Box, Tensor]] | None:
+        """Gradients (1, C, h, w) of boxes that share no input, each in its inputs; None where one leaves them.
+
+        One backward pass gives them all.
         """
-        groups: list[list[tuple[Box, Box]]] = []
+        apart: list[tuple[Box, Box]] = []
         for outputs, inputs in boxes:
-            group = next((each for each in groups if not any(_meet(inputs, other) for _, other in each)), None)
-            if group is None:
-                groups.append(group := [])
-            group.append((outputs, inputs))
-        found = []
-        with torch.enable_grad(), exact_arithmetic(self._segmenter.device):
-            image = self._image.clone().requires_grad_()
-            logits = self._segmenter.unchecked_logits(image)
-            for group in groups:
-                score = torch.stack([_score(logits[(..., *outputs)]) for outputs, _ in group]).sum()
-                gradient = input_gradient(score, image, keep_graph=True)
-                for outputs, inputs in group:
-                    found.append((outputs, gradient[(..., *inputs)].clone()))
-                    gradient[(..., *inputs)] = 0
-                if gradient.any():
-                    return None
-        return found
+            if not any(_meet(inputs, other) for _, other in apart):
+                apart.append((outputs, inputs))
+        with torch.enable_grad():
+            image = self.image.clone().requires_grad_()
+            logits = self.segmenter.unchecked_logits(image)
+            gradient = input_gradient(
+                torch.stack([_score(logits[(..., *outputs)]) for outputs, _ in apart]).sum(), image
+            )
+        found = [(outputs, gradient[(..., *inputs)].clone()) for outputs, inputs in apart]
+        for _, inputs in apart:
+            gradient[(..., *inputs)] = 0
+        return None if gradient.any() else found
 
-    def holds(self, windows: Windows, expected: list[tuple[Box, Tensor]]) -> bool:
-        """Whether the windows give the gradients of the whole image."""
-        try:
-            return all(self._agrees(windows.crop(outputs), gradient) for outputs, gradient in expected)
-        except REFUSALS as error:
-            if is_out_of_memory(error):
-                raise
-            return False
-
-    def _agrees(self, crop: Crop | None, expected: Tensor) -> bool:
-        if crop is None:  # the whole image is used
-            return True
-        with torch.enable_grad(), exact_arithmetic(self._segmenter.device):
-            image = self._image[(..., *crop.area)].clone().requires_grad_()
-            found = input_gradient(_score(crop.logits(self._segmenter, image)), image)
-        found[(..., *crop.inputs_in_area)] -= expected
-        return bool(found.abs().max() <= self._tolerance * expected.abs().max())
+    def has_gradients(self, windows: Windows, expected: list[tuple[Box, Tensor]]) -> bool:
+        """Whether windows give these gradients, and nothing beside them."""
+        for outputs, gradient in expected:
+            crop = windows.crop(outputs)
+            if crop is None:
+                continue
+            with torch.enable_grad():
+                image = self.image[(..., *crop.area)].clone().requires_grad_()
+                found = input_gradient(_score(crop.logits(self.segmenter, image)), image)
+            found[(..., *crop.inputs_in_area)] -= gradient
+            if not bool(found.abs().max() <= _GRADIENT_TOLERANCES[image.dtype] * gradient.abs().max()):
+                return False
+        return True
 
 
-def _proofs(segmenter: Segmenter, field: ReceptiveField) -> Iterator[_Proof]:
-    """In float64, where rounding hides nothing, and where the network cannot run in that, in its own type."""
-    if math.prod(field.size) <= _MOST_PIXELS_IN_FLOAT64 and (twin := _in_float64(segmenter)) is not None:
-        yield _Proof(twin, field.size, torch.float64)
-    yield _Proof(segmenter, field.size, torch.float32)
-
-
-def _in_float64(segmenter: Segmenter) -> Segmenter | None:
+def _in_float64(run: _Run) -> _Run | None:
+    """The same in float64, where rounding hides nothing; None where the network cannot run in that or is too large."""
+    if math.prod(run.image.shape[-2:]) > _MOST_PIXELS_IN_FLOAT64:
+        return None
     try:
-        with segmenter.lock:  # or the hooks that another thread has put there would be copied, too
-            module = copy.deepcopy(segmenter.module)
-        twin = copy.copy(segmenter)
+        with run.segmenter.lock:  # or the hooks that another thread has put there would be copied, too
+            module = copy.deepcopy(run.segmenter.module)
+        twin = copy.copy(run.segmenter)
         twin.module, twin.lock = module.double(), threading.RLock()
+        exact = _Run(twin, run.image.double())
+        return exact if bool(exact.logits.isfinite().all()) else None
     except REFUSALS as error:
         if is_out_of_memory(error):
             raise
         return None
-    return twin
 
 
 def _boxes(windows: Windows) -> list[tuple[Box, Box]]:
     """Boxes of outputs, each with its inputs: single pixels, and what single input pixels reach."""
     height, width = windows.field.size
-    rows, columns = (0, height - 1, height // 3, height // 2 + 1), (0, width - 1, width // 2 + 1, width // 3)
     pixels = [(0, 0), (0, width - 1), (height - 1, 0), (height - 1, width - 1)]
-    pixels += [(rows[0], columns[3]), (rows[1], columns[2]), (rows[2], columns[0]), (rows[3], columns[1])]
+    pixels += [(0, width // 3), (height - 1, width // 2), (height // 3, 0), (height // 2, width - 1)]
     generator = np.random.default_rng(5)
     pixels += [(int(generator.integers(height)), int(generator.integers(width))) for _ in range(_RANDOM_PIXELS)]
-    boxes: list[Box] = [_pixel(min(row, height - 1), min(column, width - 1)) for row, column in pixels]
+    boxes: list[Box] = [_pixel(row, column) for row, column in pixels]
     boxes += [box for row, column in pixels[-2:] if (box := windows.reached(row, column)) is not None]
     return [(box, crop.inputs) for box in boxes if (crop := windows.crop(box)) is not None]
 

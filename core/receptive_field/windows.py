@@ -78,9 +78,10 @@ class Windows:
 
     def _axis(self, support: AxisSupport, outputs: slice, extent: int, before: int) -> "_Interval":
         first, last = int(support.first[outputs].min()), int(support.last[outputs].max())
-        start = 0 if first == 0 else (first + before) // self.alignment * self.alignment
-        stop = extent if last == len(support) - 1 else -(-(last + 1 + before) // self.alignment) * self.alignment
-        stop = min(stop, extent)
+        # Scores begin where the canvas begins: those of the outputs lie in the crop, wherever their inputs lie.
+        start, stop = min(first + before, outputs.start), max(last + 1 + before, outputs.stop)
+        start = 0 if first == 0 else start // self.alignment * self.alignment
+        stop = extent if last == len(support) - 1 else min(-(-stop // self.alignment) * self.alignment, extent)
         area = slice(max(start - before, 0), min(stop - before, len(support)))
         return _Interval(
             slice(first, last + 1), area, stop - start, area.start + before - start, shifted(outputs, -start)

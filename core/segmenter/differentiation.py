@@ -8,12 +8,12 @@ from torch import Tensor
 from ..errors import explained_differentiation
 
 
-def input_gradient(score: Tensor, batch: Tensor, *, keep_graph: bool = False) -> Tensor:
+def input_gradient(score: Tensor, batch: Tensor) -> Tensor:
     """∂score / ∂batch; zero where the score does not depend on the batch. No parameter's `.grad` is touched."""
     if not score.requires_grad:
         return torch.zeros_like(batch)
     with explained_differentiation():
-        return torch.autograd.grad(score, batch, retain_graph=keep_graph, allow_unused=True, materialize_grads=True)[0]
+        return torch.autograd.grad(score, batch, allow_unused=True, materialize_grads=True)[0]
 
 
 def exact_arithmetic(device: torch.device) -> contextlib.AbstractContextManager:

@@ -140,7 +140,10 @@ class Segmenter:
         """
         batch = self.as_batch(images)
         self.decide(batch)
-        logits = self.unchecked_logits(batch)
+        return self.finite(self.unchecked_logits(batch))
+
+    def finite(self, logits: Tensor) -> Tensor:
+        """The logits themselves, or a UserError where they are not finite."""
         if not bool(torch.isfinite(logits).all()):
             raise UserError(
                 f"The network {self.name} gave values that are not finite; check its weights and its normalisation."

@@ -1,6 +1,7 @@
 """The app in a process of its own, and a headless Chromium to drive it."""
 
 import base64
+import os
 import re
 import shutil
 import socket
@@ -42,7 +43,10 @@ def running_app(seconds: float = 120, script: str = "app.py") -> Iterator[str]:
     command = [
         sys.executable, "-m", "streamlit", "run", script, "--server.headless", "true", "--server.port", str(port),
     ]  # fmt: skip
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     try:
         _wait_until_healthy(f"http://localhost:{port}/_stcore/health", process, seconds)
         yield f"http://localhost:{port}"

@@ -1,4 +1,4 @@
-"""The page of class activation maps in a real Chromium: draw, look at the atlas, press a thumbnail."""
+"""The page of class activation maps in a real Chromium: draw, look at the atlas, choose one of its panels."""
 
 import re
 
@@ -10,12 +10,15 @@ from skimage.draw import polygon2mask
 from core import Target, load_segmenter, read_image
 from core.attribution.cam import cam, gradient_methods
 from core.attribution.registry import METHODS
-from tests.browser.app import ROOT, click, clickable_picture, eventually, heat_map, numbers, wait_for_rest
-from tests.browser.app import drag as drag_over
+from core.display.colours import magnitude_scale
+from tests.browser.app import ROOT, eventually, wait_for_rest
+from tests.browser.viewer import Viewer
+from tests.pages.viewer_data import value_of
 
 pytestmark = pytest.mark.browser
 
 SCENE = ROOT / "sample_data" / "scenes" / "test" / "images" / "scene_00.png"
+NOT_SQUARE = ROOT / "sample_data" / "formats" / "images" / "not_square.tiff"
 SHAPE = (128, 256)
 QUERY = "?model=scenes&image=scenes/scene_00&class=car"
 CAR = 5
@@ -31,125 +34,162 @@ def image():
     return read_image(SCENE)
 
 
-def open_cams(page: Page, address: str, query: str) -> None:
+def open_cams(page: Page, address: str, query: str) -> Viewer:
     page.goto(f"{address}/cams{query}")
-    page.locator("[data-testid=stMetric], .nsewdrag, [data-testid=stAlert]").first.wait_for()
+    return Viewer(page).wait(live=False)
+
+
+def drag(page: Page, viewer: Viewer, corners: list[tuple[int, int]]) -> list[dict]:
+    """Hold the button down along (row, column) of the image's pixels; the parts of the region that the page takes."""
+    before = viewer.run("viewer.scene.region")
+    page.mouse.move(*viewer.aim(*corners[0]))
+    page.mouse.down()
+    for corner in corners[1:]:
+        page.mouse.move(*viewer.aim(*corner), steps=6)
+    page.mouse.up()
+
+    def taken() -> list[dict]:
+        region = viewer.run("viewer.scene.region")
+        assert region != before
+        return region
+
+    region = eventually(page, taken)
+    wait_for_rest(page)
+    return region
+
+
+def title(method: str, layer: str) -> str:
+    return f"{METHODS[method].title} at {layer}"
+
+
+def wait_for_map(page: Page, method: str, layer: str) -> None:
+    """Until the large map is that of this method and layer."""
+    page.locator(f"figure:has(canvas[data-panel=map]) .title:text-is('{title(method, layer)}')").wait_for()
     wait_for_rest(page)
 
 
-def drag(page: Page, corners: list[tuple[float, float]]) -> None:
-    """Hold the button down along (row, column) of the image's pixels, and wait for the region's maps."""
-    before = region_text(page)
-    shares = [((column + 0.5) / SHAPE[1], (row + 0.5) / SHAPE[0]) for row, column in corners]
-    drag_over(page, page.locator(".nsewdrag").first, shares)
-    expect(page.get_by_placeholder("10,20")).not_to_have_value(before)
-    page.get_by_text("Explained: the").wait_for()
-    wait_for_rest(page)
-
-
-def press(page: Page, method: str, layer: str) -> None:
-    page.get_by_role("button", name=f"{METHODS[method].title} at {layer}", exact=True).click()
-    page.locator(f"strong:text-is('{METHODS[method].title} at {layer}')").wait_for()
-    wait_for_rest(page)
-
-
-def compare(page: Page, segmenter, image, mask: np.ndarray, layer: str, method: str) -> None:
+def compare(page: Page, viewer: Viewer, segmenter, image, mask: np.ndarray, layer: str, method: str) -> None:
     expected = cam(segmenter, image, Target.region(mask, CAR), layer, method)
     raw, positive = expected.values[0], expected.at_image_size()
 
     def check() -> None:
-        found = numbers(page)
-        assert float(found["Maximum"]) == pytest.approx(raw.max(), rel=1e-3)
-        assert float(found["Minimum"]) == pytest.approx(raw.min(), rel=1e-3)
-        np.testing.assert_allclose(heat_map(page)[0], positive, atol=1e-4 * max(1e-6, positive.max()))
+        assert viewer.number("Maximum") == pytest.approx(raw.max(), rel=1e-3)
+        assert viewer.number("Minimum") == pytest.approx(raw.min(), rel=1e-3)
+        np.testing.assert_allclose(viewer.values("positive", SHAPE), positive, atol=1e-4 * max(1e-6, positive.max()))
 
     eventually(page, check)
 
 
-def region_text(page: Page) -> str:
-    return page.get_by_placeholder("10,20").input_value()
-
-
-def region_in_url(page: Page, mode: str) -> list[tuple[float, ...]]:
-    page.wait_for_url(re.compile(f"{mode}="))
-    return [tuple(float(number) for number in corner.split(",")) for corner in region_text(page).split()]
-
-
-def test_lasso_atlas_thumbnail_and_numbers(page, address, segmenter, image):
-    open_cams(page, address, f"{QUERY}&pixel_set=A+lasso")
+def test_lasso_atlas_panels_and_numbers(page, address, segmenter, image):
+    viewer = open_cams(page, address, f"{QUERY}&pixel_set=A+lasso")
     page.get_by_text("No lasso yet").wait_for()
-    assert page.locator("button[aria-pressed]").count() == 0
+    assert page.locator("figure.choosable").count() == 0
 
-    drag(page, [(55, 85), (55, 125), (90, 125), (80, 85)])
-    corners = region_in_url(page, "lasso")
-    mask = polygon2mask(SHAPE, np.array(corners))
+    (lasso,) = drag(page, viewer, [(55, 85), (55, 125), (90, 125), (80, 85)])
+    mask = polygon2mask(SHAPE, np.array(lasso["points"]))
     assert 900 < mask.sum() < 1500
     expect(page.get_by_text(f"{mask.sum():,} pixels")).to_have_count(1)
 
-    thumbnails = page.locator("button[aria-pressed]")
+    panels = page.locator("figure.choosable")
 
     def all_there() -> None:
-        assert thumbnails.count() >= 6 * len(gradient_methods())
+        assert panels.count() >= 6 * len(gradient_methods())
 
     eventually(page, all_there)
-    assert thumbnails.count() % len(gradient_methods()) == 0
-    expect(page.locator("button[aria-pressed=true]")).to_have_count(1)
+    assert panels.count() % len(gradient_methods()) == 0
+    expect(page.locator("figure.chosen")).to_have_count(1)
     for method, layer in (("layer_cam", "decoder.1"), ("seg_grad_cam", "encoder.2"), ("xgrad_cam", "decoder.1")):
-        press(page, method, layer)
-        compare(page, segmenter, image, mask, layer, method)
-        pressed = page.locator("button[aria-pressed=true]")
-        expect(pressed).to_have_attribute("aria-label", f"{METHODS[method].title} at {layer}")
+        page.locator(f"canvas[data-panel='{title(method, layer)}']").click()
+        wait_for_map(page, method, layer)
+        compare(page, viewer, segmenter, image, mask, layer, method)
+        pressed = page.locator("figure.chosen canvas[aria-pressed=true]")
+        expect(pressed).to_have_attribute("data-panel", title(method, layer))
         expect(page).to_have_url(re.compile(f"layer={layer}.*method={method}|method={method}.*layer={layer}"))
 
     page.reload()
-    page.get_by_text("Explained: the").wait_for()
-    wait_for_rest(page)
-    compare(page, segmenter, image, mask, "decoder.1", "xgrad_cam")
+    viewer.wait(live=False)
+    compare(page, viewer, segmenter, image, mask, "decoder.1", "xgrad_cam")
 
-    page.get_by_role("button", name="Clear").click()
+    viewer.canvas.focus()
+    page.keyboard.press("Escape")
     page.get_by_text("No lasso yet").wait_for()
     assert "lasso=" not in page.url
 
 
 def test_a_second_box_takes_the_place_of_the_first(page, address, segmenter, image):
-    open_cams(page, address, f"{QUERY}&pixel_set=A+box&layer=decoder.2&method=layer_cam")
-    drag(page, [(60, 10), (85, 60)])
-    first = region_in_url(page, "box")
-    drag(page, [(50, 100), (95, 160)])
-    (second,) = region_in_url(page, "box")
-    assert [second] != first
-    assert second == pytest.approx((50, 100, 95, 160), abs=1.5)
-    top, left = np.ceil(second[:2]).astype(int)
-    bottom, right = np.floor(second[2:]).astype(int)
-    mask = np.zeros(SHAPE, dtype=bool)
-    mask[top : bottom + 1, left : right + 1] = True
-    compare(page, segmenter, image, mask, "decoder.2", "layer_cam")
+    viewer = open_cams(page, address, f"{QUERY}&pixel_set=A+box&layer=decoder.2&method=layer_cam")
+    drag(page, viewer, [(60, 10), (85, 60)])
+    (box,) = drag(page, viewer, [(50, 100), (95, 160)])
+    (top, left), (bottom, right) = np.sort(np.array(box["points"]), axis=0)
+    assert (top, left, bottom, right) == pytest.approx((50, 100, 95, 160), abs=1.5)
+    mask = polygon2mask(SHAPE, [(top, left), (top, right), (bottom, right), (bottom, left)])
+    compare(page, viewer, segmenter, image, mask, "decoder.2", "layer_cam")
 
 
 def test_a_click_explains_one_pixel(page, address, segmenter, image):
-    open_cams(page, address, f"{QUERY}&pixel_set=One+pixel&layer=decoder.2&row=5&column=5")
+    viewer = open_cams(page, address, f"{QUERY}&pixel_set=One+pixel&layer=decoder.2&row=5&column=5")
     page.get_by_text("Explained: the car logit at row 5, column 5").wait_for()
-
-    def aim() -> tuple[tuple[float, float], None]:
-        frame = clickable_picture(page).bounding_box()
-        assert frame is not None
-        return (frame["x"] + 0.42 * frame["width"], frame["y"] + 0.47 * frame["height"]), None
-
-    row, column = click(page, aim)
+    page.mouse.move(*viewer.aim(60, 108))
+    row, column = eventually(page, lambda: tuple(map(int, viewer.run("[...viewer.hover]"))))
+    page.mouse.down()
+    page.mouse.up()
+    viewer.wait_for_pixel(row, column)
     page.get_by_text(f"Explained: the car logit at row {row}, column {column}").wait_for()
-    wait_for_rest(page)
     mask = np.zeros(SHAPE, dtype=bool)
     mask[row, column] = True
-    compare(page, segmenter, image, mask, "decoder.2", "seg_hires_grad_cam")
+    compare(page, viewer, segmenter, image, mask, "decoder.2", "seg_hires_grad_cam")
 
 
-def test_the_keyboard_opens_a_thumbnail_too(page, address, segmenter, image):
-    open_cams(page, address, QUERY)
-    page.get_by_role("button", name=f"{METHODS['layer_cam'].title} at encoder.3", exact=True).focus()
+def test_the_keyboard_chooses_a_panel_too(page, address, segmenter, image):
+    viewer = open_cams(page, address, QUERY)
+    page.locator(f"canvas[data-panel='{title('layer_cam', 'encoder.3')}']").focus()
     page.keyboard.press("Enter")
-    page.locator(f"strong:text-is('{METHODS['layer_cam'].title} at encoder.3')").wait_for()
-    wait_for_rest(page)
-    compare(page, segmenter, image, segmenter.predict(image).labels == CAR, "encoder.3", "layer_cam")
+    wait_for_map(page, "layer_cam", "encoder.3")
+    compare(page, viewer, segmenter, image, segmenter.predict(image).labels == CAR, "encoder.3", "layer_cam")
+
+
+@pytest.mark.parametrize(
+    ("query", "network", "path", "class_index", "layer"),
+    [
+        (f"{QUERY}&layer=encoder.4", "scenes", SCENE, CAR, "encoder.4"),
+        ("?model=vessmap&image=formats/not_square&layer=resblock4", "vessmap", NOT_SQUARE, 1, "resblock4"),
+    ],
+)
+def test_a_panel_of_the_atlas_holds_the_raw_map_over_the_area_of_its_layer(
+    page, address, query, network, path, class_index, layer
+):
+    open_cams(page, address, query)
+    other, values = load_segmenter(network, "cpu"), read_image(path)
+    labels = other.predict(values).labels
+    expected = cam(other, values, Target.region(labels == class_index, class_index), layer, "layer_cam")
+    raw = expected.values[0]
+    atlas = Viewer(page, title("layer_cam", layer)).wait(live=False)
+    found = atlas.run(
+        "(map => ({values: [...map.signed], shape: [map.height, map.width], covers: map.covers}))"
+        "(viewer.scene.panels.find(panel => panel.name === argument).layers[0].map)",
+        title("layer_cam", layer),
+    )
+    assert found["shape"] == list(raw.shape)
+    assert found["covers"] == list(expected.padded_size)
+    np.testing.assert_allclose(np.reshape(found["values"], raw.shape), raw, atol=1e-4 * np.abs(raw).max())
+    # The value of the layer's position that holds the pixel's centre, by its place in the padded image.
+    row, column = labels.shape[0] * 3 // 5, labels.shape[1] // 3
+    at = [int((place + 0.5) * count / whole) for place, count, whole in
+          zip((row, column), raw.shape, expected.padded_size, strict=True)]  # fmt: skip
+    atlas.zoom(8, row, column)
+    page.mouse.move(*atlas.aim(row, column))
+
+    def read() -> None:
+        words = atlas.readout()
+        assert f"row {row}, column {column}" in words
+        assert title("layer_cam", layer) in words
+        assert expected.unit in words
+        value = value_of(words.split("map ", 1)[1].split()[0])
+        assert value == pytest.approx(raw[tuple(at)], rel=1e-3, abs=1e-4 * np.abs(raw).max())
+        colour = magnitude_scale(float(raw.max())).rgb(raw[at[0] : at[0] + 1, at[1] : at[1] + 1])[0, 0]
+        np.testing.assert_allclose(atlas.colour(title("layer_cam", layer), row, column), colour, atol=12)
+
+    eventually(page, read)
 
 
 def test_score_cam_shows_its_progress_and_is_cancelled(page, address):
@@ -164,8 +204,7 @@ def test_score_cam_shows_its_progress_and_is_cancelled(page, address):
 
 
 def test_a_stranger_meets_a_map_and_no_complaint(page, address):
-    open_cams(page, address, "")
-    page.locator("button[aria-pressed=true]").wait_for()
-    wait_for_rest(page)
-    assert eventually(page, lambda: heat_map(page)[0]).max() > 0
+    viewer = open_cams(page, address, "")
+    page.locator("figure.chosen canvas[aria-pressed=true]").wait_for()
+    assert viewer.run("viewer.named('positive').map.largest") > 0
     assert page.locator("[data-testid=stAlert]").count() == 0

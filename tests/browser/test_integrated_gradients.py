@@ -1,13 +1,17 @@
-"""Integrated Gradients in a real Chromium: click a pixel, drag a box, stop a computation."""
+"""Integrated Gradients in a real Chromium: click a pixel, draw regions, change the display, stop a computation."""
+
+from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
+from skimage.draw import polygon2mask
 
 from core import Target, load_segmenter, read_image
 from core.attribution import integrated_gradients
-from core.pixel_sets import PixelSet
-from tests.browser.app import ROOT, click, clickable_picture, drag, wait_for_numbers, wait_for_rest
+from core.display.colours import magnitude_scale
+from tests.browser.app import ROOT, eventually, wait_for_numbers, wait_for_rest
+from tests.browser.viewer import Viewer
 
 pytestmark = pytest.mark.browser
 
@@ -20,47 +24,157 @@ def segmenter():
     return load_segmenter("vessmap", "cpu")
 
 
-def expected(segmenter, target: Target) -> str:
-    found = integrated_gradients(segmenter, read_image(IMAGE), target, n_steps=2)
-    return f"{found.magnitude().max():.4g}"
+@pytest.fixture(scope="module")
+def image():
+    return read_image(IMAGE)
 
 
-def test_a_click_explains_that_pixel(page, address, segmenter):
-    page.goto(f"{address}/integrated_gradients?{FAST}&explain=Pixel&row=61&column=99")
-    wait_for_numbers(page, Maximum=expected(segmenter, Target.pixel(61, 99)))
+def open_page(page: Page, address: str, query: str) -> Viewer:
+    page.goto(f"{address}/integrated_gradients?{FAST}&{query}")
+    return Viewer(page).wait(live=False)
+
+
+def check_map(page: Page, viewer: Viewer, segmenter, image, target: Target) -> np.ndarray:
+    """The map on screen and the numbers are those of the library; that map."""
+    expected = integrated_gradients(segmenter, image, target, n_steps=2)
+    magnitude = expected.magnitude()
+    wait_for_numbers(page, Maximum=f"{magnitude.max():.4g}")
+
+    def check() -> None:
+        np.testing.assert_allclose(viewer.values("magnitude", magnitude.shape), magnitude, atol=1e-6 * magnitude.max())
+        signed = expected.signed_map()
+        np.testing.assert_allclose(viewer.values("signed", signed.shape), signed, atol=1e-6 * magnitude.max())
+
+    eventually(page, check)
+    return magnitude
+
+
+def drag(page: Page, viewer: Viewer, *corners: tuple[int, int]) -> None:
+    page.mouse.move(*viewer.aim(*corners[0]))
+    page.mouse.down()
+    for corner in corners[1:]:
+        page.mouse.move(*viewer.aim(*corner), steps=5)
+    page.mouse.up()
+
+
+def parts(page: Page, viewer: Viewer, count: int) -> list[dict]:
+    """The parts of the region, once the page has taken this many."""
+
+    def found() -> list[dict]:
+        region = viewer.run("viewer.scene.region")
+        assert len(region) == count
+        return region
+
+    region = eventually(page, found)
     wait_for_rest(page)
+    return region
 
-    def aim() -> tuple[tuple[float, float], None]:
-        frame = clickable_picture(page).bounding_box()
-        return (frame["x"] + 60, frame["y"] + 40), None
 
-    row, column = click(page, aim)
-    expect(page.get_by_label("Row", exact=True)).to_have_value(str(row))
-    expect(page.get_by_label("Column", exact=True)).to_have_value(str(column))
-    assert column != 99
-    wait_for_numbers(page, Maximum=expected(segmenter, Target.pixel(row, column)))
+def box_mask(size: tuple[int, int], part: dict) -> np.ndarray:
+    (top, left), (bottom, right) = np.sort(np.array(part["points"]), axis=0)
+    return polygon2mask(size, [(top, left), (top, right), (bottom, right), (bottom, left)])
+
+
+def test_a_click_explains_that_pixel(page, address, segmenter, image):
+    viewer = open_page(page, address, "explain=Pixel&row=61&column=99")
+    check_map(page, viewer, segmenter, image, Target.pixel(61, 99))
+    page.mouse.move(*viewer.aim(40, 57))
+    row, column = eventually(page, lambda: tuple(map(int, viewer.run("[...viewer.hover]"))))
+    page.mouse.down()
+    page.mouse.up()
+    viewer.wait_for_pixel(row, column)
+    assert (row, column) != (61, 99)
+    check_map(page, viewer, segmenter, image, Target.pixel(row, column))
     expect(page.get_by_text("The map shares")).to_contain_text(f"at row {row}, column {column}")
+    assert parse_qs(urlparse(page.url).query)["row"] == [str(row)]
 
 
-def test_a_box_drawn_on_the_image(page, address, segmenter):
-    page.goto(f"{address}/integrated_gradients?{FAST}&explain=Box")
-    plot = page.get_by_test_id("stPlotlyChart").locator(".nsewdrag").first
-    plot.wait_for()
+def test_a_box_less_a_lasso_by_mouse(page, address, segmenter, image):
+    viewer = open_page(page, address, "explain=Box")
+    page.get_by_text("No box yet").wait_for()
+    size = image.shape[1], image.shape[2]
+    drag(page, viewer, (20, 30), (60, 90))
+    (box,) = parts(page, viewer, 1)
+    mask = box_mask(size, box)
+    assert 1500 < mask.sum() < 3500
+    check_map(page, viewer, segmenter, image, Target.region(mask, 1, "probability"))
+    page.get_by_role("radio", name="Lasso", exact=True).last.click()
+    page.get_by_role("radio", name="Subtract").click()
+    drag(page, viewer, (30, 40), (30, 70), (50, 55), (31, 41))
+    lasso = parts(page, viewer, 2)[1]
+    assert lasso["op"] == "subtract"
+    fewer = mask & ~polygon2mask(size, lasso["points"])
+    assert fewer.sum() < mask.sum()
+    check_map(page, viewer, segmenter, image, Target.region(fewer, 1, "probability"))
+    viewer.canvas.focus()
+    page.keyboard.press("Escape")
+    parts(page, viewer, 0)
+    page.get_by_text("No box yet").wait_for()
+
+
+def test_a_lasso_and_a_box_by_keys_alone(page, address, segmenter, image):
+    viewer = open_page(page, address, "explain=Lasso")
+    page.get_by_text("No lasso yet").wait_for()
+    size = image.shape[1], image.shape[2]
+    viewer.canvas.focus()
+    for key in ("Enter", *["Shift+ArrowDown"] * 2, "Enter", *["Shift+ArrowRight"] * 3, "Enter", "c"):
+        page.keyboard.press(key)
+    (lasso,) = parts(page, viewer, 1)
+    start = np.array(lasso["points"][0])
+    assert (np.array(lasso["points"]) - start).tolist() == [[0, 0], [20, 0], [20, 30]]
+    mask = polygon2mask(size, lasso["points"])
+    check_map(page, viewer, segmenter, image, Target.region(mask, 1, "probability"))
+    page.get_by_role("radio", name="Lasso", exact=True).last.focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("radio", name="New", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    viewer.canvas.focus()
+    for key in ("Enter", *["Shift+ArrowUp"] * 2, "Shift+ArrowLeft", "Enter"):
+        page.keyboard.press(key)
+    box = parts(page, viewer, 2)[1]
+    assert (box["kind"], box["op"]) == ("box", "add")
+    check_map(page, viewer, segmenter, image, Target.region(mask | box_mask(size, box), 1, "probability"))
+
+
+def test_the_display_repaints_at_once_and_reads_values_off(page, address, segmenter, image):
+    viewer = open_page(page, address, "explain=Pixel&row=61&column=99&percentile=100")
+    values = check_map(page, viewer, segmenter, image, Target.pixel(61, 99))
+    row, column = map(int, np.unravel_index(np.argsort(values, axis=None)[-40], values.shape))
+    viewer.zoom(6, row, column)
+    for percentile, index in ((100, 5), (95, 0), (99, 2)):
+        slider = page.get_by_role("slider", name="Colours end at the percentile")
+        slider.focus()
+        for key in ("Home", *["ArrowRight"] * index):
+            page.keyboard.press(key)
+        expected = magnitude_scale(float(np.percentile(values, percentile))).rgb(
+            values[row : row + 1, column : column + 1]
+        )
+
+        def painted(expected=expected[0, 0]) -> None:
+            np.testing.assert_allclose(viewer.colour("Attribution", row, column), expected, atol=12)
+
+        eventually(page, painted)
+    page.mouse.move(*viewer.aim(row, column))
+
+    def read() -> None:
+        words = viewer.readout()
+        assert f"row {row}, column {column}" in words
+        assert f"magnitude {values[row, column]:.4g}"[:14] in words
+        assert "probability" in words
+
+    eventually(page, read)
+
+
+def test_a_long_computation_can_be_cancelled_and_started_again_and_keeps_the_last_map(page, address):
+    viewer = open_page(page, address, "explain=Class")
     wait_for_rest(page)
-    drag(page, plot, [(0.15, 0.15), (0.35, 0.45)])
-    page.wait_for_selector("[data-testid=stMetric]")
-    wait_for_rest(page)
-    top, left, bottom, right = (float(part) for part in page.get_by_label("Box: first row").input_value().split(","))
-    box = *np.ceil([top, left]).astype(int).tolist(), *np.floor([bottom, right]).astype(int).tolist()
-    prediction = segmenter.predict(read_image(IMAGE))
-    target = PixelSet("box", box=box).target(prediction, 1, "probability")
-    wait_for_numbers(page, Maximum=expected(segmenter, target))
-
-
-def test_a_long_computation_can_be_cancelled_and_started_again(page, address):
     page.goto(f"{address}/integrated_gradients?image=formats/not_square&steps_are=Fixed&steps=300&explain=Class")
-    page.get_by_role("button", name="Cancel").click()
+    cancel = page.get_by_role("button", name="Cancel")
+    cancel.click()
     page.get_by_text("Cancelled.").wait_for()
     assert page.get_by_test_id("stMetric").count() == 0
     page.get_by_role("button", name="Start again").click()
-    page.get_by_role("button", name="Cancel").wait_for()
+    cancel.wait_for()
+    assert cancel.bounding_box()["y"] < viewer.canvas.bounding_box()["y"] < 800
+    cancel.click()
+    page.get_by_text("Cancelled.").wait_for()

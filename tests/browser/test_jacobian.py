@@ -50,7 +50,7 @@ def largest(truth):
 
 
 def open_page(page: Page, address: str, picture: np.ndarray, folder: Path, query: str = "") -> None:
-    page.goto(f"{address}/jacobian?image=Upload…{query}")
+    page.goto(f"{address}/jacobian?{query}")
     upload = page.locator("[data-testid=stFileUploader] input").first
     upload.wait_for(state="attached")
     buffer = io.BytesIO()

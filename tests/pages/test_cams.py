@@ -9,12 +9,13 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core import Target, load_segmenter, read_image
-from core.attribution.cam import cam, layer_advice
+from core.attribution.cam import cam, gradient_methods, layer_advice
 from core.attribution.registry import METHODS
 from core.data.images import read_mask
 from core.models.layers import layers
 from core.pixel_sets import PixelSet
 from tests.attribution.made_up_cams import made_up_cams
+from tests.pages.viewer_data import viewers
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENES = ROOT / "sample_data" / "scenes" / "test"
@@ -31,11 +32,16 @@ def open_page(**query: str) -> AppTest:
 def numbers(page: AppTest) -> dict[str, str]:
     assert not page.exception
     assert not page.error
-    return {metric.label: metric.value for metric in page.metric}
+    return {name: value for name, value, _ in viewers(page)[0]["numbers"]}
 
 
 def texts(page: AppTest) -> str:
     return " ".join(element.value for element in (*page.markdown, *page.caption, *page.info))
+
+
+def map_title(page: AppTest) -> str:
+    (title,) = [panel["title"] for panel in viewers(page)[0]["panels"] if panel["name"] == "map"]
+    return title
 
 
 def warnings(page: AppTest) -> str:
@@ -127,7 +133,7 @@ def test_a_perturbation_method_waits_to_be_asked(segmenter, image, prediction):
     page = open_page(layer="decoder.2", method="ablation_cam", pixel_set="The whole image")
     channels = next(one.channels for one in layers(segmenter, image.shape[1:]) if one.name == "decoder.2")
     assert f"Ablation-CAM runs {channels} images through the network for decoder.2" in texts(page)
-    assert not page.metric
+    assert not numbers(page)
     page.button(key="run-ablation_cam").click().run()
     check(page, segmenter, image, np.ones_like(prediction.labels, dtype=bool), "decoder.2", "ablation_cam")
 
@@ -135,27 +141,64 @@ def test_a_perturbation_method_waits_to_be_asked(segmenter, image, prediction):
 def test_a_registered_layer_method_is_offered_and_drawn():
     with made_up_cams():
         page = open_page(layer="decoder.1", method="squared_cam")
-        assert "Squared CAM at decoder.1" in texts(page)
+        assert map_title(page) == "Squared CAM at decoder.1"
         assert {"Squared CAM", "Brightness CAM"} <= {*page.selectbox(key="method").options}
         assert {"Squared CAM", "Brightness CAM"} <= {*page.selectbox(key="minus").options}
         page.selectbox(key="method").set_value("brightness_cam").run()
         assert "Brightness CAM runs 1 image through the network" in texts(page)
         page.button(key="run-brightness_cam").click().run()
-        assert "Brightness CAM at input" in texts(page)
+        assert map_title(page) == "Brightness CAM at input"
         assert numbers(page)["Minimum"]
+
+
+def test_the_atlas_has_a_panel_per_method_and_layer_and_marks_the_chosen_one(segmenter, image, prediction):
+    page = open_page(layer="decoder.2", method="layer_cam", layers="encoder.1,encoder.4,final")
+    numbers(page)
+    atlas = viewers(page)[1]
+    found = ["encoder.1", "encoder.4", "decoder.2", "final"]
+    names = [panel["name"] for panel in atlas["panels"]]
+    assert names == [f"{METHODS[method].title} at {layer}" for method in gradient_methods() for layer in found]
+    assert [panel["name"] for panel in atlas["panels"] if panel["chosen"]] == ["LayerCAM at decoder.2"]
+    assert all(panel["choosable"] for panel in atlas["panels"])
+    assert "Degenerate" in atlas["panels"][names.index("LayerCAM at final")]["warning"]
+    assert not atlas["panels"][names.index("LayerCAM at decoder.2")]["warning"]
+    heads = [(head["help"], head["note"]) for head in atlas["grid"]["columns"]]
+    assert heads[:2] == [("encoder.1", "64×128"), ("encoder.4", "8×16")]
+    raw = {
+        layer: cam(segmenter, image, Target.region(prediction.labels == CAR, CAR), layer, "layer_cam").values
+        for layer in found
+    }
+    for layer in found:
+        positive, signed = atlas["panels"][names.index(f"LayerCAM at {layer}")]["layers"]
+        assert positive["array"]["shape"] == [*raw[layer].shape]
+        assert positive["covers"] == [*image.shape[1:]]
+        assert positive["ends"]["values"]["own"] == pytest.approx(raw[layer].max(), rel=1e-4)
+        assert signed["ends"]["values"]["own"] == pytest.approx(np.abs(raw[layer]).max(), rel=1e-4)
+        assert positive["ends"]["values"]["method"] == pytest.approx(max(one.max() for one in raw.values()), rel=1e-4)
+
+
+def test_while_a_map_waits_the_last_one_stays_and_says_so():
+    page = open_page(layer="decoder.2", method="layer_cam")
+    assert [panel["note"] for panel in viewers(page)[0]["panels"]] == ["", "", ""]
+    page.selectbox(key="method").set_value("score_cam").run()
+    panel = viewers(page)[0]["panels"][1]
+    assert (panel["title"], panel["note"]) == ("LayerCAM at decoder.2", "of the settings before")
+    assert panel["layers"][1]["opacity"] < 0.5
+    page.selectbox(key="image").set_value("scenes/scene_01").run()
+    assert viewers(page)[0]["panels"][1]["note"] == "not computed yet"
 
 
 @pytest.mark.parametrize(("former", "scale"), [("One for all", "all"), ("One a method", "method"), ("Shared", "all")])
 def test_former_links_keep_their_scale(former, scale):
     page = open_page(scale=former)
     assert not page.exception
-    assert page.segmented_control(key="scale").value == scale
+    assert viewers(page)[0]["settings"]["scale"] == scale
 
 
 def test_the_difference_of_two_methods_is_named():
     page = open_page(minus="LayerCAM")
     numbers(page)
-    assert f"**{METHODS['seg_hires_grad_cam'].title} − {METHODS['layer_cam'].title}**" in texts(page)
+    assert map_title(page) == f"{METHODS['seg_hires_grad_cam'].title} − {METHODS['layer_cam'].title}"
 
 
 def test_a_layer_that_is_not_there_gets_the_nearest_name(segmenter, image):
@@ -175,10 +218,10 @@ def test_a_layer_before_the_head_is_called_degenerate():
     ("query", "sentence"),
     [
         ({"pixel_set": "A lasso", "lasso": "5.2,5.2 5.3,5.6 5.6,5.3"}, "no pixel's centre inside the lasso"),
-        ({"pixel_set": "A lasso", "lasso": "5,5 9,9"}, "at least three corners"),
-        ({"pixel_set": "A box", "box": "5.1,5.1,5.8,5.8"}, "no pixel's centre inside the box"),
-        ({"pixel_set": "A box", "box": "900,5,950,9"}, "holds no pixel of the image"),
-        ({"pixel_set": "A box", "box": "somewhere"}, '"somewhere" is no box'),
+        ({"pixel_set": "A lasso", "lasso": "5,5 9,9"}, "is no region"),
+        ({"pixel_set": "A box", "box": "5.1,5.1,5.8,5.8"}, "no pixel's centre inside the region"),
+        ({"pixel_set": "A box", "box": "900,5,950,9"}, "no pixel's centre inside the region"),
+        ({"pixel_set": "A box", "box": "somewhere"}, '"somewhere" is no region'),
         (
             {"reduction": "Mean", "pixel_set": "No pixel (a check: its map is 0)"},
             "The mean over an empty region is not defined",
@@ -190,17 +233,18 @@ def test_pixels_that_are_none_get_one_sentence(query, sentence):
     assert not page.exception
     assert len(page.error) == 1
     assert sentence in page.error[0].value
+    assert [panel["title"] for panel in viewers(page)[0]["panels"]][:2] == ["Image", "Map"]
 
 
 def test_a_class_that_is_not_predicted_is_told_and_the_picture_stays():
     buffer = io.BytesIO()
     Image.fromarray(np.zeros((64, 64), dtype=np.uint8)).save(buffer, "PNG")
-    page = open_page(model="vessmap", image="Upload…", **{"class": "vessel"})
+    page = open_page(model="vessmap", **{"class": "vessel"})
     page.file_uploader[0].set_value(("black.png", buffer.getvalue(), "image/png"))
     page.run()
     assert not page.exception
     assert "No pixel is predicted as class 1 (vessel)" in page.error[0].value
-    assert any(markdown.value.startswith("**Image**") for markdown in page.markdown)
+    assert viewers(page)[0]["panels"][0]["title"] == "Image"
 
 
 def test_nothing_drawn_yet_is_an_invitation():

@@ -1,6 +1,5 @@
 """The Integrated Gradients page without a browser: what it shows is what the library says."""
 
-import json
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +9,9 @@ from streamlit.testing.v1 import AppTest
 
 from core import Target, load_segmenter, read_image
 from core.attribution import integrated_gradients
-from core.attribution.attribution import image_hash
 from core.attribution.statistics import statistics
 from core.pixel_sets import PixelSet
+from tests.pages.viewer_data import viewers
 from widgets.integrated_gradients import settings
 from widgets.integrated_gradients.panels import narrow_traffic_lights, traffic_light
 from widgets.shared import slow_work
@@ -22,7 +21,7 @@ FAST = {"image": "formats/not_square", "steps_are": "Fixed", "steps": "2"}
 
 
 def open_page(**query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=180)
+    page = AppTest.from_file(str(ROOT / "main.py"), default_timeout=180)
     page.switch_page("pages/integrated_gradients.py")
     for name, value in query.items():
         page.query_params[name] = value
@@ -62,10 +61,40 @@ def test_the_whole_prediction(segmenter, image):
     assert f"{attribution.measured['score']:,.5g}" in sentence
     assert f"{attribution.convergence_percent:.2g} % off" in sentence
     assert f"map ≈ {attribution.map_error_percent:.2g} % off" in sentence
-    titles = [text.value for text in page.markdown]
-    for view in ("Magnitude", "Prediction", "Ground truth", "Attribution over the image", "Prediction over the image",
-                 "Both", "Ground truth over the image"):  # fmt: skip
-        assert f"**{view}**" in titles
+    shown = viewers(page)[0]
+    assert [panel["title"] for panel in shown["panels"]] == ["Image", "Attribution", "Prediction", "Ground truth"]
+    magnitude, signed = shown["panels"][1]["layers"]
+    values = np.abs(attribution.values[0])
+    ends = {name: np.percentile(values, float(name)) for name in ("95", "98", "99", "99.5", "99.9", "100")}
+    assert magnitude["ends"] == {"setting": "percentile", "values": pytest.approx(ends, rel=1e-4)}
+    assert signed["ends"]["values"] == pytest.approx(ends, rel=1e-4)
+    assert magnitude["unit"] == attribution.unit
+
+
+def test_every_overlay_is_a_choice_of_the_viewer():
+    page = open_page(**FAST, overlay="both", overlay_opacity="0.6", overlay_from="0.25", map="Signed", percentile="98")
+    assert numbers(page)
+    shown = viewers(page)[0]
+    expected = {"overlay": "both", "overlay_opacity": 0.6, "overlay_from": 0.25, "map": "signed", "percentile": 98.0}
+    assert shown["settings"].items() >= expected.items()
+    over = {layer["name"]: layer["shown"] for layer in shown["panels"][0]["layers"]}
+    both = {"setting": "overlay", "in": ["attribution", "both"]}
+    assert over["prediction"] == [{"setting": "overlay", "in": ["prediction", "both"]}]
+    assert over["truth"] == [{"setting": "overlay", "in": ["truth"]}]
+    assert over["magnitude"] == [{"setting": "map", "in": ["magnitude"]}, both]
+    assert over["signed"] == [{"setting": "map", "in": ["signed"]}, both]
+    (overlay,) = [control for control in shown["controls"] if control["name"] == "overlay"]
+    assert [value for value, *_ in overlay["options"]] == ["none", "prediction", "attribution", "both", "truth"]
+
+
+def test_an_image_without_truth_has_no_panel_of_it():
+    page = open_page(image="Upload…", steps_are="Fixed", steps="2")
+    content = (ROOT / "sample_data/formats/images/not_square.tiff").read_bytes()
+    page.file_uploader[0].set_value(("mine.tiff", content, "image/tiff")).run()
+    assert numbers(page)
+    shown = viewers(page)[0]
+    assert [panel["title"] for panel in shown["panels"]] == ["Image", "Attribution", "Prediction"]
+    assert any("no ground truth" in caption.value for caption in page.caption)
 
 
 def test_a_pixel_against_a_blurred_baseline(segmenter, image):
@@ -74,8 +103,7 @@ def test_a_pixel_against_a_blurred_baseline(segmenter, image):
     assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
     assert any("at row 61, column 99" in text.value for text in page.markdown)
     # A click elsewhere.
-    key = f"{image_hash(image)[:12]}-{segmenter.weights_hash[:12]}"
-    page.session_state[key] = json.dumps([{"x": 120, "y": 80, "curveNumber": 0}])
+    page.session_state["row"], page.session_state["column"] = 80, 120
     page.run()
     attribution = integrated_gradients(segmenter, image, Target.pixel(80, 120), "blur", 2, sigma=3.0)
     assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
@@ -93,7 +121,10 @@ def test_nothing_drawn_yet_is_no_error():
     page = open_page(**FAST, explain="Lasso")
     assert not page.error
     assert not page.metric
-    assert any("draw" in caption.value for caption in page.caption)
+    assert any("draw" in info.value for info in page.info)
+    shown = viewers(page)[0]
+    assert shown["tools"] == ["lasso", "box"]
+    assert shown["panels"][1]["note"] == "not computed yet"
 
 
 def test_automatic_steps_say_so():
@@ -127,6 +158,7 @@ def test_a_cancelled_computation_can_start_again(monkeypatch):
     monkeypatch.setattr(slow_work, "PATIENCE", 0)
     page = open_page(**FAST, explain="Pixel", row="40", column="41")
     assert not page.metric
+    assert viewers(page)[0]["panels"][1]["note"] == "not computed yet"
     page.session_state["_claims"]["ig"].cancel()
     page.session_state["_claims"]["ig"].computation.exception(60)
     page.run()
@@ -162,3 +194,16 @@ def test_in_a_narrow_column_each_error_has_its_own_light():
     assert sum_light == traffic_light(0.02)
     assert "map ≈ 3.2 % off" in map_light
     assert narrow_traffic_lights(0.02, np.nan) == traffic_light(0.02)
+
+
+def test_while_a_map_is_computed_the_last_one_stays_dimmed(monkeypatch):
+    page = open_page(**FAST, explain="Pixel", row="42", column="43")
+    assert viewers(page)[0]["panels"][1]["note"] == ""
+    monkeypatch.setattr(slow_work, "PATIENCE", 0)
+    page.session_state["row"] = 44
+    page.run()
+    panel = viewers(page)[0]["panels"][1]
+    assert panel["note"] == "of the settings before"
+    assert panel["layers"][0]["opacity"] < 0.5
+    assert not page.metric
+    page.session_state["_claims"]["ig"].computation.result(60)  # before Python ends

@@ -56,7 +56,7 @@ def png(image: np.ndarray) -> bytes:
 
 def open_page(image: np.ndarray, **query: str) -> AppTest:
     page = AppTest.from_file(str(ROOT / "pages" / "jacobian.py"), default_timeout=120)
-    for name, value in ({"image": "Upload…"} | query).items():
+    for name, value in query.items():
         page.query_params[name] = value
     page.run()
     uploader(page, "Image file").set_value(("small.png", png(image), "image/png"))

@@ -181,7 +181,7 @@ def test_without_a_ground_truth_nothing_is_localised():
     buffer = io.BytesIO()
     pixels = np.asarray(Image.open(SCENES / "images" / "scene_00.png"))
     Image.fromarray(pixels).save(buffer, "PNG")
-    page = open_page(**{**QUICK, "tab": "Tests", "image": "Upload…"})
+    page = open_page(**{**QUICK, "tab": "Tests"})
     page.file_uploader[0].set_value(("street.png", buffer.getvalue(), "image/png"))
     page.run()
     assert "This image has no ground truth" in texts(page)

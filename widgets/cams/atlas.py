@@ -2,19 +2,16 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 
 import streamlit as st
 
 from core.attribution import Attribution
-from core.attribution.cam import LayerAdvice, Pooling, cam_atlas, cam_warnings, gradient_methods
+from core.attribution.cam import Pooling, cam_atlas, gradient_methods
 from core.attribution.registry import METHODS, explain
 from core.display.words import duration
 from core.models.layers import Layer
-from core.segmenter import Prediction
-from widgets.cams.grid import cam_grid
-from widgets.cams.maps import MapView, atlas_sprite
-from widgets.shared.layer_picker import size_and_stride
+from widgets.cams.maps import Place, peaks_of
 from widgets.shared.pixel_set_picker import Question
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
@@ -28,11 +25,13 @@ class Atlas:
 
     Attributes:
         maps: By layer and method.
+        peaks: Their largest magnitudes, from `peaks_of`.
         seconds: Time that all of them took together.
         key: The same for the same maps.
     """
 
-    maps: dict[tuple[str, str], Attribution]
+    maps: dict[Place, Attribution]
+    peaks: dict[Place, dict[str, float]]
     seconds: float
     key: Hashable
 
@@ -46,7 +45,8 @@ def atlas_of(selection: Selection, question: Question, layers: Sequence[str], wi
         maps = cam_atlas(
             selection.segmenter, selection.image.values, question.target, layers, window=window, pooling=pooling
         )
-        return Atlas(maps, time.perf_counter() - started, key)
+        seconds = time.perf_counter() - started
+        return Atlas(maps, {place: peaks_of(one) for place, one in maps.items()}, seconds, key)
 
     return results().get_or_compute(key, compute)
 
@@ -76,43 +76,3 @@ def perturbation_map(
         place, key, f"{title}, passes of the network",
         lambda progress: explain(segmenter, image.values, question.target, method, settings, progress),
     )  # fmt: skip
-
-
-def draw_atlas(
-    choices: LayerAdvice,
-    atlas: Atlas,
-    layer: Layer,
-    method: str,
-    view: MapView,
-    prediction: Prediction,
-    pick: Callable[[str, str], None],
-) -> None:
-    """The grid of thumbnails; `pick` is called with the layer and the method of the one that is pressed."""
-    maps, methods = atlas.maps, list(gradient_methods())
-    layers = list(dict.fromkeys(name for name, _ in maps))
-    st.markdown(
-        f"**Atlas**: press a map to see it large. All {len(maps)} come from one forward and one backward pass, "
-        f"in {atlas.seconds:.2g} s.",
-        help="Layers from the input to the output, each with its size. A mark warns that a map means little.",
-    )
-    key = "atlas sprite", atlas.key, view.positive, view.scale, view.proportion
-    sprite = results().get_or_compute(key, lambda: atlas_sprite(maps, layers, methods, view))
-    warnings = results().get_or_compute(
-        ("atlas warnings", atlas.key),
-        lambda: {
-            (methods.index(by), layers.index(at)): " ".join(sentences)
-            for (at, by), one in maps.items()
-            if (sentences := cam_warnings(one, prediction, choices.pointwise))
-        },
-    )
-    height, width = prediction.labels.shape
-    cam_grid(
-        sprite,
-        [(name, size_and_stride(choices.layers[name])[0]) for name in layers],
-        [METHODS[name].title for name in methods],
-        (methods.index(method) if method in methods else -1, layers.index(layer.name)),
-        warnings,
-        width / height,
-        lambda row, column: pick(layers[column], methods[row]),
-        key="atlas",
-    )

@@ -1,69 +1,83 @@
-"""Class activation maps as pictures: scales, thumbnails, and the difference of two maps."""
+"""Class activation maps for display: where their colours end, the map that is shown large, differences of two."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image as PillowImage
 
 from core.attribution import Attribution
-from core.display.colours import ColourScale, colour_limit, magnitude_scale, palette_png, signed_scale
+from core.attribution.registry import METHODS
+from core.display.colours import colour_limit
 
 SCALES = {"own": "Own", "method": "Per method", "all": "Shared"}
-_THUMBNAIL = 96
+KINDS = ("positive", "signed")
+"""A map after ReLU, as the papers show it, or with its sign."""
+Place = tuple[str, str]
+"""Layer and method."""
 
 
-@dataclass(frozen=True)
-class MapView:
-    """How maps are shown.
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The map that is shown large.
 
     Attributes:
-        positive: ReLU first, as the papers do; else signed.
-        scale: One of `SCALES`: whose largest value ends the colour scale.
-        opacity: Opacity of the map over the image, in [0, 1].
-        proportion: Where the colour scale ends, as a fraction of that largest value.
+        title: Its name.
+        help: Its explanation.
+        unit: Unit of its values.
+        maps: Float32 (H, W) at the image's size, by kind.
+        ends: Where its colours end, by kind and by scale, one of `SCALES`.
+        is_difference: Whether it has both signs even where its parts are positive.
     """
 
-    positive: bool
-    scale: str
-    opacity: float
-    proportion: float = 1.0
+    title: str
+    help: str
+    unit: str
+    maps: dict[str, np.ndarray]
+    ends: dict[str, dict[str, float]]
+    is_difference: bool = False
 
 
-def scale_of(attribution: Attribution, atlas: Mapping[tuple[str, str], Attribution], view: MapView) -> ColourScale:
-    """The colour scale of one map beside those of an atlas, by the raw maps at the layers' size."""
-    shown = [attribution]
-    if view.scale != "own":
-        shown += [other for (_, method), other in atlas.items() if view.scale == "all" or method == attribution.method]
-    maps = (_raw_map(other, positive=view.positive) for other in shown)
-    return (magnitude_scale if view.positive else signed_scale)(colour_limit(*maps, proportion=view.proportion))
-
-
-def atlas_sprite(
-    atlas: Mapping[tuple[str, str], Attribution], layers: Sequence[str], methods: Sequence[str], view: MapView
-) -> bytes:
-    """All maps as one PNG: one row per method, one column per layer, each map resized to the same thumbnail."""
-    cells = [[atlas[layer, method] for layer in layers] for method in methods]
-    return palette_png(
-        np.vstack([np.hstack([thumbnail(one, scale_of(one, atlas, view)) for one in row]) for row in cells])
+def draw(shown: Attribution, subtracted: Attribution | None, peaks: Mapping[Place, Mapping[str, float]]) -> Drawn:
+    """A map at the image's size, or its difference to that of another method, beside an atlas with these `peaks`."""
+    title = METHODS[shown.method].title
+    if subtracted is None:
+        maps = {kind: shown.at_image_size(positive=kind == "positive") for kind in KINDS}
+        return Drawn(f"{title} at {shown.layer}", "Over the image.", shown.unit, maps, ends_by_scale(shown, peaks))
+    maps = {kind: normalised_difference(shown, subtracted, positive=kind == "positive") for kind in KINDS}
+    return Drawn(
+        f"{title} − {METHODS[subtracted.method].title}",
+        f"At {shown.layer}. Each map is divided by its own largest magnitude, then subtracted: red where the first is "
+        "stronger, blue where the second is.",
+        "difference of the shares of each maximum",
+        maps,
+        {kind: dict.fromkeys(SCALES, 1.0) for kind in KINDS},
+        is_difference=True,
     )
 
 
-def thumbnail(attribution: Attribution, scale: ColourScale) -> np.ndarray:
-    """A map over the image's area in the colours of `scale`, its longer side `_THUMBNAIL` pixels."""
-    values = _raw_map(attribution, positive=not scale.is_signed)
-    height, width = attribution.image_size
-    padded_height, padded_width = attribution.padded_size or attribution.image_size
-    rows, columns = values.shape[0] * height / padded_height, values.shape[1] * width / padded_width
-    small = PillowImage.fromarray(values.astype(np.float32))
-    size = thumbnail_size((height, width))[::-1]
-    return scale.rgb(np.asarray(small.resize(size, PillowImage.Resampling.BILINEAR, box=(0, 0, columns, rows))))
+def peaks_of(attribution: Attribution) -> dict[str, float]:
+    """The largest magnitude of the raw map at the layer's size, by kind; 0 for a map of zeros."""
+    values = attribution.signed_map()
+    return {"positive": max(0.0, float(values.max(initial=0))), "signed": float(np.abs(values).max(initial=0))}
 
 
-def thumbnail_size(size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of the thumbnail of an image of `size`."""
-    scale = _THUMBNAIL / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+def ends_by_scale(attribution: Attribution, peaks: Mapping[Place, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Where the colours of a map end, by kind and by scale, beside an atlas with the `peaks` of its maps.
+
+    Returns:
+        The largest magnitude of the map, of the maps by its method, and of all maps; 1 where they are zeros.
+    """
+    own = peaks_of(attribution)
+
+    def end(kind: str, scale: str) -> float:
+        others = [
+            other[kind]
+            for (_, method), other in peaks.items()
+            if scale == "all" or (scale == "method" and method == attribution.method)
+        ]
+        return max(own[kind], *others) if others else own[kind]
+
+    return {kind: {scale: end(kind, scale) or 1.0 for scale in SCALES} for kind in KINDS}
 
 
 def normalised_difference(first: Attribution, second: Attribution, *, positive: bool) -> np.ndarray:
@@ -78,8 +92,3 @@ def share_inside(attribution: Attribution, mask: np.ndarray) -> float:
     values = attribution.at_image_size(positive=True)
     total = float(values.sum(dtype=np.float64))
     return float(values[mask].sum(dtype=np.float64)) / total if total else float("nan")
-
-
-def _raw_map(attribution: Attribution, *, positive: bool) -> np.ndarray:
-    values = attribution.signed_map()
-    return np.maximum(values, 0) if positive else values

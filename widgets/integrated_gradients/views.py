@@ -22,7 +22,7 @@ PERCENTILES = (95.0, 98.0, 99.0, 99.5, 99.9, 100.0)
 _OVERLAYS = {"none": "None", "prediction": "Prediction", "attribution": "Attribution", "both": "Both"}
 _OLD = 0.3
 """Opacity of a map that is not of the settings on screen."""
-Limits = dict[str | float, float]
+Limits = dict[float, float]
 _known_maps: WeakKeyDictionary[Attribution, dict[str, tuple[np.ndarray, Limits]]] = WeakKeyDictionary()
 
 
@@ -78,7 +78,7 @@ def controls_of(*, has_truth: bool) -> list[Control]:
             name="overlay", label="Over the image", default="prediction",
             options=_OVERLAYS | ({"truth": "Truth"} if has_truth else {}),
         ),
-        opacity_slider(),
+        opacity_slider(when=("overlay", ("prediction", "both", "truth"))),
         Slider(
             name="percentile", label="Colours end at the percentile", default=99.5, values=PERCENTILES, below=True,
             help="A few extreme pixels would hide all others at 100.",
@@ -162,7 +162,7 @@ def show_channels(attribution: Attribution, selection: Selection, settings: Mapp
                 name=f"{kind} {index}", title=kind, values=shown, scale=scale, unit=attribution.unit, names_unit=True
             )
             panels.append(Panel(f"{name}, {kind}", [layer]))
-    viewer("ig-channels", panels, attribution.image_size, selection.picture_key, tools=(), is_compact=True)
+    viewer("channels", panels, attribution.image_size, selection.picture_key, tools=(), is_compact=True)
 
 
 def channel_names(channels: int) -> tuple[str, ...]:

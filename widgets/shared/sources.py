@@ -1,6 +1,5 @@
 """The picker for the image, and what the network does with it."""
 
-import hashlib
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,8 +15,9 @@ from core.data.data_sets import mask_beside
 from core.data.images import LoadedImage, Scaling, load_image, read_mask, with_channels
 from core.errors import UserError
 from core.segmenter import Prediction, Segmenter
-from widgets.shared.model_picker import UPLOAD
+from widgets.shared.links import value_in_url
 from widgets.shared.results import results
+from widgets.shared.uploads import kept_uploads, load_upload, say_about_upload, upload_images, upload_truth
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
 _TRIALS = 3
@@ -44,11 +44,14 @@ class PickedImage:
 
 
 def pick_image(segmenter: Segmenter) -> PickedImage:
-    """A sample or an uploaded image; stops the page with a hint where there is none yet."""
-    samples = sample_images()
+    """An upload of this session or a sample, chosen in the side bar; the choice is in the URL."""
+    samples, uploads = sample_images(), kept_uploads()
     _change_image_with_model(samples, segmenter)
-    names = best_first(samples, segmenter)
-    choice = st.selectbox("Image", [*names, UPLOAD], key="image", bind="query-params")
+    names = [*uploads, *best_first(samples, segmenter)]
+    _restore_image(names, first=names[len(uploads)])
+    # The default is a sample, since the URL leaves the default out.
+    choice = st.selectbox("Image", names, len(uploads), key="image", bind="query-params")
+    upload_images()
     scaling: Scaling = st.segmented_control(
         "Intensity",
         ["dtype", "percentile"],
@@ -60,33 +63,19 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
         help="Full range divides by the largest value of the file's type. Percentiles stretch the values between the "
         "0.5th and the 99.5th percentile, for dim images.",
     )
-    source: Path | bytes
-    identity: object
-    if choice != UPLOAD:
-        source, truth_path = samples[choice]
-        name, identity = "", (source, source.stat().st_mtime_ns)
-        truth = _sample_truth(truth_path) if truth_path else None
-    else:
-        upload = st.file_uploader("Image file", type=["png", "jpg", "jpeg", "tif", "tiff"])
-        if upload is None:
-            st.info("Upload a PNG, JPEG or TIFF image.")
-            st.stop()
-        source, name = upload.getvalue(), upload.name
-        identity = hashlib.sha256(source).hexdigest(), name
-        truth_upload = st.file_uploader("Ground truth (optional)", type=["png", "tif", "tiff"])
-        truth = read_mask(truth_upload.getvalue(), truth_upload.name) if truth_upload else None
-
-    def read() -> LoadedImage:
-        with st.spinner("Reading the image…"):
-            return load_image(source, scaling, name)
-
-    loaded = results().get_or_compute(("image file", identity, scaling), read)
+    if choice in uploads:
+        upload_truth(choice)
+    with st.spinner("Reading the image…"):
+        if choice in uploads:
+            upload = uploads[choice]
+            loaded = load_upload(choice, upload, scaling)
+            truth = read_mask(upload.truth[1], upload.truth[0]) if upload.truth else None
+        else:
+            path, truth_path = samples[choice]
+            key = "image file", path, path.stat().st_mtime_ns, scaling
+            loaded = results().get_or_compute(key, lambda: load_image(path, scaling))
+            truth = _sample_truth(truth_path) if truth_path else None
     values, notes = _fitted(loaded, segmenter)
-    if truth is not None and truth.shape != values.shape[1:]:
-        raise UserError(
-            f"The ground truth is {truth.shape[0]}×{truth.shape[1]} pixels, the image {values.shape[1]}×"
-            f"{values.shape[2]}; they must have the same size."
-        )
     segmenter.findings((values.shape[1], values.shape[2]))
     st.caption(f"{values.shape[1]} × {values.shape[2]} pixels (rows × columns), " + "; ".join(notes))
     return PickedImage(values, truth, loaded.name, notes, image_hash(values))
@@ -116,9 +105,18 @@ def seconds_per_image(segmenter: Segmenter, image: PickedImage) -> float:
 
 def sample_images() -> dict[str, tuple[Path, Path | None]]:
     """The sample images and their masks, by the name they have on screen, e.g. "vessels/vessel_01"."""
+    folders = tuple((folder, folder.stat().st_mtime_ns) for folder in SAMPLES.glob("**/"))
+    return dict(_samples_in(SAMPLES, folders))
+
+
+@lru_cache(maxsize=8)
+def _samples_in(
+    samples: Path,
+    folders: tuple[tuple[Path, int], ...],  # noqa: ARG001 - a changed folder is another key
+) -> dict[str, tuple[Path, Path | None]]:
     found: dict[str, tuple[Path, Path | None]] = {}
-    for path in data_sets.sample_images(SAMPLES):
-        data_set, *split = path.relative_to(SAMPLES).parts[:-2]
+    for path in data_sets.sample_images(samples):
+        data_set, *split = path.relative_to(samples).parts[:-2]
         name = f"{data_set}/{path.stem}"
         found[f"{'/'.join((data_set, *split))}/{path.stem}" if name in found else name] = path, mask_beside(path)
     return found
@@ -146,6 +144,21 @@ def _channels_in(path: str, changed: int) -> int:  # noqa: ARG001 - a changed fi
         return len(opened.getbands())
 
 
+def is_convertible(channels: int, segmenter: Segmenter) -> bool:
+    """Whether the network takes an image of so many channels, as it is or converted."""
+    return channels in (1, segmenter.in_channels) or (channels, segmenter.in_channels) == (3, 1)
+
+
+def _restore_image(names: list[str], first: str) -> None:
+    """Before the picker: an image that is not offered gives way to `first`, and an upload in a link is asked for."""
+    from_link = value_in_url("image")
+    missing = from_link is not None and from_link not in names
+    if missing or st.session_state.get("image", first) not in names:
+        st.session_state["image"] = first
+    if missing:
+        say_about_upload(f"{from_link} is not here; upload the file again.")
+
+
 def _change_image_with_model(samples: dict[str, tuple[Path, Path | None]], segmenter: Segmenter) -> None:
     """After another model is chosen, a sample that it cannot take gives way to one that it can."""
     previous = st.session_state.get(_MODEL_OF_IMAGE)
@@ -171,7 +184,7 @@ def _fitted(loaded: LoadedImage, segmenter: Segmenter) -> tuple[np.ndarray, tupl
     mismatch = (
         f"{loaded.name} has {channels} channel{plural} and the model {segmenter.name} takes {segmenter.in_channels}"
     )
-    if channels != 1 and (channels, segmenter.in_channels) != (3, 1):
+    if not is_convertible(channels, segmenter):
         raise UserError(f"{mismatch}; choose another image or another model.")
     if st.toggle(f"Convert to {wanted}", key="convert", bind="query-params"):
         return with_channels(loaded.values, segmenter.in_channels), (*loaded.notes, f"converted to {wanted}")

@@ -14,7 +14,7 @@ from core.display.colours import intensity_rgb, png_bytes
 
 LARGEST_SIDE = 4096
 """Of a picture: a canvas of more pixels fails in some browsers. Larger ones are averaged down for display."""
-_MOST_KEPT = 64
+_MOST_BYTES = 128 * 2**20
 _KINDS = {"u1": np.uint8, "u2": np.uint16, "f4": np.float32}
 
 _encoded: OrderedDict[tuple[int, str], tuple[weakref.ref, bytes]] = OrderedDict()
@@ -59,7 +59,7 @@ def _once(source: np.ndarray, kind: str, encode: Callable[[], bytes]) -> bytes:
         return known[1]
     content = encode()
     _encoded[key] = weakref.ref(source), content
-    while len(_encoded) > _MOST_KEPT:
+    while sum(len(kept) for _, kept in _encoded.values()) > _MOST_BYTES and len(_encoded) > 1:
         _encoded.popitem(last=False)
     return content
 

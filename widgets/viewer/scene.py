@@ -86,11 +86,11 @@ class Ends:
     """Where the colours of a map end: a number in its unit for each value of a control."""
 
     control: str
-    values: Mapping[str | float, float]
+    values: Mapping[str, float] | Mapping[float, float]
 
     def describe(self) -> dict[str, Any]:
         """The ends as plain values for the browser."""
-        written = {f"{value:g}" if isinstance(value, float) else value: end for value, end in self.values.items()}
+        written = {value if isinstance(value, str) else f"{value:g}": end for value, end in self.values.items()}
         return {"setting": self.control, "values": written}
 
 

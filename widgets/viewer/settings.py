@@ -14,11 +14,11 @@ _LIMITS = (0.01, 0.03, 0.1, 0.3, 1.0)
 _PERCENT = "{:g} %"
 
 
-def opacity_slider(default: float = 0.4) -> Slider:
-    """Opacity of what lies over the image."""
+def opacity_slider(default: float = 0.4, when: tuple[str, Sequence[str]] | None = None) -> Slider:
+    """Opacity of what lies over the image; shown `when` a control has one of some values."""
     return Slider(
         name="opacity", label="Opacity", default=default, values=tuple(step / 20 for step in range(21)),
-        form="{:.0f} %", factor=100,
+        form="{:.0f} %", factor=100, when=when,
     )  # fmt: skip
 
 

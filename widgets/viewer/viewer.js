@@ -605,19 +605,27 @@ class Viewer {
     if (!width) return
     if (this.scene.grid) return this.layOutTable(width)
     const {scene} = this, [rows, columns] = scene.size, count = this.panels.length, {compact} = scene
-    const least = compact ? 132 : 280, gap = 12
-    const flat = columns / rows > 2.4 && !compact
-    let across = flat ? 1 : Math.max(1, Math.min(count, Math.floor((width + gap) / (least + gap))))
-    if (compact && across < count) across = Math.max(2, across)
-    across = Math.ceil(count / Math.ceil(count / across)) // lines of like length
-    const panelWidth = Math.floor((width - gap * (across - 1)) / across)
-    const lines = Math.ceil(count / across)
-    const scrolled = this.grid.closest?.('[data-testid="stMain"]') ?? document.querySelector('[data-testid="stMain"]')
+    const gap = 12, scrolled = this.grid.closest('[data-testid="stMain"]') ?? document.querySelector('[data-testid="stMain"]')
     const top = this.grid.getBoundingClientRect().top + (scrolled?.scrollTop ?? 0)
     const below = compact ? 0 : scene.numbers.length ? 262 : 150 // what is read along with the panels
     const room = Math.max(280, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - below)
-    const natural = panelWidth * rows / columns
-    let height = compact ? Math.min(natural, 1.4 * panelWidth) : Math.min(natural, lines > 1 ? Math.max(220, room / lines - 40) : room)
+    // As many panels side by side as show the image largest.
+    const widthOf = number => Math.floor((width - gap * (number - 1)) / number)
+    const heightOf = number => {
+      const lines = Math.ceil(count / number)
+      return lines > 1 ? Math.max(200, room / lines - 40) : room
+    }
+    let across = 1
+    if (compact) across = Math.max(2, Math.min(count, Math.floor((width + gap) / (132 + gap))))
+    else for (let number = 2, best = 0; number <= count; number++) {
+      const scaleOf = other => Math.min(widthOf(other) / columns, heightOf(other) / rows)
+      best ||= scaleOf(1)
+      if (scaleOf(number) < 0.95 * best) continue
+      best = Math.max(best, scaleOf(number))
+      across = number
+    }
+    const panelWidth = widthOf(across), natural = panelWidth * rows / columns
+    let height = compact ? Math.min(natural, 1.4 * panelWidth) : Math.min(natural, heightOf(across))
     height = Math.round(Math.max(height, Math.min(compact ? 60 : 180, room)))
     this.grid.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`
     this.resize(panelWidth, height)

@@ -1,26 +1,13 @@
-"""Scales, thumbnails and differences of class activation maps, on maps written by hand."""
-
-import dataclasses
-import io
+"""Scales and differences of class activation maps, on maps written by hand."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from core import Target
 from core.attribution import Attribution
-from core.display.colours import magnitude_scale, signed_scale
 from core.models.layers import Layer
 from widgets.cams.layers import main_layers
-from widgets.cams.maps import (
-    MapView,
-    atlas_sprite,
-    normalised_difference,
-    scale_of,
-    share_inside,
-    thumbnail,
-    thumbnail_size,
-)
+from widgets.cams.maps import draw, ends_by_scale, normalised_difference, peaks_of, share_inside
 from widgets.shared.layer_picker import size_and_stride
 
 SIZE = (4, 8)
@@ -42,18 +29,28 @@ OTHER = attribution([[100, 0], [0, 0]], "a", "seg_grad_cam")
 
 
 @pytest.mark.parametrize(
-    ("positive", "scale", "expected"),
-    [(True, "own", 2), (True, "method", 4), (True, "all", 100), (False, "own", 8), (False, "method", 8)],
-)
-def test_the_colour_scale_ends_at_the_largest_value_of_its_company(positive, scale, expected):
-    maps = atlas(SMALL, LARGE, OTHER)
-    assert scale_of(SMALL, maps, MapView(positive, scale, 1.0)).high == expected
-    assert scale_of(SMALL, maps, MapView(positive, scale, 1.0, 0.5)).high == expected / 2
+    ("kind", "scale", "expected"),
+    [
+        ("positive", "own", 2), ("positive", "method", 4), ("positive", "all", 100), ("signed", "own", 8),
+        ("signed", "method", 8), ("signed", "all", 100),
+    ],
+)  # fmt: skip
+def test_the_colours_end_at_the_largest_value_of_the_map_of_its_method_or_of_all(kind, scale, expected):
+    peaks = {place: peaks_of(one) for place, one in atlas(SMALL, LARGE, OTHER).items()}
+    assert ends_by_scale(SMALL, peaks)[kind][scale] == expected
 
 
-def test_a_map_below_zero_has_a_scale_all_the_same():
+def test_a_map_that_is_not_of_the_atlas_counts_too():
+    beyond = attribution([[0, 7], [0, 0]], "a", "score_cam")
+    peaks = {place: peaks_of(one) for place, one in atlas(SMALL, LARGE).items()}
+    assert ends_by_scale(beyond, peaks)["positive"] == {"own": 7, "method": 7, "all": 7}
+    assert ends_by_scale(beyond, peaks)["signed"] == {"own": 7, "method": 7, "all": 8}
+
+
+def test_a_map_below_zero_has_a_positive_scale_that_ends_at_1():
     below = attribution([[-1, -2], [-3, -4]])
-    assert scale_of(below, atlas(below), MapView(positive=True, scale="own", opacity=1.0)).high == 1
+    assert ends_by_scale(below, {})["positive"]["own"] == 1
+    assert ends_by_scale(below, {})["signed"]["own"] == 4
 
 
 def test_difference_of_maps_each_divided_by_its_largest_magnitude():
@@ -72,34 +69,22 @@ def test_share_of_the_positive_map_inside_a_mask():
     assert np.isnan(share_inside(attribution(-np.ones(SIZE)), mask))
 
 
-def test_a_thumbnail_keeps_the_shape_of_the_image_and_the_place_of_the_map():
-    assert thumbnail_size(SIZE) == (48, 96)
-    found = thumbnail(attribution([[0, 1], [0, 0]]), magnitude_scale(1.0))
-    assert found.shape == (48, 96, 3)
-    assert found[0, -1].tolist() == magnitude_scale(1.0).rgb(np.ones((1, 1)))[0, 0].tolist()
-    assert found[-1, 0].tolist() == magnitude_scale(1.0).rgb(np.zeros((1, 1)))[0, 0].tolist()
+def test_the_map_that_is_drawn_is_at_the_size_of_the_image():
+    drawn = draw(SMALL, None, {})
+    assert drawn.title == "LayerCAM at a"
+    assert {kind: values.shape for kind, values in drawn.maps.items()} == {"positive": SIZE, "signed": SIZE}
+    # ReLU comes before the map is resized: the -8 beside the 1 must not lower it.
+    assert drawn.maps["positive"][0, 2] > drawn.maps["signed"][0, 2]
+    assert drawn.maps["positive"].min() == 0
+    assert drawn.ends["signed"]["own"] == 8
 
 
-def test_a_thumbnail_leaves_out_the_padding_of_the_image():
-    padded = dataclasses.replace(attribution([[0, 1], [1, 1]]), padded_size=(8, 16))
-    found = thumbnail(padded, signed_scale(1.0))
-    assert found[0, 0].tolist() == signed_scale(1.0).rgb(np.zeros((1, 1)))[0, 0].tolist()
-
-
-def test_the_sprite_holds_every_thumbnail_in_its_place():
-    maps = atlas(SMALL, LARGE, OTHER, attribution([[0, 0], [0, 7]], "b", "seg_grad_cam"))
-    methods, layers = ("layer_cam", "seg_grad_cam"), ("a", "b")
-    for positive in (True, False):
-        view = MapView(positive, "own", 1.0)
-        content = atlas_sprite(maps, layers, methods, view)
-        sprite = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-        assert sprite.shape == (96, 192, 3)
-        for row, method in enumerate(methods):
-            for column, layer in enumerate(layers):
-                cell = sprite[48 * row : 48 * (row + 1), 96 * column : 96 * (column + 1)]
-                one = maps[layer, method]
-                expected = thumbnail(one, scale_of(one, maps, view))
-                np.testing.assert_array_equal(cell, expected)
+def test_a_difference_has_one_scale_for_all():
+    drawn = draw(SMALL, OTHER, {})
+    assert drawn.is_difference
+    assert drawn.title == "LayerCAM − Seg-Grad-CAM"
+    np.testing.assert_array_equal(drawn.maps["positive"], normalised_difference(SMALL, OTHER, positive=True))
+    assert set(drawn.ends["positive"].values()) == {1.0}
 
 
 def layer(name: str, size: int) -> Layer:

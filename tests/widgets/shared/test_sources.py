@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from core import Segmenter
+from core import Segmenter, UserError
+from core.data.images import with_channels
 from widgets.shared import sources
-from widgets.shared.sources import best_first, sample_channels, sample_images
+from widgets.shared.sources import best_first, is_convertible, sample_channels, sample_images
 
 
 @pytest.fixture
@@ -57,3 +58,23 @@ def test_the_model_opens_on_an_image_that_it_takes(samples, name, channels, firs
     fits = [sample_channels(samples[one][0]) == channels for one in names]
     assert fits == sorted(fits, reverse=True)
     assert set(names) == set(samples)
+
+
+@pytest.mark.parametrize(
+    ("channels", "taken", "convertible"),
+    [(1, 1, True), (3, 1, True), (3, 3, True), (1, 3, True), (4, 3, False), (4, 1, False), (1, 4, True), (3, 4, False)],
+)
+def test_what_can_be_converted(channels, taken, convertible):
+    segmenter = Segmenter(torch.nn.Conv2d(taken, 2, 1), in_channels=taken)
+    assert is_convertible(channels, segmenter) == convertible
+    try:
+        with_channels(np.zeros((channels, 8, 8), np.float32), taken)
+    except UserError:
+        assert not convertible
+    else:
+        assert convertible
+
+
+def test_a_new_sample_is_found(samples, tmp_path):
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "vessels/images/b.png")
+    assert set(sample_images()) == {*samples, "vessels/b"}

@@ -1,0 +1,156 @@
+"""The pictures of the page of class activation maps: the chosen map over the image, and the atlas of all."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from core.attribution.cam import LayerAdvice, cam_warnings, gradient_methods
+from core.attribution.registry import METHODS
+from core.display.colours import magnitude_scale, signed_scale
+from core.models.layers import Layer
+from core.segmenter import Prediction
+from widgets.cams.atlas import Atlas
+from widgets.cams.maps import KINDS, SCALES, Drawn, ends_by_scale
+from widgets.shared.layer_picker import size_and_stride
+from widgets.shared.pixel_set_picker import Question, pixel_set_layers
+from widgets.shared.results import results
+from widgets.shared.sidebar import Selection
+from widgets.viewer import scene
+from widgets.viewer.controls import Choice, Control, Shown, Slider
+from widgets.viewer.scene import Ends, Grid, Heading, Labels, Panel, Picture, ScalarMap
+from widgets.viewer.settings import opacity_slider
+from widgets.viewer.viewer import viewer
+
+_LIMITS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
+_OLD = 0.3
+"""Opacity of a map that is not of the settings on screen."""
+
+
+def controls_of(*, has_truth: bool) -> list[Control]:
+    """The controls of the display, for an image with or without a ground truth."""
+    return [
+        Choice(
+            name="values", label="Values", default="positive", options={kind: kind.capitalize() for kind in KINDS},
+            help="Positive: what speaks for the class, as the papers show it (ReLU, then resized). Signed: what speaks "
+            "against it as well, in blue.",
+        ),
+        Choice(
+            name="scale", label="Colour scale", default="own", options=SCALES,
+            help="Where the scale ends: at the largest value of each map, of all layers by the same method, or of the "
+            "whole atlas, so that colours can be compared.",
+        ),
+        Choice(
+            name="overlay", label="Over the image", default="none",
+            options={"none": "None", "prediction": "Prediction"} | ({"truth": "Truth"} if has_truth else {}),
+        ),
+        opacity_slider(when=("overlay", ("prediction", "truth"))),
+        Slider(
+            name="map_opacity", label="Opacity of the map", default=0.65, values=tuple(step / 20 for step in range(21)),
+            form="{:.0f} %", factor=100, below=True,
+        ),
+        Slider(
+            name="map_limit", label="Colour limit", default=1.0, values=_LIMITS, form="{:g} % of max", factor=100,
+            below=True, help="Lower it to see faint maps; what lies beyond is drawn in the end colour.",
+        ),
+    ]  # fmt: skip
+
+
+def panels_of(
+    selection: Selection, prediction: Prediction, question: Question | None, drawn: Drawn | None, *, is_old: bool
+) -> list[Panel]:
+    """The image with the pixels explained, the map over the image, and the ground truth; an old map says so."""
+    image, names = selection.image, selection.segmenter.class_names
+    overlays = {"prediction": prediction.labels} | ({} if image.truth is None else {"truth": image.truth})
+    over: list[scene.Layer] = [
+        Labels(
+            name=name, title=name, labels=labels, class_names=names, opacity="$opacity", shown=Shown("overlay", name)
+        )
+        for name, labels in overlays.items()
+    ]
+    picture = Picture(image=image.values)
+    panels = [
+        Panel("Image", [picture, *over, *pixel_set_layers(question)], "Scroll to zoom, drag to move."),
+        _map_panel(picture, drawn, is_old=is_old),
+    ]
+    if image.truth is not None:
+        panels.append(Panel("Ground truth", [Labels(name="true", labels=image.truth, class_names=names)]))
+    return panels
+
+
+def _map_panel(picture: Picture, drawn: Drawn | None, *, is_old: bool) -> Panel:
+    """The positive and the signed map at the image's size, of which a control shows one, over the image."""
+    if drawn is None:
+        return Panel("Map", [picture], note="not computed yet", name="map")
+    layers = [
+        ScalarMap(
+            name=kind,
+            title=kind,
+            values=drawn.maps[kind],
+            scale=magnitude_scale(1.0) if kind == "positive" and not drawn.is_difference else signed_scale(1.0),
+            unit=drawn.unit,
+            limit="$map_limit",
+            ends=Ends("scale", drawn.ends[kind]),
+            opacity=_OLD if is_old else "$map_opacity",
+            shown=Shown("values", kind),
+            names_unit=True,
+        )
+        for kind in KINDS
+    ]
+    return Panel(drawn.title, [picture, *layers], drawn.help, "of the settings before" if is_old else "", name="map")
+
+
+def show_atlas(
+    choices: LayerAdvice,
+    atlas: Atlas,
+    layer: Layer,
+    method: str,
+    settings: Mapping[str, Any],
+    prediction: Prediction,
+    selection: Selection,
+    pick: Callable[[str, str], None],
+) -> None:
+    """One small panel per layer and method; `pick` is called with the layer and the method of the one chosen."""
+    methods = list(gradient_methods())
+    layers = list(dict.fromkeys(name for name, _ in atlas.maps))
+    warnings = results().get_or_compute(
+        ("atlas warnings", atlas.key),
+        lambda: {
+            place: " ".join(sentences)
+            for place, one in atlas.maps.items()
+            if (sentences := cam_warnings(one, prediction, choices.pointwise))
+        },
+    )
+    names = {f"{METHODS[by].title} at {at}": (at, by) for by in methods for at in layers}
+    panels = [
+        Panel(
+            name, _thumbnail(atlas, place), is_choosable=True, is_chosen=place == (layer.name, method),
+            warning=warnings.get(place, ""),
+        )
+        for name, place in names.items()
+    ]  # fmt: skip
+    heads = [Heading(short(at), size_and_stride(choices.layers[at])[0], at) for at in layers]
+    viewer(
+        "atlas", panels, prediction.labels.shape, selection.picture_key, settings=settings, tools=(), is_compact=True,
+        grid=Grid([Heading(METHODS[by].title) for by in methods], heads), on_choose=lambda name: pick(*names[name]),
+    )  # fmt: skip
+
+
+def short(name: str, parts: int = 2) -> str:
+    """The end of a long dotted name, which can be broken at its dots."""
+    pieces = name.split(".")
+    shown = ".".join(pieces[-parts:])
+    return ("…" if len(pieces) > parts else "") + shown.replace(".", ".\u200b").replace("_", "_\u200b")
+
+
+def _thumbnail(atlas: Atlas, place: tuple[str, str]) -> list[scene.Layer]:
+    """The raw map at the layer's size, over the area that the layer covers; its sign is cut off by the colours."""
+    attribution = atlas.maps[place]
+    ends = ends_by_scale(attribution, atlas.peaks)
+    return [
+        ScalarMap(
+            name=kind, title="map", values=attribution.values, covers=attribution.padded_size or attribution.image_size,
+            scale=signed_scale(1.0) if kind == "signed" else magnitude_scale(1.0), limit="$map_limit",
+            ends=Ends("scale", ends[kind]), shown=Shown("values", kind), unit=attribution.unit, names_unit=True,
+            has_bar=False,
+        )
+        for kind in KINDS
+    ]  # fmt: skip
