@@ -616,7 +616,7 @@ class Viewer {
       return lines > 1 ? Math.max(200, room / lines - 40) : room
     }
     let across = 1
-    if (compact) across = Math.max(2, Math.min(count, Math.floor((width + gap) / (132 + gap))))
+    if (compact) across = Math.min(count, Math.max(2, Math.floor((width + gap) / (132 + gap))))
     else for (let number = 2, best = 0; number <= count; number++) {
       const scaleOf = other => Math.min(widthOf(other) / columns, heightOf(other) / rows)
       best ||= scaleOf(1)
