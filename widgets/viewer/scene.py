@@ -10,7 +10,7 @@ import numpy as np
 from core.display.colours import ColourScale, class_colour
 from core.display.footprint import BoundingBox
 from widgets.viewer.arrays import array_file, picture_file
-from widgets.viewer.controls import Shown
+from widgets.viewer.controls import Shown, Value, text_of
 
 Painted = float | str
 """A number, or the name of a control after a dollar sign, such as "$opacity"."""
@@ -94,6 +94,24 @@ class Ends:
         return {"setting": self.control, "values": written}
 
 
+@dataclass(frozen=True)
+class LimitsBySetting:
+    """Where the colours of a map begin and end, by the values of controls.
+
+    Attributes:
+        controls: Names of the controls.
+        limits: Lower and upper end, by their values in the same order.
+    """
+
+    controls: Sequence[str]
+    limits: Mapping[tuple[Value, ...], tuple[float, float]]
+
+    def describe(self) -> dict[str, Any]:
+        """The limits as plain values for the browser."""
+        values = {",".join(map(text_of, key)): list(ends) for key, ends in self.limits.items()}
+        return {"of": list(self.controls), "values": values}
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScalarMap(Layer):
     """A map in the colours of a scale, with a colour bar.
@@ -107,6 +125,8 @@ class ScalarMap(Layer):
             stretched over; None where each value is that of one pixel.
         limit: Where the colours end, as a proportion of the map's maximum or of `ends`, instead of the scale's limits.
         ends: Where the colours end by the value of a control, instead of the map's maximum.
+        limit: Where the colours end, as a proportion of the map's maximum, instead of the scale's limits.
+        limits: Limits that follow controls, instead of the scale's.
         is_live: Whether the channel's answers replace it.
         fading: Whether it becomes clear where it is weak.
         floor: It is clear where its magnitude is below this proportion of the end of the colours.
@@ -123,6 +143,7 @@ class ScalarMap(Layer):
     covers: tuple[int, int] | None = None
     limit: Painted | None = None
     ends: Ends | None = None
+    limits: LimitsBySetting | None = None
     is_live: bool = False
     fading: bool = False
     floor: Painted = 0.0
@@ -151,6 +172,7 @@ class ScalarMap(Layer):
             "unit": self.unit,
             "limit": self.limit,
             "ends": None if self.ends is None else self.ends.describe(),
+            "limits": None if self.limits is None else self.limits.describe(),
             "live": self.is_live,
             "fading": self.fading,
             "floor": self.floor,
@@ -259,6 +281,7 @@ class Panel:
         layers: From below.
         help: Explanation under the pointer.
         note: Remark at the right of the heading.
+        group: Heading above the first of several panels that have the same; empty for none.
         name: Name within the viewer, which `on_choose` is called with; empty for that of the heading.
         is_choosable: Whether a click or Enter on the heading chooses it, as on the picture where no tool takes them.
         is_chosen: Whether it is marked as the chosen one.
@@ -269,6 +292,7 @@ class Panel:
     layers: Sequence[Layer]
     help: str = ""
     note: str = ""
+    group: str = ""
     name: str = ""
     is_choosable: bool = False
     is_chosen: bool = False
@@ -284,6 +308,7 @@ class Panel:
             "title": self.title,
             "help": self.help,
             "note": self.note,
+            "group": self.group,
             "layers": [layer.describe() for layer in self.layers],
         }
 
