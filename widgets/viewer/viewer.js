@@ -434,7 +434,6 @@ class Viewer {
     if (scene.position) top.append(this.position())
     this.grid = element("div", {class: "panels"})
     this.panels = scene.panels.map((panel, index) => this.panel(panel, index))
-    this.laidOut = null // the new canvases have no size yet
     this.heads = null
     if (scene.grid) {
       const head = (kind, {text, note, help}) => element("div", {class: `head ${kind}`, title: help}, text, element("small", {}, note))
