@@ -69,8 +69,8 @@ def vessels_panel(selection: Selection, jacobian: Jacobian, view: View, pixel: P
         with slot:
             st.markdown(
                 f"**{title}**: Spearman's ρ = **{shown}** over {count:,} pixels",
-                help=f"{what} ρ is the rank correlation: +1 where one always grows with the other, -1 where it always falls. "
-                "Neighbouring pixels are alike, so no p-value is given.",
+                help=f"{what} ρ is the rank correlation: +1 where one always grows with the other, -1 where it always "
+                "falls. Neighbouring pixels are alike, so no p-value is given.",
             )
             figure = scatter_figure(
                 (along[chosen], values[chosen]),
