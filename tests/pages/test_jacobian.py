@@ -1,6 +1,7 @@
 """The Jacobian page without a browser: what it shows is what the library says."""
 
 import io
+import json
 import shutil
 import sys
 import time
@@ -212,6 +213,31 @@ def test_every_panel_of_an_opened_store_draws(store, image, panel):
         assert any("Spearman" in markdown.value for markdown in page.markdown)
     if panel == "Store and downloads":
         assert any(str(store.path) in markdown.value for markdown in page.markdown)
+
+
+def test_a_point_of_a_chart_is_clicked_once_and_again(store, image):
+    page = open_page(image, origin="Open a store", panel="Vessels", row="8", column="8")
+    page.text_input(key="store_path").set_value(str(store.path)).run()
+    key = next(key for key in page.session_state["_chart_clicks"] if key.startswith("vessels-width"))
+    vessels = np.argwhere((store.labels == 1) & store.computed)
+
+    def click(curve: int) -> list[int]:
+        value = json.dumps([{"x": 0, "y": 0, "curveNumber": curve, "pointNumber": 1, "pointIndex": 1}])
+        page.session_state[key] = value
+        page.run()
+        return viewers(page)[0]["pixel"]
+
+    def move(row: int, column: int) -> None:
+        page.session_state["row"], page.session_state["column"] = row, column
+        page.run()
+
+    expected = vessels[1].tolist()
+    assert click(curve=0) == expected
+    move(3, 5)
+    assert click(curve=0) == [3, 5], "an old click that comes back must not fire again"
+    assert click(curve=2) == expected, "but the same point can be clicked again: its chart has moved up by two curves"
+    move(3, 5)
+    assert click(curve=3) == [3, 5], "a point of the line through the medians is no pixel"
 
 
 def test_a_store_of_another_image_brings_its_own(store, image):

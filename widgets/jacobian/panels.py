@@ -100,7 +100,7 @@ def receptive_field_panel(selection: Selection, jacobian: Jacobian, pixel: Pixel
         viewer("receptive-field", [panel], jacobian.size, selection.picture_key, pixel=pixel, is_compact=True)
     with slots[1]:
         panel = Panel("Mean |row|, centred on its pixel", [share, Shapes(shapes=circles(*effective.centre))])
-        viewer("mean-row", [panel], effective.mean.shape, selection.picture_key, tools=(), is_compact=True)
+        viewer("mean-row", [panel], effective.mean.shape, f"mean-{selection.picture_key}", tools=(), is_compact=True)
     with slots[2]:
         field = jacobian.field
         st.markdown("**How far it reaches**")

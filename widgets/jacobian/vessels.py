@@ -21,8 +21,8 @@ _MOST_DOTS = 2000
 _HEIGHT = 340
 _MEASURES = {"area": "Box area", "threshold": "Pixels above", "fulfilment": "Fulfilment"}
 _ACROSS = {
-    "width": ("Vessel width", "width at the nearest centre-line pixel (px)"),
-    "distance": ("Distance to the skeleton", "distance to the centre line (px)"),
+    "width": ("Vessel width", "width (px)", "Width of the vessel at the nearest pixel of its centre line."),
+    "distance": ("Distance to the skeleton", "distance (px)", "Distance to the nearest pixel of the centre line."),
 }
 
 
@@ -39,12 +39,12 @@ def vessels_panel(selection: Selection, jacobian: Jacobian, view: View, pixel: P
     """How the box relates to the vessel's width and to the distance from its centre line."""
     truth = selection.image.truth
     sources = ["truth", "prediction"] if truth is not None else ["prediction"]
-    slots = st.columns([2.6, 4.4, 4.4], vertical_alignment="bottom")
-    source = slots[0].segmented_control(
+    inputs = st.container(horizontal=True)
+    source = inputs.segmented_control(
         "Vessels from", sources, default=sources[0], required=True, key="mask", bind="query-params",
         format_func=lambda name: {"truth": "Ground truth", "prediction": "Prediction"}[name], wrap=True,
     )  # fmt: skip
-    measure = slots[1].segmented_control(
+    measure = inputs.segmented_control(
         "Against", list(_MEASURES), default="area", required=True, key="measure", bind="query-params",
         format_func=lambda name: _MEASURES[name], wrap=True,
     )  # fmt: skip
@@ -55,22 +55,22 @@ def vessels_panel(selection: Selection, jacobian: Jacobian, view: View, pixel: P
     used = geometry.mask & jacobian.computed
     view = replace(view, scaled=False, within=False)
     values = shown_map(jacobian, str(measure), view)[used]
-    slots[2].caption(
+    st.caption(
         f"{int(used.sum()):,} computed pixels inside the vessels; the line joins their medians. "
         "Click a point to see the row of its pixel."
     )
     chosen = np.linspace(0, max(len(values) - 1, 0), min(len(values), _MOST_DOTS)).astype(int)
     pixels = [(int(row), int(column)) for row, column in np.argwhere(used)[chosen]]
     across = {"width": geometry.width, "distance": geometry.distance}
-    for slot, (name, (title, axis)) in zip(st.columns(2), _ACROSS.items(), strict=True):
+    for slot, (name, (title, axis, what)) in zip(st.columns(2), _ACROSS.items(), strict=True):
         along = across[name][used]
         rho, count = rank_correlation(along, values)
         shown = "not defined" if np.isnan(rho) else f"{rho:+.3f}"
         with slot:
             st.markdown(
                 f"**{title}**: Spearman's ρ = **{shown}** over {count:,} pixels",
-                help="Rank correlation: +1 where one always grows with the other, -1 where it always falls. "
-                "Neighbouring pixels are alike, so no p-value is given.",
+                help=f"{what} ρ is the rank correlation: +1 where one always grows with the other, -1 where it always "
+                "falls. Neighbouring pixels are alike, so no p-value is given.",
             )
             figure = scatter_figure(
                 (along[chosen], values[chosen]),

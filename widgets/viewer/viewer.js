@@ -7,6 +7,7 @@ const GRID_FROM = 12, VALUES_FROM = 44
 const CLICK_DISTANCE = 4            // CSS pixels that a hand moves while it clicks
 const MOST_PINS = 8
 const REST = 120                    // ms without a move until a live map is refined
+const TAKEN = 5000                  // ms after which a scene's values count even where they are not those set here
 const NO_ANSWER = 20000             // ms until a request is given up
 const RECONNECT = [250, 1000, 3000, 8000, 30000] // ms; the last one again and again
 const UNKNOWN_TOKEN = 4401          // the server has forgotten this viewer: the next run of the page opens it anew
@@ -295,7 +296,11 @@ class Viewer {
       this.hover = this.picked = null
       this.parts = null
     }
-    if (!this.moving) this.settings = {...scene.settings}
+    // A run that began before the hand was lifted knows nothing of the new values.
+    if (this.lifted && performance.now() - this.lifted.at > TAKEN ||
+        Object.entries(this.lifted?.values ?? {}).every(([name, value]) => !(name in scene.settings) || scene.settings[name] === value))
+      this.lifted = null
+    if (!this.moving) this.settings = {...scene.settings, ...this.lifted?.values}
     if (!this.drawing) this.parts = scene.region ? [...scene.region] : []
     if (before?.revision !== scene.revision) this.maps.clear()
     const shown = scene.pixel && `${scene.pixel}`
@@ -637,7 +642,7 @@ class Viewer {
       return lines > 1 ? Math.max(200, room / lines - 40) : room
     }
     let across = 1
-    if (compact) across = Math.max(2, Math.min(count, Math.floor((width + gap) / (132 + gap))))
+    if (compact) across = Math.min(count, Math.max(2, Math.floor((width + gap) / (132 + gap))))
     else for (let number = 2, best = 0; number <= count; number++) {
       const scaleOf = other => Math.min(widthOf(other) / columns, heightOf(other) / rows)
       best ||= scaleOf(1)
@@ -1062,6 +1067,7 @@ class Viewer {
 
   commitSettings() {
     this.moving = false
+    this.lifted = {values: {...this.settings}, at: performance.now()}
     this.writeAddress({...this.scene.address, ...Object.fromEntries(this.scene.controls.map(control =>
       [control.name, this.settings[control.name] === control.default ? null : String(this.settings[control.name])]))})
     this.send("settings", {...this.settings})
@@ -1091,7 +1097,7 @@ class Viewer {
     this.restoring = null
     const address = new URL(location.href)
     const found = Object.fromEntries(Object.keys(this.scene.address).map(name => [name, address.searchParams.get(name)]))
-    this.picked = null
+    this.picked = this.lifted = null
     this.scene.address = found
     this.send("restored", found)
   }
