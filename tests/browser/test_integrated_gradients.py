@@ -78,8 +78,12 @@ def box_mask(size: tuple[int, int], part: dict) -> np.ndarray:
 def test_a_click_explains_that_pixel(page, address, segmenter, image):
     viewer = open_page(page, address, "explain=Pixel&row=61&column=99")
     check_map(page, viewer, segmenter, image, Target.pixel(61, 99))
-    page.mouse.move(*viewer.aim(40, 57))
-    row, column = eventually(page, lambda: tuple(map(int, viewer.run("[...viewer.hover]"))))
+
+    def aim() -> list[int]:
+        page.mouse.move(*viewer.aim(40, 57))  # again, since the page may still move
+        return viewer.run("[...viewer.hover]")
+
+    row, column = eventually(page, aim)
     page.mouse.down()
     page.mouse.up()
     viewer.wait_for_pixel(row, column)
@@ -117,7 +121,7 @@ def test_a_lasso_and_a_box_by_keys_alone(page, address, segmenter, image):
     page.get_by_text("No lasso yet").wait_for()
     size = image.shape[1], image.shape[2]
     viewer.canvas.focus()
-    for key in ("Enter", *["Shift+ArrowDown"] * 2, "Enter", *["Shift+ArrowRight"] * 3, "Enter", "c"):
+    for key in ("ArrowUp", "Enter", *["Shift+ArrowDown"] * 2, "Enter", *["Shift+ArrowRight"] * 3, "Enter", "c"):
         page.keyboard.press(key)
     (lasso,) = parts(page, viewer, 1)
     start = np.array(lasso["points"][0])
