@@ -26,7 +26,9 @@ samples: $(VENV)/.installed
 
 bench: $(VENV)/.installed-dev browser
 	$(BIN)/python benchmarks/first_paint.py
+	$(BIN)/python benchmarks/live.py --without-store
 	$(BIN)/python benchmarks/click.py
+	$(BIN)/python benchmarks/ten_sessions.py
 	$(BIN)/python benchmarks/jacobian.py
 
 browser: $(VENV)/.installed-dev

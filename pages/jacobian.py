@@ -2,30 +2,30 @@
 
 from pathlib import Path
 
-import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
+from core.attribution.windowed import MapWindow
 from core.display.colours import intensity_rgb
-from core.display.footprint import footprint
 from core.jacobian import Jacobian
 from core.segmenter import Prediction, Segmenter
-from widgets.jacobian.maps import PICTURES, UNITS, View, map_bar, map_picture, pick_view
+from widgets.jacobian.controls import View, controls_of
 from widgets.jacobian.open import open_card, pick_folder
-from widgets.jacobian.panels import boxes_panel, receptive_field_panel, store_panel, vessels_panel
-from widgets.jacobian.row import is_stored, row_of, show_answer
+from widgets.jacobian.panels import boxes_panel, picture_panel, receptive_field_panel, row_panels, store_panel
+from widgets.jacobian.row import Rows
 from widgets.jacobian.run import run_card
+from widgets.jacobian.vessels import take_vessel_click, vessels_panel
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
 from widgets.shared.model_picker import pick_model
-from widgets.shared.pixel_map import draw_pixel_map, show_numbers
-from widgets.shared.pixel_picker import pixel_picker, take_click
-from widgets.shared.pixel_state import restore_pixel, set_pixel
-from widgets.shared.sidebar import pick_class_and_space
+from widgets.shared.pixel_answers import Pixel, learn_in_background
+from widgets.shared.pixel_state import restore_pixel
+from widgets.shared.sidebar import Selection, pick_class_and_space
 from widgets.shared.sources import PickedImage, pick_image, predicted
 from widgets.shared.user_errors import show_user_errors
+from widgets.viewer.controls import settings_of
+from widgets.viewer.viewer import viewer
 
-PANEL_WIDTH = 350
 SECONDS_BETWEEN_PICTURES = 2.0
 PANELS = ("Receptive field", "Boxes", "Vessels", "Store and downloads")
 INVITATION = """
@@ -81,65 +81,48 @@ def explore(
     segmenter: Segmenter, jacobian: Jacobian, image: PickedImage, prediction: Prediction, *, live: bool
 ) -> None:
     with show_user_errors():
-        identity = f"jacobian-{image.hash[:12]}-{segmenter.weights_hash[:12]}"
-        restore_pixel(image.name, prediction.labels)
-        if (clicked := take_click(identity)) is not None:
-            set_pixel(*clicked)
-        lead = st.container()
-        view, pixel = pick_view(jacobian, live=live, has_truth=image.truth is not None)
-        rows, columns = jacobian.size
-        height = int(np.clip(PANEL_WIDTH * rows / columns, 200, 440))
-        panels = st.columns(3, gap="small")
-        with panels[0]:
-            show_picture(jacobian, image, view, pixel, identity, height)
-        attribution = row_of(segmenter, jacobian, pixel)
-        threshold = jacobian.threshold(view.threshold)
-        remaining = footprint(attribution.magnitude(), threshold=threshold)
-        with lead:
-            show_answer(segmenter, attribution, prediction, remaining, pixel, stored=is_stored(jacobian, pixel))
-        draw_pixel_map(
-            panels[1:], "Its row", attribution, remaining, image.values, pixel, height, identity,
-            colour_proportion=view.colour_limit, zoomed=view.zoomed,
-        )  # fmt: skip
-        largest = jacobian.maximum(view.threshold.definition)
-        proportion = remaining.threshold / largest if largest else 0.0
-        of_what = f"{100 * proportion:.3g} % of the largest gradient of all rows"
-        show_numbers(segmenter, attribution, prediction, remaining, pixel, of_what)
-        show_panels(jacobian, image, view, attribution, pixel, height)
+        selection = Selection(segmenter, image, jacobian.manifest.class_index, jacobian.manifest.space)
+        pixel = take_vessel_click(selection) or restore_pixel(image.name, prediction.labels)
+        controls = controls_of(has_rows=jacobian.manifest.keep_rows and not live, has_truth=image.truth is not None)
+        settings = settings_of(controls)
+        view = View.of(settings)
+        rows = Rows(selection, prediction, jacobian, view)
+        attribution = rows.attribution(pixel)
+        numbers, sentence = rows.words(MapWindow(attribution.values, 0, 0), pixel, settings)
+        viewer(
+            "jacobian",
+            [picture_panel(selection, jacobian, view), *row_panels(selection, rows, attribution)],
+            jacobian.size,
+            selection.picture_key,
+            controls=controls,
+            settings=settings,
+            pixel=pixel,
+            live=rows.live(),
+            numbers=numbers,
+            sentence=sentence,
+            has_position=True,
+        )
+        learn_in_background(selection)
+        show_panels(selection, jacobian, view, attribution, pixel)
 
 
-def show_picture(
-    jacobian: Jacobian, image: PickedImage, view: View, pixel: tuple[int, int], identity: str, height: int
-) -> None:
-    sampled = view.picture in UNITS and jacobian.manifest.stride > 1
-    st.markdown(
-        f"**{PICTURES[view.picture]}**: click a pixel",
-        help="Drag a rectangle to zoom in, double-click to zoom out."
-        + (" Between the sampled pixels the value of the nearest one is shown." if sampled else ""),
-    )
-    with st.container(gap=None):
-        pixel_picker(map_picture(jacobian, view, image.values, image.truth), *pixel, identity, height)
-        map_bar(jacobian, view)
-
-
-def show_panels(
-    jacobian: Jacobian, image: PickedImage, view: View, attribution: Attribution, pixel: tuple[int, int], height: int
-) -> None:
+def show_panels(selection: Selection, jacobian: Jacobian, view: View, attribution: Attribution, pixel: Pixel) -> None:
     field, boxes, vessels, store = st.tabs(PANELS, key="panel", on_change="rerun", bind="query-params")
     if field.open:
         with field:
-            receptive_field_panel(jacobian, image, pixel, height)
+            receptive_field_panel(selection, jacobian, pixel)
     if boxes.open:
         with boxes:
-            boxes_panel(jacobian, view, pixel, height)
+            boxes_panel(selection, jacobian, view, pixel)
     if vessels.open:
         with vessels:
-            vessels_panel(jacobian, image, view)
+            vessels_panel(selection, jacobian, view, pixel)
     if store.open:
         with store:
-            store_panel(jacobian, image, view)
+            store_panel(jacobian, selection.image, view)
             st.markdown(f"Row {pixel[0]}, column {pixel[1]}: its gradient map")
-            attribution_downloads(attribution, f"{Path(image.name).stem}_row{pixel[0]}_column{pixel[1]}_jacobian")
+            stem = f"{Path(selection.image.name).stem}_row{pixel[0]}_column{pixel[1]}_jacobian"
+            attribution_downloads(attribution, stem)
 
 
 main()

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from widgets.explorer.answers import Explainer, learn_in_background
+from widgets.explorer.answers import Explainer
 from widgets.explorer.controls import controls_of
 from widgets.explorer.panels import first_panels, image_panel, map_panel
 from widgets.explorer.pins import keep_pins, kept_pins, pin_cards
@@ -10,6 +10,7 @@ from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
 from widgets.shared.image_strip import image_strip
 from widgets.shared.model_picker import pick_model
+from widgets.shared.pixel_answers import learn_in_background
 from widgets.shared.pixel_state import restore_pixel
 from widgets.shared.sidebar import Selection, pick_class_and_space
 from widgets.shared.sources import pick_image

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from core.attribution.cam import LayerAdvice
@@ -11,19 +10,18 @@ from core.segmenter import Prediction
 from core.target import Reduction
 from widgets.shared.header import page_header
 from widgets.shared.layer_picker import layer_choices, pick_layer
-from widgets.shared.pixel_set_picker import draw_pixel_set, pick_pixel_set
+from widgets.shared.pixel_set_picker import pick_pixel_set, question_of
 from widgets.shared.setting_inputs import setting_inputs
 from widgets.shared.sidebar import Selection, pick_selection
 from widgets.shared.slow_work import cancel_unless
 from widgets.shared.user_errors import show_user_errors
 from widgets.trust.agreement import agreement_panel
-from widgets.trust.maps import maps_panel
+from widgets.trust.maps import maps_panel, show_question
 from widgets.trust.sanity import sanity_panel
 from widgets.trust.tests import tests_panel
 from widgets.trust.trial import Trial, compute_maps
 from widgets.trust.two_networks import two_networks_panel
 
-PANEL_WIDTH = 280
 TABS = ["Maps", "Tests", "Agreement", "Sanity check", "Two networks"]
 
 
@@ -47,30 +45,28 @@ def main() -> None:
 @st.fragment
 @show_user_errors()
 def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, reduction: Reduction) -> None:
-    height, width = prediction.labels.shape
-    left, right = st.columns([1, 2.5], gap="medium")
-    with right:
-        slots = st.columns([1.1, 1.25, 0.9], gap="small", vertical_alignment="bottom")
-        with slots[0]:
-            name = pick_pixel_set(has_truth=selection.image.truth is not None)
-        with slots[1]:
-            layer = pick_layer(choices, selection.segmenter, "Layer of class activation maps")
-        with slots[2].popover("Settings", icon=":material/tune:", width="stretch"):
-            settings = pick_settings(layer.name, (height, width))
-        methods = pick_methods()
-        top = st.container()
-    with left:
-        panel_height = int(np.clip(PANEL_WIDTH * height / width, 140, 250))
-        question = draw_pixel_set(name, selection, prediction, panel_height, reduction)
+    size = prediction.labels.shape[0], prediction.labels.shape[1]
+    slots = st.columns([1.1, 1.25, 0.9], gap="small", vertical_alignment="bottom")
+    with slots[0]:
+        name = pick_pixel_set(has_truth=selection.image.truth is not None)
+    with slots[1]:
+        layer = pick_layer(choices, selection.segmenter, "Layer of class activation maps")
+    with slots[2].popover("Settings", icon=":material/tune:", width="stretch"):
+        settings = pick_settings(layer.name, size)
+    methods = pick_methods()
+    question = question_of(name, selection, prediction, reduction)
     if question is None:
-        top.info("The maps and their tests come below, once there are pixels to explain.", icon=":material/verified:")
+        show_question(selection, prediction, name, None)
+        st.info("The maps and their tests come below, once there are pixels to explain.", icon=":material/verified:")
         return
-    with top:
-        trial = Trial(selection.segmenter, selection.image, prediction, question, methods, settings)
-        for place in ("tests", "ranks", "sanity"):
-            cancel_unless(place, lambda key: isinstance(key, tuple) and key[1] == trial.identity)
-        st.markdown(f"Explained: the {question.in_words(selection)}.")
-        maps = compute_maps(trial)
+    trial = Trial(selection.segmenter, selection.image, prediction, question, methods, settings)
+    for place in ("tests", "ranks", "sanity"):
+        cancel_unless(place, lambda key: isinstance(key, tuple) and key[1] == trial.identity)
+    st.markdown(f"Explained: the {question.in_words(selection)}.")
+    picture = st.container()
+    maps = compute_maps(trial)
+    with picture:
+        show_question(selection, prediction, name, question, trial, maps)
     tabs = st.tabs(TABS, key="tab", bind="query-params")
     for tab, panel in zip(tabs, (maps_panel, tests_panel, agreement_panel, sanity_panel), strict=False):
         if tab.open:

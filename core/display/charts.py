@@ -64,14 +64,23 @@ def correlation_figure(table: np.ndarray, names: Sequence[str]) -> go.Figure:
 
 
 def scatter_figure(
-    points: tuple[np.ndarray, np.ndarray], line: tuple[np.ndarray, np.ndarray], titles: tuple[str, str]
+    points: tuple[np.ndarray, np.ndarray],
+    line: tuple[np.ndarray, np.ndarray],
+    titles: tuple[str, str],
+    names: Sequence[str],
 ) -> go.Figure:
-    """Points (x, y) with a line (x, y) through them and the titles of the two axes."""
-    dots = go.Scatter(x=points[0], y=points[1], mode="markers", hoverinfo="skip",
-                      marker={"size": 4, "color": CLASS_COLOURS[1], "opacity": 0.3})  # fmt: skip
-    through = go.Scatter(x=line[0], y=line[1], mode="lines+markers", line={"color": SELECTION, "width": 2},
-                         marker={"size": 5}, hovertemplate="%{x:.3~g}: %{y:.4~g}<extra>median</extra>")  # fmt: skip
-    figure = go.Figure([dots, through], _LAYOUT).update_layout(showlegend=False, yaxis_rangemode="tozero")
+    """Points (x, y) and their names with a line (x, y) through them and the titles of the two axes; arrays as lists."""
+    dots = go.Scatter(
+        x=points[0].tolist(), y=points[1].tolist(), mode="markers", text=list(names), hoverlabel={"namelength": 0},
+        hovertemplate="%{text}<br>%{x:.3~g}: %{y:.4~g}<extra></extra>",
+        marker={"size": 6, "color": CLASS_COLOURS[1], "opacity": 0.4},
+    )  # fmt: skip
+    through = go.Scatter(
+        x=line[0].tolist(), y=line[1].tolist(), mode="lines+markers", line={"color": SELECTION, "width": 2},
+        marker={"size": 5}, hovertemplate="%{x:.3~g}: %{y:.4~g}<extra>median</extra>",
+    )  # fmt: skip
+    figure = go.Figure([dots, through], _LAYOUT)
+    figure.update_layout(showlegend=False, yaxis_rangemode="tozero", hovermode="closest", uirevision="kept")
     return _with_axes(figure, titles)
 
 

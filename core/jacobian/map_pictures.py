@@ -4,7 +4,7 @@ import numpy as np
 
 from ..display.colours import blend, colour_limit, magnitude_scale
 
-_DIMMED = 0.65
+DIMMED = 0.65
 """How much the image is darkened where a map has no value."""
 
 
@@ -27,7 +27,7 @@ def map_over(base: np.ndarray, values: np.ndarray, limit: float) -> np.ndarray:
     """A map (H, W) from 0 to `limit` as a picture, and where it is NaN the picture `base` (H, W, 3), dimmed."""
     picture = magnitude_scale(limit).rgb(np.nan_to_num(values))
     unknown = np.isnan(values)
-    picture[unknown] = blend(base, (0, 0, 0), _DIMMED)[unknown]
+    picture[unknown] = blend(base, (0, 0, 0), DIMMED)[unknown]
     return picture
 
 

@@ -1,5 +1,6 @@
 """`Jacobian`: reading a Jacobian from its store."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,12 +80,19 @@ class Jacobian:
             UserError: A pixel outside the image, or one whose row is neither stored nor can be computed.
         """
         self._check_pixel(row, column)
-        if not self._is_stored(row, column):
+        if not self.is_stored(row, column):
             return self._fresh_row(row, column)
         window, top, left = self.row_window(row, column)
         values = np.zeros(self.image.shape, np.float32)
         values[:, top : top + window.shape[1], left : left + window.shape[2]] = window
         return values
+
+    def is_stored(self, row: int, column: int) -> bool:
+        """Whether the row of a pixel of the image is read from the store rather than computed."""
+        index = int(self._store.plan.pass_of_pixel[row, column])
+        if index < 0 or not self.manifest.keep_rows:
+            return False
+        return self._store.is_finished(index // self.manifest.passes_per_block)
 
     def row_window(self, row: int, column: int) -> tuple[np.ndarray, int, int]:
         """A stored row where it is not 0: float32 (C, h, w), and the row and column where these values begin.
@@ -153,6 +161,16 @@ class Jacobian:
             UserError: As `threshold_map`.
         """
         return float(self._maps(threshold).magnitude())
+
+    def thresholds(
+        self, proportions: Sequence[float], definition: Definition = "absolute", source: Source | None = None
+    ) -> np.ndarray:
+        """`threshold` for many proportions, float32 (N,), at the cost of one; NaN where histograms do not resolve it.
+
+        Raises:
+            UserError: Rows are the source and are not kept.
+        """
+        return self._maps(Threshold(definition=definition, source=source)).magnitudes(proportions)
 
     def threshold_map(
         self,
@@ -262,12 +280,6 @@ class Jacobian:
             self._runner = PassRunner(self._segmenter, self.image, manifest.class_index, manifest.space)
         return self._runner.row(row, column)
 
-    def _is_stored(self, row: int, column: int) -> bool:
-        index = int(self._store.plan.pass_of_pixel[row, column])
-        if index < 0 or not self.manifest.keep_rows:
-            return False
-        return self._store.is_finished(index // self.manifest.passes_per_block)
-
     def _stored_statistic(self, row: int, column: int, name: str) -> np.float32:
         plan = self._store.plan
         place = int(plan.pass_of_pixel[row, column]), int(plan.slot_of_pixel[row, column]), STATISTICS.index(name)
@@ -279,7 +291,7 @@ class Jacobian:
             raise UserError(f"The pixel ({row}, {column}) lies outside the image of {height} rows and {width} columns.")
 
     def _check_stored(self, row: int, column: int) -> None:
-        if not self._is_stored(row, column):
+        if not self.is_stored(row, column):
             raise UserError(f"The row of pixel ({row}, {column}) is not stored.")
 
     def _check_rows_kept(self, instead: str) -> None:

@@ -1,6 +1,6 @@
 """Threshold maps: how many input pixels influence each output pixel, and the boxes around them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -82,7 +82,7 @@ class ThresholdMaps:
         """Whether the rows are counted; else histograms are the source."""
         return self.threshold.source != "histogram" and self.store.manifest.keep_rows
 
-    @property
+    @cached_property
     def maximum(self) -> float:
         """The largest magnitude ("absolute") or the largest signed value ("original") over all rows computed."""
         name = "maximum" if self.threshold.definition == "absolute" else "signed_maximum"
@@ -97,16 +97,27 @@ class ThresholdMaps:
         Raises:
             UserError: A proportion below what the histograms resolve.
         """
+        levels = self.store.bins.box_levels if at_box_level else self.store.bins.edges
         proportion = self.threshold.proportion
+        found = self._magnitude(proportion, levels)
+        if np.isnan(found):
+            raise UserError(
+                f"The summaries resolve magnitudes down to {levels[0]:.2g}, and the proportion {proportion:g} of the "
+                f"maximum is {proportion * self.maximum:.2g}; take a larger proportion, or keep rows."
+            )
+        return found
+
+    def magnitudes(self, proportions: Sequence[float]) -> np.ndarray:
+        """`magnitude` for other proportions, float32 (N,); NaN for those below what the histograms resolve."""
+        edges = self.store.bins.edges
+        return np.array([self._magnitude(proportion, edges) for proportion in proportions], np.float32)
+
+    def _magnitude(self, proportion: float, levels: np.ndarray) -> np.float32:
         threshold = np.float32(proportion) * np.float32(self.maximum)
         if self.from_rows:
             return threshold
-        levels = self.store.bins.box_levels if at_box_level else self.store.bins.edges
         if proportion > 0 and threshold < levels[0] / 2:
-            raise UserError(
-                f"The summaries resolve magnitudes down to {levels[0]:.2g}, and the proportion {proportion:g} of the "
-                f"maximum is {threshold:.2g}; take a larger proportion, or keep rows."
-            )
+            return np.float32(np.nan)
         nearest = levels[np.abs(np.log(levels) - np.log(max(threshold, levels[0]))).argmin()]
         # Bins count what reaches their edge, a threshold what exceeds it.
         return np.nextafter(nearest, np.float32(0))

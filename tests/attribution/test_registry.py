@@ -44,6 +44,7 @@ from core.cli import imported_command
 from core.trust import RemovalSettings
 from core.trust.metrics.registry import all_settings as metric_settings
 from tests.networks import IMAGE_1_TO_9, TinySeg
+from tests.pages.viewer_data import viewers
 from widgets.shared import slow_work
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
@@ -119,7 +120,7 @@ def test_passes_settings_and_sign_follow_from_the_class(segmenter, brightness):
 @pytest.mark.usefixtures("brightness")
 def test_the_trust_page_offers_and_computes_it(monkeypatch):
     monkeypatch.setattr(slow_work, "PATIENCE", 120)
-    page = AppTest.from_file(str(APP), default_timeout=120)
+    page = AppTest.from_file(str(APP.parent / "main.py"), default_timeout=120)
     page.switch_page("pages/trust.py")
     query = {
         "model": "scenes", "image": "scenes/scene_00", "class": "car", "layer": "decoder.1", "shown": "brightness",
@@ -130,13 +131,21 @@ def test_the_trust_page_offers_and_computes_it(monkeypatch):
     page.run()
     assert not page.exception
     assert "Brightness" in page.multiselect(key="methods").options
-    assert page.selectbox(key="shown").value == "brightness"
     assert page.number_input(key="gain").value == 2.0
-    assert any("How bright a pixel is." in caption.value for caption in page.caption)
-    limit = page.get("plotly_chart")[-1].proto.spec
+    large = viewers(page)[0]
+    assert large["settings"]["shown"] == "brightness"
+    assert large["sentence"] == "How bright a pixel is."
+    limits = _brightness_limits(large)
     page.number_input(key="gain").set_value(4.0).run()
-    assert not page.exception
-    assert page.get("plotly_chart")[-1].proto.spec != limit
+    assert _brightness_limits(viewers(page)[0]) == {
+        setting: pytest.approx([2 * low, 2 * high]) for setting, (low, high) in limits.items()
+    }
+
+
+def _brightness_limits(viewer: dict) -> dict[str, list[float]]:
+    """Where the colours of the map begin and end, by the settings of the colours."""
+    (panel,) = (panel for panel in viewer["panels"] if panel["title"] == "Brightness")
+    return panel["layers"][-1]["limits"]["values"]
 
 
 def test_unknown_names_list_what_there_is(segmenter):
@@ -204,7 +213,9 @@ def test_fixed_keys_are_those_of_the_trust_page():
     files += (root / "widgets" / "shared").glob("*.py")
     text = "".join(path.read_text() for path in files)
     found = set(re.findall(r'(?:\bkey=|restore_choice\(|in_url\()(?:f?")(?:\{place\})?([\w-]+)"', text))
-    found |= {"box", "lasso", "channels", "classes"}  # the modes of a region, and the numbers of an uploaded network
+    found |= set(re.findall(r'(?:Choice|Slider|Switch)\(\s*name="(\w+)"', text))
+    # What the viewer writes beside its controls, and the numbers of an uploaded network.
+    found |= {"row", "column", "box", "lasso", "channels", "classes"}
     found |= {own.key for own in settings_of(RemovalSettings) if own.on_page}
     assert {key for key in found if key.isidentifier() and not key.startswith(FIXED_PREFIXES)} == FIXED_KEYS
 

@@ -35,8 +35,8 @@ PATIENCE = 120_000
 
 
 @contextmanager
-def running_app(seconds: float = 120, script: str = "app.py") -> Iterator[str]:
-    """The address of the app, or of another script, started on a free port of this machine."""
+def running_app(seconds: float = 120, script: str = "app.py", **environment: str) -> Iterator[str]:
+    """The address of the app, or of another script, on a free port of this machine, with changes to the environment."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -44,7 +44,7 @@ def running_app(seconds: float = 120, script: str = "app.py") -> Iterator[str]:
         sys.executable, "-m", "streamlit", "run", script, "--server.headless", "true", "--server.port", str(port),
     ]  # fmt: skip
     process = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -12,7 +12,9 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from core import load_segmenter
-from tests.browser.app import ROOT, Explorer, clickable_picture, eventually, heat_map, numbers
+from core.jacobian import Jacobian, Threshold
+from tests.browser.app import ROOT, eventually
+from tests.browser.viewer import Viewer
 
 pytestmark = pytest.mark.browser
 
@@ -61,68 +63,121 @@ def open_page(page: Page, address: str, picture: np.ndarray, folder: Path, query
     page.locator(f"text={folder.name}").first.wait_for()
 
 
-class JacobianPage(Explorer):
-    """The page with a Jacobian on it; it has the explorer's pictures, pixel and numbers."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.wait()
+def row_panel(page: Page) -> Viewer:
+    """The viewer with the picture to click."""
+    return Viewer(page, "Picture").wait()
 
 
-def check(page: JacobianPage, truth, largest: float, pixel: tuple[int, int], proportion: float) -> None:
-    """The numbers and the map on screen are those of the row of `pixel`."""
-    eventually(page.page, lambda: check_once(page, *truth(*pixel), largest, pixel, proportion))
-
-
-def check_once(
-    page: JacobianPage, probability: float, row: np.ndarray, largest: float, pixel: tuple[int, int], proportion: float
-) -> None:
-    assert page.pixel() == pixel
-    magnitude, shown = np.abs(row), numbers(page.page)
-    assert float(shown["P(vessel)"]) == pytest.approx(probability, abs=1e-4)
-    assert float(shown["Maximum"]) == pytest.approx(magnitude.max(), rel=1e-3)
-    threshold = float(shown["Threshold"])
-    assert threshold == pytest.approx(proportion * largest, rel=0.08), "the nearest edge of a bin"
-    above = int(shown["Pixels above"].replace(",", ""))
-    # The threshold on screen is rounded to four digits.
-    assert (magnitude > threshold * 1.001).sum() <= above <= (magnitude > threshold * 0.999).sum()
-    values, top, left = heat_map(page.page)
-    window = row[top : top + values.shape[0], left : left + values.shape[1]]
-    np.testing.assert_allclose(values, window, atol=1e-5 * magnitude.max())
-    assert np.abs(values).sum() == pytest.approx(magnitude.sum(), rel=1e-3)
-
-
-def test_a_run_ends_in_a_map_whose_pixels_can_be_clicked(page, address, picture, truth, largest, tmp_path):
-    open_page(page, address, picture, tmp_path)
+def run_to_the_end(page: Page, address: str, picture: np.ndarray, folder: Path, query: str = "") -> Viewer:
+    open_page(page, address, picture, folder, query)
     page.get_by_role("button", name="Run", exact=True).click()
     page.locator("text=Complete: all 96 passes").wait_for()
-    shown = JacobianPage(page)
-    for aim in ((24, 40), (37, 61)):
-        hit = shown.click(*aim, SHAPE)
-        shown.wait_for_pixel(*hit)
-        check(shown, truth, largest, hit, proportion=0.01)
-        assert f"row={hit[0]}&column={hit[1]}" in page.url
+    return row_panel(page)
+
+
+def check(shown: Viewer, truth, largest: float, pixel: tuple[int, int], proportion: float) -> None:
+    """The numbers and the map on screen are those of the row of `pixel`."""
+    eventually(shown.page, lambda: check_once(shown, *truth(*pixel), largest, proportion))
+
+
+def check_once(shown: Viewer, probability: float, row: np.ndarray, largest: float, proportion: float) -> None:
+    magnitude = np.abs(row)
+    np.testing.assert_allclose(shown.values("map", SHAPE), row, atol=1e-5 * magnitude.max())
+    assert shown.number("P(vessel)") == pytest.approx(probability, rel=1e-3)
+    assert shown.number("Maximum") == pytest.approx(magnitude.max(), rel=1e-3)
+    threshold = shown.number("Threshold")
+    assert threshold == pytest.approx(proportion * largest, rel=0.08), "the nearest edge of a bin"
+    above = shown.number("Pixels above")
+    # The threshold on screen is rounded to four digits.
+    assert (magnitude > threshold * 1.001).sum() <= above <= (magnitude > threshold * 0.999).sum()
+
+
+def test_hovered_and_clicked_rows_are_those_of_autograd(page, address, picture, truth, largest, tmp_path):
+    shown = run_to_the_end(page, address, picture, tmp_path)
+    for pixel in ((24, 40), (37, 61), (0, 95)):  # the first is stored, the others are computed
+        assert shown.hover(*pixel) == pixel
+        check(shown, truth, largest, pixel, proportion=0.01)
+    for pixel, told in (((24, 48), "read from the store"), ((21, 35), "computed just now")):
+        assert shown.click(*pixel) == pixel
+        assert f"row={pixel[0]}&column={pixel[1]}" in page.url
+        shown.leave()
+        check(shown, truth, largest, pixel, proportion=0.01)
+        assert told in shown.root.locator(".sentence").inner_text()
 
     slider = page.get_by_role("slider", name="Proportion of the maximum")
     slider.focus()
     for _ in range(10):
         page.keyboard.press("ArrowRight")
-    check(shown, truth, largest, hit, proportion=0.1)
+    check(shown, truth, largest, pixel, proportion=0.1)
 
-    shown.choose("Prediction", shows="Prediction: click a pixel")
-    hit = shown.click(16, 72, SHAPE)
-    shown.wait_for_pixel(*hit)
-    check(shown, truth, largest, hit, proportion=0.1)
+
+def test_the_threshold_repaints_the_tint_at_once_and_the_map_when_the_hand_is_lifted(
+    page, address, picture, truth, tmp_path
+):
+    shown = run_to_the_end(page, address, picture, tmp_path)
+    (path,) = tmp_path.glob("*.zarr")
+    store = Jacobian(path)
+    pixel = tuple(map(int, np.unravel_index(np.nanargmax(store.threshold_map(0.1)), SHAPE)))
+    shown.click(*pixel)
+    shown.leave()
+    row = truth(*pixel)[1]
+
+    def check_tint(proportion: float) -> None:
+        threshold = store.threshold(Threshold(proportion, source="histogram"))
+        places = np.argwhere(np.abs(row) > threshold)
+        assert len(places)
+        strongest = np.unravel_index(np.abs(row).argmax(), SHAPE)
+        red, _, blue = shown.colour("Above the threshold", *map(int, strongest))
+        assert (red > blue) == (row[strongest] > 0)
+        assert abs(red - blue) > 100
+        box = shown.run("viewer.mapOf(viewer.named('map')).boxed.box")
+        (top, left), (bottom, right) = places.min(axis=0), places.max(axis=0)
+        assert box == {"top": top, "left": left, "bottom": bottom, "right": right}
+
+    def check_map(name: str, proportion: float) -> None:
+        threshold = Threshold(proportion, source="histogram")
+        maps = {"threshold": store.threshold_map, "area": store.area_map, "fulfilment": store.fulfilment_map}
+        values = shown.values(name, SHAPE)
+        np.testing.assert_array_equal(values[::STRIDE, ::STRIDE], maps[name](threshold)[::STRIDE, ::STRIDE])
+
+    eventually(page, lambda: check_tint(0.01))
+    eventually(page, lambda: check_map("threshold", 0.01))
+    slider = page.get_by_role("slider", name="Proportion of the maximum")
+    slider.evaluate("slider => { slider.value = 30; slider.dispatchEvent(new Event('input')) }")  # the hand is down
+    eventually(page, lambda: check_tint(0.1))
+    check_map("threshold", 0.01)
+    assert "threshold=" not in page.url
+    slider.evaluate("slider => slider.dispatchEvent(new Event('change'))")
+    eventually(page, lambda: check_map("threshold", 0.1))
+    assert "threshold=0.1" in page.url
+    for name in ("area", "fulfilment"):
+        page.get_by_role("combobox", name="Picture to click").select_option(name)
+        eventually(page, lambda name=name: check_map(name, 0.1))
 
 
 def test_a_long_run_shows_its_first_picture_is_cancelled_and_goes_on(page, address, picture, tmp_path):
     open_page(page, address, picture, tmp_path, "&stride=Every+pixel")
     page.get_by_role("button", name="Run", exact=True).click()
     progress = page.locator("[data-testid=stProgress]")
-    shown = progress.filter(has_text=re.compile(r"[1-9][\d,]* of 6,144 passes, .* left"))
-    shown.wait_for()
-    page.get_by_test_id("stMetric").first.wait_for()
-    clickable_picture(page).wait_for()
+    under_way = progress.filter(has_text=re.compile(r"[1-9][\d,]* of 6,144 passes, .* left"))
+    under_way.wait_for()
+    shown = Viewer(page, "Picture")
+    shown.root.wait_for()
+    eventually(page, lambda: shown.run("viewer.named('threshold').map.largest"))
+
+    shown.zoom(4, 30, 40)
+    shown.page.mouse.move(*shown.aim(30, 42))
+    assert shown.wait_for_live() == (30, 42)
+    zoom, address_of_map = shown.run("viewer.zoom"), shown.run("viewer.named('threshold').array.url")
+
+    def refreshed() -> None:
+        assert shown.run("viewer.named('threshold').array.url") != address_of_map
+
+    eventually(page, refreshed)
+    assert shown.run("viewer.zoom") == zoom
+    assert shown.run("viewer.hover") == [30, 42]
+    assert shown.run("Boolean(viewer.named('threshold').map)"), "the former map stays until the new one has come"
+
     page.locator(".st-key-cancel button").click()
     stopped = progress.filter(has_text="done, then stopped")
     stopped.wait_for()
@@ -133,16 +188,53 @@ def test_a_long_run_shows_its_first_picture_is_cancelled_and_goes_on(page, addre
     open_page(page, address, picture, tmp_path, "&stride=Every+pixel")
     assert passes(stopped.inner_text()) == done
     page.get_by_role("button", name="Resume").click()
-    shown.wait_for()
-    assert passes(shown.inner_text()) >= done
+    under_way.wait_for()
+    assert passes(under_way.inner_text()) >= done
 
     page.get_by_role("link", name="Pixel Explorer").click()
     page.get_by_role("heading", name="Why this pixel?").wait_for()
     open_page(page, address, picture, tmp_path, "&stride=Every+pixel")
-    shown.wait_for()
-    assert passes(shown.inner_text()) > done, "the run goes on while another page is open"
+    under_way.wait_for()
+    assert passes(under_way.inner_text()) > done, "the run goes on while another page is open"
     page.locator(".st-key-cancel button").click()
     stopped.wait_for()
+
+
+def test_a_point_of_the_chart_leads_to_its_pixel(page, address, picture, tmp_path):
+    shown = run_to_the_end(page, address, picture, tmp_path, "&panel=Vessels")
+    (path,) = tmp_path.glob("*.zarr")
+    store = Jacobian(path)
+    areas = np.where(store.labels == 1, store.area_map(Threshold(0.01, source="histogram")), np.nan)
+    assert (areas == np.nanmax(areas)).sum() == 1
+    expected = tuple(map(int, np.unravel_index(np.nanargmax(areas), SHAPE)))
+    plot = page.frame_locator("iframe").first.locator(".js-plotly-plot")
+
+    def place() -> tuple[float, float]:
+        x, y = plot.evaluate(
+            """plot => {
+                const {xaxis, yaxis} = plot._fullLayout, dots = plot.data[plot.data.length - 2]
+                const highest = dots.y.indexOf(Math.max(...dots.y))
+                return [xaxis._offset + xaxis.l2p(dots.x[highest]), yaxis._offset + yaxis.l2p(dots.y[highest])]
+            }"""
+        )
+        frame = plot.bounding_box()
+        assert frame is not None
+        return frame["x"] + x, frame["y"] + y
+
+    def hover() -> None:
+        page.mouse.move(0, 0)
+        page.mouse.move(*place())
+        label = page.frame_locator("iframe").first.locator(".hovertext").first.text_content(timeout=2000)
+        assert f"row {expected[0]}, column {expected[1]}" in (label or "")
+
+    for other in ((2, 3), (50, 60)):  # the same point can be clicked again
+        shown.click(*other)
+        plot.scroll_into_view_if_needed()
+        eventually(page, hover)
+        page.mouse.down()
+        page.mouse.up()
+        shown.wait_for_pixel(*expected)
+        assert f"row={expected[0]}&column={expected[1]}" in page.url
 
 
 def passes(text: str) -> int:

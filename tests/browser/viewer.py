@@ -1,6 +1,8 @@
 """The viewer in a browser tab, driven as a hand would."""
 
 import re
+from functools import partial
+from typing import Any
 
 import numpy as np
 from playwright.sync_api import Page
@@ -26,7 +28,7 @@ class Viewer:
         wait_for_rest(self.page)
         return self
 
-    def run(self, expression: str, argument: object = None) -> object:
+    def run(self, expression: str, argument: object = None) -> Any:
         """The value of a JavaScript expression of `viewer` and `argument`."""
         return self.root.evaluate(
             f"(root, argument) => {{ const viewer = root.viewer; return {expression} }}", argument
@@ -132,7 +134,7 @@ class Viewer:
                 break
             before = self.run("viewer.zoom")
             self.page.mouse.wheel(0, -120)
-            eventually(self.page, lambda before=before: self._has_zoomed(before))
+            eventually(self.page, partial(self._has_zoomed, before))
 
     def _has_zoomed(self, before: object) -> None:
         assert self.run("viewer.zoom") != before

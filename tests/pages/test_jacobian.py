@@ -20,8 +20,14 @@ from core.attribution.attribution import image_hash
 from core.display.footprint import footprint
 from core.jacobian import Jacobian, JacobianRequest, Threshold, estimate, jacobian
 from core.jacobian.archive import write_archive
+from tests.pages.viewer_data import numbers, value_of, viewers
+from widgets.jacobian.controls import View
 from widgets.jacobian.job import Jobs, Run, State
+from widgets.jacobian.row import Rows
+from widgets.shared.sidebar import Selection
 from widgets.shared.sources import PickedImage
+from widgets.viewer.channel import Request
+from widgets.viewer.settings import PROPORTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_SQUARE = ROOT / "sample_data" / "formats" / "images" / "not_square.tiff"
@@ -61,10 +67,16 @@ def uploader(page: AppTest, label: str):
     return next(found for found in page.file_uploader if found.label == label)
 
 
-def numbers(page: AppTest) -> dict[str, str]:
+def metrics(page: AppTest) -> dict[str, str]:
     assert not page.exception
     assert not page.error
     return {metric.label: metric.value for metric in page.metric}
+
+
+def set_controls(page: AppTest, **values: object) -> AppTest:
+    """Set controls of the viewer, as the browser does when the hand is lifted."""
+    page.session_state["_viewer_settings"] = page.session_state["_viewer_settings"] | values
+    return page.run()
 
 
 def captions(page: AppTest) -> str:
@@ -82,25 +94,29 @@ def wait(page: AppTest, text: str, seconds: float = 300) -> None:
 def check_row(page: AppTest, attribution, threshold: float) -> None:
     found = numbers(page)
     remaining = footprint(attribution.magnitude(), threshold=threshold)
-    assert found["Maximum"] == f"{attribution.magnitude().max():.4g}"
-    assert found["Threshold"] == f"{threshold:.4g}"
+    assert value_of(found["Maximum"]) == pytest.approx(attribution.magnitude().max(), rel=1e-3)
+    assert value_of(found["Threshold"]) == pytest.approx(threshold, rel=1e-3)
     assert found["Pixels above"] == f"{remaining.count:,}"
     assert found["Box area"] == (f"{remaining.box.area:,} px" if remaining.box else "0 px")
     assert found["Fulfilment"] == (f"{100 * remaining.fulfilment:.1f} %" if remaining.box else "none")
+
+
+def check_maximum(page: AppTest, store: Jacobian, pixel: tuple[int, int] = (8, 8)) -> None:
+    assert value_of(numbers(page)["Maximum"]) == pytest.approx(np.abs(store.row(*pixel)).max(), rel=1e-3)
 
 
 def test_former_links_keep_the_definition(store, image):
     page = open_page(image, origin="Open a store", definition="Of max J")
     page.text_input(key="store_path").set_value(str(store.path)).run()
     assert not page.exception
-    assert page.segmented_control(key="definition").value == "original"
+    assert viewers(page)[0]["settings"]["definition"] == "original"
 
 
 def test_arrival_shows_the_estimate_and_starts_nothing(segmenter, image, tmp_path):
     page = open_page(image)
     page.text_input(key="folder").set_value(str(tmp_path)).run()
     wait(page, "The others would take about")
-    found = numbers(page)
+    found = metrics(page)
     expected = estimate(segmenter, image, JacobianRequest(stride=8), tmp_path / "x.zarr")
     assert found["Output pixels"] == f"{expected.pixels:,}" == "24"
     assert found["Backward passes"] == f"{expected.passes:,}"
@@ -121,28 +137,76 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     attribution = gradient(segmenter, image, Target.pixel(*pixel))
     threshold = result.threshold(Threshold(0.01, source="histogram"))
     check_row(page, attribution, threshold)
-    assert "read from the store" in page.markdown[0].value + page.markdown[1].value
+    assert "read from the store" in viewers(page)[0]["sentence"]
     counts = result.threshold_map(0.01, source="histogram")
     assert numbers(page)["Pixels above"] == f"{int(counts[pixel]):,}"
     assert counts[pixel] > 0
 
-    page.select_slider(key="threshold").set_value(0.1).run()
+    set_controls(page, threshold=0.1)
     check_row(page, attribution, result.threshold(Threshold(0.1, source="histogram")))
-    page.toggle(key="exact").set_value(True).run()
+    set_controls(page, exact=True)
     check_row(page, attribution, result.threshold(Threshold(0.1, source="rows")))
 
     again = open_page(image, row="3", column="5")
     again.text_input(key="folder").set_value(str(tmp_path)).run()
     assert "Complete: all" in captions(again), "a finished store is opened at once"
     check_row(again, gradient(segmenter, image, Target.pixel(3, 5)), threshold)
+    assert "computed just now" in viewers(again)[0]["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("definition", "source"), [("absolute", "histogram"), ("original", "histogram"), ("absolute", "rows")]
+)
+def test_the_browser_has_the_threshold_of_every_step_of_the_slider(store, image, definition, source):
+    page = open_page(image, origin="Open a store", definition=definition, exact=str(source == "rows").lower())
+    page.text_input(key="store_path").set_value(str(store.path)).run()
+    layers = [layer for panel in viewers(page)[0]["panels"] for layer in panel["layers"] if layer["kind"] == "above"]
+    assert [layer["name"] for layer in layers] == ["box", "above"]
+    for layer in layers:
+        assert [proportion for proportion, _ in layer["thresholds"]] == list(PROPORTIONS)
+        for proportion, threshold in layer["thresholds"]:
+            assert threshold == store.threshold(Threshold(proportion, definition, source))
+
+
+def test_only_the_map_that_is_shown_is_sent(store, image):
+    page = open_page(image, origin="Open a store", picture="fulfilment")
+    page.text_input(key="store_path").set_value(str(store.path)).run()
+
+    def sent() -> dict[str, bool]:
+        layers = viewers(page)[0]["panels"][0]["layers"]
+        return {layer["name"]: layer["array"] is not None for layer in layers if layer["kind"] == "map"}
+
+    assert sent() == {"threshold": False, "area": False, "fulfilment": True}
+    set_controls(page, picture="area")
+    assert sent() == {"threshold": False, "area": True, "fulfilment": False}
+
+
+def test_rows_under_the_pointer_are_read_where_stored_and_computed_elsewhere(segmenter, image, store):
+    picked = PickedImage(image, None, "small.png", (), image_hash(image))
+    prediction = segmenter.predict(image)
+    view = View("threshold", Threshold(0.01, source="histogram"), scaled=False, within=False)
+    opened = Jacobian(store.path, segmenter)
+    respond = Rows(Selection(segmenter, picked), prediction, opened, view).live().respond
+    batch = torch.tensor(image[None]).requires_grad_()
+    normalised = (batch - torch.tensor(segmenter.mean)) / torch.tensor(segmenter.std)
+    probabilities = segmenter.module(normalised).softmax(dim=1)[0, 1]
+    for pixel, told in (((8, 16), "read from the store"), ((9, 16), "computed just now")):
+        answer = respond(Request(*pixel, {"threshold": 0.1}))
+        (expected,) = torch.autograd.grad(probabilities[pixel], batch, retain_graph=True)
+        largest = float(expected.abs().max())
+        found = answer.maps["map"].on(image.shape[1:])
+        np.testing.assert_allclose(found, expected[0].numpy(), atol=1e-5 * largest)
+        assert told in answer.sentence
+        above = int((expected.abs() > store.threshold(Threshold(0.1, source="histogram"))).sum())
+        assert {number.name: number.value for number in answer.numbers}["Pixels above"] == f"{above:,}"
+    assert store.row(8, 16).max() > 0
 
 
 @pytest.mark.parametrize("panel", ["Boxes", "Vessels", "Store and downloads"])
 def test_every_panel_of_an_opened_store_draws(store, image, panel):
     page = open_page(image, origin="Open a store", panel=panel, row="8", column="8")
     page.text_input(key="store_path").set_value(str(store.path)).run()
-    found = numbers(page)
-    assert found["Maximum"] == f"{np.abs(store.row(8, 8)).max():.4g}"
+    check_maximum(page, store)
     assert "It is of small.png" in captions(page)
     if panel == "Vessels":
         assert any("Spearman" in markdown.value for markdown in page.markdown)
@@ -153,7 +217,7 @@ def test_every_panel_of_an_opened_store_draws(store, image, panel):
 def test_a_store_of_another_image_brings_its_own(store, image):
     page = open_page(image[:, :, ::-1], origin="Open a store", row="8", column="8")
     page.text_input(key="store_path").set_value(str(store.path)).run()
-    assert numbers(page)["Maximum"] == f"{np.abs(store.row(8, 8)).max():.4g}"
+    check_maximum(page, store)
     assert "the store's own" in captions(page)
 
 
@@ -162,7 +226,7 @@ def test_a_damaged_store_is_shown_with_a_warning(store, image, tmp_path):
     (path / "histogram" / "c.1.0.0").unlink()
     page = open_page(image, origin="Open a store", row="8", column="8")
     page.text_input(key="store_path").set_value(str(path)).run()
-    assert numbers(page)["Maximum"] == f"{np.abs(store.row(8, 8)).max():.4g}"
+    check_maximum(page, store)
     assert [warning.value for warning in page.warning] == [Jacobian(path).damage]
     assert "histogram of block 1" in page.warning[0].value
 
@@ -192,7 +256,7 @@ def test_an_archive_is_imported_and_an_evil_one_is_not(store, image, tmp_path):
     write_archive(store.path, buffer)
     uploader(page, "Import a store (.zip)").set_value(("store.zip", buffer.getvalue(), "application/zip"))
     page.run()
-    assert numbers(page)["Maximum"] == f"{np.abs(store.row(8, 8)).max():.4g}"
+    check_maximum(page, store)
     (imported,) = folder.iterdir()
     assert imported.name.startswith("imported_")
 
@@ -259,7 +323,7 @@ def test_a_dense_network_and_a_disk_too_small_are_told_before_anything_starts(im
         assert time.monotonic() < deadline
         time.sleep(0.3)
         page.run()
-    assert numbers(page)["Backward passes"] == f"{image[0].size:,}"
+    assert metrics(page)["Backward passes"] == f"{image[0].size:,}"
     told = " ".join(element.value for element in (*page.info, *page.caption, *page.markdown, *page.warning))
     assert "dense path, one pass per pixel" in told
     assert "would not fit on the disk" in told

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -21,21 +22,23 @@ from core.trust import Candidate, Comparison, Curve, PerturbedRuns, removal_curv
 from core.trust.controls import controls
 from core.trust.metrics.localisation import localisation
 from core.trust.similarity import top_overlap
+from tests.pages.viewer_data import viewers
 from tests.trust.made_up import made_up_metric
 from widgets.shared import slow_work
 from widgets.trust.comparison import curves_csv, summary, table_csv, table_html
-from widgets.trust.maps import colour_limits, coloured
+from widgets.trust.maps import colour_limits
 from widgets.trust.trial import TrustMap
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENES = ROOT / "sample_data" / "scenes" / "test"
 CAR = 5
+CONTROLS = "Controls: made without the network, what an explanation has to beat"
 QUICK = {"methods": ["Gradient", "LayerCAM"], "layer": "decoder.1"}
 TESTED = {**QUICK, "tab": "Tests", "metrics": ["Deletion", "Mass inside"], "test_steps": "2"}
 
 
 def open_page(**query: object) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    page = AppTest.from_file(str(ROOT / "main.py"), default_timeout=120)
     page.switch_page("pages/trust.py")
     for name, value in ({"model": "scenes", "image": "scenes/scene_00", "class": "car"} | query).items():
         page.query_params[name] = value
@@ -51,6 +54,29 @@ def texts(page: AppTest) -> str:
 
 def html(page: AppTest) -> str:
     return " ".join(element.proto.body for element in page.get("html"))
+
+
+def colour_ends(viewer: dict, title: str) -> list[float]:
+    """Where the colours of a panel's map begin and end, with the viewer's settings."""
+    (panel,) = (panel for panel in viewer["panels"] if panel["title"] == title)
+    (layer,) = (layer for layer in panel["layers"] if layer["kind"] == "map")
+    settings = ",".join(f"{value:g}" if isinstance(value, float) else value for value in (
+        viewer["settings"][name] for name in layer["limits"]["of"]
+    ))  # fmt: skip
+    return layer["limits"]["values"][settings]
+
+
+def usual_end(values: np.ndarray) -> float:
+    """The 99.5th percentile of what is not 0."""
+    return float(np.percentile(values[values != 0], 99.5))
+
+
+def grouped(viewer: dict) -> dict[str, list[str]]:
+    """The names of the panels by their heading."""
+    return {
+        heading: [panel["name"] for panel in panels]
+        for heading, panels in groupby(viewer["panels"], lambda panel: panel["group"])
+    }
 
 
 def figure(page: AppTest, place: int = -1) -> dict:
@@ -80,20 +106,62 @@ def layer_cam(segmenter, image, target):
 def test_maps_of_all_chosen_methods_and_one_large(segmenter, image, target, layer_cam):
     page = open_page(**QUICK, shown="layer_cam", trust_percentile="100")
     assert "mean of the **car** logit over **1,620 pixels**" in texts(page)
-    assert "At **decoder.1**." in texts(page)
-    assert page.selectbox(key="shown").options == [
-        "Gradient", "LayerCAM", "Random", "Blurred random", "Edge detector", "Distance to the target",
-    ]  # fmt: skip
-    heat = figure(page)["data"][0]
-    assert heat["zmin"] == 0
-    assert heat["zmax"] == pytest.approx(layer_cam.max(), rel=1e-5)
+    large, small = viewers(page)
+    assert [panel["title"] for panel in large["panels"]] == ["Image", "LayerCAM", "Truth"]
+    assert colour_ends(large, "LayerCAM") == pytest.approx((0, layer_cam.max()), rel=1e-5)
+    assert large["sentence"].endswith("At decoder.1.")
+    titles = ["Gradient", "LayerCAM", "Random", "Blurred random", "Edge detector", "Distance to the target"]
+    assert [panel["title"] for panel in small["panels"]] == titles
+    assert [panel["title"] for panel in small["panels"] if panel["chosen"]] == ["LayerCAM"]
+    assert all(panel["choosable"] for panel in small["panels"])
+    assert re.fullmatch(r"\d+ ms|\d+\.\d s|\d+ s", small["panels"][1]["note"])
+    # Zoomed in one viewer, all follow.
+    assert large["id"] == small["id"]
     # A control is there without any method.
-    page.multiselect(key="methods").set_value([]).run()
-    page.selectbox(key="shown").set_value("edges").run()
+    page.multiselect(key="methods").set_value([])
+    page.session_state["_viewer_settings"] = {"shown": "edges"}
+    page.run()
     edges = controls(image, target)["edges"]
-    heat = figure(page)["data"][0]
-    assert (heat["zmin"], heat["zmax"]) == pytest.approx((edges.min(), edges.max()), rel=1e-5)
+    large, small = viewers(page)
+    assert colour_ends(large, "Edge detector") == pytest.approx((edges.min(), edges.max()), rel=1e-5)
+    assert [panel["name"] for panel in small["panels"] if panel["chosen"]] == ["edges"]
     assert not page.error
+
+
+def test_the_controls_stand_apart_and_methods_by_unit_where_they_share_a_scale(segmenter, image, target, layer_cam):
+    query = {"methods": ["Gradient", "SmoothGrad", "LayerCAM"], "layer": "decoder.1", "samples": "2"}
+    page = open_page(**query, trust_percentile="100")
+    small = viewers(page)[1]
+    assert grouped(small).keys() == {"", CONTROLS}
+    assert grouped(small)[CONTROLS] == ["random", "blurred_random", "edges", "centre_distance"]
+    found = {
+        name: importance(explain(segmenter, image, target, name, {"n_samples": 2}))
+        for name in ("gradient", "smoothgrad")
+    }
+    page.session_state["_viewer_settings"] = {"trust_scale": "unit"}
+    page.run()
+    small = viewers(page)[1]
+    assert grouped(small) == {
+        "Logit per unit intensity: one scale": ["gradient", "smoothgrad"],
+        "Logit per position of the layer: one scale": ["layer_cam"],
+        CONTROLS: ["random", "blurred_random", "edges", "centre_distance"],
+    }
+    largest = max(values.max() for values in found.values())
+    for title in ("Gradient", "SmoothGrad"):
+        assert colour_ends(small, title) == pytest.approx((0, largest), rel=1e-4)
+    assert colour_ends(small, "LayerCAM") == pytest.approx((0, layer_cam.max()), rel=1e-5)
+
+
+def test_no_box_yet_is_an_invitation_and_a_drawn_one_is_the_question():
+    page = open_page(**QUICK, pixel_set="A box")
+    assert "No box yet" in texts(page)
+    (only,) = viewers(page)
+    assert only["tools"] == ["box", "lasso"]
+    page.session_state["box"] = "10,20,29,59"
+    page.run()
+    large = viewers(page)[0]
+    assert "mean of the **car** logit over **800 pixels**" in texts(page)
+    assert [part["kind"] for part in large["region"]] == ["box"]
 
 
 def test_the_table_holds_the_librarys_numbers(segmenter, image, target, layer_cam):
@@ -131,7 +199,7 @@ def test_the_table_holds_the_librarys_numbers(segmenter, image, target, layer_ca
 def test_former_links_keep_their_scale():
     page = open_page(**QUICK, trust_scale="One a unit")
     assert not page.exception
-    assert page.segmented_control(key="trust_scale").value == "unit"
+    assert viewers(page)[0]["settings"]["trust_scale"] == "unit"
 
 
 def test_a_metric_that_is_only_registered_is_offered_measured_and_shown(layer_cam):
@@ -209,10 +277,18 @@ def test_the_sanity_check_on_demand(segmenter, image, target, layer_cam):
     page.button(key="run-sanity").click().run()
     assert not page.error
     assert re.search(r"LayerCAM (passes|fails|cannot be judged)", texts(page))
-    assert len(re.findall(r"Spearman \*\*", texts(page))) == 2
-    assert "**Stage 2**" in texts(page)
     curves = {curve["name"]: curve["y"] for curve in figure(page)["data"]}
     assert [curve[0] for curve in curves.values()] == [1, 1, 1]
+    (table,) = page.table
+    assert list(table.value["Stage"]) == ["Stage 1", "Stage 2"]
+    assert [float(value) for value in table.value["Spearman"]] == pytest.approx(curves["Spearman"][1:], abs=0.0051)
+    panels = viewers(page)[1]["panels"]
+    titles = ["As learned", "Stage 1", "Stage 2"]
+    assert [(panel["group"], panel["title"]) for panel in panels] == [
+        (group, title) for group in ("Maps, each on its own scale", "Predictions") for title in titles
+    ]
+    learned = panels[0]["layers"][0]["scale"]
+    assert (learned["low"], learned["high"]) == pytest.approx((0, usual_end(layer_cam)), rel=1e-5)
 
 
 def test_cancelled_maps_can_be_started_again(monkeypatch):
@@ -223,10 +299,13 @@ def test_cancelled_maps_can_be_started_again(monkeypatch):
     work.computation.exception(60)
     page.run()
     assert any("Cancelled" in info.value for info in page.info)
+    waiting = viewers(page)[1]["panels"][0]
+    assert (waiting["name"], waiting["note"], waiting["choosable"]) == ("smoothgrad", "not there yet", False)
     monkeypatch.setattr(slow_work, "PATIENCE", 120)
     page.number_input(key="samples").set_value(2).run()
     assert not any("Cancelled" in info.value for info in page.info)
-    assert figure(page)["data"][0]["type"] == "heatmap"
+    panels = {panel["name"]: panel for panel in viewers(page)[1]["panels"]}
+    assert panels["smoothgrad"]["choosable"]
 
 
 def known_comparison(**deletions: float) -> Comparison:
@@ -273,9 +352,15 @@ def test_scales_are_shared_within_a_unit_only():
         "occlusion": made("occlusion", 7, "b"),
         "centre_distance": TrustMap("centre_distance", "", np.array([[-9, 0]], np.float32), "pixels", None),
     }  # fmt: skip
+    found = colour_limits(maps, [100.0])
     own = {"gradient": (0, 2), "smoothgrad": (0, 4), "occlusion": (-7, 7), "centre_distance": (-9, 0)}
-    assert colour_limits(maps, 100, shared=False) == own
-    assert colour_limits(maps, 100, shared=True) == own | {"gradient": (0, 4)}
-    white = coloured(np.zeros((1, 1)), (-7, 7))[0, 0]
-    assert white.min() > 240
-    assert coloured(np.array([[-9.0]]), (-9, 0))[0, 0].tolist() == coloured(np.array([[0.0]]), (0, 4))[0, 0].tolist()
+    assert {name: limits["own", 100.0] for name, limits in found.items()} == own
+    assert {name: limits["unit", 100.0] for name, limits in found.items()} == own | {"gradient": (0, 4)}
+
+
+def test_a_few_extreme_pixels_lie_beyond_the_percentile():
+    values = np.zeros((40, 40), np.float32)
+    values.flat[:1000] = np.arange(1, 1001)  # 600 zeros do not count
+    one = TrustMap("gradient", "Gradient", values, "a", object())  # type: ignore[arg-type]
+    assert one.limits([100.0, 99.0, 50.0]) == [(0, 1000), (0, pytest.approx(990.01)), (0, 500.5)]
+    assert TrustMap("gradient", "", 0 * values, "a", object()).limits([99.0]) == [(0, 1)]  # type: ignore[arg-type]

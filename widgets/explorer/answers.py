@@ -8,23 +8,20 @@ from core.attribution import Attribution, gradient, influence, smoothgrad
 from core.attribution.pixel_gradients import PixelGradients
 from core.attribution.windowed import MapWindow
 from core.compute.progress import Progress
-from core.receptive_field.known import learn_field
 from core.segmenter import Prediction
 from core.target import Target
 from widgets.explorer.stored import stored_rows
+from widgets.shared.pixel_answers import Pixel, live_map, pixel_gradients
 from widgets.shared.pixel_words import map_numbers, map_sentence
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import compute_in_background
-from widgets.viewer.channel import Answer, Live, Request
+from widgets.viewer.channel import Live, Request
 from widgets.viewer.scene import Number
+from widgets.viewer.settings import threshold_of
 
-MAP = "map"
-"""Name of the layer with the pixel's map."""
 SAMPLES = 16
 REFINEMENTS = (1, 4, SAMPLES)
-
-Pixel = tuple[int, int]
 
 
 class Explainer:
@@ -74,24 +71,9 @@ class Explainer:
 
     def live(self) -> Live:
         """What a pointer position means."""
-        shared = results().get_or_compute(
-            ("pixel gradients", *self.selection.key, *self._score),
-            lambda: PixelGradients(self.selection.segmenter, self.selection.image.values, *self._score),
-        )
+        explain = partial(self._window, pixel_gradients(self.selection))
         revision = "-".join(map(str, self._key((0, 0))))
-        last: list[tuple[tuple, MapWindow]] = []
-
-        def respond(request: Request) -> Answer:
-            pixel = request.row, request.column
-            key = *pixel, request.samples
-            window = next((window for known, window in tuple(last) if known == key), None)
-            if window is None:
-                window = self._window(shared, request)
-                last[:] = [(key, window)]  # while the threshold moves, the map stays
-            numbers, sentence = self._words(window, pixel, request.settings)
-            return Answer({MAP: window}, numbers, sentence)
-
-        return Live(respond, revision, REFINEMENTS if self.smooth else ())
+        return live_map(explain, self._words, revision, REFINEMENTS if self.smooth else ())
 
     def _window(self, gradients: PixelGradients, request: Request) -> MapWindow:
         pixel = request.row, request.column
@@ -104,7 +86,7 @@ class Explainer:
         return gradients.row(*pixel) if stored is None else stored
 
     def _words(self, window: MapWindow, pixel: Pixel, settings: Mapping[str, Any]) -> tuple[list[Number], str]:
-        given = self.selection, self.prediction, window, pixel, settings
+        given = self.selection, self.prediction, window, pixel, threshold_of(settings)
         return map_numbers(*given), map_sentence(*given, is_influence=self.direction == "column")
 
     def _key(self, pixel: Pixel) -> tuple:
@@ -123,15 +105,3 @@ class Explainer:
             results().get_or_compute(self._key(pixel), partial(self._explain, pixel))
             progress(index + 1, len(pixels))
         return len(pixels)
-
-
-def learn_in_background(selection: Selection) -> None:
-    """Find the receptive field, which makes the answers faster, once for a network and a size of image."""
-    segmenter, size = selection.segmenter, (selection.image.values.shape[1], selection.image.values.shape[2])
-
-    def learn(_: Progress) -> None:
-        learn_field(segmenter, size)
-
-    key = "receptive field", *selection.key[:2], size
-    if key not in results():
-        results().start(key, learn)

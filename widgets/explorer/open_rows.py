@@ -18,7 +18,8 @@ def open_rows(paths: Sequence[Path], selection: Selection) -> Callable[[int, int
 
     def read(row: int, column: int) -> MapWindow | None:
         for store in stores:
-            if store.computed[row, column]:
+            height, width = store.computed.shape
+            if row < height and column < width and store.computed[row, column]:
                 return MapWindow(*store.row_window(row, column))
         return None
 

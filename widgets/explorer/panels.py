@@ -1,12 +1,10 @@
 """The two panels of the Pixel Explorer: the image with its overlays, and the pixel's map."""
 
-import numpy as np
-
 from core.attribution import Attribution
-from core.display.colours import magnitude_scale, signed_scale
-from core.display.footprint import bounding_box
+from core.display.colours import magnitude_scale
 from core.segmenter import Prediction
-from widgets.explorer.answers import MAP, Explainer
+from widgets.explorer.answers import Explainer
+from widgets.shared.pixel_answers import MAP, pixel_map_layer
 from widgets.shared.sidebar import Selection
 from widgets.viewer.controls import Shown
 from widgets.viewer.scene import AboveThreshold, Labels, Layer, Panel, Picture, ScalarMap
@@ -61,14 +59,5 @@ def map_panel(explainer: Explainer, attribution: Attribution | None) -> Panel:
 
 
 def map_layer(explainer: Explainer, attribution: Attribution | None, *, is_live: bool = True) -> ScalarMap:
-    """A pixel's map, sent as the box around its values that are not 0."""
-    values, corner = None, (0, 0)
-    if attribution is not None:
-        box = bounding_box((attribution.values != 0).any(axis=0))
-        top, left, bottom, right = (0, 0, 0, 0) if box is None else (box.top, box.left, box.bottom, box.right)
-        values, corner = np.ascontiguousarray(attribution.values[:, top : bottom + 1, left : right + 1]), (top, left)
-    return ScalarMap(
-        name=MAP, title=explainer.title.split()[0].lower(), values=values, corner=corner, scale=signed_scale(1.0),
-        limit="$limit",
-        unit=explainer.unit, is_live=is_live,
-    )  # fmt: skip
+    """A pixel's map."""
+    return pixel_map_layer(attribution, explainer.title.split()[0].lower(), explainer.unit, is_live=is_live)

@@ -1,5 +1,6 @@
 """Rows that a Jacobian on disk holds already."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import streamlit as st
 from core.attribution.windowed import MapWindow
 from widgets.shared.sidebar import Selection
 
-DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "runs"
+DEFAULT_FOLDER = Path(os.environ.get("WHYPIXEL_RUNS") or Path(__file__).resolve().parents[2] / "runs")
 
 
 def stored_rows(selection: Selection) -> Callable[[int, int], MapWindow | None] | None:

@@ -1,23 +1,11 @@
-"""Panels below the maps: receptive field, boxes, vessels, and the store itself."""
+"""The panels of the Jacobian page: the picture to click, the pixel's row, receptive field, boxes, and the store."""
 
 import io
-from dataclasses import replace
 
-import numpy as np
 import streamlit as st
 
-from core.display.charts import scatter_figure
-from core.display.colours import SEQUENTIAL, ColourScale, intensity_rgb, magnitude_scale, png_bytes
-from core.display.figures import (
-    CHART_BUTTONS,
-    COLOUR_BAR_HEIGHT,
-    FRAME_HEIGHT,
-    add_box,
-    add_circle,
-    add_crosshair,
-    map_figure,
-    picture_figure,
-)
+from core.attribution import Attribution
+from core.display.colours import SEQUENTIAL, ColourScale, intensity_rgb, png_bytes
 from core.display.footprint import BoundingBox
 from core.errors import UserError
 from core.io.files import npy_bytes
@@ -25,18 +13,68 @@ from core.jacobian import Jacobian
 from core.jacobian.archive import store_bytes, write_archive
 from core.jacobian.disk_space import bytes_in_words
 from core.jacobian.map_pictures import decades, map_over
-from core.jacobian.vessel_geometry import medians, vessel_geometry
-from core.trust.similarity import rank_correlation
-from widgets.jacobian.maps import View, limit_of, shown_map, unit_of
-from widgets.shared.results import results
+from widgets.jacobian.controls import MAPS, View
+from widgets.jacobian.maps import limit_of, map_layer, shown_map
+from widgets.jacobian.row import Rows
+from widgets.shared.pixel_answers import MAP, Pixel, pixel_map_layer
+from widgets.shared.sidebar import Selection
 from widgets.shared.sources import PickedImage
+from widgets.shared.user_errors import show_user_error
+from widgets.viewer.controls import Shown
+from widgets.viewer.scene import AboveThreshold, Circle, Labels, Layer, Panel, Picture, ScalarMap, Shapes
+from widgets.viewer.viewer import viewer
 
 LARGEST_DOWNLOAD = 512_000_000
-_MOST_DOTS = 2000
-_MEASURES = {"area": "Box area", "threshold": "Pixels above", "fulfilment": "Fulfilment"}
+_OPACITY = 0.4
+_ZOOMING = "Scroll to zoom, drag to move, double-click to see all."
 
 
-def receptive_field_panel(jacobian: Jacobian, image: PickedImage, pixel: tuple[int, int], height: int) -> None:
+def picture_panel(selection: Selection, jacobian: Jacobian, view: View) -> Panel:
+    """The picture to click: the image with a map over it; the browser has only the map that is shown."""
+    names, image = selection.segmenter.class_names, selection.image
+    layers: list[Layer] = [
+        Picture(image=image.values),
+        Labels(
+            name="prediction", title="prediction", labels=jacobian.labels, class_names=names, opacity=_OPACITY,
+            shown=Shown("picture", "prediction"),
+        ),
+    ]  # fmt: skip
+    if image.truth is not None:
+        layers.append(
+            Labels(
+                name="truth", title="truth", labels=image.truth, class_names=names, opacity=_OPACITY,
+                shown=Shown("picture", "truth"),
+            )
+        )  # fmt: skip
+    try:
+        layers += [
+            map_layer(jacobian, name, view, Shown("picture", name), is_needed=name == view.picture) for name in MAPS
+        ]
+    except UserError as error:  # a threshold that is not resolved: the control to change it is in the viewer
+        show_user_error(error)
+    stride = jacobian.manifest.stride
+    between = f" Every {stride}th pixel is computed; between them the value of the nearest one is shown."
+    return Panel("Picture", layers, help=f"Click a pixel. {_ZOOMING}{between if stride > 1 else ''}")
+
+
+def row_panels(selection: Selection, rows: Rows, attribution: Attribution) -> list[Panel]:
+    """The pixel's row, and what of it lies above the threshold, with its box."""
+    words = "Red: the score rises as the pixel brightens; blue: it falls."
+
+    def above(name: str, *, is_tinted: bool) -> AboveThreshold:
+        return AboveThreshold(
+            name=name, of=MAP, proportion="$threshold", thresholds=rows.thresholds, is_tinted=is_tinted
+        )
+
+    row = pixel_map_layer(attribution, "row", rows.unit)
+    return [
+        Panel("Its row", [row, above("box", is_tinted=False)], help=words),
+        Panel("Above the threshold", [Picture(image=selection.image.values), above("above", is_tinted=True)],
+              help=words),
+    ]  # fmt: skip
+
+
+def receptive_field_panel(selection: Selection, jacobian: Jacobian, pixel: Pixel) -> None:
     """The structural window of a pixel against the circles that hold its mass on average."""
     try:
         effective = jacobian.effective_receptive_field()
@@ -45,30 +83,34 @@ def receptive_field_panel(jacobian: Jacobian, image: PickedImage, pixel: tuple[i
         return
     rows, columns = jacobian.field.window(*pixel)
     box = BoundingBox(rows.start, columns.start, rows.stop - 1, columns.stop - 1)
-    figure = picture_figure(intensity_rgb(image.values), "receptive-field", below=COLOUR_BAR_HEIGHT)
-    add_crosshair(add_box(figure, box), *pixel, jacobian.size)
-    for fraction, radius in effective.radii.items():
-        add_circle(figure, *pixel, radius, f"{100 * fraction:.0f} %")
+
+    def circles(row: int, column: int) -> list[Circle]:
+        return [Circle(row, column, radius, f"{share:.0%}") for share, radius in effective.radii.items()]
+
+    mean = decades(effective.mean)
+    scale = ColourScale(float(mean.min()), 0.0, SEQUENTIAL)
+    share = ScalarMap(name="mean", title="log₁₀", values=mean, scale=scale, unit="log₁₀ of the share of the peak")
     slots = st.columns(3, gap="small")
     with slots[0]:
-        st.markdown("**Structural** (dotted box) against **effective** (circles)")
-        st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=CHART_BUTTONS, key="field-map")
+        panel = Panel(
+            "Structural (box) and effective (circles)",
+            [Picture(image=selection.image.values), Shapes(shapes=[box, *circles(*pixel)])],
+            help=_ZOOMING,
+        )
+        viewer("receptive-field", [panel], jacobian.size, selection.picture_key, pixel=pixel, is_compact=True)
     with slots[1]:
-        st.markdown("**Mean |row|**, centred on its pixel")
-        mean = decades(effective.mean)
-        scale = ColourScale(float(mean.min()), 0.0, SEQUENTIAL)
-        figure = map_figure(mean, "log₁₀ of the share of the peak", scale, "mean-row")
-        st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=CHART_BUTTONS, key="mean-row")
+        panel = Panel("Mean |row|, centred on its pixel", [share, Shapes(shapes=circles(*effective.centre))])
+        viewer("mean-row", [panel], effective.mean.shape, selection.picture_key, tools=(), is_compact=True)
     with slots[2]:
         field = jacobian.field
         st.markdown("**How far it reaches**")
         up, down, left, right = field.up, field.down, field.left, field.right
         lines = st.columns(2)
         reach = f"For this pixel. Over all pixels at most {up} up, {down} down, {left} left and {right} right."
-        lines[0].metric("Structural rows", f"{box.height}", border=True, help=reach)
-        lines[1].metric("Structural columns", f"{box.width}", border=True, help=reach)
+        lines[0].metric("Rows", f"{box.height}", border=True, help=reach)
+        lines[1].metric("Columns", f"{box.width}", border=True, help=reach)
         for slot, (fraction, radius) in zip(st.columns(3), effective.radii.items(), strict=True):
-            slot.metric(f"{100 * fraction:.0f} % within", f"{radius:.1f} px", border=True)
+            slot.metric(f"{100 * fraction:.0f} %", f"{radius:.1f} px", border=True)
         st.caption(
             f"Circles: the smallest discs around the pixel that hold 50, 90 and 99 % of the mean magnitude over "
             f"{effective.num_pixels:,} rows. Box: every input pixel that can reach this output at all. It depends on "
@@ -76,59 +118,16 @@ def receptive_field_panel(jacobian: Jacobian, image: PickedImage, pixel: tuple[i
         )
 
 
-def boxes_panel(jacobian: Jacobian, view: View, pixel: tuple[int, int], height: int) -> None:
-    """Area of the bounding boxes and how far they are filled."""
-    for slot, name in zip(st.columns([1, 1, 1], gap="small"), ("threshold", "area", "fulfilment"), strict=True):
-        values = shown_map(jacobian, name, view)
-        figure = map_figure(values, unit_of(name, view), magnitude_scale(limit_of(name, values)), f"boxes-{name}")
-        add_crosshair(figure, *pixel, values.shape)
-        with slot:
-            st.markdown(f"**{_MEASURES[name]}**")
-            st.plotly_chart(figure, height=height + FRAME_HEIGHT, theme=None, config=CHART_BUTTONS, key=f"map-{name}")
+def boxes_panel(selection: Selection, jacobian: Jacobian, view: View, pixel: Pixel) -> None:
+    """Pixels above the threshold, the area of their bounding boxes, and how far these are filled."""
+    picture = Picture(image=selection.image.values)
+    panels = [Panel(title, [picture, map_layer(jacobian, name, view)], help=_ZOOMING) for name, title in MAPS.items()]
+    viewer("boxes", panels, jacobian.size, selection.picture_key, pixel=pixel, is_compact=True)
     if view.threshold.source == "histogram":
         st.caption(
             "Boxes and fulfilment are kept at one threshold per octave; the nearest is shown, at most a factor of √2 "
             "away. With rows kept, “Exact counts” takes the threshold itself."
         )
-
-
-def vessels_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
-    """How the box relates to the vessel's width and to the distance from its centre line."""
-    sources = ["truth", "prediction"] if image.truth is not None else ["prediction"]
-    slots = st.columns([3, 3.6, 5], vertical_alignment="bottom")
-    source = slots[0].segmented_control(
-        "Vessels from", sources, default=sources[0], required=True, key="mask", bind="query-params",
-        format_func=lambda name: {"truth": "Ground truth", "prediction": "Prediction"}[name], wrap=True,
-    )  # fmt: skip
-    measure = slots[1].segmented_control(
-        "Against", list(_MEASURES), default="area", required=True, key="measure", bind="query-params",
-        format_func=lambda name: _MEASURES[name], wrap=True,
-    )  # fmt: skip
-    labels = image.truth if source == "truth" and image.truth is not None else jacobian.labels
-    mask = labels == jacobian.manifest.class_index
-    mask_key = "vessel geometry", source, mask.tobytes(), jacobian.size
-    geometry = results().get_or_compute(mask_key, lambda: vessel_geometry(mask))
-    used = geometry.mask & jacobian.computed
-    view = replace(view, scaled=False, within=False)
-    values = shown_map(jacobian, str(measure), view)[used]
-    slots[2].caption(f"{int(used.sum()):,} computed pixels inside the vessels; the line joins their medians.")
-    panels = (
-        ("Vessel width", geometry.width, "width at the nearest centre-line pixel (px)"),
-        ("Distance to the skeleton", geometry.distance, "distance to the centre line (px)"),
-    )
-    for slot, (name, across, title), key in zip(st.columns(2), panels, ("width", "distance"), strict=True):
-        rho, count = rank_correlation(across[used], values)
-        shown = "not defined" if np.isnan(rho) else f"{rho:+.3f}"
-        with slot:
-            st.markdown(
-                f"**{name}**: Spearman's ρ = **{shown}** over {count:,} pixels",
-                help="Rank correlation: +1 where one always grows with the other, -1 where it always falls. "
-                "Neighbouring pixels are alike, so no p-value is given.",
-            )
-            chosen = np.linspace(0, max(len(values) - 1, 0), min(len(values), _MOST_DOTS)).astype(int)
-            dots = across[used][chosen], values[chosen]
-            figure = scatter_figure(dots, medians(across[used], values), (title, unit_of(str(measure), view)))
-            st.plotly_chart(figure, height=340, theme=None, config=CHART_BUTTONS, key=f"scatter-{key}")
 
 
 def store_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:

@@ -1,64 +1,93 @@
-"""One row of a Jacobian: the clicked pixel's gradient map, its box and its numbers."""
+"""The rows of a Jacobian: a pixel's gradient map, read or computed, with its numbers, pinned or under the pointer."""
 
-import threading
 import time
-from contextlib import nullcontext
+from collections.abc import Mapping
+from math import isnan
+from typing import Any
 
-import streamlit as st
-
-from core.attribution import Attribution
-from core.display.footprint import Footprint
+from core.attribution import Attribution, gradient
+from core.attribution.windowed import MapWindow
 from core.jacobian import Jacobian
-from core.segmenter import Prediction, Segmenter
+from core.segmenter import Prediction
 from core.target import Target
-from widgets.shared.pixel_map import prediction_sentence
+from widgets.jacobian.controls import View
+from widgets.shared.pixel_answers import Pixel, Words, live_map, pixel_gradients
+from widgets.shared.pixel_words import map_numbers, map_sentence
 from widgets.shared.results import results
-from widgets.shared.sidebar import SPACE_NAMES
-
-_COMPUTING = threading.Lock()
-"""A Jacobian keeps one forward graph for rows that are not stored, and sessions share it."""
-
-
-def is_stored(jacobian: Jacobian, pixel: tuple[int, int]) -> bool:
-    """Whether a row is read from the store rather than computed afresh."""
-    return jacobian.manifest.keep_rows and bool(jacobian.computed[pixel])
+from widgets.shared.sidebar import Selection
+from widgets.viewer.channel import Live, Request
+from widgets.viewer.settings import PROPORTIONS
 
 
-def row_of(segmenter: Segmenter, jacobian: Jacobian, pixel: tuple[int, int]) -> Attribution:
-    """The pixel's row, read or computed."""
-    manifest, stored = jacobian.manifest, is_stored(jacobian, pixel)
-    target = Target.pixel(*pixel, manifest.class_index, manifest.space)
+class Rows:
+    """The rows of a Jacobian of one selection, with a threshold for all of them.
 
-    def read() -> Attribution:
-        started = time.perf_counter()
-        with nullcontext() if stored else _COMPUTING:
-            values = jacobian.row(*pixel)
-        parameters = {"stored_as": manifest.dtype if stored else "computed afresh"}
-        return Attribution(
-            values, target, "jacobian_row", parameters, jacobian.size, time.perf_counter() - started, target.unit,
-            segmenter.weights_hash, manifest.image_hash, model_name=segmenter.name,
-        )  # fmt: skip
+    Args:
+        selection: Network, image, class and score of the Jacobian.
+        prediction: The network's prediction for the image.
+        jacobian: The Jacobian, complete or in part.
+        view: Which threshold.
 
-    key = (
-        "jacobian row", segmenter.weights_hash, str(segmenter.device), manifest.image_hash, pixel,
-        manifest.class_index, manifest.space, manifest.dtype if stored else "afresh",
-    )  # fmt: skip
-    return results().get_or_compute(key, read)
+    Attributes:
+        unit: Unit of the rows.
+        thresholds: The threshold in that unit for each proportion offered; NaN where it is not resolved.
+    """
 
+    def __init__(self, selection: Selection, prediction: Prediction, jacobian: Jacobian, view: View) -> None:
+        self._selection, self._prediction, self._jacobian, self._view = selection, prediction, jacobian, view
+        threshold = view.threshold
+        found = jacobian.thresholds(PROPORTIONS, threshold.definition, threshold.source).tolist()
+        self.thresholds = dict(zip(PROPORTIONS, found, strict=True))
+        self.unit = self._target((0, 0)).unit
 
-def show_answer(
-    segmenter: Segmenter, attribution: Attribution, prediction: Prediction, remaining: Footprint,
-    pixel: tuple[int, int], *, stored: bool,
-) -> None:  # fmt: skip
-    """The answer in a sentence."""
-    target, names = attribution.target, segmenter.class_names
-    sentence = prediction_sentence(segmenter, prediction, pixel)
-    what = f"{names[target.class_index]} {SPACE_NAMES[target.space].lower()}"
-    if remaining.box is None:
-        sentence += f"No input pixel moves its {what} by more than the threshold. "
-    else:
-        sentence += (
-            f"**{remaining.count}** input pixels move its {what} by more than the threshold, within a box of "
-            f"{remaining.box.height} × {remaining.box.width}. "
+    def attribution(self, pixel: Pixel) -> Attribution:
+        """The pixel's row."""
+        manifest, segmenter = self._jacobian.manifest, self._selection.segmenter
+        target, stored = self._target(pixel), self._jacobian.is_stored(*pixel)
+
+        def read() -> Attribution:
+            started = time.perf_counter()
+            values = self._jacobian.row(*pixel)
+            return Attribution(
+                values, target, "jacobian_row", {"stored_as": manifest.dtype}, self._jacobian.size,
+                time.perf_counter() - started, target.unit, segmenter.weights_hash, manifest.image_hash,
+                model_name=segmenter.name,
+            )  # fmt: skip
+
+        def compute() -> Attribution:
+            return gradient(segmenter, self._selection.image.values, target)
+
+        given = *self._selection.key, target.class_index, target.space, pixel
+        key = ("jacobian row", *given, str(self._jacobian.path)) if stored else ("row", *given)
+        return results().get_or_compute(key, read if stored else compute)
+
+    def words(self, window: MapWindow, pixel: Pixel, settings: Mapping[str, Any]) -> Words:
+        """The numbers and the sentence about a row."""
+        proportion = settings["threshold"]
+        threshold = self.thresholds.get(proportion, float("nan"))
+        if isnan(threshold):
+            return [], "The summaries do not resolve this threshold; take a larger proportion, or keep rows."
+        given = self._selection, self._prediction, window, pixel, {"threshold": threshold}
+        largest = "|J|" if self._view.threshold.definition == "absolute" else "J"
+        numbers = map_numbers(*given, f"{100 * proportion:.3g} % of the largest {largest} of all rows")
+        stored = self._jacobian.is_stored(*pixel)
+        return (
+            numbers,
+            f"{map_sentence(*given)} Its row was {'read from the store' if stored else 'computed just now'}.",
         )
-    st.markdown(sentence + ("Its row was read from the store." if stored else "Its row was computed just now."))
+
+    def live(self) -> Live:
+        """What a pointer position means."""
+        manifest = self._jacobian.manifest
+        revision = *self._selection.key, manifest.class_index, manifest.space, manifest.dtype, self._jacobian.path
+        return live_map(self._window, self.words, "-".join(map(str, revision)))
+
+    def _window(self, request: Request) -> MapWindow:
+        pixel = request.row, request.column
+        height, width = self._jacobian.size
+        if request.row < height and request.column < width and self._jacobian.is_stored(*pixel):
+            return MapWindow(*self._jacobian.row_window(*pixel))
+        return pixel_gradients(self._selection).row(*pixel)
+
+    def _target(self, pixel: Pixel) -> Target:
+        return Target.pixel(*pixel, self._jacobian.manifest.class_index, self._jacobian.manifest.space)

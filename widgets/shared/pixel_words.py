@@ -1,7 +1,6 @@
 """What is said about one pixel's map: its numbers and a sentence, of a whole map or of the window that holds it."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,6 @@ from core.segmenter import Prediction
 from core.target import Target
 from widgets.shared.sidebar import SPACE_NAMES, Selection
 from widgets.viewer.scene import Number
-from widgets.viewer.settings import threshold_of
 
 Pixel = tuple[int, int]
 
@@ -24,11 +22,25 @@ def magnitude_of(window: MapWindow) -> np.ndarray:
 
 
 def map_numbers(
-    selection: Selection, prediction: Prediction, window: MapWindow, pixel: Pixel, settings: Mapping[str, Any]
+    selection: Selection,
+    prediction: Prediction,
+    window: MapWindow,
+    pixel: Pixel,
+    threshold: Mapping[str, float],
+    of_what: str = "",
 ) -> list[Number]:
-    """The network's answer at the pixel, how large the map is, what lies above the threshold, how the mass spreads."""
+    """The network's answer at the pixel, how large the map is, what lies above the threshold, how the mass spreads.
+
+    Args:
+        selection: Network, image, class and score.
+        prediction: The network's prediction for the image.
+        window: The map.
+        pixel: Row and column of the pixel.
+        threshold: Keyword argument of `core.display.footprint.footprint`: `proportion` or `threshold`.
+        of_what: What the threshold is a proportion of, where that is not this map's maximum.
+    """
     magnitude = magnitude_of(window)
-    remaining = footprint(magnitude, **threshold_of(settings))
+    remaining = footprint(magnitude, **threshold)
     names, unit = selection.segmenter.class_names, Target.pixel(*pixel, selection.class_index, selection.space).unit
     probability, box = prediction.probabilities[(selection.class_index, *pixel)], remaining.box
     rows = f"{box.top + window.top}–{box.bottom + window.top}" if box else "none"
@@ -38,7 +50,7 @@ def map_numbers(
         Number(f"P({names[selection.class_index]})", number(float(probability))),
         Number("Label", names[int(prediction.labels[pixel])]),
         Number("Maximum", number(float(magnitude.max())), f"Largest magnitude, in {unit}."),
-        Number("Threshold", number(remaining.threshold), f"In {unit}."),
+        Number("Threshold", number(remaining.threshold), f"In {unit}{of_what and f': {of_what}'}."),
         Number("Pixels above", f"{remaining.count:,}", "Pixels whose magnitude exceeds the threshold."),
         Number("Box rows", rows, "Rows of the smallest box around the pixels above the threshold."),
         Number("Box columns", columns, "Columns of that box."),
@@ -60,12 +72,12 @@ def map_sentence(
     prediction: Prediction,
     window: MapWindow,
     pixel: Pixel,
-    settings: Mapping[str, Any],
+    threshold: Mapping[str, float],
     *,
     is_influence: bool = False,
 ) -> str:
     """What the network says at a pixel, and how many pixels move that."""
-    remaining = footprint(magnitude_of(window), **threshold_of(settings))
+    remaining = footprint(magnitude_of(window), **threshold)
     label, names = int(prediction.labels[pixel]), selection.segmenter.class_names
     sentence = (
         f"At row {pixel[0]}, column {pixel[1]} the network says {names[label]} with probability "

@@ -9,19 +9,19 @@ import streamlit as st
 from core.attribution.registry import METHODS, explain, importance
 from core.compute.progress import Progress, repeatable
 from core.display.charts import curve_figure
-from core.display.colours import intensity_rgb, labels_over
 from core.segmenter import Image, Segmenter
 from core.target import Target
 from core.trust.randomisation import layers_from_the_top
 from core.trust.sanity import Mode, SanityCheck, Stage, sanity_check
 from widgets.shared.results import results
 from widgets.shared.slow_work import compute_in_background, start_button
-from widgets.trust.maps import thumbnail
 from widgets.trust.trial import Trial, TrustMap, warn_if_empty
+from widgets.viewer.scene import Labels, Panel, Picture, ScalarMap
+from widgets.viewer.viewer import viewer
 
 _MODES: dict[Mode, str] = {"cascading": "From the output down", "independent": "One at a time"}
 _LIKENESS = {"ssim": "SSIM", "rank_correlation": "Spearman", "details": "Details"}
-_A_ROW = 6
+_MAPS = "Maps, each on its own scale"
 _LABEL_OPACITY = 0.5
 
 
@@ -87,16 +87,25 @@ def _show(trial: Trial, found: SanityCheck, original: TrustMap) -> None:
         "passed": (st.success, "check_circle"), "failed": (st.warning, "warning"), "undecided": (st.info, "help"),
     }[found.verdict]  # fmt: skip
     box(found.in_words(), icon=f":material/{icon}:")
-    cells = [("As learned", None), *((f"Stage {index}", stage) for index, stage in enumerate(found.stages, 1))]
-    for start in range(0, len(cells), _A_ROW):
-        slots = st.columns(min(_A_ROW, len(cells)), gap="small")
-        for slot, (title, stage) in zip(slots, cells[start : start + _A_ROW], strict=False):
-            with slot:
-                _draw_cell(trial, title, stage, original)
+    height, width = trial.prediction.labels.shape
+    viewer(
+        "trust-sanity-maps", panels_of(trial, found, original), (height, width), trial.picture_key, tools=(),
+        is_compact=True,
+    )  # fmt: skip
+    st.table(
+        {
+            "Stage": [f"Stage {index}" for index in range(1, len(found.stages) + 1)],
+            **{
+                title: [_number(getattr(stage.likeness, name)) for stage in found.stages]
+                for name, title in _LIKENESS.items()
+            },
+            "Layers random": [", ".join(stage.layers) for stage in found.stages],
+        },
+        hide_index=True,
+    )
     st.caption(
-        "Above the map, each on its own scale; below it what the network then predicts. SSIM compares the pictures, "
-        "Spearman the order of the pixels, details what is left of both once the fading with the distance is taken "
-        "out: 1 is the original map, 0 nothing in common. The verdict goes by the details."
+        "SSIM compares the pictures, Spearman the order of the pixels, details what is left of both once the fading "
+        "with the distance is taken out: 1 is the original map, 0 nothing in common. The verdict goes by the details."
     )
     places = list(range(len(found.stages) + 1))
     figure = curve_figure(
@@ -110,24 +119,39 @@ def _show(trial: Trial, found: SanityCheck, original: TrustMap) -> None:
     st.plotly_chart(figure, height=300, theme=None, config={"displayModeBar": False}, key="trust-sanity")
 
 
-def _draw_cell(trial: Trial, title: str, stage: Stage | None, original: TrustMap) -> None:
-    """The map and the prediction at a stage, or of the network itself without one."""
-    if stage is None:
-        note, values, labels = "the network itself", original.values, trial.prediction.labels
-    else:
-        count, values, labels = len(stage.layers), stage.importance, stage.labels
-        note = f"{count} layer{'s' * (count != 1)} random"
-    st.markdown(f"**{title}**  \n:small[{note}]", help=", ".join(stage.layers) if stage else None)
-    if np.isfinite(values).all():
-        limits = replace(original, values=values).limits(99.5)
-        st.image(thumbnail(values, limits, 512), width="stretch")
-    else:
-        st.caption("The random network gives no finite values, so there is no map.")
-    if labels.min() >= 0:
-        st.image(labels_over(intensity_rgb(trial.image.values), labels, _LABEL_OPACITY), width="stretch")
-    if stage is not None:
-        numbers = {title: getattr(stage.likeness, name) for name, title in _LIKENESS.items()}
-        st.caption("  \n".join(f"{title} **{_number(value)}**" for title, value in numbers.items()))
+def panels_of(trial: Trial, found: SanityCheck, original: TrustMap) -> list[Panel]:
+    """The maps of the network itself and of each stage, then what these networks predict."""
+    states: list[tuple[str, Stage | None]] = [("As learned", None)]
+    states += [(f"Stage {index}", stage) for index, stage in enumerate(found.stages, 1)]
+    maps, predictions = [], []
+    for title, stage in states:
+        values, labels = original.values, trial.prediction.labels
+        note, layers = "the network itself", ""
+        if stage is not None:
+            values, labels = stage.importance, stage.labels
+            note, layers = f"{len(stage.layers)} layer{'s' * (len(stage.layers) != 1)} random", ", ".join(stage.layers)
+        one = replace(original, values=values)
+        is_finite = bool(np.isfinite(values).all())
+        maps.append(
+            Panel(
+                title,
+                [ScalarMap(name=title, values=values, scale=one.scale(), unit=one.unit)] if is_finite else [],
+                help=layers, note=note if is_finite else "no map: not all values are finite", group=_MAPS,
+            )
+        )  # fmt: skip
+        shown = Labels(
+            name=f"prediction of {title}", title="prediction", labels=labels,
+            class_names=trial.segmenter.class_names, opacity=_LABEL_OPACITY,
+        )  # fmt: skip
+        predictions.append(
+            Panel(
+                title,
+                [Picture(image=trial.image.values), *([shown] if labels.min() >= 0 else [])],
+                help=layers, note="" if labels.min() >= 0 else "no prediction", name=f"{title}, prediction",
+                group="Predictions",
+            )
+        )  # fmt: skip
+    return maps + predictions
 
 
 def _number(value: float) -> str:

@@ -1,6 +1,6 @@
 """One model, image and target under test, and its maps, each shown as soon as it is there."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,14 +11,19 @@ import streamlit as st
 from core.attribution import Attribution
 from core.attribution.registry import METHODS, explain, explain_each, importance, quickest_first
 from core.compute.progress import Progress
+from core.display.colours import DIVERGING, SEQUENTIAL, ColourScale
 from core.segmenter import Prediction, Segmenter
 from core.target import Target
 from core.trust.controls import CONTROLS, controls
 from widgets.shared.pixel_set_picker import Question
 from widgets.shared.results import results
+from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage
 from widgets.shared.user_errors import show_user_errors
+
+USUAL_PERCENTILE = 99.5
+"""Where the colours of a map end unless a control says otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +57,11 @@ class Trial:
         network, settings = (self.segmenter.weights_hash, str(self.segmenter.device)), sorted(self.settings.items())
         return network, self.image.hash, self.question.key, tuple(settings)
 
+    @property
+    def picture_key(self) -> str:
+        """Names the image in viewers; see `Selection.picture_key`."""
+        return Selection(self.segmenter, self.image).picture_key
+
 
 @dataclass(frozen=True, eq=False)
 class TrustMap:
@@ -81,14 +91,19 @@ class TrustMap:
         """Whether 0 lies in the middle of its scale."""
         return self.name in METHODS and METHODS[self.name].is_signed
 
-    def limits(self, percentile: float = 100.0) -> tuple[float, float]:
-        """Where the colours begin and end: at a percentile of what is not 0, so that a sparse map is not all dark."""
+    def limits(self, percentiles: Sequence[float]) -> list[tuple[float, float]]:
+        """Where the colours begin and end: at percentiles of what is not 0, so that a sparse map is not all dark."""
         if self.is_control:
-            low, high = float(self.values.min()), float(np.percentile(self.values, percentile))
-            return low, high if high > low else low + 1.0
+            low = float(self.values.min())
+            ends = (float(end) for end in np.percentile(self.values, percentiles))
+            return [(low, end if end > low else low + 1.0) for end in ends]
         sizes = np.abs(self.values[self.values != 0])
-        largest = float(np.percentile(sizes, percentile)) if sizes.size else 1.0
-        return (-largest, largest) if self.is_signed else (0.0, largest)
+        ends = (float(end) for end in (np.percentile(sizes, percentiles) if sizes.size else np.ones(len(percentiles))))
+        return [(-end if self.is_signed else 0.0, end) for end in ends]
+
+    def scale(self) -> ColourScale:
+        """Its own colour scale, on which few pixels lie beyond the end."""
+        return ColourScale(*self.limits([USUAL_PERCENTILE])[0], DIVERGING if self.is_signed else SEQUENTIAL)
 
 
 def compute_maps(trial: Trial) -> dict[str, TrustMap]:

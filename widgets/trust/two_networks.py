@@ -12,8 +12,7 @@ from core.attribution import Attribution
 from core.attribution.attribution import image_hash
 from core.attribution.registry import METHODS, explain, importance
 from core.data.images import with_channels
-from core.display.colours import colour_limit, intensity_rgb, labels_over, png_bytes, signed_scale
-from core.display.figures import CHART_BUTTONS, FRAME_HEIGHT, map_figure
+from core.display.colours import colour_limit, signed_scale
 from core.errors import UserError
 from core.segmenter import Prediction, Segmenter
 from core.target import PREDICTED, Target
@@ -22,16 +21,18 @@ from core.trust.randomisation import layers_from_the_top, randomised
 from core.trust.similarity import rank_correlation, top_overlap
 from widgets.shared.model_picker import pick_model
 from widgets.shared.results import results
-from widgets.shared.sidebar import SPACE_NAMES
+from widgets.shared.sidebar import SPACE_NAMES, Selection
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage, predicted
+from widgets.viewer.scene import Labels, Mask, Panel, Picture, ScalarMap
+from widgets.viewer.viewer import viewer
 
 UNTRAINED = "The same, untrained"
 TOP = 0.1
 FULL_COLOUR_PERCENTILE = 99.8
 """Where the colours of several maps end, in the map that goes furthest: few pixels go further."""
-_MAP_HEIGHT = 300
 _LABEL_OPACITY = 0.5
+_DIFFERENT = "#e4572e"
 _SCALES = {"raw": "Values", "share": "Shares"}
 _FAINT = 0.02
 
@@ -100,8 +101,9 @@ def two_networks_panel(
         return
     same_classes = segmenter.class_names == other.class_names
     _show_numbers(networks, found, same_classes=same_classes)
-    _show_predictions(networks, image, same_classes=same_classes)
-    _show_maps(networks, found, as_shares=scale == "share")
+    if not same_classes:
+        st.info("The two networks know different classes, so their labels cannot be compared.")
+    _show_pictures(networks, found, image, same_classes=same_classes, as_shares=scale == "share")
 
 
 def scaled(values: np.ndarray, *, as_shares: bool) -> np.ndarray:
@@ -182,33 +184,17 @@ def _show_numbers(networks: Sequence[ExplainedNetwork], found: Sequence[Attribut
     )  # fmt: skip
 
 
-def _show_predictions(networks: Sequence[ExplainedNetwork], image: PickedImage, *, same_classes: bool) -> None:
-    base = intensity_rgb(image.values)
-    columns = st.columns(3, gap="small")
-    for column, one in zip(columns, networks, strict=False):
-        column.markdown(f"**{one.segmenter.name}** predicts")
-        column.image(png_bytes(labels_over(base, one.prediction.labels, _LABEL_OPACITY)), width="stretch")
-    columns[2].markdown("**Labels that differ**")
-    if same_classes:
-        differ = networks[0].prediction.labels != networks[1].prediction.labels
-        columns[2].image(png_bytes(labels_over(base // 2, differ.astype(np.int64) * 5, 0.9)), width="stretch")
-    else:
-        columns[2].info("The two networks know different classes, so their labels cannot be compared.")
-
-
-def _show_maps(networks: Sequence[ExplainedNetwork], found: Sequence[Attribution], *, as_shares: bool) -> None:
+def _show_pictures(
+    networks: Sequence[ExplainedNetwork],
+    found: Sequence[Attribution],
+    image: PickedImage,
+    *,
+    same_classes: bool,
+    as_shares: bool,
+) -> None:
     maps = [scaled(one.at_image_size(positive=one.layer is not None), as_shares=as_shares) for one in found]
-    titles = [
-        f"**{one.segmenter.name}**: {one.in_words()}{f', {map_.layer}' if map_.layer is not None else ''}"
-        for one, map_ in zip(networks, found, strict=True)
-    ]
     maps.append(maps[1] - maps[0])
-    titles.append(f"**Difference**: {networks[1].segmenter.name} less {networks[0].segmenter.name}")
     limit = colour_limit(*maps, percentile=FULL_COLOUR_PERCENTILE)
-    scale = signed_scale(limit)
-    unit = "share of the map" if as_shares else found[0].unit
-    height, width = maps[0].shape
-    frame = int(np.clip(_MAP_HEIGHT * height / width, 150, _MAP_HEIGHT)) + FRAME_HEIGHT
     faint = [
         one.segmenter.name
         for one, values in zip(networks, maps, strict=False)
@@ -216,12 +202,44 @@ def _show_maps(networks: Sequence[ExplainedNetwork], found: Sequence[Attribution
     ]
     if faint:
         st.caption(f"The map of {faint[0]} is too weak to be seen on this scale; choose Shares.")
-    for index, (column, values, title) in enumerate(zip(st.columns(3, gap="small"), maps, titles, strict=True)):
-        column.markdown(title)
-        column.plotly_chart(
-            map_figure(values, unit, scale, f"two-networks-{values.shape}"), height=frame, theme=None,
-            config=CHART_BUTTONS, key=f"two-networks-{index}",
-        )  # fmt: skip
+    names = [one.segmenter.name for one in networks]
+    places, titles = ("first", "second", "difference"), [*names, f"{names[1]} less {names[0]}"]
+    notes = [
+        f"{one.in_words()}{f', {map_.layer}' if map_.layer else ''}" for one, map_ in zip(networks, found, strict=True)
+    ]
+    unit = "share of the map" if as_shares else found[0].unit
+    panels = _prediction_panels(networks, image, same_classes=same_classes) + [
+        Panel(
+            title, [ScalarMap(name=name, values=values, scale=signed_scale(limit), unit=unit)], note=note, name=name,
+            group="Maps, on one scale",
+        )
+        for name, title, note, values in zip(places, titles, [*notes, "difference"], maps, strict=True)
+    ]  # fmt: skip
+    height, width = maps[0].shape
+    viewer("two-networks", panels, (height, width), Selection(networks[0].segmenter, image).picture_key, tools=())
+
+
+def _prediction_panels(networks: Sequence[ExplainedNetwork], image: PickedImage, *, same_classes: bool) -> list[Panel]:
+    base, group = Picture(image=image.values), "Predictions"
+    panels = [
+        Panel(
+            one.segmenter.name,
+            [
+                base,
+                Labels(
+                    name=f"{place} prediction", title=f"prediction of {one.segmenter.name}",
+                    labels=one.prediction.labels, class_names=one.segmenter.class_names, opacity=_LABEL_OPACITY,
+                ),
+            ],
+            name=f"{place} prediction", group=group,
+        )
+        for place, one in zip(("first", "second"), networks, strict=True)
+    ]  # fmt: skip
+    if same_classes:
+        differ = networks[0].prediction.labels != networks[1].prediction.labels
+        layers = [base, Mask(name="differ", mask=differ, colour=_DIFFERENT, opacity=0.8)]
+        panels.append(Panel("Labels that differ", layers, group=group))
+    return panels
 
 
 @st.cache_resource(

@@ -7,32 +7,35 @@ float32. Each connection has one request in work and keeps only the latest of th
 
 import asyncio
 import json
+import logging
 import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlparse
 
 import numpy as np
 import streamlit as st
 from starlette.websockets import WebSocket, WebSocketDisconnect
-from streamlit.web.server.server_util import is_url_from_allowed_origins
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.attribution.windowed import MapWindow
-from core.errors import UserError, is_out_of_memory
+from core.errors import UserError, sentence_for_users
 from widgets.shared.results import DaemonExecutor
 from widgets.viewer.scene import Number
 
 UNKNOWN_TOKEN = 4401
-POLICY, TOO_BIG, NOT_UNDERSTOOD = 1008, 1009, 1007
+POLICY, TOO_BIG, NOT_UNDERSTOOD, TOO_MANY = 1008, 1009, 1007, 1013
 """Codes that a connection is closed with."""
 _LARGEST_MESSAGE = 8192
 _SECONDS_FOR_TOKEN = 10.0
 _MOST_CONNECTIONS = 8
 """Of one token: a tab has one, and another while it reconnects."""
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Tokens:
     """What is open under which token. Safe to share between threads."""
 
     _live: dict[str, Live] = field(default_factory=dict)
-    _connections: dict[str, int] = field(default_factory=dict)
+    _connections: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self, token: str, live: Live) -> None:
@@ -96,28 +99,33 @@ class Tokens:
             self._live[token] = live
 
     def close(self, token: str) -> None:
-        """Forget the token; its connections end at their next request."""
+        """Forget the token, and wake its connections, which end."""
         with self._lock:
             self._live.pop(token, None)
+            connections = list(self._connections.get(token, ()))
+        for wake in connections:
+            wake()
 
-    def find(self, token: object) -> Live | None:
+    def find(self, token: str) -> Live | None:
         """What the token means."""
         with self._lock:
-            return self._live.get(token) if isinstance(token, str) else None
+            return self._live.get(token)
 
-    def connect(self, token: str) -> bool:
-        """Count a connection; whether there may be one more."""
+    def connect(self, token: object, wake: Callable[[], None]) -> int | None:
+        """Count a connection, which `wake` wakes from any thread; the code to refuse it with, None for no refusal."""
         with self._lock:
-            count = self._connections.get(token, 0)
-            if token not in self._live or count >= _MOST_CONNECTIONS:
-                return False
-            self._connections[token] = count + 1
-            return True
+            if not isinstance(token, str) or token not in self._live:
+                return UNKNOWN_TOKEN
+            connections = self._connections.setdefault(token, [])
+            if len(connections) >= _MOST_CONNECTIONS:
+                return TOO_MANY
+            connections.append(wake)
+            return None
 
-    def disconnect(self, token: str) -> None:
+    def disconnect(self, token: str, wake: Callable[[], None]) -> None:
         """Count a connection that ended."""
         with self._lock:
-            self._connections[token] -= 1
+            self._connections[token].remove(wake)
             if not self._connections[token]:
                 del self._connections[token]
 
@@ -144,6 +152,9 @@ def open_channel(key: str, live: Live) -> str:
     """The token of a viewer in this browser tab, which means `live` from now on."""
     token = _opened().setdefault(key, secrets.token_urlsafe(24))
     TOKENS.open(token, live)
+    context = get_script_run_ctx()
+    if context is not None and runtime.exists() and not runtime.get_instance().is_active_session(context.session_id):
+        TOKENS.close(token)  # the tab was closed while this run computed: nothing would release it
     return token
 
 
@@ -152,26 +163,17 @@ async def serve(socket: WebSocket) -> None:
     if not _is_from_here(socket):
         await socket.close(POLICY)
         return
-    await socket.accept()
-    try:
-        token = json.loads(await asyncio.wait_for(_message(socket), _SECONDS_FOR_TOKEN)).get("token")
-    except (_RefusedError, ValueError, AttributeError, RecursionError, TimeoutError, WebSocketDisconnect):
-        await _close(socket, UNKNOWN_TOKEN)
-        return
-    if TOKENS.find(token) is None or not TOKENS.connect(token):
-        await _close(socket, UNKNOWN_TOKEN)
-        return
-    try:
-        await socket.send_text(json.dumps({"ready": True}))
-        await _Connection(socket, token).run()
-    except WebSocketDisconnect:
-        pass
-    finally:
-        TOKENS.disconnect(token)
+    with suppress(WebSocketDisconnect):
+        await socket.accept()
+        try:
+            await _Connection(socket).run()
+        except _RefusedError as error:
+            with suppress(RuntimeError):  # the browser closed it meanwhile
+                await socket.close(error.code)
 
 
 class _RefusedError(Exception):
-    """A message that ends the connection."""
+    """What ends the connection."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -181,46 +183,72 @@ class _RefusedError(Exception):
 class _Connection:
     """One viewer's connection: reads all requests, answers the latest."""
 
-    def __init__(self, socket: WebSocket, token: str) -> None:
-        self._socket, self._token = socket, token
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        self._token = ""
         self._latest: dict[str, Any] | None = None
-        self._has_request = asyncio.Event()
+        self._has_news = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
-        reading, answering = asyncio.create_task(self._read()), asyncio.create_task(self._answer())
-        done, pending = await asyncio.wait((reading, answering), return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-        for task in done:
-            error = task.exception()
-            if isinstance(error, _RefusedError):
-                await _close(self._socket, error.code)
-            elif error is not None and not isinstance(error, WebSocketDisconnect):
-                raise error
+        try:
+            token = (await asyncio.wait_for(self._receive(), _SECONDS_FOR_TOKEN)).get("token")
+        except (_RefusedError, TimeoutError):
+            raise _RefusedError(UNKNOWN_TOKEN) from None
+        if (code := TOKENS.connect(token, self._wake)) is not None:
+            raise _RefusedError(code)
+        self._token = str(token)
+        try:
+            await self._socket.send_text(json.dumps({"ready": True}))
+            await self._read_and_answer()
+        finally:
+            TOKENS.disconnect(self._token, self._wake)
+
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # the server has stopped
+            self._loop.call_soon_threadsafe(self._has_news.set)
+
+    async def _read_and_answer(self) -> None:
+        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._answer())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()  # an answer that waits for its turn is not computed
+            await asyncio.gather(*tasks, return_exceptions=True)
+        done.pop().result()  # both end by an error only
 
     async def _read(self) -> None:
         while True:
-            text = await _message(self._socket)
-            try:
-                content = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                raise _RefusedError(NOT_UNDERSTOOD) from error
-            if not isinstance(content, dict):
-                raise _RefusedError(NOT_UNDERSTOOD)
-            self._latest = content
-            self._has_request.set()
+            self._latest = await self._receive()
+            self._has_news.set()
+            await asyncio.sleep(0)  # a viewer that sends without end lets the others have their turn
 
     async def _answer(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            await self._has_request.wait()
-            self._has_request.clear()
-            content, live = self._latest or {}, TOKENS.find(self._token)
+            await self._has_news.wait()
+            self._has_news.clear()
+            content, live = self._latest, TOKENS.find(self._token)
             if live is None:
                 raise _RefusedError(UNKNOWN_TOKEN)
-            frame = await asyncio.wrap_future(_EXECUTOR.submit(_frame, live, content), loop=loop)
-            await self._socket.send_bytes(frame)
+            if content is not None:
+                self._latest = None
+                frame = await asyncio.wrap_future(_EXECUTOR.submit(_frame, live, content))
+                await self._socket.send_bytes(frame)
+
+    async def _receive(self) -> dict[str, Any]:
+        text = await _message(self._socket)
+        try:
+            content = json.loads(text, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise _RefusedError(NOT_UNDERSTOOD) from error
+        if not isinstance(content, dict):
+            raise _RefusedError(NOT_UNDERSTOOD)
+        return content
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON.")
 
 
 async def _message(socket: WebSocket) -> str:
@@ -235,46 +263,54 @@ async def _message(socket: WebSocket) -> str:
     return text
 
 
-async def _close(socket: WebSocket, code: int) -> None:
-    with suppress(RuntimeError):  # the browser closed it meanwhile
-        await socket.close(code)
-
-
 def _frame(live: Live, content: Mapping[str, Any]) -> bytes:
     """The answer to a request as bytes; a request that cannot be answered gets a sentence."""
-    header: dict[str, Any] = {name: content.get(name) for name in ("id", "row", "column", "samples")}
+    header: dict[str, Any] = {name: _whole(content.get(name)) for name in ("id", "row", "column", "samples")}
     header |= {"revision": live.revision, "maps": {}}
     values: list[bytes] = []
     try:
         if content.get("revision") == live.revision:
-            answer = live.respond(_request(content))
+            answer = live.respond(_request(live, content))
             header |= {"numbers": [number.describe() for number in answer.numbers], "sentence": answer.sentence}
             for name, window in answer.maps.items():
                 header["maps"][name] = {"shape": list(window.values.shape), "window": [window.top, window.left]}
                 values.append(np.ascontiguousarray(window.values, dtype="<f4").tobytes())
         else:
             header["revision"] = None
-    except UserError as error:
-        header["error"] = str(error)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        header["error"] = "Memory ran out; take a smaller image, or crop it."
+    except Exception as error:  # the viewer is told, whatever happened, and stays connected
+        sentence = sentence_for_users(error)
+        if sentence is None:
+            _LOGGER.exception("A live answer failed.")
+        values, header["maps"] = [], {}
+        header["error"] = sentence or "This pixel could not be explained; the server's log says why."
     text = json.dumps(header).encode()
     return len(text).to_bytes(4, "little") + text + b"".join(values)
 
 
-def _request(content: Mapping[str, Any]) -> Request:
-    row, column, settings, samples = (content.get(name) for name in ("row", "column", "settings", "samples"))
-    whole = isinstance(row, int) and isinstance(column, int) and row >= 0 and column >= 0
-    if not whole or not isinstance(settings, dict) or not (samples is None or samples in range(1, 257)):
+def _request(live: Live, content: Mapping[str, Any]) -> Request:
+    row, column = _whole(content.get("row")), _whole(content.get("column"))
+    settings, samples = content.get("settings"), content.get("samples") if live.refine else None
+    known = samples is None or (_whole(samples) is not None and samples in live.refine)
+    if row is None or column is None or not isinstance(settings, dict) or not known:
         raise UserError("The request cannot be understood.")
-    return Request(row, column, settings, samples)  # type: ignore[arg-type]
+    return Request(row, column, settings, samples)
+
+
+def _whole(value: object) -> int | None:
+    """A whole number that is not negative, as it is; None for anything else, True and False too."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _is_from_here(socket: WebSocket) -> bool:
-    """Whether a page of this server, or of one that Streamlit was told to allow, opens the connection."""
-    origin, host = socket.headers.get("origin"), socket.headers.get("host")
-    if origin is None or host is None:
+    """Whether a page of this server, or of an origin that its configuration allows, opens the connection.
+
+    Streamlit's own check also looks up the machine's addresses, over the network and while all others wait.
+    """
+    try:
+        origin, host = urlparse(socket.headers.get("origin", "")), socket.headers.get("host")
+    except ValueError:
         return False
-    return urlparse(origin).netloc == host or is_url_from_allowed_origins(origin)
+    if not origin.netloc:
+        return False
+    allowed = [urlparse(text).netloc or text for text in st.get_option("server.corsAllowedOrigins") or ()]
+    return origin.netloc in (host, *allowed) or not st.get_option("server.enableCORS")

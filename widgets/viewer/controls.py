@@ -128,11 +128,17 @@ def settings_of(controls: Sequence[Control]) -> dict[str, Any]:
 
 def keep_settings(controls: Sequence[Control], values: Mapping[str, Any]) -> None:
     """Keep the values that controls were set to; what is no value of a control is left out."""
-    kept = st.session_state.setdefault(_KEPT, {})
-    for control in controls:
-        value = values.get(control.name)
-        if isinstance(value, str | float | int) and value in control.texts():
-            kept[control.name] = value
+    st.session_state.setdefault(_KEPT, {}).update(values_of(controls, values))
+
+
+def values_of(controls: Sequence[Control], values: Mapping[str, Any]) -> dict[str, Value]:
+    """The values that are values of their control, by its name."""
+    given = ((control, values.get(control.name)) for control in controls)
+    return {
+        control.name: value
+        for control, value in given
+        if isinstance(value, str | float | int) and value in control.texts()
+    }
 
 
 def keep_texts(controls: Sequence[Control], texts: Mapping[str, str | None]) -> None:
@@ -148,7 +154,7 @@ def keep_texts(controls: Sequence[Control], texts: Mapping[str, str | None]) -> 
 def in_address(controls: Sequence[Control], settings: Mapping[str, Any]) -> dict[str, str | None]:
     """What the address says about the controls: None for a default, which is left out."""
     return {
-        control.name: None if settings[control.name] == control.default else _text(settings[control.name])
+        control.name: None if settings[control.name] == control.default else text_of(settings[control.name])
         for control in controls
     }
 
@@ -161,5 +167,6 @@ def _value(control: Control, kept: Mapping[str, Value]) -> Value:
     return control.default if found is None else found
 
 
-def _text(value: Value) -> str:
+def text_of(value: Value) -> str:
+    """A control's value as the address and the browser write it."""
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

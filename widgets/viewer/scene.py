@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from core.display.colours import ColourScale, class_colour
 from core.display.footprint import BoundingBox
 from widgets.viewer.arrays import array_file, picture_file
-from widgets.viewer.controls import Shown
+from widgets.viewer.controls import Shown, Value, text_of
 
 Painted = float | str
 """A number, or the name of a control after a dollar sign, such as "$opacity"."""
@@ -93,6 +94,24 @@ class Ends:
         return {"setting": self.control, "values": written}
 
 
+@dataclass(frozen=True)
+class LimitsBySetting:
+    """Where the colours of a map begin and end, by the values of controls.
+
+    Attributes:
+        controls: Names of the controls.
+        limits: Lower and upper end, by their values in the same order.
+    """
+
+    controls: Sequence[str]
+    limits: Mapping[tuple[Value, ...], tuple[float, float]]
+
+    def describe(self) -> dict[str, Any]:
+        """The limits as plain values for the browser."""
+        values = {",".join(map(text_of, key)): list(ends) for key, ends in self.limits.items()}
+        return {"of": list(self.controls), "values": values}
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScalarMap(Layer):
     """A map in the colours of a scale, with a colour bar.
@@ -106,10 +125,13 @@ class ScalarMap(Layer):
             stretched over; None where each value is that of one pixel.
         limit: Where the colours end, as a proportion of the map's maximum or of `ends`, instead of the scale's limits.
         ends: Where the colours end by the value of a control, instead of the map's maximum.
+        limit: Where the colours end, as a proportion of the map's maximum, instead of the scale's limits.
+        limits: Limits that follow controls, instead of the scale's.
         is_live: Whether the channel's answers replace it.
         fading: Whether it becomes clear where it is weak.
         floor: It is clear where its magnitude is below this proportion of the end of the colours.
         over: Whether the layers below show where it has no value.
+        dims: How much it darkens the layers below, 0 to 1.
         has_bar: Whether it has a colour bar.
         names_unit: Whether the line that reads values off names the unit.
     """
@@ -121,10 +143,12 @@ class ScalarMap(Layer):
     covers: tuple[int, int] | None = None
     limit: Painted | None = None
     ends: Ends | None = None
+    limits: LimitsBySetting | None = None
     is_live: bool = False
     fading: bool = False
     floor: Painted = 0.0
     over: bool = False
+    dims: float = 0.0
     has_bar: bool = True
     names_unit: bool = False
 
@@ -148,10 +172,12 @@ class ScalarMap(Layer):
             "unit": self.unit,
             "limit": self.limit,
             "ends": None if self.ends is None else self.ends.describe(),
+            "limits": None if self.limits is None else self.limits.describe(),
             "live": self.is_live,
             "fading": self.fading,
             "floor": self.floor,
             "over": self.over,
+            "dims": self.dims,
             "bar": self.has_bar,
             "readUnit": self.names_unit,
         }
@@ -165,6 +191,8 @@ class AboveThreshold(Layer):
         of: Name of the map's layer.
         definition: "relative" to the map's largest magnitude, or "absolute".
         proportion: The threshold, as a proportion of that magnitude.
+        thresholds: The threshold in the map's unit for each value of `proportion`, where the largest magnitude is not
+            that of this map alone; NaN for nothing above.
         absolute: The threshold, in the map's unit.
         is_tinted: Whether the pixels are tinted; without, there is the box alone.
     """
@@ -174,16 +202,21 @@ class AboveThreshold(Layer):
     opacity: Painted = 0.85
     definition: Painted = "relative"
     proportion: Painted = 0.01
+    thresholds: Mapping[float, float] | None = None
     absolute: Painted = 0.0
     is_tinted: bool = True
 
     def describe(self) -> dict[str, Any]:
         """See `Layer.describe`."""
+        known = None
+        if self.thresholds is not None:
+            known = [[key, None if isnan(value) else value] for key, value in self.thresholds.items()]
         return super().describe() | {
             "kind": "above",
             "of": self.of,
             "definition": self.definition,
             "proportion": self.proportion,
+            "thresholds": known,
             "absolute": self.absolute,
             "tinted": self.is_tinted,
         }
@@ -248,6 +281,7 @@ class Panel:
         layers: From below.
         help: Explanation under the pointer.
         note: Remark at the right of the heading.
+        group: Heading above the first of several panels that have the same; empty for none.
         name: Name within the viewer, which `on_choose` is called with; empty for that of the heading.
         is_choosable: Whether a click or Enter on the heading chooses it, as on the picture where no tool takes them.
         is_chosen: Whether it is marked as the chosen one.
@@ -258,6 +292,7 @@ class Panel:
     layers: Sequence[Layer]
     help: str = ""
     note: str = ""
+    group: str = ""
     name: str = ""
     is_choosable: bool = False
     is_chosen: bool = False
@@ -273,6 +308,7 @@ class Panel:
             "title": self.title,
             "help": self.help,
             "note": self.note,
+            "group": self.group,
             "layers": [layer.describe() for layer in self.layers],
         }
 

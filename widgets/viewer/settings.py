@@ -30,15 +30,20 @@ def threshold_sliders() -> list[Control]:
             options={"relative": "Relative", "absolute": "Absolute"},
             help="Relative to the largest magnitude of this map, or a value in its unit, the same for every pixel.",
         ),
-        Slider(
-            name="threshold", label="Proportion of the maximum", default=0.01, values=PROPORTIONS, form=_PERCENT,
-            factor=100, below=True, when=("threshold_of", ("relative",)),
-        ),
+        proportion_slider(when=("threshold_of", ("relative",))),
         Slider(
             name="absolute", label="Magnitude", default=1e-3, values=THRESHOLDS, form="{:.2g}", below=True,
             when=("threshold_of", ("absolute",)),
         ),
     ]  # fmt: skip
+
+
+def proportion_slider(when: tuple[str, Sequence[str]] | None = None) -> Slider:
+    """The threshold on magnitudes as a proportion of a maximum."""
+    return Slider(
+        name="threshold", label="Proportion of the maximum", default=0.01, values=PROPORTIONS, form=_PERCENT,
+        factor=100, below=True, when=when,
+    )  # fmt: skip
 
 
 def limit_slider(default: float = 0.1) -> Slider:

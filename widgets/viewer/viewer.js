@@ -8,7 +8,8 @@ const CLICK_DISTANCE = 4            // CSS pixels that a hand moves while it cli
 const MOST_PINS = 8
 const REST = 120                    // ms without a move until a live map is refined
 const NO_ANSWER = 20000             // ms until a request is given up
-const RECONNECT = [250, 1000, 3000, 8000]
+const RECONNECT = [250, 1000, 3000, 8000, 30000] // ms; the last one again and again
+const UNKNOWN_TOKEN = 4401          // the server has forgotten this viewer: the next run of the page opens it anew
 const POSITIVE = [255, 77, 77], NEGATIVE = [61, 155, 255]
 const KINDS = {u1: Uint8Array, u2: Uint16Array, f4: Float32Array}
 
@@ -97,12 +98,14 @@ class Channel {
     this.number = 0
   }
 
+  /* Called at each run of the page, which also tries again what has failed. */
   use(token) {
-    if (token === this.token) return
-    this.token = token
-    this.failures = 0
-    this.close()
-    if (token) this.open()
+    if (token !== this.token) {
+      this.token = token
+      this.failures = 0
+      this.close()
+    }
+    if (token && !this.socket) this.open()
   }
 
   open() {
@@ -138,11 +141,12 @@ class Channel {
     socket.onclose = event => {
       if (socket !== this.socket) return
       this.socket = null
+      this.waiting ??= this.flying
       this.done()
+      this.failures = event.code === UNKNOWN_TOKEN ? RECONNECT.length : this.failures + 1
+      if (event.code !== UNKNOWN_TOKEN)
+        this.timer = setTimeout(() => this.open(), RECONNECT[Math.min(this.failures, RECONNECT.length) - 1])
       this.change("off")
-      // 4401: the server does not know the token, which the next run of the page replaces.
-      if (event.code !== 4401 && this.failures < RECONNECT.length)
-        this.timer = setTimeout(() => this.open(), RECONNECT[this.failures++])
     }
   }
 
@@ -161,7 +165,10 @@ class Channel {
     this.waiting = null
     const {asked, ...request} = this.flying
     this.socket.send(JSON.stringify(request))
-    this.guard = setTimeout(() => this.socket?.close(), NO_ANSWER)
+    this.guard = setTimeout(() => {
+      this.flying = null // it is not asked again
+      this.socket?.close()
+    }, NO_ANSWER)
   }
 
   done() {
@@ -169,9 +176,7 @@ class Channel {
     this.flying = null
   }
 
-  change(state) {
-    if (state !== this.state) this.onState(this.state = state)
-  }
+  change(state) { this.onState(this.state = state) }
 
   close() {
     clearTimeout(this.timer)
@@ -240,9 +245,13 @@ class ScalarMap {
   }
 }
 
+/* All viewers of the page: those of one image share their zoom, and controls of one name their value. */
+const viewers = new Set()
+
 class Viewer {
   constructor(root) {
     this.root = root
+    viewers.add(this)
     this.fetched = new Fetched()
     this.maps = new Map()           // live maps by the name of their layer
     this.zoom = 1
@@ -261,6 +270,7 @@ class Viewer {
   }
 
   destroy() {
+    viewers.delete(this)
     this.channel.token = null
     this.channel.close()
     this.sizes.disconnect()
@@ -279,6 +289,7 @@ class Viewer {
     this.scene = scene
     this.send = send
     const sameImage = before?.id === scene.id
+    const former = new Map((before?.panels ?? []).flatMap(panel => panel.layers).map(layer => [layer.name, layer]))
     if (!sameImage) {
       this.maps.clear()
       this.hover = this.picked = null
@@ -293,13 +304,13 @@ class Viewer {
     this.build(before)
     if (!sameImage) this.fit({first: true})
     const addresses = new Set(this.addresses())
-    for (const layer of this.layers()) this.load(layer)
+    for (const layer of this.layers()) this.load(layer, sameImage ? former.get(layer.name) : null)
     for (const pin of scene.pins ?? []) if (pin.map) this.load(pin.map)
     this.fetched.keep(addresses)
     if (this.restoring) this.restore()
     else this.writeAddress()
     this.channel.use(scene.live?.token ?? null)
-    if (!scene.live) this.showState("off")
+    this.showState(this.channel.state)
     this.showNumbers(scene)
     this.showPins()
     this.draw()
@@ -316,7 +327,10 @@ class Viewer {
     }
   }
 
-  load(layer) {
+  /* What a layer showed until now is shown until its own values have come. */
+  load(layer, former = null) {
+    if (layer.array && former?.kind === layer.kind && !layer.live) Object.assign(layer, {values: former.values, map: former.map})
+    layer.waits = Boolean(layer.array)
     const got = (entry, take) => {
       const ready = () => {
         if (entry.value && !entry.failed) take(entry.value)
@@ -332,6 +346,8 @@ class Viewer {
       const {url, kind, shape} = layer.array
       const entry = this.fetched.get(url, kind)
       got(entry, values => {
+        layer.waits = false
+        layer.edges = null
         if (layer.kind !== "map") layer.values = values
         else layer.map = (entry.maps ??= {})[`${shape}|${layer.window}|${layer.covers}`] ??= new ScalarMap(values, shape, layer.window, layer.covers)
       })
@@ -366,11 +382,13 @@ class Viewer {
 
   thresholdOf(layer, map) {
     const relative = this.value(layer.proportion)
+    if (layer.thresholds) return layer.thresholds.find(([proportion]) => proportion === relative)?.[1] ?? Infinity
     return this.value(layer.definition ?? "relative") === "absolute" ? this.value(layer.absolute) : relative * map.largestSize
   }
 
   scaleOf(layer, map) {
-    const {colours, low, high} = layer.scale, {ends} = layer
+    const {colours} = layer.scale, {ends} = layer, {of, values} = layer.limits ?? {}
+    const [low, high] = values?.[of.map(name => this.settings[name]).join()] ?? [layer.scale.low, layer.scale.high]
     const whole = ends ? ends.values[this.settings[ends.setting]] : map?.largest || 1
     const end = high ?? whole * (this.value(layer.limit) ?? 1)
     return {low: low ?? -end, high: end, stops: this.scene.scales[colours][this.isDark ? 1 : 0]}
@@ -380,7 +398,8 @@ class Viewer {
 
   build(before) {
     const {scene} = this
-    const shape = JSON.stringify([scene.panels.map(panel => [panel.name, panel.choosable, panel.layers.some(layer => layer.kind === "map")]),
+    const shape = JSON.stringify([scene.panels.map(({name, choosable, group, layers}) =>
+      [name, choosable, group, layers.some(layer => layer.kind === "map")]),
       scene.controls, scene.tools, scene.position, Boolean(scene.pins), scene.compact, scene.grid])
     if (shape !== this.shape) {
       this.shape = shape
@@ -406,6 +425,8 @@ class Viewer {
 
   assemble() {
     const {scene} = this
+    this.root.classList.toggle("compact", scene.compact)
+    this.laidOut = null // new canvases have no height yet
     const top = element("div", {class: "bar"}), bottom = element("div", {class: "bar"})
     if (scene.tools.some(tool => tool !== "point")) top.append(this.toolbar())
     this.controls = new Map()
@@ -422,7 +443,12 @@ class Viewer {
       this.grid.append(element("div"), ...this.heads.columns)
       rows.forEach((_, row) => this.grid.append(this.heads.rows[row],
         ...this.panels.slice(row * columns.length, (row + 1) * columns.length).map(panel => panel.box)))
-    } else this.grid.append(...this.panels.map(panel => panel.box))
+    } else this.panels.forEach(({box}, index) => {
+      const {group} = scene.panels[index]
+      if (group && group !== scene.panels[index - 1]?.group)
+        this.grid.append(element("div", {class: "group", role: "heading", "aria-level": 3}, group))
+      this.grid.append(box)
+    })
     this.readout = element("div", {class: "readout"})
     this.state = element("span", {class: "state", role: "status"})
     this.sentence = element("p", {class: "sentence"})
@@ -479,10 +505,8 @@ class Viewer {
 
   control(control) {
     const set = (value, lifted) => {
-      this.settings[control.name] = value
       this.moving = !lifted
-      this.showControls()
-      this.draw()
+      for (const viewer of viewers) if (viewer === this || control.name in (viewer.settings ?? {})) viewer.set(control.name, value)
       this.askForNumbers()
       if (lifted) this.commitSettings()
     }
@@ -518,6 +542,12 @@ class Viewer {
     const box = element("div", {class: `control ${control.kind}`, "data-control": control.name}, label, input)
     this.controls.set(control.name, {control, box, show})
     return box
+  }
+
+  set(name, value) {
+    this.settings[name] = value
+    this.showControls()
+    this.draw()
   }
 
   showControls() {
@@ -660,6 +690,20 @@ class Viewer {
       if (this.scene.pixel) this.centre = this.scene.pixel.map(value => value + 0.5)
       this.clamp()
     }
+    const other = first && [...viewers].find(viewer => viewer.isLinked(this) && !viewer.untouched)
+    if (other) this.follow(other)
+    else if (!first) this.share()
+    this.draw()
+  }
+
+  isLinked(other) { return other !== this && this.width && this.centre && other.scene.id === this.scene.id }
+
+  share() { for (const viewer of viewers) if (viewer.isLinked(this)) viewer.follow(this) }
+
+  follow({zoom, centre, untouched}) {
+    const fitted = this.scale / this.zoom
+    Object.assign(this, {zoom: Math.max(1, Math.min(zoom, LARGEST_SCALE / fitted)), centre: [...centre], untouched})
+    this.clamp()
     this.draw()
   }
 
@@ -680,6 +724,7 @@ class Viewer {
     this.untouched = zoom === 1
     this.centre = [at[0] - (y - this.height / 2) / this.scale, at[1] - (x - this.width / 2) / this.scale]
     this.clamp()
+    this.share()
     this.draw()
   }
 
@@ -776,6 +821,7 @@ class Viewer {
   pan(x, y) {
     this.centre = [this.centre[0] - y / this.scale, this.centre[1] - x / this.scale]
     this.clamp()
+    this.share()
     this.draw()
   }
 
@@ -827,6 +873,7 @@ class Viewer {
     if (x > 0 && y > 0 && x < this.width && y < this.height) return
     this.centre = [row + 0.5, column + 0.5]
     this.clamp()
+    this.share()
     this.draw()
   }
 
@@ -1055,7 +1102,7 @@ class Viewer {
   showState(state) {
     this.root.dataset.live = this.scene?.live ? state : "none"
     if (!this.state) return
-    const lost = this.scene?.live && state === "off" && this.channel.failures > 0
+    const lost = this.scene?.live && state === "off" && this.channel.failures > 1
     this.state.textContent = lost ? "No live connection: click a pixel" : ""
   }
 
@@ -1170,7 +1217,7 @@ class Viewer {
     }
     this.root.dataset.frames = +(this.root.dataset.frames ?? 0) + 1
     this.root.dataset.ready = [...this.layers()].every(layer =>
-      (!layer.url || layer.picture) && (!layer.array || layer.values || layer.map))
+      (!layer.url || layer.picture) && !layer.waits)
   }
 
   context(canvas) {
@@ -1259,6 +1306,13 @@ class Viewer {
   paintMap(context, part, layer, opacity) {
     const map = this.mapOf(layer)
     if (!map) return
+    if (layer.dims) {
+      const [x, y] = this.toScreen(0, 0), [rows, columns] = this.scene.size
+      context.globalAlpha = layer.dims
+      context.fillStyle = "#000"
+      context.fillRect(x, y, columns * this.scale, rows * this.scale)
+      context.globalAlpha = 1
+    }
     const {low, high, stops} = this.scaleOf(layer, map), colours = table(stops), per = 255 / (high - low)
     const over = opacity < 1 || layer.over
     if (!over) { // outside of its window the map is 0
@@ -1534,7 +1588,8 @@ class Viewer {
     bar.hidden = !this.scene.panels.some(panel => panel.layers.some(other => other.kind === "map" && other.bar !== false && this.isShown(other)))
     bar.style.visibility = map && layer.bar !== false ? "visible" : "hidden"
     if (!map) return
-    const {low, high, stops} = this.scaleOf(layer, map), key = `${low},${high},${stops},${layer.unit},${this.width}`
+    const {low, high, stops} = this.scaleOf(layer, map), beyond = low >= 0 && map.largest > 1.0001 * high
+    const key = `${low},${high},${stops},${layer.unit},${this.width},${beyond}`
     if (bar.key === key) return
     bar.key = key
     const [canvas, ticks, unit] = bar.children, context = canvas.getContext("2d")
@@ -1545,10 +1600,10 @@ class Viewer {
       image.data[4 * k + 3] = 255
     }
     context.putImageData(image, 0, 0)
-    const count = this.width < 200 ? 3 : 5, power = Math.abs(high) >= 1e5 || Math.abs(high) < 1e-3 ? Math.floor(Math.log10(Math.abs(high))) : 0
-    const factor = 10 ** power
-    ticks.replaceChildren(...Array.from({length: count}, (_, index) =>
-      element("span", {}, written((low + (high - low) * index / (count - 1)) / factor, 2))))
+    const count = this.width < 200 ? 3 : 5, size = Math.max(Math.abs(low), Math.abs(high))
+    const power = size >= 1e5 || size < 1e-3 ? Math.floor(Math.log10(size)) : 0, factor = 10 ** power
+    ticks.replaceChildren(...Array.from({length: count}, (_, index) => element("span", {},
+      (beyond && index === count - 1 ? "≥ " : "") + written((low + (high - low) * index / (count - 1)) / factor, 2))))
     unit.textContent = `${power ? `× 10${[...String(power)].map(letter => SUPERSCRIPT[letter]).join("")} ` : ""}${layer.unit ?? ""}`
   }
 

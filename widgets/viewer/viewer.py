@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +12,8 @@ import streamlit as st
 from core.display.colours import DIVERGING, SEQUENTIAL
 from core.drawn_regions import DrawnPart, parts_text
 from widgets.shared.pixel_state import set_pixel
-from widgets.viewer.channel import Live, open_channel
-from widgets.viewer.controls import Control, in_address, keep_settings, keep_texts
+from widgets.viewer.channel import Answer, Live, Request, open_channel
+from widgets.viewer.controls import Control, in_address, keep_settings, keep_texts, values_of
 from widgets.viewer.regions import keep_region
 from widgets.viewer.scene import Grid, Number, Panel, Pin
 
@@ -80,7 +81,8 @@ def viewer(
         on_pins: Keeps the pins.
         on_choose: Called with the name of a panel that is chosen, before the next run.
     """
-    address: dict[str, str | None] = in_address(controls, settings or {})
+    settings = settings or {}
+    address: dict[str, str | None] = in_address(controls, settings)
     if pixel is not None:
         address |= {"row": str(pixel[0]), "column": str(pixel[1])}
     if pins is not None:
@@ -88,20 +90,21 @@ def viewer(
     mode = next((tool for tool in tools if tool != "point"), None)
     if mode is not None:
         address[mode] = parts_text(parts) or None
+    token = None if live is None else open_channel(key, _with_checked_settings(live, controls, settings))
     data = {
         "id": image_key,
         "size": list(size),
         "panels": [panel.describe() for panel in panels],
         "scales": SCALES,
         "controls": [control.describe() for control in controls],
-        "settings": dict(settings or {}),
+        "settings": dict(settings),
         "pixel": None if pixel is None else list(pixel),
         "pins": None if pins is None else [pin.describe() for pin in pins],
         "region": [part.describe() for part in parts],
         "tools": list(tools),
         "tool": tools[0] if tools else "none",
         "mode": mode,
-        "live": None if live is None else {"token": open_channel(key, live), "refine": list(live.refine)},
+        "live": None if live is None else {"token": token, "refine": list(live.refine)},
         "revision": None if live is None else live.revision,
         "numbers": [number.describe() for number in numbers],
         "sentence": sentence,
@@ -121,6 +124,15 @@ def viewer(
         key=key, data=data, on_picked_change=keep, on_settings_change=keep, on_drawn_change=keep,
         on_restored_change=keep, on_chosen_change=choose,
     )  # fmt: skip
+
+
+def _with_checked_settings(live: Live, controls: Sequence[Control], settings: Mapping[str, Any]) -> Live:
+    """The same; what a request says that is no value of a control is that of `settings`, as Python knows it."""
+
+    def respond(request: Request) -> Answer:
+        return live.respond(replace(request, settings={**settings, **values_of(controls, request.settings)}))
+
+    return replace(live, respond=respond)
 
 
 def _keep(key: str, *, controls: Sequence[Control], on_pins: Callable[[list[tuple[int, int]]], None] | None) -> None:

@@ -8,6 +8,7 @@ from core.attribution.attribution import image_hash
 from core.display.colours import colour_limit
 from core.segmenter import Segmenter
 from core.target import Target
+from tests.pages.viewer_data import viewers
 from widgets.shared import slow_work
 from widgets.shared.sources import PickedImage
 from widgets.trust.two_networks import FULL_COLOUR_PERCENTILE, UNTRAINED, same_class, same_pixels, scaled
@@ -100,6 +101,26 @@ def test_both_scores_are_those_of_the_library(page):
     assert float(page.metric[1].value) != pytest.approx(score, rel=1e-3)
 
 
+def test_predictions_and_maps_are_linked_panels_and_the_maps_share_one_scale(page):
+    page.run()
+    (viewer,) = viewers(page)
+    assert viewer["size"] == [64, 64]
+    assert [(panel["group"].split(",")[0], panel["title"]) for panel in viewer["panels"]] == [
+        ("Predictions", "line 2"), ("Predictions", "line 2, untrained"), ("Predictions", "Labels that differ"),
+        ("Maps", "line 2"), ("Maps", "line 2, untrained"), ("Maps", "line 2, untrained less line 2"),
+    ]  # fmt: skip
+    scales = [panel["layers"][0]["scale"] for panel in viewer["panels"][3:]]
+    assert scales[0] == scales[1] == scales[2]
+    assert scales[0]["low"] == -scales[0]["high"]
+    # The gradient of the first network is its slope at one pixel; no common scale ends below it.
+    assert scales[0]["high"] >= 2
+    page.segmented_control(key="second_scale").set_value("share").run()
+    (viewer,) = viewers(page)
+    assert {panel["layers"][0]["unit"] for panel in viewer["panels"][3:]} == {"share of the map"}
+    # Each map holds one pixel, which is all of it: shares of 1 or -1, and a difference of 0 or 2.
+    assert viewer["panels"][3]["layers"][0]["scale"]["high"] in (1, 2)
+
+
 def test_a_network_of_other_classes_and_channels_is_told_apart(page):
     page.run()
     page.selectbox(key="second_model").set_value("scenes").run()
@@ -107,3 +128,4 @@ def test_a_network_of_other_classes_and_channels_is_told_apart(page):
     assert any("turned into 3 channels for scenes" in caption.value for caption in page.caption)
     assert [metric.value for metric in page.metric][3] == "–"
     assert any("know different classes" in info.value for info in page.info)
+    assert not any(panel["title"] == "Labels that differ" for panel in viewers(page)[0]["panels"])

@@ -1,0 +1,88 @@
+"""One map per pixel in a viewer: under the pointer through the channel, and as a layer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from core.attribution import Attribution
+from core.attribution.pixel_gradients import PixelGradients
+from core.attribution.windowed import MapWindow
+from core.compute.progress import Progress
+from core.display.colours import signed_scale
+from core.display.footprint import bounding_box
+from core.receptive_field.known import learn_field
+from widgets.shared.results import results
+from widgets.shared.sidebar import Selection
+from widgets.viewer.channel import Answer, Live, Request
+from widgets.viewer.scene import Number, ScalarMap
+
+MAP = "map"
+"""Name of the layer with the pixel's map."""
+
+Pixel = tuple[int, int]
+Words = tuple[list[Number], str]
+
+
+def live_map(
+    explain: Callable[[Request], MapWindow],
+    words: Callable[[MapWindow, Pixel, Mapping[str, Any]], Words],
+    revision: str,
+    refine: Sequence[int] = (),
+) -> Live:
+    """A pointer position means the pixel's map, its numbers and its sentence.
+
+    The last map is kept: while the threshold moves, only the words are new.
+
+    Args:
+        explain: Computes the map that is requested.
+        words: The numbers and the sentence about a map, given its pixel and the settings of the viewer's controls.
+        revision: As in `Live`.
+        refine: As in `Live`.
+    """
+    last: list[tuple[tuple, MapWindow]] = []
+
+    def respond(request: Request) -> Answer:
+        pixel = request.row, request.column
+        key = *pixel, request.samples
+        window = next((window for known, window in tuple(last) if known == key), None)
+        if window is None:
+            window = explain(request)
+            last[:] = [(key, window)]
+        return Answer({MAP: window}, *words(window, pixel, request.settings))
+
+    return Live(respond, revision, refine)
+
+
+def pixel_gradients(selection: Selection) -> PixelGradients:
+    """The gradients of the selection's pixels, shared by the pages."""
+    score = selection.class_index, selection.space
+    return results().get_or_compute(
+        ("pixel gradients", *selection.key, *score),
+        lambda: PixelGradients(selection.segmenter, selection.image.values, *score),
+    )
+
+
+def learn_in_background(selection: Selection) -> None:
+    """Find the receptive field, which makes the answers faster, once for a network and a size of image."""
+    segmenter, size = selection.segmenter, (selection.image.values.shape[1], selection.image.values.shape[2])
+
+    def learn(_: Progress) -> None:
+        learn_field(segmenter, size)
+
+    key = "receptive field", *selection.key[:2], size
+    if key not in results():
+        results().start(key, learn)
+
+
+def pixel_map_layer(attribution: Attribution | None, title: str, unit: str, *, is_live: bool = True) -> ScalarMap:
+    """A pixel's map, sent as the box around its values that are not 0; the channel alone sends it where it is None."""
+    values, corner = None, (0, 0)
+    if attribution is not None:
+        box = bounding_box((attribution.values != 0).any(axis=0))
+        top, left, bottom, right = (0, 0, 0, 0) if box is None else (box.top, box.left, box.bottom, box.right)
+        values, corner = np.ascontiguousarray(attribution.values[:, top : bottom + 1, left : right + 1]), (top, left)
+    return ScalarMap(
+        name=MAP, title=title, values=values, corner=corner, scale=signed_scale(1.0), limit="$limit", unit=unit,
+        is_live=is_live,
+    )  # fmt: skip
