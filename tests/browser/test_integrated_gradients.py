@@ -12,6 +12,7 @@ from core.attribution import integrated_gradients
 from core.display.colours import magnitude_scale
 from tests.browser.app import ROOT, eventually, wait_for_numbers, wait_for_rest
 from tests.browser.viewer import Viewer
+from tests.pages.viewer_data import value_of
 
 pytestmark = pytest.mark.browser
 
@@ -133,7 +134,7 @@ def test_a_lasso_and_a_box_by_keys_alone(page, address, segmenter, image):
     page.get_by_role("radio", name="New", exact=True).focus()
     page.keyboard.press("ArrowRight")
     viewer.canvas.focus()
-    for key in ("Enter", *["Shift+ArrowUp"] * 2, "Shift+ArrowLeft", "Enter"):
+    for key in ("ArrowUp", "Enter", *["Shift+ArrowUp"] * 2, "Shift+ArrowLeft", "Enter"):
         page.keyboard.press(key)
     box = parts(page, viewer, 2)[1]
     assert (box["kind"], box["op"]) == ("box", "add")
@@ -158,12 +159,15 @@ def test_the_display_repaints_at_once_and_reads_values_off(page, address, segmen
             np.testing.assert_allclose(viewer.colour("Attribution", row, column), expected, atol=12)
 
         eventually(page, painted)
-    page.mouse.move(*viewer.aim(row, column))
 
     def read() -> None:
+        page.mouse.move(2, 2)
+        page.mouse.move(*viewer.aim(row, column))
+        page.wait_for_function("() => new Promise(done => requestAnimationFrame(() => done(true)))")
         words = viewer.readout()
         assert f"row {row}, column {column}" in words
-        assert f"magnitude {values[row, column]:.4g}"[:14] in words
+        value = value_of(words.split("magnitude ", 1)[1].split()[0])
+        assert value == pytest.approx(float(values[row, column]), rel=1e-3)
         assert "probability" in words
 
     eventually(page, read)
