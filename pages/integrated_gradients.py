@@ -73,7 +73,7 @@ def explain(selection: Selection, prediction: Prediction) -> None:
     with channels:
         views.show_channels(attribution, selection, shown)
     with baselines:
-        panels.baselines_panel(selection, question, prediction, chosen, display)
+        panels.baselines_panel(selection, question, prediction, chosen, shown)
     with steps:
         panels.steps_panel(selection, question, chosen)
     with downloads:

@@ -12,6 +12,7 @@ from core.attribution import integrated_gradients
 from core.display.colours import magnitude_scale
 from tests.browser.app import ROOT, eventually, wait_for_numbers, wait_for_rest
 from tests.browser.viewer import Viewer
+from tests.pages.viewer_data import value_of
 
 pytestmark = pytest.mark.browser
 
@@ -78,8 +79,12 @@ def box_mask(size: tuple[int, int], part: dict) -> np.ndarray:
 def test_a_click_explains_that_pixel(page, address, segmenter, image):
     viewer = open_page(page, address, "explain=Pixel&row=61&column=99")
     check_map(page, viewer, segmenter, image, Target.pixel(61, 99))
-    page.mouse.move(*viewer.aim(40, 57))
-    row, column = eventually(page, lambda: tuple(map(int, viewer.run("[...viewer.hover]"))))
+
+    def aim() -> list[int]:
+        page.mouse.move(*viewer.aim(40, 57))  # again, since the page may still move
+        return viewer.run("[...viewer.hover]")
+
+    row, column = eventually(page, aim)
     page.mouse.down()
     page.mouse.up()
     viewer.wait_for_pixel(row, column)
@@ -117,7 +122,7 @@ def test_a_lasso_and_a_box_by_keys_alone(page, address, segmenter, image):
     page.get_by_text("No lasso yet").wait_for()
     size = image.shape[1], image.shape[2]
     viewer.canvas.focus()
-    for key in ("Enter", *["Shift+ArrowDown"] * 2, "Enter", *["Shift+ArrowRight"] * 3, "Enter", "c"):
+    for key in ("ArrowUp", "Enter", *["Shift+ArrowDown"] * 2, "Enter", *["Shift+ArrowRight"] * 3, "Enter", "c"):
         page.keyboard.press(key)
     (lasso,) = parts(page, viewer, 1)
     start = np.array(lasso["points"][0])
@@ -129,7 +134,7 @@ def test_a_lasso_and_a_box_by_keys_alone(page, address, segmenter, image):
     page.get_by_role("radio", name="New", exact=True).focus()
     page.keyboard.press("ArrowRight")
     viewer.canvas.focus()
-    for key in ("Enter", *["Shift+ArrowUp"] * 2, "Shift+ArrowLeft", "Enter"):
+    for key in ("ArrowUp", "Enter", *["Shift+ArrowUp"] * 2, "Shift+ArrowLeft", "Enter"):
         page.keyboard.press(key)
     box = parts(page, viewer, 2)[1]
     assert (box["kind"], box["op"]) == ("box", "add")
@@ -154,12 +159,15 @@ def test_the_display_repaints_at_once_and_reads_values_off(page, address, segmen
             np.testing.assert_allclose(viewer.colour("Attribution", row, column), expected, atol=12)
 
         eventually(page, painted)
-    page.mouse.move(*viewer.aim(row, column))
 
     def read() -> None:
+        page.mouse.move(2, 2)
+        page.mouse.move(*viewer.aim(row, column))
+        page.wait_for_function("() => new Promise(done => requestAnimationFrame(() => done(true)))")
         words = viewer.readout()
         assert f"row {row}, column {column}" in words
-        assert f"magnitude {values[row, column]:.4g}"[:14] in words
+        value = value_of(words.split("magnitude ", 1)[1].split()[0])
+        assert value == pytest.approx(float(values[row, column]), rel=1e-3)
         assert "probability" in words
 
     eventually(page, read)

@@ -1,7 +1,9 @@
 """Panels below an attribution: its numbers, its channels, how exact it is, other baselines."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -18,12 +20,14 @@ from core.io.tables import json_bytes
 from core.segmenter import Prediction
 from core.trust.similarity import rank_correlations
 from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings, attribute, kind_of, settings_key
-from widgets.integrated_gradients.views import Display
+from widgets.integrated_gradients.views import Display, map_layers
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.pixel_set_picker import Question
 from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.shared.sources import PickedImage
+from widgets.viewer.scene import Panel
+from widgets.viewer.viewer import viewer
 
 GOOD, FAIR = 1.0, 5.0
 """Largest errors of a sum, in per cent, that count as right and as nearly right."""
@@ -124,7 +128,7 @@ def steps_panel(selection: Selection, question: Question, settings: Settings) ->
 
 
 def baselines_panel(
-    selection: Selection, question: Question, prediction: Prediction, settings: Settings, display: Display
+    selection: Selection, question: Question, prediction: Prediction, settings: Settings, shown: Mapping[str, Any]
 ) -> None:
     """All baselines side by side, and how far they agree, on demand."""
     st.caption(
@@ -151,18 +155,22 @@ def baselines_panel(
     found = compute_in_background("baselines", key, "Gradients, at most", compute)
     if found is None:
         return
-    slots = st.columns(len(baselines) + 1, gap="small")
-    for slot, (kind, attribution) in zip(slots, found.items(), strict=False):
-        values = display.shown(attribution)
-        slot.markdown(f"**{BASELINE_NAMES[kind]}**")
-        slot.image(display.scale(values).rgb(values), width="stretch")
-        slot.markdown(narrow_traffic_lights(attribution.convergence_percent, attribution.map_error_percent))
-        ratio = statistics(attribution, prediction).predicted.ratio
-        slot.caption(f"score difference {attribution.score_difference:.4g}, ratio {_number(ratio)}")
-    table = rank_correlations([attribution.magnitude() for attribution in found.values()])
-    with slots[-1]:
+    maps, agreement = st.columns([len(baselines), 1.3], gap="small")
+    with maps:
+        names = {BASELINE_NAMES[kind]: one for kind, one in found.items()}
+        viewer(
+            "baselines", [Panel(name, map_layers(one, of=name)) for name, one in names.items()],
+            prediction.labels.shape, selection.picture_key, settings=shown, tools=(), is_compact=True,
+        )  # fmt: skip
+        for slot, (name, one) in zip(st.columns(len(names), gap="small"), names.items(), strict=True):
+            slot.markdown(f"**{name}**")
+            slot.markdown(narrow_traffic_lights(one.convergence_percent, one.map_error_percent))
+            ratio = statistics(one, prediction).predicted.ratio
+            slot.caption(f"score difference {one.score_difference:.4g}, ratio {_number(ratio)}")
+    with agreement:
         st.markdown("**Agreement**", help="Spearman's rank correlation of the magnitudes, pixel by pixel.")
-        figure = correlation_figure(table, [BASELINE_NAMES[kind] for kind in baselines])
+        table = rank_correlations([one.magnitude() for one in found.values()])
+        figure = correlation_figure(table, list(names))
         st.plotly_chart(figure, height=300, theme=None, config={"displayModeBar": False}, key="ig-agreement")
 
 

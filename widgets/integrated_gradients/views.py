@@ -130,15 +130,15 @@ def panels_of(
     return panels
 
 
-def map_layers(attribution: Attribution, *, is_over: bool = False, opacity: float = 1.0) -> list[Layer]:
-    """The magnitude and the signed map, of which a control shows one."""
+def map_layers(attribution: Attribution, *, of: str = "", is_over: bool = False, opacity: float = 1.0) -> list[Layer]:
+    """The magnitude and the signed map, of which a control shows one; `of` tells their names from those of others."""
     maps = _maps(attribution)
     layers: list[Layer] = []
     for name, scale in (("magnitude", magnitude_scale(1.0)), ("signed", signed_scale(1.0))):
         shown = [Shown("map", name), *([Shown("overlay", ("attribution", "both"))] if is_over else [])]
         layers.append(
             ScalarMap(
-                name=name, title=name, values=maps[name][0], scale=scale, unit=attribution.unit,
+                name=f"{name} {of}".strip(), title=name, values=maps[name][0], scale=scale, unit=attribution.unit,
                 ends=Ends("percentile", maps[name][1]), shown=shown, names_unit=True,
                 opacity="$overlay_opacity" if is_over else opacity, over=is_over, fading=is_over,
                 floor="$overlay_from" if is_over else 0.0, has_bar=not is_over,
