@@ -21,7 +21,7 @@ import tifffile
 import torch
 from playwright.sync_api import Browser, Page
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder: Streamlit imports a package named click
 
 from core import Segmenter, Target, load_segmenter, read_image
 from core.attribution import gradient
