@@ -1,6 +1,8 @@
 """WhyPixel: `streamlit run app.py`."""
 
+import atexit
 import os
+import sys
 
 import streamlit as st
 
@@ -10,4 +12,14 @@ from widgets.viewer.route import routes
 # as the browser on the same machine does, a gradient takes ten times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+
+def leave() -> None:
+    """End at once while something is computed: Python's own end would abort torch in the middle of it, with an error."""
+    results = sys.modules.get("widgets.shared.results")
+    if results is not None and results.is_computing():
+        sys.stdout.flush()
+        os._exit(0)
+
+
+atexit.register(leave)
 app = st.App("main.py", routes=routes())

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from skimage.draw import polygon2mask
 
 from .errors import UserError
 
@@ -52,6 +51,8 @@ class DrawnPart:
             mask[max(0, first[0]) : max(0, last[0] + 1), max(0, first[1]) : max(0, last[1] + 1)] = True
             return mask
         if self.kind == "lasso":
+            from skimage.draw import polygon2mask  # noqa: PLC0415 - a gradient needs no scikit-image
+
             return polygon2mask(size, points)
         return self._stroke(points, size)
 

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from widgets.explorer.answers import Explainer
-from widgets.explorer.controls import controls_of
-from widgets.explorer.panels import first_panels, image_panel, map_panel
-from widgets.explorer.pins import keep_pins, kept_pins, pin_cards
+from widgets.pixel_explorer.answers import Explainer
+from widgets.pixel_explorer.controls import controls_of
+from widgets.pixel_explorer.panels import first_panels, image_panel, map_panel
+from widgets.pixel_explorer.pins import keep_pins, kept_pins, pin_cards
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
 from widgets.shared.image_strip import image_strip

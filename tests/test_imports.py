@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 RANKS = (
     {"errors"},
-    {"io", "display", "data"},
+    {"io", "display", "data", "drawn_regions"},
     {"segmenter", "target", "pixel_sets"},
     {"compute"},
     {"models"},

@@ -41,7 +41,8 @@ import torch
 
 def _loaded(code: str) -> set[str]:
     """The packages that a new Python process has imported after the code."""
-    code += "\nimport sys\nprint(*sys.modules)"
+    # A page computes in the background, where Python's own end would abort torch.
+    code += "\nimport os, sys\nprint(*sys.modules, flush=True)\nos._exit(0)"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     return {name.partition(".")[0] for name in found.stdout.splitlines()[-1].split()}

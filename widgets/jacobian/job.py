@@ -13,7 +13,7 @@ import streamlit as st
 from core.errors import UserError
 from core.jacobian import Jacobian, JacobianRequest, Progress, jacobian
 from core.segmenter import Segmenter
-from widgets.shared.results import DaemonExecutor, ResultStore
+from widgets.shared.results import DaemonExecutor
 from widgets.shared.sources import PickedImage
 
 State = Literal["waiting", "preparing", "running", "cancelling", "cancelled", "finished", "failed"]
@@ -21,7 +21,6 @@ State = Literal["waiting", "preparing", "running", "cancelling", "cancelled", "f
 ACTIVE: tuple[State, ...] = ("waiting", "preparing", "running", "cancelling")
 SUMMARIES = "summaries"
 _MOST_JOBS = 16
-_MOST_OPENED = 8
 _EXECUTOR = DaemonExecutor(1)
 """One run at a time: two would each take twice as long, and the first picture with them."""
 
@@ -156,20 +155,3 @@ class Jobs:
 def jobs() -> Jobs:
     """The jobs of this server."""
     return Jobs()
-
-
-def open_store(path: Path, segmenter: Segmenter) -> Jacobian:
-    """The Jacobian at `path`, opened once for all sessions.
-
-    Raises:
-        UserError: No whole store there, or one of another model.
-    """
-    marker = path / "zarr.json"
-    changed = marker.stat().st_mtime_ns if marker.is_file() else 0
-    key = str(path), changed, segmenter.weights_hash, str(segmenter.device)
-    return _opened().get_or_compute(key, lambda: Jacobian(path, segmenter))
-
-
-@st.cache_resource
-def _opened() -> ResultStore:
-    return ResultStore(_MOST_OPENED, lambda _: 1)

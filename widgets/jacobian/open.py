@@ -11,8 +11,8 @@ from core.errors import UserError
 from core.jacobian import Jacobian
 from core.jacobian.archive import read_archive
 from core.segmenter import Segmenter
-from widgets.jacobian.job import open_store
 from widgets.shared.sources import PickedImage
+from widgets.shared.stores import open_store
 
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "runs"
 _SUFFIX = ".zarr"

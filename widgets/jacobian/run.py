@@ -13,10 +13,11 @@ from core.jacobian.disk_space import bytes_in_words
 from core.jacobian.estimation import Estimator
 from core.segmenter import Segmenter
 from core.target import Space
-from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, jobs, open_store
+from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, jobs
 from widgets.shared import slow_work
 from widgets.shared.results import Claim
 from widgets.shared.sources import PickedImage
+from widgets.shared.stores import open_store
 
 STRIDES = {"8": "Every 8th", "4": "Every 4th", "2": "Every 2nd", "1": "Every pixel"}
 STORAGES = {"float32": "Rows, exact", "float16": "Rows, 16 bit", "uint8": "Rows, 8 bit", SUMMARIES: "Summaries only"}

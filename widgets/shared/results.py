@@ -60,8 +60,19 @@ class DaemonExecutor(Executor):
 
     def _work(self) -> None:
         while True:
-            self._calls.get()()
+            call = self._calls.get()
+            _computing.add(threading.get_ident())
+            call()
+            _computing.discard(threading.get_ident())
             self._idle.release()
+
+
+_computing: set[int] = set()
+
+
+def is_computing() -> bool:
+    """Whether any executor runs a call."""
+    return bool(_computing)
 
 
 class Computation(Future[Result]):

@@ -3,7 +3,7 @@
 from core.attribution import Attribution
 from core.display.colours import magnitude_scale
 from core.segmenter import Prediction
-from widgets.explorer.answers import Explainer
+from widgets.pixel_explorer.answers import Explainer
 from widgets.shared.pixel_answers import MAP, pixel_map_layer
 from widgets.shared.sidebar import Selection
 from widgets.viewer.controls import Shown

@@ -6,8 +6,8 @@ from pathlib import Path
 from core.attribution.windowed import MapWindow
 from core.errors import UserError
 from core.jacobian import Jacobian
-from widgets.jacobian.job import open_store
 from widgets.shared.sidebar import Selection
+from widgets.shared.stores import open_store
 
 
 def open_rows(paths: Sequence[Path], selection: Selection) -> Callable[[int, int], MapWindow | None] | None:

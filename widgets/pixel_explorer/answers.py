@@ -10,7 +10,7 @@ from core.attribution.windowed import MapWindow
 from core.compute.progress import Progress
 from core.segmenter import Prediction
 from core.target import Target
-from widgets.explorer.stored import stored_rows
+from widgets.pixel_explorer.stored import stored_rows
 from widgets.shared.pixel_answers import Pixel, live_map, pixel_gradients
 from widgets.shared.pixel_words import map_numbers, map_sentence
 from widgets.shared.results import results
