@@ -161,6 +161,7 @@ def test_the_display_repaints_at_once_and_reads_values_off(page, address, segmen
         wait_for_rest(page)
 
     def read() -> None:
+        viewer.canvas.scroll_into_view_if_needed()
         page.mouse.move(2, 2)
         page.mouse.move(*viewer.aim(row, column))
         page.wait_for_function("() => new Promise(done => requestAnimationFrame(() => done(true)))")
