@@ -146,11 +146,10 @@ def test_the_display_repaints_at_once_and_reads_values_off(page, address, segmen
     values = check_map(page, viewer, segmenter, image, Target.pixel(61, 99))
     row, column = map(int, np.unravel_index(np.argsort(values, axis=None)[-40], values.shape))
     viewer.zoom(6, row, column)
-    for percentile, index in ((100, 5), (95, 0), (99, 2)):
+    for percentile, key in ((95, "Home"), (100, "End")):
         slider = page.get_by_role("slider", name="Colours end at the percentile")
         slider.focus()
-        for key in ("Home", *["ArrowRight"] * index):
-            page.keyboard.press(key)
+        page.keyboard.press(key)
         expected = magnitude_scale(float(np.percentile(values, percentile))).rgb(
             values[row : row + 1, column : column + 1]
         )
@@ -159,8 +158,10 @@ def test_the_display_repaints_at_once_and_reads_values_off(page, address, segmen
             np.testing.assert_allclose(viewer.colour("Attribution", row, column), expected, atol=12)
 
         eventually(page, painted)
+        wait_for_rest(page)
 
     def read() -> None:
+        viewer.canvas.scroll_into_view_if_needed()
         page.mouse.move(2, 2)
         page.mouse.move(*viewer.aim(row, column))
         page.wait_for_function("() => new Promise(done => requestAnimationFrame(() => done(true)))")
