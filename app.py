@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def leave() -> None:
-    """End at once while something is computed: Python's own end would abort torch in the middle of it, with an error."""
+    """End at once while something is computed: Python's own end would abort torch in the middle of it."""
     results = sys.modules.get("widgets.shared.results")
     if results is not None and results.is_computing():
         sys.stdout.flush()

@@ -136,8 +136,8 @@ class Channel {
       if (this.flying?.id !== answer.id) return
       answer.asked = this.flying.asked
       this.done()
+      this.next() // first, so that the server computes while this is painted
       this.onAnswer(answer)
-      this.next()
     }
     socket.onclose = event => {
       if (socket !== this.socket) return
@@ -612,6 +612,8 @@ class Viewer {
     const part = {index, box, canvas, ground, title, note, warning, bar, scratch: new Map()}
     canvas.onpointerdown = event => this.press(event, part)
     canvas.onpointermove = event => this.move(event, part)
+    // Where the browser has them: moves at once, not only before each frame, so that a request holds the latest place.
+    canvas.addEventListener("pointerrawupdate", event => { if (!this.pointers.size) this.move(event, part) })
     canvas.onpointerup = event => this.lift(event, part)
     canvas.onpointercancel = event => this.cancelPointer(event)
     canvas.onpointerleave = event => { if (!this.pointers.size) this.leave() }
