@@ -111,10 +111,11 @@ def _uploader(label: str, kind: str, take: Any, *given: object, multiple: bool =
 
     def on_change() -> None:
         value = st.session_state[key]
-        files = value if multiple else [value]
+        # A run in quick succession finds files that were released before.
+        files = [file for file in (value if multiple else [value]) if isinstance(file, UploadedFile)]
         st.session_state[counter] = st.session_state.get(counter, 0) + 1
-        contents = [(Path(file.name).name, file.getvalue()) for file in files if file is not None]
-        for file in filter(None, files):
+        contents = [(Path(file.name).name, file.getvalue()) for file in files]
+        for file in files:
             _release(file)
         if contents:
             take(contents, *given)
