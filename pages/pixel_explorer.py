@@ -6,6 +6,7 @@ from widgets.pixel_explorer.answers import Explainer
 from widgets.pixel_explorer.controls import controls_of
 from widgets.pixel_explorer.panels import first_panels, image_panel, map_panel
 from widgets.pixel_explorer.pins import keep_pins, kept_pins, pin_cards
+from widgets.pixel_explorer.plain import is_plain, plain_explorer
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
 from widgets.shared.image_strip import image_strip
@@ -43,6 +44,9 @@ def explore(selection: Selection) -> None:
     prediction = selection.predict_in_background()
     if prediction is None:
         viewer("explorer", first_panels(selection), size, selection.picture_key)
+        return
+    if is_plain():
+        plain_explorer(Explainer(selection, prediction, "row", smooth=False), prediction)
         return
     pixel = restore_pixel(image.name, prediction.labels)
     pins = kept_pins(image.name, size)

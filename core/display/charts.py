@@ -7,9 +7,10 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .colours import CLASS_COLOURS, DIVERGING, SELECTION
+from .colours import CLASS_COLOURS, DIVERGING
 from .figures import NEUTRAL, TRANSPARENT
 
+_LINE = "#d6246e"
 _AXIS = {"zeroline": False, "gridcolor": "rgba(125,135,148,0.25)", "color": NEUTRAL, "automargin": True}
 _MANY_COLOURS = (
     "#e4572e", "#19a898", "#5aa9e6", "#c678dd", "#f2a541", "#7cb518", "#ff7eb6", "#3f6fd8", "#a9785a", "#d6246e",
@@ -76,7 +77,7 @@ def scatter_figure(
         marker={"size": 6, "color": CLASS_COLOURS[1], "opacity": 0.4},
     )  # fmt: skip
     through = go.Scatter(
-        x=line[0].tolist(), y=line[1].tolist(), mode="lines+markers", line={"color": SELECTION, "width": 2},
+        x=line[0].tolist(), y=line[1].tolist(), mode="lines+markers", line={"color": _LINE, "width": 2},
         marker={"size": 5}, hovertemplate="%{x:.3~g}: %{y:.4~g}<extra>median</extra>",
     )  # fmt: skip
     figure = go.Figure([dots, through], _LAYOUT)

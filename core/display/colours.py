@@ -20,8 +20,6 @@ CLASS_COLOURS = ("#1b1f24", "#19c3b2", "#f2a541", "#c678dd", "#5aa9e6", "#e4572e
 """One per class, the first for the background; more classes use them again from the second on."""
 POSITIVE, NEGATIVE = "#ff4d4d", "#3d9bff"
 """Pixels above a threshold, by sign: the ends of the diverging scale, bright enough for a dark image."""
-SELECTION = "#d6246e"
-"""Crosshair and bounding box: a colour that no map uses."""
 
 
 def intensity_rgb(image: np.ndarray) -> np.ndarray:
@@ -120,23 +118,9 @@ def signed_over(base: np.ndarray, values: np.ndarray, above: np.ndarray, opacity
     return blend(base, tint, above.astype(np.float32) * opacity)
 
 
-def mask_over(base: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """`base` (H, W, 3) with a pixel set (H, W) tinted and outlined."""
-    from scipy.ndimage import binary_erosion  # noqa: PLC0415 - `predict` needs no scipy
-
-    inside = binary_erosion(mask, border_value=1)
-    return blend(base, class_colour(1), np.where(mask & ~inside, 0.95, np.where(mask, 0.4, 0.0)))
-
-
 def png_bytes(picture: np.ndarray) -> bytes:
     """A picture (H, W, 3) or (H, W), uint8, as the bytes of a PNG file."""
     return _png(PillowImage.fromarray(picture))
-
-
-def palette_png(picture: np.ndarray) -> bytes:
-    """A picture (H, W, 3) as a PNG with a palette, a third of the bytes; with over 256 colours as `png_bytes`."""
-    shown = PillowImage.fromarray(picture)
-    return _png(shown.quantize(256) if shown.getcolors(256) else shown)
 
 
 def _png(picture: PillowImage.Image) -> bytes:

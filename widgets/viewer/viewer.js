@@ -1643,6 +1643,10 @@ const pinsText = pins => pins.map(pin => pin.join(",")).join(";")
 
 export default function ({data, parentElement, setTriggerValue}) {
   const root = parentElement.querySelector(".viewer")
+  if (!window.DecompressionStream || !window.createImageBitmap) {
+    root.querySelector(".stuck").style.animationDelay = "0s" // what stands there offers plain pictures
+    return
+  }
   root.viewer ??= new Viewer(root)
   root.viewer.update(data, setTriggerValue)
   // A new run of the page calls this function again, on the same element.

@@ -27,9 +27,14 @@ SCALES = {
 }
 """Colours of the scales on light and on dark ground; where a signed map is 0 it takes the ground's brightness."""
 _HERE = Path(__file__).parent
+_HTML = """
+<div class="viewer"><p class="stuck">The viewer needs a browser of 2023 or later.
+<a href="?viewer=plain" target="_self">Show the Pixel Explorer in plain pictures</a>.</p></div>
+"""
+"""What stands there until the viewer runs, invisible for its first seconds."""
 _component = st.components.v2.component(
     "viewer",
-    html='<div class="viewer"></div>',
+    html=_HTML,
     css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
     js=(_HERE / "viewer.js").read_text(encoding="utf-8"),
 )
