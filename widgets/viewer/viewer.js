@@ -64,8 +64,10 @@ class Fetched {
 
   get(address, kind) {
     if (!this.entries.has(address)) {
-      const entry = {value: null, error: null}
-      entry.ready = this.load(address, kind).then(value => entry.value = value, error => entry.error = error)
+      const entry = {value: null}
+      entry.ready = this.load(address, kind).then(value => entry.value = value, () => {
+        if (this.entries.get(address) === entry) this.entries.delete(address) // the next run tries again
+      })
       this.entries.set(address, entry)
     }
     return this.entries.get(address)
@@ -302,7 +304,11 @@ class Viewer {
       this.lifted = null
     if (!this.moving) this.settings = {...scene.settings, ...this.lifted?.values}
     if (!this.drawing) this.parts = scene.region ? [...scene.region] : []
-    if (before?.revision !== scene.revision) this.maps.clear()
+    if (before?.revision !== scene.revision) {
+      this.maps.clear()
+      this.painted = null
+      this.shownSamples = scene.live?.refine[0]
+    }
     const shown = scene.pixel && `${scene.pixel}`
     if (this.picked && `${this.picked}` === shown) this.picked = null // Python's own answer has come
     this.tool = scene.tools.includes(this.tool) && before && `${before.tools}` === `${scene.tools}` ? this.tool : scene.tool
@@ -316,7 +322,9 @@ class Viewer {
     else this.writeAddress()
     this.channel.use(scene.live?.token ?? null)
     this.showState(this.channel.state)
-    this.showNumbers(scene)
+    // The run knows the chosen pixel, and nothing of the one that the pointer has reached meanwhile.
+    if (this.follows && this.hover && `${this.hover}` !== shown && this.channel.state === "on") this.askForNumbers()
+    else this.showNumbers(scene)
     this.showPins()
     this.draw()
   }
@@ -338,7 +346,7 @@ class Viewer {
     layer.waits = Boolean(layer.array)
     const got = (entry, take) => {
       const ready = () => {
-        if (entry.value && !entry.failed) take(entry.value)
+        if (entry.value) take(entry.value)
         this.draw()
       }
       if (entry.value) take(entry.value)
@@ -895,6 +903,8 @@ class Viewer {
 
   /* ------------------------------------------------------------------ the pixel */
 
+  get follows() { return this.scene.live && this.tool === "point" }
+
   get draws() { return !["point", "none"].includes(this.tool) }
 
   chosen() { return this.picked ?? this.scene.pixel ?? null }
@@ -904,8 +914,8 @@ class Viewer {
     this.hover = pixel
     clearTimeout(this.resting)
     if (!pixel) return this.leave()
-    const follows = this.scene.live && this.tool === "point"
-    if (follows) this.ask(pixel, this.scene.live.refine?.[0], time)
+    const {follows} = this
+    if (follows) this.ask(pixel, this.scene.live.refine[0], time)
     // Where a map is on its way the marks come with it: painting takes the time of the processor that computes it.
     clearTimeout(this.marking)
     if (follows && this.channel.state === "on" && !this.byKey) this.marking = setTimeout(() => this.draw({marksOnly: true}), 60)
@@ -945,7 +955,7 @@ class Viewer {
     this.showNumbers(answer)
     this.painted = {row: answer.row, column: answer.column, asked: answer.asked, samples: answer.samples ?? null}
     this.draw()
-    const refine = this.scene.live?.refine ?? []
+    const {refine} = this.scene.live
     const more = refine[refine.indexOf(answer.samples) + 1]
     if (more && this.channel.idle) {
       clearTimeout(this.resting)
@@ -957,7 +967,7 @@ class Viewer {
     const pixel = [row, column], before = this.chosen()
     this.picked = pixel
     if (this.scene.live && (!this.painted || this.painted.row !== row || this.painted.column !== column))
-      this.ask(pixel, this.scene.live.refine?.[0])
+      this.ask(pixel, this.scene.live.refine[0])
     let pins = this.scene.pins?.map(pin => [pin.row, pin.column])
     if (pins) {
       pins = pins.filter(pin => `${pin}` !== `${pixel}`)
