@@ -1114,6 +1114,7 @@ class Viewer {
   /* After Back or Forward Streamlit runs the page again; a run of our own at the same time would disturb that one. */
   goBack() {
     if (location.pathname !== this.pathname) return
+    clearTimeout(this.restoring)
     this.restoring = setTimeout(() => this.restore(), 2000)
   }
 
