@@ -129,9 +129,6 @@ class Tokens:
             if not self._connections[token]:
                 del self._connections[token]
 
-    def __len__(self) -> int:
-        return len(self._live)
-
 
 TOKENS = Tokens()
 _EXECUTOR = DaemonExecutor(max(2, os.cpu_count() or 1))
