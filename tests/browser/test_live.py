@@ -106,6 +106,25 @@ def test_smoothgrad_becomes_finer_while_the_pointer_rests(page, address, segment
         assert_equal_maps(whole_map(found, SIZE), expected.values[0])
 
 
+def test_a_run_of_the_page_does_not_take_the_numbers_from_the_pixel_under_the_pointer(page, address, segmenter):
+    viewer = LiveViewer(page, address)
+    chosen = viewer.hover(100, 90)
+    page.mouse.down()
+    page.mouse.up()
+    page.mouse.move(*viewer.aim(150, 60))
+    under = viewer.wait_for_live()
+    viewer.wait_for_pixel(*chosen)
+
+    def is_shown() -> None:
+        assert f"At row {under[0]}, column {under[1]}" in viewer.root.locator(".sentence").inner_text()
+
+    eventually(page, is_shown)
+    largest = np.abs(serial(segmenter, "phantom_00", under)).max()
+    assert viewer.number("Maximum") == pytest.approx(largest, rel=1e-3)
+    viewer.leave()
+    expect(viewer.root.locator(".sentence")).to_contain_text(f"At row {chosen[0]}, column {chosen[1]}")
+
+
 def test_a_stored_row_is_read_and_any_other_computed(browser, tmp_path, segmenter):
     """The stored rows are doubled behind the app's back: so only what is read from them is."""
     image = image_of("phantom_00")
