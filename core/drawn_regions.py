@@ -16,7 +16,8 @@ from .errors import UserError
 
 Kind = Literal["box", "lasso", "brush"]
 MOST_POINTS = 20_000
-_LARGEST = 1e6
+_FURTHEST = 1e6
+_LARGEST_RADIUS = 512
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,10 @@ class DrawnPart:
         fewest = {"box": 2, "lasso": 3, "brush": 1}[self.kind]
         if not fewest <= len(self.points) <= MOST_POINTS or not np.isfinite(self.points).all():
             raise UserError(f"A {self.kind} needs {fewest} points or more, each a row and a column.")
-        if np.abs(self.points).max() > _LARGEST or not 0 <= self.radius <= _LARGEST:
+        if np.abs(self.points).max() > _FURTHEST:
             raise UserError(f"A point of the {self.kind} lies too far outside the image.")
+        if not 0 <= self.radius <= _LARGEST_RADIUS:
+            raise UserError(f"The brush has a radius of at most {_LARGEST_RADIUS} pixels.")
 
     def mask(self, size: tuple[int, ...]) -> np.ndarray:
         """The pixels of an image of `size` (height, width) whose centres lie inside, bool (H, W)."""

@@ -6,6 +6,7 @@ const LARGEST_SCALE = 64            // CSS pixels per image pixel
 const GRID_FROM = 12, VALUES_FROM = 44
 const CLICK_DISTANCE = 4            // CSS pixels that a hand moves while it clicks
 const MOST_PINS = 8
+const MOST_POINTS = 600             // of a drawn shape, which the page's address holds
 const REST = 120                    // ms without a move until a live map is refined
 const TAKEN = 5000                  // ms after which a scene's values count even where they are not those set here
 const NO_ANSWER = 20000             // ms until a request is given up
@@ -885,7 +886,7 @@ class Viewer {
     else if (event.key === "-") this.zoomBy(1 / 1.5, ...this.middle())
     else if (event.key === "0" || event.key === "Home") this.fit({})
     else if (event.key === "Delete" && this.scene.pins) this.unpin(this.chosen())
-    else if (event.key === "[" || event.key === "]") this.radius = Math.max(1, (this.radius ?? 4) + (event.key === "]" ? 1 : -1))
+    else if (event.key === "[" || event.key === "]") this.radius = Math.min(Math.max(1, (this.radius ?? 4) + (event.key === "]" ? 1 : -1)), 512)
     else return
     event.preventDefault()
   }
@@ -1075,7 +1076,8 @@ class Viewer {
   finish() {
     const {drawing} = this
     this.drawing = this.corners = null
-    const rounded = drawing.points.map(point => point.map(value => Math.round(10 * value) / 10))
+    const step = Math.ceil(drawing.points.length / MOST_POINTS)
+    const rounded = drawing.points.filter((_, index) => index % step === 0).map(point => point.map(value => Math.round(10 * value) / 10))
     const [first, last] = [rounded[0], rounded[rounded.length - 1]]
     const enough = drawing.kind === "box" ? first[0] !== last[0] && first[1] !== last[1] : drawing.kind === "brush" || rounded.length > 2
     if (enough) {
