@@ -4,8 +4,10 @@
 
 const LARGEST_SCALE = 64            // CSS pixels per image pixel
 const GRID_FROM = 12, VALUES_FROM = 44
+const DOUBLE_CLICK = 500            // ms
 const CLICK_DISTANCE = 4            // CSS pixels that a hand moves while it clicks
 const MOST_PINS = 8
+const LATE = 300                    // ms after which a map of another pixel fades
 const REST = 120                    // ms without a move until a live map is refined
 const TAKEN = 5000                  // ms after which a scene's values count even where they are not those set here
 const NO_ANSWER = 20000             // ms until a request is given up
@@ -279,7 +281,7 @@ class Viewer {
     window.removeEventListener("resize", this.onWindow)
     window.removeEventListener("popstate", this.onHistory)
     this.fetched.keep(new Set())
-    for (const timer of [this.resting, this.restoring, this.marking]) clearTimeout(timer)
+    for (const timer of [this.resting, this.restoring, this.marking, this.lateness]) clearTimeout(timer)
     cancelAnimationFrame(this.frame)
   }
 
@@ -293,7 +295,7 @@ class Viewer {
     const former = new Map((before?.panels ?? []).flatMap(panel => panel.layers).map(layer => [layer.name, layer]))
     if (!sameImage) {
       this.maps.clear()
-      this.hover = this.picked = null
+      this.hover = this.picked = this.answer = null
       this.parts = null
     }
     // A run that began before the hand was lifted knows nothing of the new values.
@@ -302,7 +304,10 @@ class Viewer {
       this.lifted = null
     if (!this.moving) this.settings = {...scene.settings, ...this.lifted?.values}
     if (!this.drawing) this.parts = scene.region ? [...scene.region] : []
-    if (before?.revision !== scene.revision) this.maps.clear()
+    if (before?.revision !== scene.revision) {
+      this.maps.clear()
+      this.answer = this.painted = null
+    }
     const shown = scene.pixel && `${scene.pixel}`
     if (this.picked && `${this.picked}` === shown) this.picked = null // Python's own answer has come
     this.tool = scene.tools.includes(this.tool) && before && `${before.tools}` === `${scene.tools}` ? this.tool : scene.tool
@@ -316,7 +321,10 @@ class Viewer {
     else this.writeAddress()
     this.channel.use(scene.live?.token ?? null)
     this.showState(this.channel.state)
-    this.showNumbers(scene)
+    this.showNumbers(this.isOfPointer(this.answer) ? this.answer : scene)
+    // What the pointer is over was explained for another network, class or direction.
+    if (this.hover && sameImage && before.revision !== scene.revision && this.follows)
+      this.ask(this.hover, scene.live.refine?.[0])
     this.showPins()
     this.draw()
   }
@@ -617,7 +625,11 @@ class Viewer {
     canvas.onpointerup = event => this.lift(event, part)
     canvas.onpointercancel = event => this.cancelPointer(event)
     canvas.onpointerleave = event => { if (!this.pointers.size) this.leave() }
-    canvas.ondblclick = () => { if (!this.draws) this.fit({}) }
+    canvas.ondblclick = () => {
+      if (this.draws) return
+      if (!this.untouched) this.takeBack() // this was meant for the zoom, not for the pixel
+      this.fit({})
+    }
     canvas.onkeyup = event => { if (event.key === " ") this.space = false }
     canvas.onkeydown = event => this.key(event, part)
     canvas.onblur = () => { if (this.byKey) this.leave() }
@@ -655,6 +667,7 @@ class Viewer {
     const panelWidth = widthOf(across), natural = panelWidth * rows / columns
     let height = compact ? Math.min(natural, 1.4 * panelWidth) : Math.min(natural, heightOf(across))
     height = Math.round(Math.max(height, Math.min(compact ? 60 : 180, room)))
+    this.across = across
     this.grid.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`
     this.resize(panelWidth, height)
   }
@@ -804,8 +817,12 @@ class Viewer {
     this.grip = null
     if (grip && !grip.moved) {
       const pixel = this.pixelAt(...this.place(event, part))
-      if (pixel && this.tool === "point") this.pick(...pixel)
-      else if (this.tool === "none") this.choose(part.index)
+      if (pixel && this.tool === "point") {
+        const now = performance.now()
+        if (!(now - this.beforeClick?.at < DOUBLE_CLICK))
+          this.beforeClick = {at: now, pixel: this.chosen(), pins: this.scene.pins?.map(pin => [pin.row, pin.column]), address: this.scene.address}
+        this.pick(...pixel)
+      } else if (this.tool === "none") this.choose(part.index)
     }
   }
 
@@ -818,7 +835,7 @@ class Viewer {
   leave() {
     this.channel.forget()
     clearTimeout(this.resting)
-    this.hover = null
+    this.hover = this.answer = null
     this.byKey = false
     if (!this.picked) this.showNumbers(this.scene)
     this.draw()
@@ -899,12 +916,14 @@ class Viewer {
 
   chosen() { return this.picked ?? this.scene.pixel ?? null }
 
+  get follows() { return this.scene.live && this.tool === "point" }
+
   look(pixel, time) {
     if (`${pixel}` === `${this.hover}`) return
     this.hover = pixel
     clearTimeout(this.resting)
     if (!pixel) return this.leave()
-    const follows = this.scene.live && this.tool === "point"
+    const {follows} = this
     if (follows) this.ask(pixel, this.scene.live.refine?.[0], time)
     // Where a map is on its way the marks come with it: painting takes the time of the processor that computes it.
     clearTimeout(this.marking)
@@ -912,7 +931,27 @@ class Viewer {
     else this.draw({marksOnly: true})
   }
 
+  /* Whether an answer is that of the pixel under the pointer, or the one before it while that is on its way. */
+  isOfPointer(answer) {
+    return Boolean(answer && this.hover) &&
+      (`${[answer.row, answer.column]}` === `${this.hover}` || this.channel.state === "on" && !this.channel.idle)
+  }
+
+  /* Whether the live map on screen is of another pixel, and the right one takes its time. */
+  get isLate() {
+    const asked = this.hover ?? this.picked, shown = this.painted
+    return Boolean(asked && this.since != null) && performance.now() - this.since > LATE && this.channel.state === "on" &&
+      !this.channel.idle && !(shown && shown.row === asked[0] && shown.column === asked[1])
+  }
+
+  wait() {
+    this.since = performance.now()
+    clearTimeout(this.lateness)
+    this.lateness = setTimeout(() => { if (this.isLate) this.draw() }, LATE + 10)
+  }
+
   ask([row, column], samples, time) {
+    if (this.channel.idle) this.wait()
     this.channel.ask({row, column, samples, settings: this.settings, revision: this.scene.revision})
     if (time != null && this.channel.waiting) this.channel.waiting.asked = time
     else if (time != null && this.channel.flying) this.channel.flying.asked = time
@@ -935,6 +974,7 @@ class Viewer {
       return this.draw()
     }
     this.readoutNote = null
+    if (!this.channel.idle) this.wait()
     let {start} = answer
     for (const [name, {shape, window: corner}] of Object.entries(answer.maps)) {
       const count = shape.reduce((product, length) => product * length, 1)
@@ -942,6 +982,7 @@ class Viewer {
       start += 4 * count
     }
     this.shownSamples = answer.samples
+    this.answer = this.hover && answer // its numbers stay while the pointer is there, also over a run of the page
     this.showNumbers(answer)
     this.painted = {row: answer.row, column: answer.column, asked: answer.asked, samples: answer.samples ?? null}
     this.draw()
@@ -970,6 +1011,17 @@ class Viewer {
     }
     this.showPosition(true)
     this.showPins()
+    this.draw()
+  }
+
+  takeBack() {
+    const {pixel, pins, address} = this.beforeClick ?? {}
+    this.beforeClick = null
+    if (!pixel || `${pixel}` === `${this.chosen()}` && pins?.length === this.scene.pins?.length) return
+    this.picked = pixel
+    this.writeAddress(address)
+    this.send("picked", {row: pixel[0], column: pixel[1], pins})
+    this.showPosition(true)
     this.draw()
   }
 
@@ -1184,6 +1236,7 @@ class Viewer {
     if (layer.kind === "labels" && layer.values) return layer.classes[layer.values[at]] ?? "–"
     if (layer.kind === "map") {
       const map = this.mapOf(layer)
+      if (layer.live && this.isLate) return "…"
       if (map) return `${written(map.at(row, column), 4)}${layer.unit && layer.readUnit ? ` ${layer.unit}` : ""}`
     }
     return null
@@ -1213,6 +1266,7 @@ class Viewer {
     this.ground = style.getPropertyValue("--st-secondary-background-color") || "#eee"
     this.scene.panels.forEach((panel, index) => this.paintPanel(panel, this.panels[index]))
     this.paintPins()
+    this.root.classList.toggle("late", this.isLate)
     const shown = this.painted
     if (shown) {
       Object.assign(this.root.dataset, {row: shown.row, column: shown.column, samples: shown.samples ?? ""})
@@ -1259,9 +1313,9 @@ class Viewer {
     }
     this.paintGrid(context, panel)
     this.paintBar(part, barred)
-    const map = barred && this.mapOf(barred)
+    const map = barred && this.mapOf(barred), isLate = barred?.live && this.isLate
     const refine = this.scene.live?.refine
-    const note = barred?.live && refine?.length && map && this.shownSamples && map === this.maps.get(barred.name)
+    const note = isLate ? "computing…" : barred?.live && refine?.length && map && this.shownSamples && map === this.maps.get(barred.name)
       ? `${this.shownSamples} of ${refine[refine.length - 1]} noisy copies` : barred && !map ? "computing…" : panel.note ?? ""
     this.showNote(part.note, note, panel.layers.findLast(layer => layer.kind === "labels" && layer.values && this.isShown(layer)))
   }
@@ -1284,7 +1338,7 @@ class Viewer {
   }
 
   paintLayer(context, layer, part) {
-    const opacity = this.value(layer.opacity) ?? 1
+    const opacity = (this.value(layer.opacity) ?? 1) * (layer.live && this.isLate ? 0.3 : 1)
     const [x, y] = this.toScreen(0, 0), [rows, columns] = this.scene.size, {scale} = this
     context.globalAlpha = 1
     if (layer.kind === "picture" && layer.picture) {
@@ -1321,7 +1375,7 @@ class Viewer {
       context.globalAlpha = 1
     }
     const {low, high, stops} = this.scaleOf(layer, map), colours = table(stops), per = 255 / (high - low)
-    const over = opacity < 1 || layer.over
+    const over = layer.over || (this.value(layer.opacity) ?? 1) < 1
     if (!over) { // outside of its window the map is 0
       const k = 3 * Math.round(Math.min(Math.max(-low * per, 0), 255)), [x, y] = this.toScreen(0, 0), [rows, columns] = this.scene.size
       context.fillStyle = `rgb(${colours[k]}, ${colours[k + 1]}, ${colours[k + 2]})`
@@ -1341,7 +1395,7 @@ class Viewer {
 
   paintAbove(context, part, layer) {
     const source = this.named(layer.of), map = this.mapOf(source)
-    if (!map) return
+    if (!map || source.live && this.isLate) return
     const threshold = this.thresholdOf(layer, map)
     const box = [map.top, map.left, map.top + map.height, map.left + map.width], {signed, size} = map
     if (layer.tinted) this.paintValues(context, part, layer, layer.opacity ?? 0.85, `${threshold}`, box, size, (value, pixels, k, index) => {
@@ -1590,9 +1644,10 @@ class Viewer {
     this.line(context, () => context.rect(x + left, y + top, Math.max(right - left, 2), Math.max(bottom - top, 2)), {width: 1.5})
   }
 
-  paintBar({bar}, layer) {
+  paintBar({bar, index}, layer) {
     const map = layer && this.mapOf(layer)
-    bar.hidden = !this.scene.panels.some(panel => panel.layers.some(other => other.kind === "map" && other.bar !== false && this.isShown(other)))
+    const beside = this.across === 1 ? [this.scene.panels[index]] : this.scene.panels // pictures side by side end at one height
+    bar.hidden = !beside.some(panel => panel.layers.some(other => other.kind === "map" && other.bar !== false && this.isShown(other)))
     bar.style.visibility = map && layer.bar !== false ? "visible" : "hidden"
     if (!map) return
     const {low, high, stops} = this.scaleOf(layer, map), beyond = low >= 0 && map.largest > 1.0001 * high
