@@ -22,15 +22,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.browser.app import PATIENCE, VIEWPORT, chromium, running_app
 
-PICTURES = ".imagelayer image, [data-testid=stImage] img, canvas"
-NUMBERS = "[data-testid=stMetric]"
-"""The numbers of the map."""
+PICTURES = ".viewer[data-ready=true]"
+"""A viewer that has painted all its layers so far."""
+NUMBERS = ".viewer .numbers > div"
+"""The numbers of the map, which come with it."""
 
 _WATCH = """
 const watched = SELECTORS
+const roots = () => [document, ...[...document.querySelectorAll("[data-testid^=stBidiComponent]")]
+    .flatMap(element => [element, ...element.querySelectorAll("*")]).map(element => element.shadowRoot).filter(Boolean)]
 const look = () => {
     for (const [name, selector] of Object.entries(watched)) {
-        if ([...document.querySelectorAll(selector)].some(element => element.checkVisibility())) {
+        if (roots().some(root => [...root.querySelectorAll(selector)].some(element => element.checkVisibility()))) {
             delete watched[name]
             requestAnimationFrame(() => window.reportSeen(name, performance.timeOrigin + performance.now()))
         }

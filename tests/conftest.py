@@ -3,6 +3,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,14 @@ atexit.register(shutil.rmtree, os.environ["WHYPIXEL_CACHE"], ignore_errors=True)
 
 settings.register_profile("project", deadline=None)  # a machine may be busy; no test is about its speed
 settings.load_profile("project")
+
+
+def pytest_unconfigure() -> None:
+    """Pages compute in the background, where Python's own end would abort torch."""
+    results = sys.modules.get("widgets.shared.results")
+    deadline = time.monotonic() + 120
+    while results is not None and results.is_computing() and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 @pytest.fixture(autouse=True)

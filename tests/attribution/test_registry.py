@@ -47,7 +47,7 @@ from tests.networks import IMAGE_1_TO_9, TinySeg
 from tests.pages.viewer_data import viewers
 from widgets.shared import slow_work
 
-APP = Path(__file__).resolve().parents[2] / "app.py"
+ROOT = Path(__file__).resolve().parents[2]
 TARGET = Target.pixel(1, 1, 1, "logit")
 
 
@@ -120,7 +120,7 @@ def test_passes_settings_and_sign_follow_from_the_class(segmenter, brightness):
 @pytest.mark.usefixtures("brightness")
 def test_the_trust_page_offers_and_computes_it(monkeypatch):
     monkeypatch.setattr(slow_work, "PATIENCE", 120)
-    page = AppTest.from_file(str(APP.parent / "main.py"), default_timeout=120)
+    page = AppTest.from_file(str(ROOT / "main.py"), default_timeout=120)
     page.switch_page("pages/trust.py")
     query = {
         "model": "scenes", "image": "scenes/scene_00", "class": "car", "layer": "decoder.1", "shown": "brightness",
@@ -206,7 +206,7 @@ def test_fixed_options_are_those_of_the_commands():
 
 
 def test_fixed_keys_are_those_of_the_trust_page():
-    root = APP.parent
+    root = ROOT
     files = [root / "pages" / "trust.py", *(root / "widgets" / "trust").glob("*.py")]
     files += (root / "widgets" / "shared").glob("*.py")
     text = "".join(path.read_text() for path in files)

@@ -106,6 +106,25 @@ def test_smoothgrad_becomes_finer_while_the_pointer_rests(page, address, segment
         assert_equal_maps(whole_map(found, SIZE), expected.values[0])
 
 
+def test_a_run_of_the_page_does_not_take_the_numbers_from_the_pixel_under_the_pointer(page, address, segmenter):
+    viewer = LiveViewer(page, address)
+    chosen = viewer.hover(100, 90)
+    page.mouse.down()
+    page.mouse.up()
+    page.mouse.move(*viewer.aim(150, 60))
+    under = viewer.wait_for_live()
+    viewer.wait_for_pixel(*chosen)
+
+    def is_shown() -> None:
+        assert f"At row {under[0]}, column {under[1]}" in viewer.root.locator(".sentence").inner_text()
+
+    eventually(page, is_shown)
+    largest = np.abs(serial(segmenter, "phantom_00", under)).max()
+    assert viewer.number("Maximum") == pytest.approx(largest, rel=1e-3)
+    viewer.leave()
+    expect(viewer.root.locator(".sentence")).to_contain_text(f"At row {chosen[0]}, column {chosen[1]}")
+
+
 def test_a_stored_row_is_read_and_any_other_computed(browser, tmp_path, segmenter):
     """The stored rows are doubled behind the app's back: so only what is read from them is."""
     image = image_of("phantom_00")
@@ -190,23 +209,6 @@ def test_a_map_of_another_pixel_fades_while_the_right_one_is_late(page, address,
     found = viewer.paints()[-1]
     check_painted(found, segmenter, "phantom_00")
     assert (found["row"], found["column"]) == last
-
-
-def test_the_numbers_stay_those_of_the_pointer_when_the_page_has_run(page, address):
-    viewer = LiveViewer(page, address)
-    viewer.hover(100, 90)
-    page.mouse.down()
-    page.mouse.up()
-    there = viewer.hover(180, 60)
-    eventually(page, lambda: _is_pixel(viewer, 100, 90))
-    wait_for_rest(page)
-    expect(viewer.root.locator(".sentence")).to_contain_text(f"At row {there[0]}, column {there[1]} ")
-    viewer.leave()
-    expect(viewer.root.locator(".sentence")).to_contain_text("At row 100, column 90 ")
-
-
-def _is_pixel(viewer, row, column):
-    assert viewer.run("viewer.scene.pixel") == [row, column]
 
 
 def test_where_no_channel_gets_through_a_click_still_shows_map_and_numbers(page, address, segmenter):

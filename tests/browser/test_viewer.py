@@ -97,6 +97,23 @@ def test_what_the_browser_has_is_not_sent_again(page, alone):
     assert len(fetched) == 4
 
 
+def test_what_could_not_be_fetched_is_fetched_by_the_next_run(page, alone):
+    refused = []
+
+    def refuse(route):
+        refused.append(route.request.url)
+        route.abort()
+
+    page.route("**/media/*.bin", refuse)
+    page.goto(f"{alone}/?height=64&width=80")
+    viewer = Viewer(page)
+    eventually(page, lambda: _assert(len(refused) == 3))
+    assert viewer.root.get_attribute("data-ready") != "true"
+    page.unroute("**/media/*.bin")
+    page.locator('[data-control="limit"] input').press("ArrowLeft")
+    viewer.wait(live=False)
+
+
 def test_touch_picks_and_two_fingers_zoom(browser, alone):
     context = browser.new_context(viewport=VIEWPORT, has_touch=True)
     try:

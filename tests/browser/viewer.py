@@ -10,8 +10,6 @@ from playwright.sync_api import Page
 from tests.browser.app import eventually, wait_for_rest
 from tests.pages.viewer_data import value_of
 
-_OF_VIEWER = "root => root.viewer"
-
 
 class Viewer:
     """The viewer with a panel of some title on a page."""

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from math import isnan
 from typing import Any
 
 from core.attribution import Attribution, gradient
+from core.attribution.pixel_gradients import PixelGradients
 from core.attribution.windowed import MapWindow
 from core.jacobian import Jacobian
 from core.segmenter import Prediction
@@ -87,7 +89,11 @@ class Rows:
         height, width = self._jacobian.size
         if request.row < height and request.column < width and self._jacobian.is_stored(*pixel):
             return MapWindow(*self._jacobian.row_window(*pixel))
-        return pixel_gradients(self._selection).row(*pixel)
+        return self._gradients.row(*pixel)
+
+    @cached_property
+    def _gradients(self) -> PixelGradients:
+        return pixel_gradients(self._selection)
 
     def _target(self, pixel: Pixel) -> Target:
         return Target.pixel(*pixel, self._jacobian.manifest.class_index, self._jacobian.manifest.space)

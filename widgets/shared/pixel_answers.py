@@ -55,12 +55,8 @@ def live_map(
 
 
 def pixel_gradients(selection: Selection) -> PixelGradients:
-    """The gradients of the selection's pixels, shared by the pages."""
-    score = selection.class_index, selection.space
-    return results().get_or_compute(
-        ("pixel gradients", *selection.key, *score),
-        lambda: PixelGradients(selection.segmenter, selection.image.values, *score),
-    )
+    """The gradients of the selection's pixels. They hold the network and the image, so they are not kept for others."""
+    return PixelGradients(selection.segmenter, selection.image.values, selection.class_index, selection.space)
 
 
 def learn_in_background(selection: Selection) -> None:

@@ -64,6 +64,7 @@ class DaemonExecutor(Executor):
             _computing.add(threading.get_ident())
             call()
             _computing.discard(threading.get_ident())
+            del call  # until the next one it would hold a result, and the network that computed it
             self._idle.release()
 
 

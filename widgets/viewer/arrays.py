@@ -3,7 +3,10 @@
 import weakref
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import count
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -13,11 +16,25 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from core.display.colours import intensity_rgb, png_bytes
 
 LARGEST_SIDE = 4096
-"""Of a picture: a canvas of more pixels fails in some browsers. Larger ones are averaged down for display."""
+"""Largest side of a picture: a canvas of more pixels fails in some browsers. Larger ones are averaged for display."""
 _MOST_BYTES = 128 * 2**20
 _KINDS = {"u1": np.uint8, "u2": np.uint16, "f4": np.float32}
 
+_places: ContextVar[Iterator[str]] = ContextVar("places")
 _encoded: OrderedDict[tuple[int, str], tuple[weakref.ref, bytes]] = OrderedDict()
+
+
+@contextmanager
+def files_of(key: str) -> Iterator[None]:
+    """The files made inside are those of the viewer `key`: its next ones in this browser tab take their places.
+
+    Streamlit lets go of a file whose place is taken. A fragment's other files would stay until the whole page runs.
+    """
+    before = _places.set(f"viewer-{key}-{number}" for number in count())
+    try:
+        yield
+    finally:
+        _places.reset(before)
 
 
 def array_file(values: np.ndarray) -> dict[str, object]:
@@ -67,6 +84,4 @@ def _once(source: np.ndarray, kind: str, encode: Callable[[], bytes]) -> bytes:
 def _address(content: bytes, media_type: str) -> str:
     if get_script_run_ctx() is None or not runtime.exists():
         return ""  # outside of a browser's page
-    return runtime.get_instance().media_file_mgr.add(
-        content, media_type, f"viewer-{len(content)}-{zlib.crc32(content)}"
-    )
+    return runtime.get_instance().media_file_mgr.add(content, media_type, next(_places.get()))

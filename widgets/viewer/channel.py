@@ -34,7 +34,7 @@ POLICY, TOO_BIG, NOT_UNDERSTOOD, TOO_MANY = 1008, 1009, 1007, 1013
 _LARGEST_MESSAGE = 8192
 _SECONDS_FOR_TOKEN = 10.0
 _MOST_CONNECTIONS = 8
-"""Of one token: a tab has one, and another while it reconnects."""
+"""Connections under one token: a tab has one, and another while it reconnects."""
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -128,9 +128,6 @@ class Tokens:
             self._connections[token].remove(wake)
             if not self._connections[token]:
                 del self._connections[token]
-
-    def __len__(self) -> int:
-        return len(self._live)
 
 
 TOKENS = Tokens()

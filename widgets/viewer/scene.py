@@ -22,7 +22,7 @@ class Layer:
 
     Attributes:
         name: Name within the viewer; layers of one name in two panels show the same.
-        title: Name in the line that reads values off; empty to leave it out.
+        title: Name in the line that reads values off; empty for that of the layer.
         opacity: Opacity in [0, 1].
         shown: The controls that show and hide it, all of which must; None for always.
     """
@@ -219,12 +219,7 @@ class Mask(Layer):
 
     def describe(self) -> dict[str, Any]:
         """See `Layer.describe`."""
-        return super().describe() | {
-            "kind": "mask",
-            "array": array_file(self.mask),
-            "colour": self.colour,
-            "outlined": True,
-        }
+        return super().describe() | {"kind": "mask", "array": array_file(self.mask), "colour": self.colour}
 
 
 @dataclass(frozen=True)
@@ -296,7 +291,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Heading:
-    """Of a row or a column of panels: a few words, a remark below them, and an explanation."""
+    """Heading of a row or a column of panels: a few words, a remark below them, and an explanation."""
 
     text: str
     note: str = ""

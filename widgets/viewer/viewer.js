@@ -48,14 +48,21 @@ const table = stops => {
   return tables.get(key)
 }
 
+const colourOfZero = (colours, low, high) => {
+  const k = 3 * Math.round(Math.min(Math.max(-low * (255 / (high - low)), 0), 255)) // as in the maps themselves
+  return `rgb(${colours[k]}, ${colours[k + 1]}, ${colours[k + 2]})`
+}
+
 const SUPERSCRIPT = {"-": "⁻", "0": "⁰", "1": "¹", "2": "²", "3": "³", "4": "⁴", "5": "⁵", "6": "⁶", "7": "⁷", "8": "⁸", "9": "⁹"}
+const powerOfTen = exponent => `10${[...String(exponent)].map(letter => SUPERSCRIPT[letter]).join("")}`
+const isExtreme = size => size >= 1e5 || size < 1e-3
 const written = (value, digits = 3) => {
   if (!Number.isFinite(value)) return "–"
   if (value === 0) return "0"
   const size = Math.abs(value), sign = value < 0 ? "−" : ""
-  if (size >= 1e5 || size < 1e-3) {
+  if (isExtreme(size)) {
     const [mantissa, exponent] = size.toExponential(digits - 1).split("e")
-    return `${sign}${+mantissa}·10${[...String(+exponent)].map(letter => SUPERSCRIPT[letter]).join("")}`
+    return `${sign}${+mantissa}·${powerOfTen(+exponent)}`
   }
   return sign + +size.toPrecision(digits)
 }
@@ -66,8 +73,10 @@ class Fetched {
 
   get(address, kind) {
     if (!this.entries.has(address)) {
-      const entry = {value: null, error: null}
-      entry.ready = this.load(address, kind).then(value => entry.value = value, error => entry.error = error)
+      const entry = {value: null}
+      entry.ready = this.load(address, kind).then(value => entry.value = value, () => {
+        if (this.entries.get(address) === entry) this.entries.delete(address) // the next run tries again
+      })
       this.entries.set(address, entry)
     }
     return this.entries.get(address)
@@ -295,7 +304,7 @@ class Viewer {
     const former = new Map((before?.panels ?? []).flatMap(panel => panel.layers).map(layer => [layer.name, layer]))
     if (!sameImage) {
       this.maps.clear()
-      this.hover = this.picked = this.answer = null
+      this.hover = this.picked = null
       this.parts = null
     }
     // A run that began before the hand was lifted knows nothing of the new values.
@@ -306,7 +315,8 @@ class Viewer {
     if (!this.drawing) this.parts = scene.region ? [...scene.region] : []
     if (before?.revision !== scene.revision) {
       this.maps.clear()
-      this.answer = this.painted = null
+      this.painted = null
+      this.shownSamples = scene.live?.refine[0]
     }
     const shown = scene.pixel && `${scene.pixel}`
     if (this.picked && `${this.picked}` === shown) this.picked = null // Python's own answer has come
@@ -321,10 +331,9 @@ class Viewer {
     else this.writeAddress()
     this.channel.use(scene.live?.token ?? null)
     this.showState(this.channel.state)
-    this.showNumbers(this.isOfPointer(this.answer) ? this.answer : scene)
-    // What the pointer is over was explained for another network, class or direction.
-    if (this.hover && sameImage && before.revision !== scene.revision && this.follows)
-      this.ask(this.hover, scene.live.refine?.[0])
+    // The run knows the chosen pixel, and nothing of the one that the pointer has reached meanwhile.
+    if (this.follows && this.hover && `${this.hover}` !== shown && this.channel.state === "on") this.askForNumbers()
+    else this.showNumbers(scene)
     this.showPins()
     this.draw()
   }
@@ -346,7 +355,7 @@ class Viewer {
     layer.waits = Boolean(layer.array)
     const got = (entry, take) => {
       const ready = () => {
-        if (entry.value && !entry.failed) take(entry.value)
+        if (entry.value) take(entry.value)
         this.draw()
       }
       if (entry.value) take(entry.value)
@@ -396,7 +405,7 @@ class Viewer {
   thresholdOf(layer, map) {
     const relative = this.value(layer.proportion)
     if (layer.thresholds) return layer.thresholds.find(([proportion]) => proportion === relative)?.[1] ?? Infinity
-    return this.value(layer.definition ?? "relative") === "absolute" ? this.value(layer.absolute) : relative * map.largestSize
+    return this.value(layer.definition) === "absolute" ? this.value(layer.absolute) : relative * map.largestSize
   }
 
   scaleOf(layer, map) {
@@ -420,7 +429,7 @@ class Viewer {
     scene.panels.forEach((panel, index) => {
       const {title, canvas} = this.panels[index]
       title.textContent = panel.title
-      title.title = panel.help ?? ""
+      title.title = panel.help
       canvas.setAttribute("aria-label", `${panel.title}. ${this.instructions()}`)
     })
     this.showChoice()
@@ -523,7 +532,7 @@ class Viewer {
       if (lifted) this.commitSettings()
     }
     let input, show
-    const label = element("span", {class: "label", title: control.help ?? ""}, control.label)
+    const label = element("span", {class: "label", title: control.help}, control.label)
     if (control.kind === "choice" && control.options.length > 3) {
       input = element("select", {"aria-label": control.label}, ...control.options.map(([value, text]) => element("option", {value}, text)))
       input.onchange = () => set(input.value, true)
@@ -534,7 +543,7 @@ class Viewer {
     } else if (control.kind === "switch") {
       const box = element("input", {type: "checkbox", "aria-label": control.label})
       box.onchange = () => set(box.checked, true)
-      input = element("label", {class: "switch", title: control.help ?? ""}, box, control.label)
+      input = element("label", {class: "switch", title: control.help}, box, control.label)
       show = () => box.checked = this.settings[control.name]
       label.textContent = ""
     } else {
@@ -755,6 +764,12 @@ class Viewer {
     return [(column - this.centre[1]) * this.scale + this.width / 2, (row - this.centre[0]) * this.scale + this.height / 2]
   }
 
+  /* Where the whole image lies: left, top, width and height. */
+  get frameOfImage() {
+    const [rows, columns] = this.scene.size
+    return [...this.toScreen(0, 0), columns * this.scale, rows * this.scale]
+  }
+
   pixelAt(x, y) {
     const at = this.toImage(x, y).map(Math.floor)
     return at.every((value, axis) => value >= 0 && value < this.scene.size[axis]) ? at : null
@@ -835,7 +850,7 @@ class Viewer {
   leave() {
     this.channel.forget()
     clearTimeout(this.resting)
-    this.hover = this.answer = null
+    this.hover = null
     this.byKey = false
     if (!this.picked) this.showNumbers(this.scene)
     this.draw()
@@ -888,7 +903,7 @@ class Viewer {
 
   middle() {
     const pixel = this.hover ?? this.chosen()
-    return pixel && this.zoom > 1 ? this.toScreen(pixel[0] + 0.5, pixel[1] + 0.5) : pixel ? this.toScreen(pixel[0] + 0.5, pixel[1] + 0.5) : [this.width / 2, this.height / 2]
+    return pixel ? this.toScreen(pixel[0] + 0.5, pixel[1] + 0.5) : [this.width / 2, this.height / 2]
   }
 
   reveal([row, column]) {
@@ -924,17 +939,11 @@ class Viewer {
     clearTimeout(this.resting)
     if (!pixel) return this.leave()
     const {follows} = this
-    if (follows) this.ask(pixel, this.scene.live.refine?.[0], time)
+    if (follows) this.ask(pixel, this.scene.live.refine[0], time)
     // Where a map is on its way the marks come with it: painting takes the time of the processor that computes it.
     clearTimeout(this.marking)
     if (follows && this.channel.state === "on" && !this.byKey) this.marking = setTimeout(() => this.draw({marksOnly: true}), 60)
     else this.draw({marksOnly: true})
-  }
-
-  /* Whether an answer is that of the pixel under the pointer, or the one before it while that is on its way. */
-  isOfPointer(answer) {
-    return Boolean(answer && this.hover) &&
-      (`${[answer.row, answer.column]}` === `${this.hover}` || this.channel.state === "on" && !this.channel.idle)
   }
 
   /* Whether the live map on screen is of another pixel, and the right one takes its time. */
@@ -982,11 +991,10 @@ class Viewer {
       start += 4 * count
     }
     this.shownSamples = answer.samples
-    this.answer = this.hover && answer // its numbers stay while the pointer is there, also over a run of the page
     this.showNumbers(answer)
     this.painted = {row: answer.row, column: answer.column, asked: answer.asked, samples: answer.samples ?? null}
     this.draw()
-    const refine = this.scene.live?.refine ?? []
+    const {refine} = this.scene.live
     const more = refine[refine.indexOf(answer.samples) + 1]
     if (more && this.channel.idle) {
       clearTimeout(this.resting)
@@ -998,7 +1006,7 @@ class Viewer {
     const pixel = [row, column], before = this.chosen()
     this.picked = pixel
     if (this.scene.live && (!this.painted || this.painted.row !== row || this.painted.column !== column))
-      this.ask(pixel, this.scene.live.refine?.[0])
+      this.ask(pixel, this.scene.live.refine[0])
     let pins = this.scene.pins?.map(pin => [pin.row, pin.column])
     if (pins) {
       pins = pins.filter(pin => `${pin}` !== `${pixel}`)
@@ -1143,6 +1151,7 @@ class Viewer {
   /* After Back or Forward Streamlit runs the page again; a run of our own at the same time would disturb that one. */
   goBack() {
     if (location.pathname !== this.pathname) return
+    clearTimeout(this.restoring)
     this.restoring = setTimeout(() => this.restore(), 2000)
   }
 
@@ -1316,7 +1325,7 @@ class Viewer {
     const map = barred && this.mapOf(barred), isLate = barred?.live && this.isLate
     const refine = this.scene.live?.refine
     const note = isLate ? "computing…" : barred?.live && refine?.length && map && this.shownSamples && map === this.maps.get(barred.name)
-      ? `${this.shownSamples} of ${refine[refine.length - 1]} noisy copies` : barred && !map ? "computing…" : panel.note ?? ""
+      ? `${this.shownSamples} of ${refine[refine.length - 1]} noisy copies` : barred && !map ? "computing…" : panel.note
     this.showNote(part.note, note, panel.layers.findLast(layer => layer.kind === "labels" && layer.values && this.isShown(layer)))
   }
 
@@ -1338,13 +1347,13 @@ class Viewer {
   }
 
   paintLayer(context, layer, part) {
-    const opacity = (this.value(layer.opacity) ?? 1) * (layer.live && this.isLate ? 0.3 : 1)
-    const [x, y] = this.toScreen(0, 0), [rows, columns] = this.scene.size, {scale} = this
+    const opacity = this.value(layer.opacity) * (layer.live && this.isLate ? 0.3 : 1)
+    const [rows, columns] = this.scene.size
     context.globalAlpha = 1
     if (layer.kind === "picture" && layer.picture) {
-      context.imageSmoothingEnabled = scale < 1
+      context.imageSmoothingEnabled = this.scale < 1
       context.imageSmoothingQuality = "high"
-      context.drawImage(layer.picture, x, y, columns * scale, rows * scale)
+      context.drawImage(layer.picture, ...this.frameOfImage)
     } else if (layer.kind === "labels" && layer.values) {
       this.paintValues(context, part, layer, opacity, `${opacity}`, [0, 0, rows, columns], layer.values, (value, pixels, k) => {
         const colour = layer.palette[value]
@@ -1357,9 +1366,9 @@ class Viewer {
         if (!value) return
         pixels[k] = colour[0]; pixels[k + 1] = colour[1]; pixels[k + 2] = colour[2]; pixels[k + 3] = 255
       })
-      if (layer.outlined) this.outline(context, layer)
+      this.outline(context, layer)
     } else if (layer.kind === "map") this.paintMap(context, part, layer, opacity)
-    else if (layer.kind === "above") this.paintAbove(context, part, layer)
+    else if (layer.kind === "above") this.paintAbove(context, part, layer, opacity)
     else if (layer.kind === "shapes") for (const shape of layer.shapes) this.paintShape(context, shape)
     context.globalAlpha = 1
   }
@@ -1368,21 +1377,19 @@ class Viewer {
     const map = this.mapOf(layer)
     if (!map) return
     if (layer.dims) {
-      const [x, y] = this.toScreen(0, 0), [rows, columns] = this.scene.size
       context.globalAlpha = layer.dims
       context.fillStyle = "#000"
-      context.fillRect(x, y, columns * this.scale, rows * this.scale)
+      context.fillRect(...this.frameOfImage)
       context.globalAlpha = 1
     }
     const {low, high, stops} = this.scaleOf(layer, map), colours = table(stops), per = 255 / (high - low)
-    const over = layer.over || (this.value(layer.opacity) ?? 1) < 1
+    const over = layer.over || this.value(layer.opacity) < 1
     if (!over) { // outside of its window the map is 0
-      const k = 3 * Math.round(Math.min(Math.max(-low * per, 0), 255)), [x, y] = this.toScreen(0, 0), [rows, columns] = this.scene.size
-      context.fillStyle = `rgb(${colours[k]}, ${colours[k + 1]}, ${colours[k + 2]})`
-      context.fillRect(x, y, columns * this.scale, rows * this.scale)
+      context.fillStyle = colourOfZero(colours, low, high)
+      context.fillRect(...this.frameOfImage)
     }
     const box = [map.top, map.left, map.top + map.height, map.left + map.width], faint = layer.fading
-    const floor = high * (this.value(layer.floor) ?? 0), key = `${low},${high},${stops},${floor}`
+    const floor = high * this.value(layer.floor), key = `${low},${high},${stops},${floor}`
     const paint = map.covers ? this.paintStretched : this.paintValues
     paint.call(this, context, part, layer, opacity, key, box, map.signed, (value, pixels, k) => {
       if (value !== value || Math.abs(value) < floor) return
@@ -1393,12 +1400,12 @@ class Viewer {
     }, map)
   }
 
-  paintAbove(context, part, layer) {
+  paintAbove(context, part, layer, opacity) {
     const source = this.named(layer.of), map = this.mapOf(source)
     if (!map || source.live && this.isLate) return
     const threshold = this.thresholdOf(layer, map)
     const box = [map.top, map.left, map.top + map.height, map.left + map.width], {signed, size} = map
-    if (layer.tinted) this.paintValues(context, part, layer, layer.opacity ?? 0.85, `${threshold}`, box, size, (value, pixels, k, index) => {
+    if (layer.tinted) this.paintValues(context, part, layer, opacity, `${threshold}`, box, size, (value, pixels, k, index) => {
       if (!(Math.abs(value) > threshold)) return
       const colour = signed[index] >= 0 ? POSITIVE : NEGATIVE
       pixels[k] = colour[0]; pixels[k + 1] = colour[1]; pixels[k + 2] = colour[2]; pixels[k + 3] = 255
@@ -1418,10 +1425,10 @@ class Viewer {
       kept = {canvas, source: map, wanted: key}
       part.scratch.set(layer.name, kept)
     }
-    const [x, y] = this.toScreen(0, 0), {scale} = this, [rows, columns] = this.scene.size
+    const [x, y] = this.toScreen(0, 0), {scale} = this
     context.save()
     context.beginPath()
-    context.rect(x, y, columns * scale, rows * scale)
+    context.rect(...this.frameOfImage)
     context.clip()
     context.globalAlpha = opacity
     context.imageSmoothingEnabled = scale * map.covers[1] < map.width
@@ -1647,8 +1654,8 @@ class Viewer {
   paintBar({bar, index}, layer) {
     const map = layer && this.mapOf(layer)
     const beside = this.across === 1 ? [this.scene.panels[index]] : this.scene.panels // pictures side by side end at one height
-    bar.hidden = !beside.some(panel => panel.layers.some(other => other.kind === "map" && other.bar !== false && this.isShown(other)))
-    bar.style.visibility = map && layer.bar !== false ? "visible" : "hidden"
+    bar.hidden = !beside.some(panel => panel.layers.some(other => other.kind === "map" && other.bar && this.isShown(other)))
+    bar.style.visibility = map && layer.bar ? "visible" : "hidden"
     if (!map) return
     const {low, high, stops} = this.scaleOf(layer, map), beyond = low >= 0 && map.largest > 1.0001 * high
     const key = `${low},${high},${stops},${layer.unit},${this.width},${beyond}`
@@ -1663,10 +1670,10 @@ class Viewer {
     }
     context.putImageData(image, 0, 0)
     const count = this.width < 200 ? 3 : 5, size = Math.max(Math.abs(low), Math.abs(high))
-    const power = size >= 1e5 || size < 1e-3 ? Math.floor(Math.log10(size)) : 0, factor = 10 ** power
+    const power = isExtreme(size) ? Math.floor(Math.log10(size)) : 0, factor = 10 ** power
     ticks.replaceChildren(...Array.from({length: count}, (_, index) => element("span", {},
       (beyond && index === count - 1 ? "≥ " : "") + written((low + (high - low) * index / (count - 1)) / factor, 2))))
-    unit.textContent = `${power ? `× 10${[...String(power)].map(letter => SUPERSCRIPT[letter]).join("")} ` : ""}${layer.unit ?? ""}`
+    unit.textContent = `${power ? `× ${powerOfTen(power)} ` : ""}${layer.unit}`
   }
 
   paintPins() {
@@ -1685,8 +1692,8 @@ class Viewer {
       const small = document.createElement("canvas")
       Object.assign(small, {width: map.width, height: map.height})
       small.getContext("2d").putImageData(image, 0, 0)
-      const reach = Math.min(side / map.width, side / map.height), middle = Math.round(Math.min(Math.max(-low * per, 0), 255))
-      context.fillStyle = `rgb(${colours[3 * middle]}, ${colours[3 * middle + 1]}, ${colours[3 * middle + 2]})`
+      const reach = Math.min(side / map.width, side / map.height)
+      context.fillStyle = colourOfZero(colours, low, high)
       context.fillRect(0, 0, side, side)
       context.imageSmoothingEnabled = reach < 1
       context.drawImage(small, (side - map.width * reach) / 2, (side - map.height * reach) / 2, map.width * reach, map.height * reach)

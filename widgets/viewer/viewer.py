@@ -12,6 +12,7 @@ import streamlit as st
 from core.display.colours import DIVERGING, SEQUENTIAL
 from core.drawn_regions import DrawnPart, parts_text
 from widgets.shared.pixel_state import set_pixel
+from widgets.viewer.arrays import files_of
 from widgets.viewer.channel import Answer, Live, Request, open_channel
 from widgets.viewer.controls import Control, in_address, keep_settings, keep_texts, values_of
 from widgets.viewer.regions import keep_region
@@ -96,28 +97,29 @@ def viewer(
     if mode is not None:
         address[mode] = parts_text(parts) or None
     token = None if live is None else open_channel(key, _with_checked_settings(live, controls, settings))
-    data = {
-        "id": image_key,
-        "size": list(size),
-        "panels": [panel.describe() for panel in panels],
-        "scales": SCALES,
-        "controls": [control.describe() for control in controls],
-        "settings": dict(settings),
-        "pixel": None if pixel is None else list(pixel),
-        "pins": None if pins is None else [pin.describe() for pin in pins],
-        "region": [part.describe() for part in parts],
-        "tools": list(tools),
-        "tool": tools[0] if tools else "none",
-        "mode": mode,
-        "live": None if live is None else {"token": token, "refine": list(live.refine)},
-        "revision": None if live is None else live.revision,
-        "numbers": [number.describe() for number in numbers],
-        "sentence": sentence,
-        "position": has_position,
-        "compact": is_compact,
-        "grid": None if grid is None else grid.describe(),
-        "address": address,
-    }
+    with files_of(key):
+        data = {
+            "id": image_key,
+            "size": list(size),
+            "panels": [panel.describe() for panel in panels],
+            "scales": SCALES,
+            "controls": [control.describe() for control in controls],
+            "settings": dict(settings),
+            "pixel": None if pixel is None else list(pixel),
+            "pins": None if pins is None else [pin.describe() for pin in pins],
+            "region": [part.describe() for part in parts],
+            "tools": list(tools),
+            "tool": tools[0] if tools else "none",
+            "mode": mode,
+            "live": None if live is None else {"token": token, "refine": list(live.refine)},
+            "revision": None if live is None else live.revision,
+            "numbers": [number.describe() for number in numbers],
+            "sentence": sentence,
+            "position": has_position,
+            "compact": is_compact,
+            "grid": None if grid is None else grid.describe(),
+            "address": address,
+        }
     keep = partial(_keep, key, controls=controls, on_pins=on_pins)
 
     def choose() -> None:

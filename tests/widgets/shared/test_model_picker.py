@@ -9,6 +9,7 @@ from torch import nn
 
 from core import UserError
 from core.models import CheckpointInfo, CustomResNet, build_module, save_checkpoint
+from tests.pages.viewer_data import viewers
 from widgets.shared.model_picker import UPLOAD, factories_of, numbers_in
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -81,7 +82,7 @@ def test_numbers():
 @pytest.mark.usefixtures("own_code")
 def test_the_users_own_networks_come_first_in_the_app(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["app.py", "--model", FACTORY, "--model", "streamlit_networks:colour"])
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    page = AppTest.from_file(str(ROOT / "main.py"), default_timeout=120)
     page.query_params["image"] = "formats/not_square"
     page.run()
     assert not page.exception
@@ -90,7 +91,7 @@ def test_the_users_own_networks_come_first_in_the_app(monkeypatch):
     assert choice.options[:2] == [FACTORY, "streamlit_networks:colour"]
     assert choice.options[-1] == UPLOAD
     assert choice.value == FACTORY
-    assert page.metric
+    assert viewers(page)
     choice.set_value("vessmap").run()
     assert not page.error
 

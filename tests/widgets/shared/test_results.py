@@ -1,6 +1,7 @@
 """The store of results: bounded, and one computation per key however many sessions ask for it."""
 
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -74,6 +75,18 @@ class Work:
         if isinstance(self._result, Exception):
             raise self._result
         return self._result
+
+
+def test_a_thread_that_waits_holds_nothing_of_its_last_call():
+    class Network:
+        pass
+
+    network, is_gone = Network(), threading.Event()
+    weakref.finalize(network, is_gone.set)
+    executor = DaemonExecutor(1)
+    executor.submit(lambda held: None, network).result(SECONDS)
+    del network
+    assert is_gone.wait(SECONDS)
 
 
 def test_two_sessions_that_ask_at_once_compute_once():

@@ -109,7 +109,7 @@ def opened() -> Iterator[Callable[..., str]]:
     tokens: list[str] = []
 
     def open_token(respond: Callable[[Request], Answer] = map_of, refine: tuple[int, ...] = ()) -> str:
-        tokens.append(f"token-{len(TOKENS)}-{id(tokens)}-{len(tokens)}")
+        tokens.append(f"token-{id(tokens)}-{len(tokens)}")
         TOKENS.open(tokens[-1], Live(respond, REVISION, refine))
         return tokens[-1]
 
