@@ -32,6 +32,8 @@ from widgets.viewer.viewer import viewer
 
 _LAST = "_last_cam"
 DEFAULT_METHOD = "seg_hires_grad_cam"
+_PICKER_WIDTHS = 191, 213, 202, 202
+"""Pixels: four side by side at 1280, two at 800."""
 
 
 def main() -> None:
@@ -56,7 +58,8 @@ def main() -> None:
 @show_user_errors()
 def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, reduction: Reduction) -> None:
     image = selection.image
-    slots = st.columns(4, gap="small", vertical_alignment="bottom")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        slots = [st.container(width=width) for width in _PICKER_WIDTHS]
     with slots[0]:
         name = pick_pixel_set(has_truth=image.truth is not None)
     with slots[1]:

@@ -175,6 +175,42 @@ def test_a_channel_that_is_dropped_comes_back_and_answers_what_was_asked(page, a
     expect(page.get_by_text(NOTICE)).to_have_count(0)
 
 
+def test_a_map_of_another_pixel_fades_while_the_right_one_is_late(page, address, segmenter):
+    held, waits = [], []
+
+    def pass_on(socket):
+        server = socket.connect_to_server()
+        socket.on_message(server.send)
+        server.on_message(
+            lambda message: (
+                held.append(lambda: socket.send(message))
+                if waits and not isinstance(message, str)
+                else socket.send(message)
+            )
+        )
+
+    page.route_web_socket(CHANNEL, pass_on)
+    viewer = LiveViewer(page, address)
+    viewer.hover(100, 90)
+    expect(viewer.root).not_to_have_class(re.compile(r"\blate\b"))
+    zero, vivid = viewer.colour("Gradient map", 2, 2), viewer.colour("Gradient map", 100, 90)
+    waits.append(True)
+    page.mouse.move(*viewer.aim(101, 140))
+    expect(viewer.root).to_have_class(re.compile(r"\blate\b"))
+    expect(viewer.root.locator("figure", has_text="Gradient map").locator(".note")).to_have_text("computing…")
+    assert viewer.readout().endswith("gradient …"), "the number of another pixel's map would be wrong"
+    faded = viewer.colour("Gradient map", 100, 90)
+    assert np.abs(np.subtract(faded, zero)).sum() < 0.5 * np.abs(np.subtract(vivid, zero)).sum()
+    eventually(page, lambda: held[0])
+    waits.clear()
+    held[0]()
+    last = viewer.wait_for_live()
+    expect(viewer.root).not_to_have_class(re.compile(r"\blate\b"))
+    found = viewer.paints()[-1]
+    check_painted(found, segmenter, "phantom_00")
+    assert (found["row"], found["column"]) == last
+
+
 def test_where_no_channel_gets_through_a_click_still_shows_map_and_numbers(page, address, segmenter):
     page.route_web_socket(CHANNEL, lambda socket: socket.close(code=1011))
     viewer = LiveViewer(page, address, live=False)

@@ -236,8 +236,18 @@ def test_dragging_moves_and_double_click_shows_all(page, address):
     moved = viewer.run("[...viewer.centre]")
     assert moved == pytest.approx([centre[0] + 24 / scale, centre[1] - 40 / scale])
     assert viewer.run("viewer.scene.pixel") == pixel, "a drag is no click"
-    page.mouse.dblclick(x, y)
+    address_before = page.url
+    viewer.click(100, 150)
+    chosen, pins = viewer.run("viewer.scene.pixel"), viewer.run("viewer.scene.pins.length")
+    assert page.url != address_before
+    address_before = page.url
+    page.mouse.move(x + 31, y + 17)
+    page.mouse.dblclick(x + 31, y + 17)
     assert viewer.run("viewer.zoom") == 1
+    wait_for_rest(page)
+    viewer.wait_for_pixel(*chosen)
+    assert viewer.run("viewer.scene.pins.length") == pins == 1, "a double click is no click"
+    eventually(page, lambda: _assert(page.url == address_before))
 
 
 def test_pins_can_be_compared_and_removed(page, address, truth):

@@ -4,7 +4,6 @@ from typing import Any, cast
 
 import numpy as np
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from core.attribution import Attribution
 from core.attribution.attribution import image_hash
@@ -34,6 +33,7 @@ BASELINE_WORDS: dict[BaselineKind, str] = {
     "image": "your own image",
 }
 _TOLERANCES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05]
+_SLIDER_WIDTH, _UPLOAD_WIDTH, _PICTURE_WIDTH = 180, 320, 72
 
 
 Settings = IntegratedGradients.Settings
@@ -64,64 +64,66 @@ def pick_settings(image: PickedImage) -> tuple[PixelSetName, Settings | None]:
     Raises:
         UserError: That image does not fit.
     """
-    left, right = st.columns([9, 1], vertical_alignment="center")
-    with left:
-        first = st.columns([5.6, 2.2, 2.2], vertical_alignment="bottom")
-        second = st.columns([5.6, 4.4], vertical_alignment="bottom")
-    with first[0]:
+    first = st.container(horizontal=True, vertical_alignment="bottom")
+    second = st.container(horizontal=True)
+    with first:
         explained = st.segmented_control(
             "Explain", list(EXPLAINED), default="prediction", required=True, key="explain", bind="query-params",
-            format_func=lambda name: EXPLAINED[name], wrap=True,
+            format_func=lambda name: EXPLAINED[name], wrap=True, width="content",
             help="Whole prediction: at every pixel the score of the class predicted there, summed up. Class: the score "
             "of the class at the left over the pixels predicted to be it. Pixel, box, lasso: its score there; choose "
             "them on the image.",
         )  # fmt: skip
-    steps = _pick_steps(first[1], first[2])
+        steps = _pick_steps()
     kind = str(
-        second[0].segmented_control(
+        second.segmented_control(
             "Baseline", list(BASELINE_NAMES), default="zero", required=True, key="baseline", bind="query-params",
-            format_func=lambda name: BASELINE_NAMES[name], wrap=True,
+            format_func=lambda name: BASELINE_NAMES[name], wrap=True, width="content",
             help="The image without information that the path starts from. Against black, dark pixels can never "
             "matter; against a blurred copy, what the blur keeps cannot. Compare several below.",
         )
     )  # fmt: skip
     sigma, draws = DEFAULT_SIGMA, DEFAULT_DRAWS
     baseline: BaselineKind | np.ndarray | None = cast("BaselineKind", kind)
-    with second[1]:
+    with second:
         if kind == "blur":
-            sigma = float(st.slider("Sigma in pixels", 0.5, 50.0, DEFAULT_SIGMA, 0.5, key="sigma", bind="query-params"))
+            sigma = float(
+                st.slider(
+                    "Sigma in pixels", 0.5, 50.0, DEFAULT_SIGMA, 0.5, key="sigma", bind="query-params",
+                    width=_SLIDER_WIDTH,
+                )
+            )  # fmt: skip
         elif kind == "random":
-            draws = int(st.slider("Draws", 1, 16, DEFAULT_DRAWS, key="draws", bind="query-params"))
+            draws = int(st.slider("Draws", 1, 16, DEFAULT_DRAWS, key="draws", bind="query-params", width=_SLIDER_WIDTH))
         elif kind == "image":
-            baseline = _own_image(image)
+            with st.container(width=_UPLOAD_WIDTH):
+                baseline = _own_image(image)
     if baseline is None:
         return explained, None
     shown = make_baseline(image.values, baseline, sigma=sigma, draws=1).images[0]
-    right.image(intensity_rgb(shown), caption="Baseline", width="stretch")
+    second.image(intensity_rgb(shown), caption="Baseline", width=_PICTURE_WIDTH)
     return explained, Settings(baseline=baseline, sigma=sigma, draws=draws, **steps)
 
 
-def _pick_steps(left: DeltaGenerator, right: DeltaGenerator) -> dict[str, Any]:
-    automatic = left.segmented_control(
+def _pick_steps() -> dict[str, Any]:
+    automatic = st.segmented_control(
         "Steps", ["auto", "fixed"], default="auto", required=True, key="steps_are", bind="query-params",
-        format_func=lambda name: {"auto": "Automatic", "fixed": "Fixed"}[name], wrap=True,
+        format_func=lambda name: {"auto": "Automatic", "fixed": "Fixed"}[name], wrap=True, width="content",
         help="Automatic: more where the map still changes or the score bends, until the map and its sum are right to "
         f"the tolerance, at most {DEFAULT_BUDGET}. Fixed: a quadrature rule.",
     ) == "auto"  # fmt: skip
-    with right:
-        if automatic:
-            tolerance = st.select_slider(
-                "Tolerance", _TOLERANCES, 0.02, key="tolerance", bind="query-params",
-                format_func=lambda value: f"{100 * value:g} %",
-            )  # fmt: skip
-            return {"n_steps": "auto", "tolerance": float(tolerance)}
-        columns = st.columns([3, 2])
-        names = {rule: rule.capitalize() for rule in RULES} | {"gausslegendre": "Gauss–Legendre"}
-        rule = columns[0].selectbox(
-            "Rule", RULES, key="rule", bind="query-params", format_func=lambda name: names[name]
-        )
-        number = columns[1].slider("Number", 2, 300, DEFAULT_STEPS, key="steps", bind="query-params")
-        return {"n_steps": int(number), "rule": rule}
+    if automatic:
+        tolerance = st.select_slider(
+            "Tolerance", _TOLERANCES, 0.02, key="tolerance", bind="query-params", width=_SLIDER_WIDTH,
+            format_func=lambda value: f"{100 * value:g} %",
+        )  # fmt: skip
+        return {"n_steps": "auto", "tolerance": float(tolerance)}
+    names = {rule: rule.capitalize() for rule in RULES} | {"gausslegendre": "Gauss–Legendre"}
+    rule = st.selectbox(
+        "Rule", RULES, key="rule", bind="query-params", width=_SLIDER_WIDTH, format_func=lambda name: names[name]
+    )
+    number = st.slider("Number", 2, 300, DEFAULT_STEPS, key="steps", bind="query-params", width=_SLIDER_WIDTH)
+    return {"n_steps": int(number), "rule": rule}
 
 
 def _own_image(image: PickedImage) -> np.ndarray | None:

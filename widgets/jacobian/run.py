@@ -38,16 +38,16 @@ def run_card(
         The Jacobian so far, None before anything is known of it, and whether it still grows.
     """
     with st.container(border=True):
-        slots = st.columns([4.3, 5.1, 1.4], vertical_alignment="bottom")
-        stride = slots[0].segmented_control(
+        choices = st.container(horizontal=True, vertical_alignment="bottom")
+        stride = choices.segmented_control(
             "Output pixels", list(STRIDES), default="8", required=True, key="stride", bind="query-params",
-            format_func=lambda name: STRIDES[name], wrap=True,
+            format_func=lambda name: STRIDES[name], wrap=True, width="content",
             help="Every 8th row and column is 1 pixel in 64. A finer run begins with the coarse "
             "grids, so its first picture comes as soon.",
         )  # fmt: skip
-        storage = slots[1].segmented_control(
+        storage = choices.segmented_control(
             "Keep", list(STORAGES), default="float32", required=True, key="storage", bind="query-params",
-            format_func=lambda name: STORAGES[name], wrap=True,
+            format_func=lambda name: STORAGES[name], wrap=True, width="content",
             help="Rows: a click reads its gradient map from the disk; fewer bits take less disk and round a little. "
             "Summaries only: a few megabytes, every map on this page, and a click computes its row afresh.",
         )  # fmt: skip
@@ -61,7 +61,7 @@ def run_card(
         if not active and not run.path.exists():
             job = None  # its store was deleted
         found = _so_far(run, job)
-        with slots[2]:
+        with choices:
             fits = _button(run, job, found)
         if job is not None and active:
             _follow(job, shown=found is not None)
@@ -92,7 +92,7 @@ def _so_far(run: Run, job: Job | None) -> Jacobian | None:
 def _button(run: Run, job: Job | None, found: Jacobian | None) -> bool:
     """The one button that makes sense now; whether the run fits on the disk, as far as is known."""
     if job is not None and job.state in ACTIVE:
-        st.button("Cancel", icon=":material/stop:", key="cancel", on_click=job.cancel, width="stretch",
+        st.button("Cancel", icon=":material/stop:", key="cancel", on_click=job.cancel,
                   disabled=job.state == "cancelling")  # fmt: skip
         return True
     if found is not None and found.complete:
@@ -100,7 +100,7 @@ def _button(run: Run, job: Job | None, found: Jacobian | None) -> bool:
     work = _estimator(run).computation
     fits = found is not None or not work.done() or work.result().estimate(run.request, run.path).fits_on_disk
     label, icon = ("Run", ":material/play_arrow:") if found is None else ("Resume", ":material/resume:")
-    st.button(label, icon=icon, type="primary", key="run", on_click=jobs().start, args=(run,), width="stretch",
+    st.button(label, icon=icon, type="primary", key="run", on_click=jobs().start, args=(run,),
               disabled=not fits)  # fmt: skip
     return fits
 
@@ -138,10 +138,9 @@ def _show_end(run: Run, found: Jacobian) -> None:
 def _show_other_runs(run: Run) -> None:
     for other in jobs().active():
         if other.run.path != run.path:
-            text, button = st.columns([8.6, 1.4], vertical_alignment="center")
             done = f", {other.progress.fraction:.0%} done" if other.progress is not None else ""
-            text.caption(f"Also under way: {other.run.path.stem}{done}")
-            button.button("Cancel", key=f"cancel-{other.run.path.name}", on_click=other.cancel, width="stretch")
+            st.caption(f"Also under way: {other.run.path.stem}{done}")
+            st.button("Cancel", key=f"cancel-{other.run.path.name}", on_click=other.cancel)
 
 
 def _estimate(run: Run) -> None:
@@ -167,8 +166,9 @@ def _estimate(run: Run) -> None:
         "Disk, at most": f"{bytes_in_words(cost.free_disk_bytes)} are free.",
         "Backward passes": f"The receptive field reaches {up} rows up, {down} down, {left} left, {right} right.",
     }
-    for slot, name in zip(st.columns(len(names)), names, strict=True):
-        slot.metric(name, names[name], help=helps.get(name), border=True)
+    with st.container(horizontal=True):
+        for name, value in names.items():
+            st.metric(name, value, help=helps.get(name), width="content")
     if cost.note:
         st.info(cost.note, icon=":material/info:")
     others = ", ".join(

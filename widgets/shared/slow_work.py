@@ -98,9 +98,9 @@ def _follow(place: str, claim: Claim, label: str, parts: Callable[[], object] | 
     def look() -> None:
         if work.done() or claim.is_cancelled or (parts is not None and parts() != shown):
             st.rerun()
-        columns = st.columns([6, 1], vertical_alignment="center")
         progress = f"{label}: {work.steps_done} of {work.steps}, {duration(work.seconds_left)} left"
-        columns[0].progress(min(1.0, work.steps_done / work.steps), progress if work.steps_done else f"{label}…")
-        columns[1].button("Cancel", key=f"cancel-{place}", on_click=claim.cancel, width="stretch")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.progress(min(1.0, work.steps_done / work.steps), progress if work.steps_done else f"{label}…")
+            st.button("Cancel", key=f"cancel-{place}", on_click=claim.cancel)
 
     look()

@@ -4,9 +4,11 @@
 
 const LARGEST_SCALE = 64            // CSS pixels per image pixel
 const GRID_FROM = 12, VALUES_FROM = 44
+const DOUBLE_CLICK = 280            // ms in which a second click may come
 const CLICK_DISTANCE = 4            // CSS pixels that a hand moves while it clicks
 const MOST_PINS = 8
 const MOST_POINTS = 600             // of a drawn shape, which the page's address holds
+const LATE = 300                    // ms after which a map of another pixel fades
 const REST = 120                    // ms without a move until a live map is refined
 const TAKEN = 5000                  // ms after which a scene's values count even where they are not those set here
 const NO_ANSWER = 20000             // ms until a request is given up
@@ -289,7 +291,7 @@ class Viewer {
     window.removeEventListener("resize", this.onWindow)
     window.removeEventListener("popstate", this.onHistory)
     this.fetched.keep(new Set())
-    for (const timer of [this.resting, this.restoring, this.marking]) clearTimeout(timer)
+    for (const timer of [this.clicking, this.resting, this.restoring, this.marking, this.lateness]) clearTimeout(timer)
     cancelAnimationFrame(this.frame)
   }
 
@@ -633,7 +635,11 @@ class Viewer {
     canvas.onpointerup = event => this.lift(event, part)
     canvas.onpointercancel = event => this.cancelPointer(event)
     canvas.onpointerleave = event => { if (!this.pointers.size) this.leave() }
-    canvas.ondblclick = () => { if (!this.draws) this.fit({}) }
+    canvas.ondblclick = () => {
+      if (this.draws) return
+      clearTimeout(this.clicking) // this was meant for the zoom, not for the pixel
+      this.fit({})
+    }
     canvas.onkeyup = event => { if (event.key === " ") this.space = false }
     canvas.onkeydown = event => this.key(event, part)
     canvas.onblur = () => { if (this.byKey) this.leave() }
@@ -671,6 +677,7 @@ class Viewer {
     const panelWidth = widthOf(across), natural = panelWidth * rows / columns
     let height = compact ? Math.min(natural, 1.4 * panelWidth) : Math.min(natural, heightOf(across))
     height = Math.round(Math.max(height, Math.min(compact ? 60 : 180, room)))
+    this.across = across
     this.grid.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`
     this.resize(panelWidth, height)
   }
@@ -826,8 +833,12 @@ class Viewer {
     this.grip = null
     if (grip && !grip.moved) {
       const pixel = this.pixelAt(...this.place(event, part))
-      if (pixel && this.tool === "point") this.pick(...pixel)
-      else if (this.tool === "none") this.choose(part.index)
+      if (pixel && this.tool === "point") {
+        // In the whole image a double click does nothing, so that a click need not wait for a second one.
+        clearTimeout(this.clicking)
+        if (this.untouched) this.pick(...pixel)
+        else this.clicking = setTimeout(() => this.pick(...pixel), DOUBLE_CLICK)
+      } else if (this.tool === "none") this.choose(part.index)
     }
   }
 
@@ -917,11 +928,11 @@ class Viewer {
 
   /* ------------------------------------------------------------------ the pixel */
 
-  get follows() { return this.scene.live && this.tool === "point" }
-
   get draws() { return !["point", "none"].includes(this.tool) }
 
   chosen() { return this.picked ?? this.scene.pixel ?? null }
+
+  get follows() { return this.scene.live && this.tool === "point" }
 
   look(pixel, time) {
     if (`${pixel}` === `${this.hover}`) return
@@ -936,7 +947,21 @@ class Viewer {
     else this.draw({marksOnly: true})
   }
 
+  /* Whether the live map on screen is of another pixel, and the right one takes its time. */
+  get isLate() {
+    const asked = this.hover ?? this.picked, shown = this.painted
+    return Boolean(asked && this.since != null) && performance.now() - this.since > LATE && this.channel.state === "on" &&
+      !this.channel.idle && !(shown && shown.row === asked[0] && shown.column === asked[1])
+  }
+
+  wait() {
+    this.since = performance.now()
+    clearTimeout(this.lateness)
+    this.lateness = setTimeout(() => { if (this.isLate) this.draw() }, LATE + 10)
+  }
+
   ask([row, column], samples, time) {
+    if (this.channel.idle) this.wait()
     this.channel.ask({row, column, samples, settings: this.settings, revision: this.scene.revision})
     if (time != null && this.channel.waiting) this.channel.waiting.asked = time
     else if (time != null && this.channel.flying) this.channel.flying.asked = time
@@ -959,6 +984,7 @@ class Viewer {
       return this.draw()
     }
     this.readoutNote = null
+    if (!this.channel.idle) this.wait()
     let {start} = answer
     for (const [name, {shape, window: corner}] of Object.entries(answer.maps)) {
       const count = shape.reduce((product, length) => product * length, 1)
@@ -1210,6 +1236,7 @@ class Viewer {
     if (layer.kind === "labels" && layer.values) return layer.classes[layer.values[at]] ?? "–"
     if (layer.kind === "map") {
       const map = this.mapOf(layer)
+      if (layer.live && this.isLate) return "…"
       if (map) return `${written(map.at(row, column), 4)}${layer.unit && layer.readUnit ? ` ${layer.unit}` : ""}`
     }
     return null
@@ -1239,6 +1266,7 @@ class Viewer {
     this.ground = style.getPropertyValue("--st-secondary-background-color") || "#eee"
     this.scene.panels.forEach((panel, index) => this.paintPanel(panel, this.panels[index]))
     this.paintPins()
+    this.root.classList.toggle("late", this.isLate)
     const shown = this.painted
     if (shown) {
       Object.assign(this.root.dataset, {row: shown.row, column: shown.column, samples: shown.samples ?? ""})
@@ -1285,9 +1313,9 @@ class Viewer {
     }
     this.paintGrid(context, panel)
     this.paintBar(part, barred)
-    const map = barred && this.mapOf(barred)
+    const map = barred && this.mapOf(barred), isLate = barred?.live && this.isLate
     const refine = this.scene.live?.refine
-    const note = barred?.live && refine?.length && map && this.shownSamples && map === this.maps.get(barred.name)
+    const note = isLate ? "computing…" : barred?.live && refine?.length && map && this.shownSamples && map === this.maps.get(barred.name)
       ? `${this.shownSamples} of ${refine[refine.length - 1]} noisy copies` : barred && !map ? "computing…" : panel.note
     this.showNote(part.note, note, panel.layers.findLast(layer => layer.kind === "labels" && layer.values && this.isShown(layer)))
   }
@@ -1310,7 +1338,7 @@ class Viewer {
   }
 
   paintLayer(context, layer, part) {
-    const opacity = this.value(layer.opacity)
+    const opacity = this.value(layer.opacity) * (layer.live && this.isLate ? 0.3 : 1)
     const [rows, columns] = this.scene.size
     context.globalAlpha = 1
     if (layer.kind === "picture" && layer.picture) {
@@ -1346,7 +1374,7 @@ class Viewer {
       context.globalAlpha = 1
     }
     const {low, high, stops} = this.scaleOf(layer, map), colours = table(stops), per = 255 / (high - low)
-    const over = opacity < 1 || layer.over
+    const over = layer.over || this.value(layer.opacity) < 1
     if (!over) { // outside of its window the map is 0
       context.fillStyle = colourOfZero(colours, low, high)
       context.fillRect(...this.frameOfImage)
@@ -1365,7 +1393,7 @@ class Viewer {
 
   paintAbove(context, part, layer, opacity) {
     const source = this.named(layer.of), map = this.mapOf(source)
-    if (!map) return
+    if (!map || source.live && this.isLate) return
     const threshold = this.thresholdOf(layer, map)
     const box = [map.top, map.left, map.top + map.height, map.left + map.width], {signed, size} = map
     if (layer.tinted) this.paintValues(context, part, layer, opacity, `${threshold}`, box, size, (value, pixels, k, index) => {
@@ -1614,9 +1642,10 @@ class Viewer {
     this.line(context, () => context.rect(x + left, y + top, Math.max(right - left, 2), Math.max(bottom - top, 2)), {width: 1.5})
   }
 
-  paintBar({bar}, layer) {
+  paintBar({bar, index}, layer) {
     const map = layer && this.mapOf(layer)
-    bar.hidden = !this.scene.panels.some(panel => panel.layers.some(other => other.kind === "map" && other.bar && this.isShown(other)))
+    const beside = this.across === 1 ? [this.scene.panels[index]] : this.scene.panels // pictures side by side end at one height
+    bar.hidden = !beside.some(panel => panel.layers.some(other => other.kind === "map" && other.bar && this.isShown(other)))
     bar.style.visibility = map && layer.bar ? "visible" : "hidden"
     if (!map) return
     const {low, high, stops} = this.scaleOf(layer, map), beyond = low >= 0 && map.largest > 1.0001 * high
