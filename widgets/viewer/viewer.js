@@ -11,7 +11,7 @@ const MOST_POINTS = 600             // of a drawn shape, which the page's addres
 const LATE = 300                    // ms after which a map of another pixel fades
 const REST = 120                    // ms without a move until a live map is refined
 const TAKEN = 5000                  // ms after which a scene's values count even where they are not those set here
-const NO_ANSWER = 20000             // ms until a request is given up
+const NO_ANSWER = 120000            // ms until a request is given up
 const RECONNECT = [250, 1000, 3000, 8000, 30000] // ms; the last one again and again
 const UNKNOWN_TOKEN = 4401          // the server has forgotten this viewer: the next run of the page opens it anew
 const POSITIVE = [255, 77, 77], NEGATIVE = [61, 155, 255]
