@@ -254,7 +254,7 @@ def test_the_page_is_usable_while_maps_are_computed_and_cancelled(page, address)
     open_trust(page, address, f"{QUERY}&methods=Gradient&methods=Occlusion&patch=8&patch_step=4&over=Mean")
     large(page, "Gradient").wait_for()
     cancel = page.get_by_role("button", name="Cancel", exact=True)
-    assert cancel.count() == 1
+    expect(cancel).to_have_count(1)
     check_waiting(page)
     small(page, "random").click()
     expect(small(page, "random")).to_have_attribute("aria-pressed", "true")
