@@ -19,7 +19,7 @@ def stored_rows(selection: Selection) -> Callable[[int, int], MapWindow | None] 
     """
     named = st.session_state.get("folder")  # chosen on the Jacobian page
     folder = Path(named).expanduser() if named else DEFAULT_FOLDER
-    hashes = f"{selection.segmenter.weights_hash[:8]}{selection.image.hash[:8]}"
+    hashes = f"{selection.key[0][:8]}{selection.image.hash[:8]}"
     found = sorted(folder.glob(f"*_{selection.space}_*_{hashes}.zarr")) if folder.is_dir() else []
     if not found:
         return None

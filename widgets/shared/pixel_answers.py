@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from core.attribution.pixel_gradients import PixelGradients
 from core.attribution.windowed import MapWindow
 from core.compute.progress import Progress
 from core.display.colours import signed_scale
-from core.display.footprint import bounding_box
+from core.display.footprint import BoundingBox, bounding_box
 from core.receptive_field.known import learn_field
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
@@ -73,12 +74,21 @@ def learn_in_background(selection: Selection) -> None:
 
 def pixel_map_layer(attribution: Attribution | None, title: str, unit: str, *, is_live: bool = True) -> ScalarMap:
     """A pixel's map, sent as the box around its values that are not 0; the channel alone sends it where it is None."""
-    values, corner = None, (0, 0)
-    if attribution is not None:
-        box = bounding_box((attribution.values != 0).any(axis=0))
-        top, left, bottom, right = (0, 0, 0, 0) if box is None else (box.top, box.left, box.bottom, box.right)
-        values, corner = np.ascontiguousarray(attribution.values[:, top : bottom + 1, left : right + 1]), (top, left)
+    values, corner = (None, (0, 0)) if attribution is None else _cut(attribution)
     return ScalarMap(
         name=MAP, title=title, values=values, corner=corner, scale=signed_scale(1.0), limit="$limit", unit=unit,
         is_live=is_live,
     )  # fmt: skip
+
+
+_cut_maps: WeakKeyDictionary[Attribution, tuple[np.ndarray, Pixel]] = WeakKeyDictionary()
+
+
+def _cut(attribution: Attribution) -> tuple[np.ndarray, Pixel]:
+    """The values (C, h, w) that are not 0, and where they begin; the same array each time, so that it is sent once."""
+    known = _cut_maps.get(attribution)
+    if known is None:
+        box = bounding_box((attribution.values != 0).any(axis=0)) or BoundingBox(0, 0, 0, 0)
+        values = attribution.values[:, box.top : box.bottom + 1, box.left : box.right + 1]
+        known = _cut_maps[attribution] = np.ascontiguousarray(values), (box.top, box.left)
+    return known

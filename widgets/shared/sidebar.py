@@ -1,6 +1,7 @@
 """The side bar that the pages share: network, image, class and score."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import streamlit as st
 
@@ -10,7 +11,7 @@ from core.segmenter import Prediction, Segmenter
 from core.target import SPACES, Space
 from widgets.shared.model_picker import pick_model
 from widgets.shared.slow_work import compute_in_background, start_button
-from widgets.shared.sources import PickedImage, pick_image, predicted, prediction_key
+from widgets.shared.sources import PickedImage, pick_image, predicted
 
 SPACE_NAMES: dict[str, str] = {"probability": "Probability", "logit": "Logit", "log_odds": "Log-odds"}
 LARGE_PIXELS = 2_000_000
@@ -32,15 +33,18 @@ class Selection:
     class_index: int = 1
     space: Space = "probability"
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, str, str]:
-        """The same for the same network, device and image; begins the keys of results."""
+        """The same for the same network, device and image; begins the keys of results.
+
+        It reads all weights once, at the page's run: a click asks for it a dozen times.
+        """
         return self.segmenter.weights_hash, str(self.segmenter.device), self.image.hash
 
     @property
     def picture_key(self) -> str:
         """The same for the same network and image; names the picture that is clicked."""
-        return f"{self.image.hash[:12]}-{self.segmenter.weights_hash[:12]}"
+        return f"{self.image.hash[:12]}-{self.key[0][:12]}"
 
     @property
     def score_name(self) -> str:
@@ -50,12 +54,12 @@ class Selection:
     def predict(self) -> Prediction:
         """The network's prediction for the image, kept for all pages; for a large one the user confirms the cost."""
         self.confirm_large_image()
-        return predicted(self.segmenter, self.image)
+        return predicted(self.segmenter, self.image, self.key)
 
     def predict_in_background(self) -> Prediction | None:
         """The same, None while it is computed: so that the page can show the image meanwhile."""
         self.confirm_large_image()
-        key = prediction_key(self.segmenter, self.image)
+        key = "prediction", *self.key
         predict = self.segmenter.predict
         return compute_in_background("prediction", key, "Prediction", lambda _progress: predict(self.image.values))
 

@@ -81,14 +81,10 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
     return PickedImage(values, truth, loaded.name, notes, image_hash(values))
 
 
-def predicted(segmenter: Segmenter, image: PickedImage) -> Prediction:
-    """The network's prediction for the image, kept for all pages."""
-    return results().get_or_compute(prediction_key(segmenter, image), lambda: segmenter.predict(image.values))
-
-
-def prediction_key(segmenter: Segmenter, image: PickedImage) -> tuple[str, ...]:
-    """The key of a prediction among all results."""
-    return "prediction", segmenter.weights_hash, str(segmenter.device), image.hash
+def predicted(segmenter: Segmenter, image: PickedImage, key: tuple[str, ...] | None = None) -> Prediction:
+    """The network's prediction for the image, kept for all pages; `key` is that of the selection, where it is known."""
+    key = key or (segmenter.weights_hash, str(segmenter.device), image.hash)
+    return results().get_or_compute(("prediction", *key), lambda: segmenter.predict(image.values))
 
 
 def seconds_per_image(segmenter: Segmenter, image: PickedImage) -> float:
