@@ -3,6 +3,8 @@
 import atexit
 import os
 import sys
+import threading
+from importlib import import_module
 
 import streamlit as st
 
@@ -22,4 +24,6 @@ def leave() -> None:
 
 
 atexit.register(leave)
+# The first page needs torch, whose import takes longer than the browser needs for Streamlit's own scripts.
+threading.Thread(target=import_module, args=("torch",), daemon=True).start()
 app = st.App("main.py", routes=routes())
