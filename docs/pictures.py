@@ -35,11 +35,11 @@ def main() -> None:
         page.screenshot(path=HERE / "pixel_explorer.png")
         frames = [frame for place in path() for frame in hovered(page, viewer, place)]
         save_animation(frames, HERE / "hovering.webp")
-        for name in ("cams", "trust", "jacobian", "integrated_gradients"):
+        for name, picture in (("cams", "class_activation_maps"), ("trust", "trust")):
             page.goto(f"{address}/{name}")
             Viewer(page).wait(live=False)
             wait_for_rest(page)
-            page.screenshot(path=HERE / f"{name}.png")
+            page.screenshot(path=HERE / f"{picture}.png")
 
 
 def path() -> list[tuple[int, int]]:
