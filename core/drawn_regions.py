@@ -18,6 +18,8 @@ Kind = Literal["box", "lasso", "brush"]
 MOST_POINTS = 20_000
 _FURTHEST = 1e6
 _LARGEST_RADIUS = 512
+_ROUNDING = 1e-9
+"""A centre at the distance of the radius belongs to a stroke, however the distance is rounded."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class DrawnPart:
             offsets = np.stack((rows, columns), axis=-1) - start
             along, length = end - start, float(((end - start) ** 2).sum())
             share = np.clip(offsets @ along / length, 0, 1) if length else np.zeros(offsets.shape[:2])
-            near = ((offsets - share[..., None] * along) ** 2).sum(axis=-1) <= self.radius**2
+            near = ((offsets - share[..., None] * along) ** 2).sum(axis=-1) <= (self.radius + _ROUNDING) ** 2
             mask[low[0] : high[0], low[1] : high[1]] |= near
         return mask
 

@@ -333,8 +333,9 @@ class Viewer {
     this.channel.use(scene.live?.token ?? null)
     this.showState(this.channel.state)
     // The run knows the chosen pixel, and nothing of the one that the pointer has reached meanwhile.
-    if (this.follows && this.hover && `${this.hover}` !== shown && this.channel.state === "on") this.askForNumbers()
-    else this.showNumbers(scene)
+    if (this.follows && this.hover && `${this.hover}` !== shown && this.channel.state === "on") {
+      if (this.channel.idle) this.askForNumbers() // else an answer is on its way
+    } else this.showNumbers(scene)
     this.showPins()
     this.draw()
   }

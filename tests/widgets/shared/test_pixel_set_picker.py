@@ -27,6 +27,7 @@ def explain(name: str) -> None:
     class Network:
         class_names: tuple = ("background", "vessel")
         weights_hash: str = "w"
+        device: str = "cpu"
 
     values = np.zeros((1, 24, 32), np.float32)
     values[0, 5:9, 6:20] = 0.9
