@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from ..display.colours import colour_limit, magnitude_scale, png_bytes, signed_scale
+from ..display.footprint import magnitude_of
 from ..errors import UserError
 from ..io.files import npy_bytes, write_atomically
 from ..io.tables import json_bytes
@@ -104,7 +105,7 @@ class Attribution:
 
     def magnitude(self) -> np.ndarray:
         """√Σ_c values², float32 (H, W)."""
-        return np.sqrt(np.square(self.values).sum(axis=0)) if len(self.values) > 1 else np.abs(self.values[0])
+        return magnitude_of(self.values)
 
     def signed_map(self) -> np.ndarray:
         """Σ_c values, float32 (H, W): what moving all channels of a pixel together does."""

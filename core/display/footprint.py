@@ -53,6 +53,11 @@ class Footprint:
     fulfilment: float
 
 
+def magnitude_of(values: np.ndarray) -> np.ndarray:
+    """√Σ_c values² of a map (C, h, w), float32 (h, w)."""
+    return np.sqrt(np.square(values).sum(axis=0)) if len(values) > 1 else np.abs(values[0])
+
+
 def footprint(magnitude: np.ndarray, proportion: float | None = None, threshold: float | None = None) -> Footprint:
     """The pixels whose magnitude exceeds a threshold.
 

@@ -14,7 +14,7 @@ from core.segmenter import Prediction
 from core.target import Target
 from widgets.jacobian.controls import View
 from widgets.shared.pixel_answers import Pixel, Words, live_map, pixel_gradients
-from widgets.shared.pixel_words import map_numbers, map_sentence
+from widgets.shared.pixel_words import map_words
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.viewer.channel import Live, Request
@@ -71,12 +71,9 @@ class Rows:
             return [], "The summaries do not resolve this threshold; take a larger proportion, or keep rows."
         given = self._selection, self._prediction, window, pixel, {"threshold": threshold}
         largest = "|J|" if self._view.threshold.definition == "absolute" else "J"
-        numbers = map_numbers(*given, f"{100 * proportion:.3g} % of the largest {largest} of all rows")
-        stored = self._jacobian.is_stored(*pixel)
-        return (
-            numbers,
-            f"{map_sentence(*given)} Its row was {'read from the store' if stored else 'computed just now'}.",
-        )
+        numbers, sentence = map_words(*given, f"{100 * proportion:.3g} % of the largest {largest} of all rows")
+        origin = "read from the store" if self._jacobian.is_stored(*pixel) else "computed just now"
+        return numbers, f"{sentence} Its row was {origin}."
 
     def live(self) -> Live:
         """What a pointer position means."""

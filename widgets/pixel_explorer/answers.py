@@ -12,7 +12,7 @@ from core.segmenter import Prediction
 from core.target import Target
 from widgets.pixel_explorer.stored import stored_rows
 from widgets.shared.pixel_answers import Pixel, live_map, pixel_gradients
-from widgets.shared.pixel_words import map_numbers, map_sentence
+from widgets.shared.pixel_words import map_words
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import compute_in_background
@@ -87,7 +87,7 @@ class Explainer:
 
     def _words(self, window: MapWindow, pixel: Pixel, settings: Mapping[str, Any]) -> tuple[list[Number], str]:
         given = self.selection, self.prediction, window, pixel, threshold_of(settings)
-        return map_numbers(*given), map_sentence(*given, is_influence=self.direction == "column")
+        return map_words(*given, is_influence=self.direction == "column")
 
     def _key(self, pixel: Pixel) -> tuple:
         name = "smoothgrad" if self.smooth else self.direction

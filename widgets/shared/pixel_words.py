@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from core.attribution.windowed import MapWindow
-from core.display.footprint import RADII, Footprint, footprint, share_within
+from core.display.footprint import RADII, Footprint, footprint, magnitude_of, share_within
 from core.display.words import number, percent
 from core.segmenter import Prediction
 from core.target import Target
@@ -15,21 +15,17 @@ from widgets.viewer.scene import Number
 Pixel = tuple[int, int]
 
 
-def magnitude_of(window: MapWindow) -> np.ndarray:
-    """√Σ_c values², (h, w)."""
-    values = window.values
-    return np.sqrt(np.square(values).sum(axis=0)) if len(values) > 1 else np.abs(values[0])
-
-
-def map_numbers(
+def map_words(
     selection: Selection,
     prediction: Prediction,
     window: MapWindow,
     pixel: Pixel,
     threshold: Mapping[str, float],
     of_what: str = "",
-) -> list[Number]:
-    """The network's answer at the pixel, how large the map is, what lies above the threshold, how the mass spreads.
+    *,
+    is_influence: bool = False,
+) -> tuple[list[Number], str]:
+    """The numbers and the sentence about a pixel's map.
 
     Args:
         selection: Network, image, class and score.
@@ -38,9 +34,22 @@ def map_numbers(
         pixel: Row and column of the pixel.
         threshold: Keyword argument of `core.display.footprint.footprint`: `proportion` or `threshold`.
         of_what: What the threshold is a proportion of, where that is not this map's maximum.
+        is_influence: Whether the map says what the pixel moves, rather than what moves the pixel.
     """
-    magnitude = magnitude_of(window)
+    magnitude = magnitude_of(window.values)
     remaining = footprint(magnitude, **threshold)
+    given = selection, prediction, window, pixel
+    return (
+        _numbers(*given, magnitude, remaining, of_what),
+        _sentence(*given, remaining, is_influence=is_influence),
+    )
+
+
+def _numbers(
+    selection: Selection, prediction: Prediction, window: MapWindow, pixel: Pixel, magnitude: np.ndarray,
+    remaining: Footprint, of_what: str,
+) -> list[Number]:  # fmt: skip
+    """The network's answer at the pixel, how large the map is, what lies above the threshold, how the mass spreads."""
     names, unit = selection.segmenter.class_names, Target.pixel(*pixel, selection.class_index, selection.space).unit
     probability, box = prediction.probabilities[(selection.class_index, *pixel)], remaining.box
     rows = f"{box.top + window.top}–{box.bottom + window.top}" if box else "none"
@@ -67,17 +76,11 @@ def map_numbers(
     ]
 
 
-def map_sentence(
-    selection: Selection,
-    prediction: Prediction,
-    window: MapWindow,
-    pixel: Pixel,
-    threshold: Mapping[str, float],
-    *,
-    is_influence: bool = False,
-) -> str:
+def _sentence(
+    selection: Selection, prediction: Prediction, window: MapWindow, pixel: Pixel, remaining: Footprint, *,
+    is_influence: bool,
+) -> str:  # fmt: skip
     """What the network says at a pixel, and how many pixels move that."""
-    remaining = footprint(magnitude_of(window), **threshold)
     label, names = int(prediction.labels[pixel]), selection.segmenter.class_names
     sentence = (
         f"At row {pixel[0]}, column {pixel[1]} the network says {names[label]} with probability "
