@@ -17,7 +17,7 @@ from widgets.shared.sidebar import Selection
 from widgets.viewer import scene
 from widgets.viewer.controls import Choice, Control, Shown, Slider
 from widgets.viewer.scene import Ends, Grid, Heading, Labels, Panel, Picture, ScalarMap
-from widgets.viewer.settings import opacity_slider
+from widgets.viewer.settings import opacity_slider, overlaid_labels, overlay_choice, share_slider
 from widgets.viewer.viewer import viewer
 
 _LIMITS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
@@ -38,15 +38,9 @@ def controls_of(*, has_truth: bool) -> list[Control]:
             help="Where the scale ends: at the largest value of each map, of all layers by the same method, or of the "
             "whole atlas, so that colours can be compared.",
         ),
-        Choice(
-            name="overlay", label="Over the image", default="none",
-            options={"none": "None", "prediction": "Prediction"} | ({"truth": "Truth"} if has_truth else {}),
-        ),
+        overlay_choice("Over the image", "none", {"prediction": "Prediction"}, has_truth=has_truth),
         opacity_slider(when=("overlay", ("prediction", "truth"))),
-        Slider(
-            name="map_opacity", label="Opacity of the map", default=0.65, values=tuple(step / 20 for step in range(21)),
-            form="{:.0f} %", factor=100, below=True,
-        ),
+        share_slider("map_opacity", "Opacity of the map", 0.65, below=True),
         Slider(
             name="map_limit", label="Colour limit", default=1.0, values=_LIMITS, form="{:g} % of max", factor=100,
             below=True, help="Lower it to see faint maps; what lies beyond is drawn in the end colour.",
@@ -60,12 +54,7 @@ def panels_of(
     """The image with the pixels explained, the map over the image, and the ground truth; an old map says so."""
     image, names = selection.image, selection.segmenter.class_names
     overlays = {"prediction": prediction.labels} | ({} if image.truth is None else {"truth": image.truth})
-    over: list[scene.Layer] = [
-        Labels(
-            name=name, title=name, labels=labels, class_names=names, opacity="$opacity", shown=Shown("overlay", name)
-        )
-        for name, labels in overlays.items()
-    ]
+    over = [overlaid_labels(name, labels, names) for name, labels in overlays.items()]
     picture = Picture(image=image.values)
     panels = [
         Panel("Image", [picture, *over, *pixel_set_layers(question)], "Scroll to zoom, drag to move."),

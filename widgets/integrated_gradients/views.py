@@ -15,11 +15,11 @@ from widgets.shared.pixel_set_picker import Question, pixel_set_layers
 from widgets.shared.sidebar import Selection
 from widgets.viewer.controls import Choice, Control, Shown, Slider
 from widgets.viewer.scene import Ends, Labels, Layer, Panel, Picture, ScalarMap
-from widgets.viewer.settings import opacity_slider
+from widgets.viewer.settings import opacity_slider, overlaid_labels, overlay_choice, share_slider
 from widgets.viewer.viewer import viewer
 
 PERCENTILES = (95.0, 98.0, 99.0, 99.5, 99.9, 100.0)
-_OVERLAYS = {"none": "None", "prediction": "Prediction", "attribution": "Attribution", "both": "Both"}
+_OVERLAYS = {"prediction": "Prediction", "attribution": "Attribution", "both": "Both"}
 _OLD = 0.3
 """Opacity of a map that is not of the settings on screen."""
 Limits = dict[float, float]
@@ -67,29 +67,22 @@ def display_of(settings: Mapping[str, Any]) -> Display:
 
 def controls_of(*, has_truth: bool) -> list[Control]:
     """The controls of the display, for an image with or without a ground truth."""
-    proportions = tuple(step / 20 for step in range(21))
+    over_image = "overlay", ("attribution", "both")
     return [
         Choice(
             name="map", label="Map", default="magnitude", options={"magnitude": "Magnitude", "signed": "Signed"},
             help="Magnitude: the root of the channels' sum of squares. Signed: the channels' sum, red where a pixel "
             "raises the score against the baseline, blue where it lowers it.",
         ),
-        Choice(
-            name="overlay", label="Over the image", default="prediction",
-            options=_OVERLAYS | ({"truth": "Truth"} if has_truth else {}),
-        ),
+        overlay_choice("Over the image", "prediction", _OVERLAYS, has_truth=has_truth),
         opacity_slider(when=("overlay", ("prediction", "both", "truth"))),
         Slider(
             name="percentile", label="Colours end at the percentile", default=99.5, values=PERCENTILES, below=True,
             help="A few extreme pixels would hide all others at 100.",
         ),
-        Slider(
-            name="overlay_opacity", label="Attribution over the image", default=0.8, values=proportions,
-            form="{:.0f} %", factor=100, below=True, when=("overlay", ("attribution", "both")),
-        ),
-        Slider(
-            name="overlay_from", label="Attribution from", default=0.1, values=proportions, form="{:.0f} %",
-            factor=100, below=True, when=("overlay", ("attribution", "both")),
+        share_slider("overlay_opacity", "Attribution over the image", 0.8, below=True, when=over_image),
+        share_slider(
+            "overlay_from", "Attribution from", 0.1, below=True, when=over_image,
             help="Pixels weaker than this share of the end of the colours are left out over the image.",
         ),
     ]  # fmt: skip
@@ -106,14 +99,10 @@ def panels_of(
     """Image, map, prediction and ground truth; an old map is dimmed and says so."""
     image, names = selection.image, selection.segmenter.class_names
 
-    def labels(name: str, labels: np.ndarray, shown: Sequence[str]) -> Labels:
-        return Labels(
-            name=name, title=name, labels=labels, class_names=names, opacity="$opacity", shown=Shown("overlay", shown)
-        )
-
-    over: list[Layer] = [Picture(image=image.values), labels("prediction", prediction.labels, ("prediction", "both"))]
+    predicted = overlaid_labels("prediction", prediction.labels, names, ("prediction", "both"))
+    over: list[Layer] = [Picture(image=image.values), predicted]
     if image.truth is not None:
-        over.append(labels("truth", image.truth, ("truth",)))
+        over.append(overlaid_labels("truth", image.truth, names))
     shown: list[Layer] = []
     if attribution is not None:
         over += map_layers(attribution, is_over=True)

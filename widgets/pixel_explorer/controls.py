@@ -1,24 +1,21 @@
 """The controls of the Pixel Explorer, inside its viewer."""
 
 from widgets.viewer.controls import Choice, Control, Switch
-from widgets.viewer.settings import above_switch, limit_slider, opacity_slider, threshold_sliders
+from widgets.viewer.settings import above_switch, limit_slider, opacity_slider, overlay_choice, threshold_sliders
 
 DIRECTIONS = {"row": "What drives this pixel", "column": "What this pixel drives"}
 
 
 def controls_of(*, has_truth: bool) -> list[Control]:
     """All controls, for an image with or without a ground truth."""
-    overlays = {"none": "None", "prediction": "Prediction", "probability": "Probability"}
+    overlays = {"prediction": "Prediction", "probability": "Probability"}
     return [
         Choice(
             name="view", label="Question", default="row", options=DIRECTIONS,
             help="What drives this pixel: the gradient of its score, one row of the Jacobian. What this pixel drives: "
             "every output score that this input pixel moves, one column.",
         ),
-        Choice(
-            name="overlay", label="Overlay", default="prediction",
-            options=overlays | ({"truth": "Truth"} if has_truth else {}),
-        ),
+        overlay_choice("Overlay", "prediction", overlays, has_truth=has_truth),
         opacity_slider(),
         Switch(
             name="smooth", label="SmoothGrad", default=False,

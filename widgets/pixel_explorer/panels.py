@@ -7,7 +7,8 @@ from widgets.pixel_explorer.answers import Explainer
 from widgets.shared.pixel_answers import MAP, pixel_map_layer
 from widgets.shared.sidebar import Selection
 from widgets.viewer.controls import Shown
-from widgets.viewer.scene import AboveThreshold, Labels, Layer, Panel, Picture, ScalarMap
+from widgets.viewer.scene import AboveThreshold, Layer, Panel, Picture, ScalarMap
+from widgets.viewer.settings import overlaid_labels
 
 
 def first_panels(selection: Selection) -> list[Panel]:
@@ -20,10 +21,7 @@ def image_panel(selection: Selection, prediction: Prediction) -> Panel:
     names, image = selection.segmenter.class_names, selection.image
     layers: list[Layer] = [
         Picture(image=image.values),
-        Labels(
-            name="prediction", title="prediction", labels=prediction.labels, class_names=names, opacity="$opacity",
-            shown=Shown("overlay", "prediction"),
-        ),
+        overlaid_labels("prediction", prediction.labels, names),
         ScalarMap(
             name="probability", title=f"P({names[selection.class_index]})", opacity="$opacity",
             values=prediction.probabilities[selection.class_index], scale=magnitude_scale(1.0), over=True,
@@ -31,12 +29,7 @@ def image_panel(selection: Selection, prediction: Prediction) -> Panel:
         ),
     ]  # fmt: skip
     if image.truth is not None:
-        layers.append(
-            Labels(
-                name="truth", title="truth", labels=image.truth, class_names=names, opacity="$opacity",
-                shown=Shown("overlay", "truth"),
-            )
-        )  # fmt: skip
+        layers.append(overlaid_labels("truth", image.truth, names))
     layers.append(
         AboveThreshold(
             of=MAP, definition="$threshold_of", proportion="$threshold", absolute="$absolute", shown=Shown("above")

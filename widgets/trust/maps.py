@@ -16,6 +16,7 @@ from widgets.shared.sidebar import Selection
 from widgets.trust.trial import USUAL_PERCENTILE, Trial, TrustMap
 from widgets.viewer.controls import Choice, Control, Slider, Value, keep_settings, settings_of
 from widgets.viewer.scene import Ends, Labels, Layer, Panel, Picture, ScalarMap
+from widgets.viewer.settings import share_slider
 from widgets.viewer.viewer import viewer
 
 PERCENTILES = (100.0, 99.9, 99.5, 99.0, 98.0, 95.0)
@@ -35,10 +36,7 @@ _COLOURS: tuple[Control, ...] = (
         help="Percentile of the pixels that are not 0. A few extreme pixels would hide all others at 100.",
     ),
 )  # fmt: skip
-_OPACITY = Slider(
-    name="trust_opacity", label="Opacity", default=0.7, values=tuple(step / 20 for step in range(21)),
-    form="{:.0f} %", factor=100,
-)  # fmt: skip
+_OPACITY = share_slider("trust_opacity", "Opacity", 0.7)
 _TRUTH_OPACITY = 0.5
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from widgets.viewer.controls import Choice, Control, Slider, Switch
+from widgets.viewer.controls import Choice, Control, Shown, Slider, Switch
+from widgets.viewer.scene import Labels
 
 PROPORTIONS = tuple(float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41))
 """Thresholds offered, as proportions of a maximum."""
@@ -14,11 +15,30 @@ _LIMITS = (0.01, 0.03, 0.1, 0.3, 1.0)
 _PERCENT = "{:g} %"
 
 
-def opacity_slider(default: float = 0.4, when: tuple[str, Sequence[str]] | None = None) -> Slider:
+def share_slider(name: str, label: str, default: float, **more: Any) -> Slider:
+    """A share in steps of 5 %, such as an opacity; `more` are fields of `Control`."""
+    values = tuple(step / 20 for step in range(21))
+    return Slider(name=name, label=label, default=default, values=values, form="{:.0f} %", factor=100, **more)
+
+
+def opacity_slider(when: tuple[str, Sequence[str]] | None = None) -> Slider:
     """Opacity of what lies over the image; shown `when` a control has one of some values."""
-    return Slider(
-        name="opacity", label="Opacity", default=default, values=tuple(step / 20 for step in range(21)),
-        form="{:.0f} %", factor=100, when=when,
+    return share_slider("opacity", "Opacity", 0.4, when=when)
+
+
+def overlay_choice(label: str, default: str, layers: Mapping[str, str], *, has_truth: bool) -> Choice:
+    """What lies over the image: nothing, one of some layers by their words on screen, or the ground truth."""
+    options = {"none": "None", **layers} | ({"truth": "Truth"} if has_truth else {})
+    return Choice(name="overlay", label=label, default=default, options=options)
+
+
+def overlaid_labels(
+    name: str, labels: np.ndarray, class_names: Sequence[str], choices: str | Sequence[str] | None = None
+) -> Labels:
+    """Classes over the image while `overlay_choice` has one of `choices`, by default the layer's name."""
+    return Labels(
+        name=name, title=name, labels=labels, class_names=class_names, opacity="$opacity",
+        shown=Shown("overlay", name if choices is None else choices),
     )  # fmt: skip
 
 
