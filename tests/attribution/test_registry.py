@@ -211,7 +211,7 @@ def test_fixed_keys_are_those_of_the_trust_page():
     files += (root / "widgets" / "shared").glob("*.py")
     text = "".join(path.read_text() for path in files)
     found = set(re.findall(r'(?:\bkey=|restore_choice\(|in_url\()(?:f?")(?:\{place\})?([\w-]+)"', text))
-    found |= set(re.findall(r'(?:Choice|Slider|Switch)\(\s*name="(\w+)"', text))
+    found |= set(re.findall(r'(?:(?:Choice|Slider|Switch)\(\s*name=|share_slider\()"(\w+)"', text))
     # What the viewer writes beside its controls, and the numbers of an uploaded network.
     found |= {"row", "column", "box", "lasso", "channels", "classes"}
     found |= {own.key for own in settings_of(RemovalSettings) if own.on_page}

@@ -109,7 +109,8 @@ def wait_for_numbers(page: Page, **expected: str) -> None:
 
 def clickable_picture(page: Page) -> Locator:
     """The picture that takes clicks."""
-    return page.frame_locator("iframe").locator(".nsewdrag").first
+    # While a page changes, the iframe of its former picture may still stand beside that of the new one.
+    return page.locator("iframe").last.content_frame.locator(".nsewdrag").first
 
 
 def click(page: Page, aim: Callable[[], tuple[tuple[float, float], tuple[int, int] | None]]) -> tuple[int, int]:
@@ -128,7 +129,7 @@ def click(page: Page, aim: Callable[[], tuple[tuple[float, float], tuple[int, in
         place, expected = aim()
         page.mouse.move(0, 0)
         page.mouse.move(*place)
-        label = page.frame_locator("iframe").locator(".hovertext").first.text_content(timeout=2000)
+        label = page.locator("iframe").last.content_frame.locator(".hovertext").first.text_content(timeout=2000)
         row, column = map(int, re.findall(r"\d+", label or "")[:2])
         assert expected in {None, (row, column)}
         return row, column

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Page, expect
 
-from tests.browser.app import eventually
 from tests.browser.viewer import Viewer
 
 PHANTOM = "?image=vessels/phantom_00"
@@ -41,17 +40,6 @@ class LiveViewer(Viewer):
         self.wait(live=live)
         expect(self.root).to_have_attribute("data-live", "on" if live else "off")
         page.evaluate(_WATCH, with_maps)
-
-    def hover(self, row: int, column: int) -> tuple[int, int]:
-        """See `Viewer.hover`; the pointer comes again where a new run of the page has replaced what it was over."""
-
-        def over() -> None:
-            self.page.mouse.move(2, 2)
-            self.page.mouse.move(*self.aim(row, column))
-            assert self.run("viewer.hover") is not None
-
-        eventually(self.page, over)
-        return self.wait_for_live()
 
     @property
     def token(self) -> str:
