@@ -17,9 +17,10 @@ from core.target import Reduction
 from widgets.cams import views
 from widgets.cams.atlas import Atlas, atlas_of, perturbation_map
 from widgets.cams.layers import pick_atlas_layers
-from widgets.cams.maps import Drawn, draw, share_inside
+from widgets.cams.maps import draw, share_inside
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
+from widgets.shared.last_map import keep_last
 from widgets.shared.layer_picker import layer_choices, pick_layer, size_and_stride
 from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.pixel_set_picker import Question, in_viewer, pick_pixel_set, question_of
@@ -30,7 +31,6 @@ from widgets.viewer.controls import settings_of
 from widgets.viewer.scene import Number
 from widgets.viewer.viewer import viewer
 
-_LAST = "_last_cam"
 DEFAULT_METHOD = "seg_hires_grad_cam"
 _PICKER_WIDTHS = 191, 213, 202, 202
 """Pixels: four side by side at 1280, two at 800."""
@@ -86,10 +86,11 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
             if shown is not None and (other is None or subtracted is not None):
                 key = "drawn cam", atlas.key, layer.name, method, other
                 drawn = results().get_or_compute(key, partial(draw, shown, subtracted, atlas.peaks))
+    last = keep_last("cam", selection.picture_key, drawn)
     with picture:
         viewer(
             "cam",
-            views.panels_of(selection, prediction, question, keep_last(selection, drawn), is_old=drawn is None),
+            views.panels_of(selection, prediction, question, last, is_old=drawn is None),
             prediction.labels.shape,
             selection.picture_key,
             controls=controls,
@@ -119,14 +120,6 @@ def map_by(
     if method in gradient_methods():
         return atlas.maps[layer.name, method]
     return perturbation_map(selection, question, layer, method, place)
-
-
-def keep_last(selection: Selection, drawn: Drawn | None) -> Drawn | None:
-    """This map, or while there is none the last one of the same network and image."""
-    if drawn is not None:
-        st.session_state[_LAST] = selection.picture_key, drawn
-    known_key, known = st.session_state.get(_LAST, ("", None))
-    return known if known_key == selection.picture_key else None
 
 
 def pick_method() -> str:

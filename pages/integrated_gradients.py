@@ -10,6 +10,7 @@ from core.segmenter import Prediction
 from widgets.integrated_gradients import panels, settings, views
 from widgets.integrated_gradients.settings import Settings
 from widgets.shared.header import page_header
+from widgets.shared.last_map import keep_last
 from widgets.shared.pixel_set_picker import in_viewer, question_of
 from widgets.shared.sidebar import SPACE_NAMES, Selection, pick_selection
 from widgets.shared.slow_work import compute_in_background
@@ -17,7 +18,6 @@ from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
 from widgets.viewer.viewer import viewer
 
-_LAST = "_last_integrated_gradients"
 TABS = ["Statistics", "Channels", "Compare baselines", "Error against steps", "Download"]
 
 
@@ -51,7 +51,7 @@ def explain(selection: Selection, prediction: Prediction) -> None:
             show_sentence(selection, attribution, explained, chosen)
     controls = views.controls_of(has_truth=image.truth is not None)
     shown = settings_of(controls)
-    last = keep_last(selection.picture_key, attribution)
+    last = keep_last("integrated_gradients", selection.picture_key, attribution)
     viewer(
         "integrated_gradients",
         views.panels_of(selection, prediction, question, last, is_old=attribution is None),
@@ -81,14 +81,6 @@ def explain(selection: Selection, prediction: Prediction) -> None:
         panels.downloads_panel(
             attribution, image, prediction, display, f"{stem}_integrated_gradients_{settings.kind_of(chosen)}"
         )
-
-
-def keep_last(picture_key: str, attribution: Attribution | None) -> Attribution | None:
-    """This map, or while there is none the last one of the same network and image."""
-    if attribution is not None:
-        st.session_state[_LAST] = picture_key, attribution
-    known_key, known = st.session_state.get(_LAST, ("", None))
-    return known if known_key == picture_key else None
 
 
 def show_sentence(selection: Selection, attribution: Attribution, explained: PixelSetName, chosen: Settings) -> None:

@@ -11,11 +11,11 @@ DIVERGING = "RdBu_r"
 """For signed maps: blue below 0, white at 0, red above."""
 SEQUENTIAL = "Viridis"
 """For magnitudes and probabilities."""
-_STOPS = {
+STOPS = {
     DIVERGING: "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f4a582 d6604d b2182b 67001f",
     SEQUENTIAL: "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725",
 }
-"""The colours that Plotly interpolates, under its own names; here, since Plotly is slow to import."""
+"""The colours that Plotly interpolates, under its own names, as "rrggbb"; here, since Plotly is slow to import."""
 CLASS_COLOURS = ("#1b1f24", "#19c3b2", "#f2a541", "#c678dd", "#5aa9e6", "#e4572e", "#a3be3c", "#ff7eb6", "#8d99ae")
 """One per class, the first for the background; more classes use them again from the second on."""
 POSITIVE, NEGATIVE = "#ff4d4d", "#3d9bff"
@@ -140,7 +140,7 @@ def _percentile(values: np.ndarray, share: float) -> float:
 @cache
 def _table(scale: str) -> np.ndarray:
     """The colours (255, 3) of a scale from its lower end to its upper one."""
-    stops = np.array([_rgb_of(colour) for colour in _STOPS[scale].split()])
+    stops = np.array([_rgb_of(colour) for colour in STOPS[scale].split()])
     places, known = np.linspace(0, 1, 255), np.linspace(0, 1, len(stops))
     return np.stack([np.interp(places, known, channel) for channel in stops.T], axis=1).round().astype(np.uint8)
 

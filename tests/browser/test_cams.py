@@ -39,14 +39,10 @@ def open_cams(page: Page, address: str, query: str) -> Viewer:
     return Viewer(page).wait(live=False)
 
 
-def drag(page: Page, viewer: Viewer, corners: list[tuple[int, int]]) -> list[dict]:
-    """Hold the button down along (row, column) of the image's pixels; the parts of the region that the page takes."""
+def drawn(page: Page, viewer: Viewer, *corners: tuple[int, int]) -> list[dict]:
+    """Draw along (row, column) of the image's pixels; the parts of the region that the page takes."""
     before = viewer.run("viewer.scene.region")
-    page.mouse.move(*viewer.aim(*corners[0]))
-    page.mouse.down()
-    for corner in corners[1:]:
-        page.mouse.move(*viewer.aim(*corner), steps=6)
-    page.mouse.up()
+    viewer.drag(*corners)
 
     def taken() -> list[dict]:
         region = viewer.run("viewer.scene.region")
@@ -85,7 +81,7 @@ def test_lasso_atlas_panels_and_numbers(page, address, segmenter, image):
     page.get_by_text("No lasso yet").wait_for()
     assert page.locator("figure.choosable").count() == 0
 
-    (lasso,) = drag(page, viewer, [(55, 85), (55, 125), (90, 125), (80, 85)])
+    (lasso,) = drawn(page, viewer, (55, 85), (55, 125), (90, 125), (80, 85))
     mask = polygon2mask(SHAPE, np.array(lasso["points"]))
     assert 900 < mask.sum() < 1500
     expect(page.get_by_text(f"{mask.sum():,} pixels")).to_have_count(1)
@@ -118,8 +114,8 @@ def test_lasso_atlas_panels_and_numbers(page, address, segmenter, image):
 
 def test_a_second_box_takes_the_place_of_the_first(page, address, segmenter, image):
     viewer = open_cams(page, address, f"{QUERY}&pixel_set=A+box&layer=decoder.2&method=layer_cam")
-    drag(page, viewer, [(60, 10), (85, 60)])
-    (box,) = drag(page, viewer, [(50, 100), (95, 160)])
+    drawn(page, viewer, (60, 10), (85, 60))
+    (box,) = drawn(page, viewer, (50, 100), (95, 160))
     (top, left), (bottom, right) = np.sort(np.array(box["points"]), axis=0)
     assert (top, left, bottom, right) == pytest.approx((50, 100, 95, 160), abs=1.5)
     mask = polygon2mask(SHAPE, [(top, left), (top, right), (bottom, right), (bottom, left)])

@@ -50,14 +50,6 @@ def check_map(page: Page, viewer: Viewer, segmenter, image, target: Target) -> n
     return magnitude
 
 
-def drag(page: Page, viewer: Viewer, *corners: tuple[int, int]) -> None:
-    page.mouse.move(*viewer.aim(*corners[0]))
-    page.mouse.down()
-    for corner in corners[1:]:
-        page.mouse.move(*viewer.aim(*corner), steps=5)
-    page.mouse.up()
-
-
 def parts(page: Page, viewer: Viewer, count: int) -> list[dict]:
     """The parts of the region, once the page has taken this many."""
 
@@ -98,14 +90,14 @@ def test_a_box_less_a_lasso_by_mouse(page, address, segmenter, image):
     viewer = open_page(page, address, "explain=Box")
     page.get_by_text("No box yet").wait_for()
     size = image.shape[1], image.shape[2]
-    drag(page, viewer, (20, 30), (60, 90))
+    viewer.drag((20, 30), (60, 90))
     (box,) = parts(page, viewer, 1)
     mask = box_mask(size, box)
     assert 1500 < mask.sum() < 3500
     check_map(page, viewer, segmenter, image, Target.region(mask, 1, "probability"))
     page.get_by_role("radio", name="Lasso", exact=True).last.click()
     page.get_by_role("radio", name="Subtract").click()
-    drag(page, viewer, (30, 40), (30, 70), (50, 55), (31, 41))
+    viewer.drag((30, 40), (30, 70), (50, 55), (31, 41))
     lasso = parts(page, viewer, 2)[1]
     assert lasso["op"] == "subtract"
     fewer = mask & ~polygon2mask(size, lasso["points"])

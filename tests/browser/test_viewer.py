@@ -144,19 +144,12 @@ def test_drawn_regions_are_those_of_scikit_image(page, alone):
     viewer = open_viewer(page, alone, *size)
     page.get_by_role("radio", name="Box").click()
 
-    def drag(*corners: tuple[int, int]) -> None:
-        page.mouse.move(*viewer.aim(*corners[0]))
-        page.mouse.down()
-        for corner in corners[1:]:
-            page.mouse.move(*viewer.aim(*corner), steps=5)
-        page.mouse.up()
-
     def parts(count: int) -> list[dict]:
         found = eventually(page, lambda: _found(viewer.run("viewer.scene.region"), count))
         wait_for_rest(page)
         return found
 
-    drag((10, 12), (40, 50))
+    viewer.drag((10, 12), (40, 50))
     (box,) = parts(1)
     points = np.sort(np.array(box["points"]), axis=0)
     expected = polygon2mask(size, [points[0], (points[0, 0], points[1, 1]), points[1], (points[1, 0], points[0, 1])])
@@ -165,7 +158,7 @@ def test_drawn_regions_are_those_of_scikit_image(page, alone):
 
     page.get_by_role("radio", name="Lasso").click()
     page.keyboard.down("Alt")
-    drag((5, 5), (30, 60), (55, 20), (5, 6))
+    viewer.drag((5, 5), (30, 60), (55, 20), (5, 6))
     page.keyboard.up("Alt")
     _, lasso = parts(2)
     assert lasso["op"] == "subtract"
@@ -173,7 +166,7 @@ def test_drawn_regions_are_those_of_scikit_image(page, alone):
     np.testing.assert_array_equal(region_mask(size, parts_of(page_text(page))), expected)
 
     page.get_by_role("radio", name="Add", exact=True).click()
-    drag((45, 60), (45, 85), (58, 85), (58, 60))
+    viewer.drag((45, 60), (45, 85), (58, 85), (58, 60))
     lasso = parts(3)[2]
     assert lasso["op"] == "add"
     expected |= polygon2mask(size, lasso["points"])

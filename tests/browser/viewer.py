@@ -66,6 +66,14 @@ class Viewer:
         self.wait_for_pixel(*hit)
         return hit
 
+    def drag(self, *corners: tuple[int, int]) -> None:
+        """Hold the button down along pixels of the image."""
+        self.page.mouse.move(*self.aim(*corners[0]))
+        self.page.mouse.down()
+        for corner in corners[1:]:
+            self.page.mouse.move(*self.aim(*corner), steps=5)
+        self.page.mouse.up()
+
     def wait_for_pixel(self, row: int, column: int) -> None:
         """Until the page explains this pixel."""
 

@@ -10,6 +10,7 @@ from core.models.layers import Layer
 from core.segmenter import Prediction
 from widgets.cams.atlas import Atlas
 from widgets.cams.maps import KINDS, SCALES, Drawn, ends_by_scale
+from widgets.shared.last_map import OLD_NOTE, OLD_OPACITY
 from widgets.shared.layer_picker import size_and_stride
 from widgets.shared.pixel_set_picker import Question, pixel_set_layers
 from widgets.shared.results import results
@@ -17,12 +18,10 @@ from widgets.shared.sidebar import Selection
 from widgets.viewer import scene
 from widgets.viewer.controls import Choice, Control, Shown, Slider
 from widgets.viewer.scene import Ends, Grid, Heading, Labels, Panel, Picture, ScalarMap
-from widgets.viewer.settings import opacity_slider, overlaid_labels, overlay_choice, share_slider
+from widgets.viewer.settings import ZOOMING, opacity_slider, overlaid_labels, overlay_choice, share_slider
 from widgets.viewer.viewer import viewer
 
 _LIMITS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
-_OLD = 0.3
-"""Opacity of a map that is not of the settings on screen."""
 
 
 def controls_of(*, has_truth: bool) -> list[Control]:
@@ -57,7 +56,7 @@ def panels_of(
     over = [overlaid_labels(name, labels, names) for name, labels in overlays.items()]
     picture = Picture(image=image.values)
     panels = [
-        Panel("Image", [picture, *over, *pixel_set_layers(question)], "Scroll to zoom, drag to move."),
+        Panel("Image", [picture, *over, *pixel_set_layers(question)], ZOOMING),
         _map_panel(picture, drawn, is_old=is_old),
     ]
     if image.truth is not None:
@@ -78,13 +77,13 @@ def _map_panel(picture: Picture, drawn: Drawn | None, *, is_old: bool) -> Panel:
             unit=drawn.unit,
             limit="$map_limit",
             ends=Ends("scale", drawn.ends[kind]),
-            opacity=_OLD if is_old else "$map_opacity",
+            opacity=OLD_OPACITY if is_old else "$map_opacity",
             shown=Shown("values", kind),
             names_unit=True,
         )
         for kind in KINDS
     ]
-    return Panel(drawn.title, [picture, *layers], drawn.help, "of the settings before" if is_old else "", name="map")
+    return Panel(drawn.title, [picture, *layers], drawn.help, OLD_NOTE if is_old else "", name="map")
 
 
 def show_atlas(

@@ -11,17 +11,16 @@ import streamlit as st
 from core.attribution import Attribution
 from core.display.colours import ColourScale, colour_limit, magnitude_scale, signed_scale
 from core.segmenter import Prediction
+from widgets.shared.last_map import OLD_NOTE, OLD_OPACITY
 from widgets.shared.pixel_set_picker import Question, pixel_set_layers
 from widgets.shared.sidebar import Selection
 from widgets.viewer.controls import Choice, Control, Shown, Slider
 from widgets.viewer.scene import Ends, Labels, Layer, Panel, Picture, ScalarMap
-from widgets.viewer.settings import opacity_slider, overlaid_labels, overlay_choice, share_slider
+from widgets.viewer.settings import ZOOMING, opacity_slider, overlaid_labels, overlay_choice, share_slider
 from widgets.viewer.viewer import viewer
 
 PERCENTILES = (95.0, 98.0, 99.0, 99.5, 99.9, 100.0)
 _OVERLAYS = {"prediction": "Prediction", "attribution": "Attribution", "both": "Both"}
-_OLD = 0.3
-"""Opacity of a map that is not of the settings on screen."""
 Limits = dict[float, float]
 _known_maps: WeakKeyDictionary[Attribution, dict[str, tuple[np.ndarray, Limits]]] = WeakKeyDictionary()
 
@@ -106,9 +105,9 @@ def panels_of(
     shown: list[Layer] = []
     if attribution is not None:
         over += map_layers(attribution, is_over=True)
-        shown = map_layers(attribution, opacity=_OLD if is_old else 1.0)
+        shown = map_layers(attribution, opacity=OLD_OPACITY if is_old else 1.0)
     panels = [
-        Panel("Image", [*over, *pixel_set_layers(question)], "Scroll to zoom, drag to move, double-click to see all."),
+        Panel("Image", [*over, *pixel_set_layers(question)], ZOOMING),
         Panel(
             "Attribution", shown, "Magnitude, or signed: red raises the score, blue lowers it.", _note(shown, is_old)
         ),
@@ -164,7 +163,7 @@ def channel_names(channels: int) -> tuple[str, ...]:
 def _note(layers: Sequence[Layer], is_old: bool) -> str:
     if not layers:
         return "not computed yet"
-    return "of the settings before" if is_old else ""
+    return OLD_NOTE if is_old else ""
 
 
 def _maps(attribution: Attribution) -> dict[str, tuple[np.ndarray, Limits]]:

@@ -12,20 +12,20 @@ from core.jacobian import Jacobian
 from core.jacobian.archive import read_archive
 from core.segmenter import Segmenter
 from widgets.shared.sources import PickedImage
+from widgets.shared.store_folder import DEFAULT_FOLDER, store_folder
 from widgets.shared.stores import open_store
 
-DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "runs"
 _SUFFIX = ".zarr"
 _LARGEST_UPLOAD = 500
 
 
 def pick_folder() -> Path:
     """The folder that stores lie in, `runs` unless the user chooses another."""
-    named = st.text_input(
+    st.text_input(
         "Folder of the stores", key="folder", placeholder=str(DEFAULT_FOLDER), persist_state="session",
         help="A folder on the machine that runs this program. Default: the program's folder runs.",
     )  # fmt: skip
-    return Path(named).expanduser().absolute() if named else DEFAULT_FOLDER
+    return store_folder()
 
 
 def open_card(segmenter: Segmenter, image: PickedImage, folder: Path) -> tuple[Jacobian | None, PickedImage]:

@@ -16,17 +16,17 @@ from core.jacobian.map_pictures import decades, map_over
 from widgets.jacobian.controls import MAPS, View
 from widgets.jacobian.maps import limit_of, map_layer, shown_map
 from widgets.jacobian.row import Rows
-from widgets.shared.pixel_answers import MAP, Pixel, pixel_map_layer
+from widgets.shared.pixel_answers import MAP, SIGNS, Pixel, pixel_map_layer
 from widgets.shared.sidebar import Selection
 from widgets.shared.sources import PickedImage
 from widgets.shared.user_errors import show_user_error
 from widgets.viewer.controls import Shown
 from widgets.viewer.scene import AboveThreshold, Circle, Labels, Layer, Panel, Picture, ScalarMap, Shapes
+from widgets.viewer.settings import ZOOMING
 from widgets.viewer.viewer import viewer
 
 LARGEST_DOWNLOAD = 512_000_000
 _OPACITY = 0.4
-_ZOOMING = "Scroll to zoom, drag to move, double-click to see all."
 
 
 def picture_panel(selection: Selection, jacobian: Jacobian, view: View) -> Panel:
@@ -54,12 +54,11 @@ def picture_panel(selection: Selection, jacobian: Jacobian, view: View) -> Panel
         show_user_error(error)
     stride = jacobian.manifest.stride
     between = f" Every {stride}th pixel is computed; between them the value of the nearest one is shown."
-    return Panel("Picture", layers, help=f"Click a pixel. {_ZOOMING}{between if stride > 1 else ''}")
+    return Panel("Picture", layers, help=f"Click a pixel. {ZOOMING}{between if stride > 1 else ''}")
 
 
 def row_panels(selection: Selection, rows: Rows, attribution: Attribution) -> list[Panel]:
     """The pixel's row, and what of it lies above the threshold, with its box."""
-    words = "Red: the score rises as the pixel brightens; blue: it falls."
 
     def above(name: str, *, is_tinted: bool) -> AboveThreshold:
         return AboveThreshold(
@@ -68,9 +67,9 @@ def row_panels(selection: Selection, rows: Rows, attribution: Attribution) -> li
 
     row = pixel_map_layer(attribution, "row", rows.unit)
     return [
-        Panel("Its row", [row, above("box", is_tinted=False)], help=words),
+        Panel("Its row", [row, above("box", is_tinted=False)], help=SIGNS),
         Panel("Above the threshold", [Picture(image=selection.image.values), above("above", is_tinted=True)],
-              help=words),
+              help=SIGNS),
     ]  # fmt: skip
 
 
@@ -95,7 +94,7 @@ def receptive_field_panel(selection: Selection, jacobian: Jacobian, pixel: Pixel
         panel = Panel(
             "Structural (box) and effective (circles)",
             [Picture(image=selection.image.values), Shapes(shapes=[box, *circles(*pixel)])],
-            help=_ZOOMING,
+            help=ZOOMING,
         )
         viewer("receptive-field", [panel], jacobian.size, selection.picture_key, pixel=pixel, is_compact=True)
     with slots[1]:
@@ -121,7 +120,7 @@ def receptive_field_panel(selection: Selection, jacobian: Jacobian, pixel: Pixel
 def boxes_panel(selection: Selection, jacobian: Jacobian, view: View, pixel: Pixel) -> None:
     """Pixels above the threshold, the area of their bounding boxes, and how far these are filled."""
     picture = Picture(image=selection.image.values)
-    panels = [Panel(title, [picture, map_layer(jacobian, name, view)], help=_ZOOMING) for name, title in MAPS.items()]
+    panels = [Panel(title, [picture, map_layer(jacobian, name, view)], help=ZOOMING) for name, title in MAPS.items()]
     viewer("boxes", panels, jacobian.size, selection.picture_key, pixel=pixel, is_compact=True)
     if view.threshold.source == "histogram":
         st.caption(

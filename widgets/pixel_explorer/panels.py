@@ -4,11 +4,11 @@ from core.attribution import Attribution
 from core.display.colours import magnitude_scale
 from core.segmenter import Prediction
 from widgets.pixel_explorer.answers import Explainer
-from widgets.shared.pixel_answers import MAP, pixel_map_layer
+from widgets.shared.pixel_answers import MAP, SIGNS, pixel_map_layer
 from widgets.shared.sidebar import Selection
 from widgets.viewer.controls import Shown
 from widgets.viewer.scene import AboveThreshold, Layer, Panel, Picture, ScalarMap
-from widgets.viewer.settings import overlaid_labels
+from widgets.viewer.settings import ZOOMING, overlaid_labels
 
 
 def first_panels(selection: Selection) -> list[Panel]:
@@ -35,7 +35,7 @@ def image_panel(selection: Selection, prediction: Prediction) -> Panel:
             of=MAP, definition="$threshold_of", proportion="$threshold", absolute="$absolute", shown=Shown("above")
         )
     )
-    return Panel("Image", layers, help="Scroll to zoom, drag to move, double-click to see all.")
+    return Panel("Image", layers, help=ZOOMING)
 
 
 def map_panel(explainer: Explainer, attribution: Attribution | None) -> Panel:
@@ -47,8 +47,7 @@ def map_panel(explainer: Explainer, attribution: Attribution | None) -> Panel:
             is_tinted=False,
         ),
     ]  # fmt: skip
-    words = "Red: the score rises as the pixel brightens; blue: it falls."
-    return Panel(explainer.title, layers, help=words)
+    return Panel(explainer.title, layers, help=SIGNS)
 
 
 def map_layer(explainer: Explainer, attribution: Attribution | None, *, is_live: bool = True) -> ScalarMap:

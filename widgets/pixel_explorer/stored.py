@@ -1,15 +1,10 @@
 """Rows that a Jacobian on disk holds already."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
-
-import streamlit as st
 
 from core.attribution.windowed import MapWindow
 from widgets.shared.sidebar import Selection
-
-DEFAULT_FOLDER = Path(os.environ.get("WHYPIXEL_RUNS") or Path(__file__).resolve().parents[2] / "runs")
+from widgets.shared.store_folder import store_folder
 
 
 def stored_rows(selection: Selection) -> Callable[[int, int], MapWindow | None] | None:
@@ -17,8 +12,7 @@ def stored_rows(selection: Selection) -> Callable[[int, int], MapWindow | None] 
 
     What it returns gives None for a row that is not stored.
     """
-    named = st.session_state.get("folder")  # chosen on the Jacobian page
-    folder = Path(named).expanduser() if named else DEFAULT_FOLDER
+    folder = store_folder()
     hashes = f"{selection.key[0][:8]}{selection.image.hash[:8]}"
     found = sorted(folder.glob(f"*_{selection.space}_*_{hashes}.zarr")) if folder.is_dir() else []
     if not found:

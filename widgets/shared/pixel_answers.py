@@ -20,6 +20,8 @@ from widgets.viewer.scene import Number, ScalarMap
 
 MAP = "map"
 """Name of the layer with the pixel's map."""
+SIGNS = "Red: the score rises as the pixel brightens; blue: it falls."
+"""What its colours mean."""
 
 Pixel = tuple[int, int]
 Words = tuple[list[Number], str]

@@ -16,7 +16,7 @@ from widgets.shared.sidebar import Selection
 from widgets.trust.trial import USUAL_PERCENTILE, Trial, TrustMap
 from widgets.viewer.controls import Choice, Control, Slider, Value, keep_settings, settings_of
 from widgets.viewer.scene import Ends, Labels, Layer, Panel, Picture, ScalarMap
-from widgets.viewer.settings import share_slider
+from widgets.viewer.settings import ZOOMING, share_slider
 from widgets.viewer.viewer import viewer
 
 PERCENTILES = (100.0, 99.9, 99.5, 99.0, 98.0, 95.0)
@@ -60,7 +60,7 @@ def show_question(
     """
     image = selection.image
     pixels, base = pixel_set_layers(question), Picture(image=image.values)
-    panels = [Panel("Image", [base, *pixels], help="Scroll to zoom, drag to move, double-click to see all.")]
+    panels = [Panel("Image", [base, *pixels], help=ZOOMING)]
     controls: list[Control] = []
     sentence = ""
     if trial is not None and maps is not None:

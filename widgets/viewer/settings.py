@@ -8,6 +8,8 @@ import numpy as np
 from widgets.viewer.controls import Choice, Control, Shown, Slider, Switch
 from widgets.viewer.scene import Labels
 
+ZOOMING = "Scroll to zoom, drag to move, double-click to see all."
+"""Explanation of a picture that is large enough to look into."""
 PROPORTIONS = tuple(float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41))
 """Thresholds offered, as proportions of a maximum."""
 THRESHOLDS = tuple(float(f"{10**exponent:.2g}") for exponent in np.linspace(-6, 2, 81))

@@ -35,6 +35,10 @@ const base = () => {
 
 const rgb = hex => [1, 3, 5].map(start => parseInt(hex.slice(start, start + 2), 16))
 
+const setPixel = (pixels, k, colour) => {
+  pixels[k] = colour[0]; pixels[k + 1] = colour[1]; pixels[k + 2] = colour[2]; pixels[k + 3] = 255
+}
+
 const tables = new Map()
 const table = stops => {
   const key = stops.join()
@@ -53,6 +57,9 @@ const colourOfZero = (colours, low, high) => {
   const k = 3 * Math.round(Math.min(Math.max(-low * (255 / (high - low)), 0), 255)) // as in the maps themselves
   return `rgb(${colours[k]}, ${colours[k + 1]}, ${colours[k + 2]})`
 }
+
+const definitions = numbers => numbers.map(([name, value, help]) =>
+  element("div", {title: help ?? ""}, element("dt", {}, name), element("dd", {}, value)))
 
 const SUPERSCRIPT = {"-": "⁻", "0": "⁰", "1": "¹", "2": "²", "3": "³", "4": "⁴", "5": "⁵", "6": "⁶", "7": "⁷", "8": "⁸", "9": "⁹"}
 const powerOfTen = exponent => `10${[...String(exponent)].map(letter => SUPERSCRIPT[letter]).join("")}`
@@ -163,8 +170,8 @@ class Channel {
     }
   }
 
-  ask(request) {
-    this.waiting = {...request, id: ++this.number, asked: performance.now()}
+  ask(request, asked = performance.now()) {
+    this.waiting = {...request, id: ++this.number, asked}
     this.next()
   }
 
@@ -269,6 +276,7 @@ class Viewer {
     this.maps = new Map()           // live maps by the name of their layer
     this.zoom = 1
     this.op = "new"
+    this.radius = 4                 // of the brush, in image pixels
     this.pointers = new Map()
     this.panels = []
     this.channel = new Channel(answer => this.take(answer), state => this.showState(state))
@@ -356,12 +364,11 @@ class Viewer {
     if (layer.array && former?.kind === layer.kind && !layer.live) Object.assign(layer, {values: former.values, map: former.map})
     layer.waits = Boolean(layer.array)
     const got = (entry, take) => {
-      const ready = () => {
+      if (entry.value) return take(entry.value)
+      entry.ready.then(() => {
         if (entry.value) take(entry.value)
         this.draw()
-      }
-      if (entry.value) take(entry.value)
-      else entry.ready.then(ready)
+      })
     }
     if (layer.url) got(this.fetched.get(layer.url, "picture"), picture => layer.picture = picture)
     if (layer.intensities)
@@ -898,7 +905,7 @@ class Viewer {
     else if (event.key === "-") this.zoomBy(1 / 1.5, ...this.middle())
     else if (event.key === "0" || event.key === "Home") this.fit({})
     else if (event.key === "Delete" && this.scene.pins) this.unpin(this.chosen())
-    else if (event.key === "[" || event.key === "]") this.radius = Math.min(Math.max(1, (this.radius ?? 4) + (event.key === "]" ? 1 : -1)), 512)
+    else if (event.key === "[" || event.key === "]") this.radius = Math.min(Math.max(1, this.radius + (event.key === "]" ? 1 : -1)), 512)
     else return
     event.preventDefault()
   }
@@ -963,9 +970,7 @@ class Viewer {
 
   ask([row, column], samples, time) {
     if (this.channel.idle) this.wait()
-    this.channel.ask({row, column, samples, settings: this.settings, revision: this.scene.revision})
-    if (time != null && this.channel.waiting) this.channel.waiting.asked = time
-    else if (time != null && this.channel.flying) this.channel.flying.asked = time
+    this.channel.ask({row, column, samples, settings: this.settings, revision: this.scene.revision}, time)
   }
 
   askForNumbers() {
@@ -1009,12 +1014,7 @@ class Viewer {
     this.picked = pixel
     if (this.scene.live && (!this.painted || this.painted.row !== row || this.painted.column !== column))
       this.ask(pixel, this.scene.live.refine[0])
-    let pins = this.scene.pins?.map(pin => [pin.row, pin.column])
-    if (pins) {
-      pins = pins.filter(pin => `${pin}` !== `${pixel}`)
-      pins.push(pixel)
-      pins = pins.slice(-MOST_PINS)
-    }
+    const pins = this.scene.pins ? [...this.pinsWithout(pixel), pixel].slice(-MOST_PINS) : undefined
     if (`${before}` !== `${pixel}` || pins?.length !== this.scene.pins?.length) {
       this.writeAddress({...this.scene.address, row: String(row), column: String(column), ...(pins ? {pins: pinsText(pins)} : {})}, true)
       this.send("picked", {row, column, pins})
@@ -1024,8 +1024,12 @@ class Viewer {
     this.draw()
   }
 
+  pinsWithout(pixel) {
+    return this.scene.pins.map(pin => [pin.row, pin.column]).filter(pin => `${pin}` !== `${pixel}`)
+  }
+
   unpin(pixel) {
-    const pins = (this.scene.pins ?? []).map(pin => [pin.row, pin.column]).filter(pin => `${pin}` !== `${pixel}`)
+    const pins = this.pinsWithout(pixel)
     const [row, column] = this.chosen() ?? pixel
     this.writeAddress({...this.scene.address, pins: pinsText(pins)}, true)
     this.send("picked", {row, column, pins})
@@ -1064,7 +1068,7 @@ class Viewer {
 
   begin(at, event) {
     const op = event.shiftKey ? "add" : event.altKey ? "subtract" : this.op
-    this.drawing = {op, kind: this.tool, points: [this.fraction(at)], last: at, ...(this.tool === "brush" ? {radius: this.radius ?? 4} : {})}
+    this.drawing = {op, kind: this.tool, points: [this.fraction(at)], last: at, ...(this.tool === "brush" ? {radius: this.radius} : {})}
     if (this.tool === "box") this.drawing.points.push(this.fraction(at))
   }
 
@@ -1179,8 +1183,7 @@ class Viewer {
       })
       return
     }
-    this.numbers.replaceChildren(...(numbers ?? []).map(([name, value, help]) =>
-      element("div", {title: help ?? ""}, element("dt", {}, name), element("dd", {}, value))))
+    this.numbers.replaceChildren(...definitions(given))
   }
 
   showPins() {
@@ -1195,8 +1198,7 @@ class Viewer {
         element("span", {class: "number"}, `${index + 1}`), canvas)
       const remove = element("button", {type: "button", class: "remove", "aria-label": `Remove pin ${index + 1}`, title: "Remove this pin",
         onclick: () => this.unpin([pin.row, pin.column])}, "×")
-      const numbers = element("dl", {}, ...pin.numbers.map(([name, value, help]) =>
-        element("div", {title: help ?? ""}, element("dt", {}, name), element("dd", {}, value))))
+      const numbers = element("dl", {}, ...definitions(pin.numbers))
       const card = element("div", {class: "pin", role: "listitem"}, open,
         element("div", {class: "about"}, element("strong", {}, `${pin.row}, ${pin.column}`), numbers), remove)
       pin.canvas = canvas
@@ -1349,14 +1351,12 @@ class Viewer {
     } else if (layer.kind === "labels" && layer.values) {
       this.paintValues(context, part, layer, opacity, `${opacity}`, [0, 0, rows, columns], layer.values, (value, pixels, k) => {
         const colour = layer.palette[value]
-        if (!colour || value === layer.clear) return
-        pixels[k] = colour[0]; pixels[k + 1] = colour[1]; pixels[k + 2] = colour[2]; pixels[k + 3] = 255
+        if (colour && value !== layer.clear) setPixel(pixels, k, colour)
       })
     } else if (layer.kind === "mask" && layer.values) {
       const colour = rgb(layer.colour)
       this.paintValues(context, part, layer, opacity, "", [0, 0, rows, columns], layer.values, (value, pixels, k) => {
-        if (!value) return
-        pixels[k] = colour[0]; pixels[k + 1] = colour[1]; pixels[k + 2] = colour[2]; pixels[k + 3] = 255
+        if (value) setPixel(pixels, k, colour)
       })
       this.outline(context, layer)
     } else if (layer.kind === "map") this.paintMap(context, part, layer, opacity)
@@ -1398,9 +1398,7 @@ class Viewer {
     const threshold = this.thresholdOf(layer, map)
     const box = [map.top, map.left, map.top + map.height, map.left + map.width], {signed, size} = map
     if (layer.tinted) this.paintValues(context, part, layer, opacity, `${threshold}`, box, size, (value, pixels, k, index) => {
-      if (!(Math.abs(value) > threshold)) return
-      const colour = signed[index] >= 0 ? POSITIVE : NEGATIVE
-      pixels[k] = colour[0]; pixels[k + 1] = colour[1]; pixels[k + 2] = colour[2]; pixels[k + 3] = 255
+      if (Math.abs(value) > threshold) setPixel(pixels, k, signed[index] >= 0 ? POSITIVE : NEGATIVE)
     }, map)
     if (map.boxed?.threshold !== threshold) map.boxed = {threshold, box: map.box(threshold)}
     if (map.boxed.box) this.paintShape(context, {kind: "box", ...map.boxed.box})
@@ -1580,14 +1578,11 @@ class Viewer {
       this.line(context, () => context.rect(x - side / 2, y - side / 2, side, side), {width: 1.5})
     }
     const chosen = this.chosen(), {hover} = this
-    if (this.scene.pixel || this.picked) {
-      if (chosen && `${chosen}` !== `${hover}`) {
-        if (hover) {
-          const [x, y] = this.toScreen(chosen[0] + 0.5, chosen[1] + 0.5)
-          const side = Math.max(this.scale, 7)
-          this.line(context, () => context.rect(x - side / 2, y - side / 2, side, side), {width: 2})
-        } else cross(chosen, [])
-      }
+    if (chosen && !hover) cross(chosen, [])
+    else if (chosen && `${chosen}` !== `${hover}`) {
+      const [x, y] = this.toScreen(chosen[0] + 0.5, chosen[1] + 0.5)
+      const side = Math.max(this.scale, 7)
+      this.line(context, () => context.rect(x - side / 2, y - side / 2, side, side), {width: 2})
     }
     if (hover) cross(hover, this.byKey ? [] : [2, 3]);
     (this.scene.pins ?? []).forEach((pin, index) => {
@@ -1673,9 +1668,11 @@ class Viewer {
       const map = pin.map?.map
       if (!pin.canvas) continue
       const context = pin.canvas.getContext("2d"), side = pin.canvas.width
-      context.clearRect(0, 0, side, side)
       if (!map) continue
       const {low, high, stops} = this.scaleOf(pin.map, map), colours = table(stops), per = 255 / (high - low)
+      const wanted = `${low},${high},${stops}`
+      if (pin.painted?.canvas === pin.canvas && pin.painted.map === map && pin.painted.wanted === wanted) continue
+      pin.painted = {canvas: pin.canvas, map, wanted} // it stays while live maps follow the pointer
       const image = context.createImageData(map.width, map.height)
       for (let i = 0, k = 0; i < map.signed.length; i++, k += 4) {
         const at = 3 * Math.min(Math.max(Math.round((map.signed[i] - low) * per), 0), 255)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from core.display.colours import DIVERGING, SEQUENTIAL
+from core.display.colours import DIVERGING, SEQUENTIAL, STOPS
 from core.drawn_regions import DrawnPart, parts_text
 from widgets.shared.pixel_state import set_pixel
 from widgets.viewer.arrays import files_of
@@ -19,12 +19,10 @@ from widgets.viewer.regions import keep_region
 from widgets.viewer.scene import Grid, Number, Panel, Pin
 
 Tool = Literal["point", "box", "lasso", "brush"]
-_BLUE_TO_RED = "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f4a582 d6604d b2182b 67001f"
 _BLUE_TO_RED_ON_DARK = "c5e3ff 7fc1ff 3d9bff 1f62ad 1a3557 15181d 571f1f b02f2f ff4d4d ff8f86 ffd0ca"
-_VIRIDIS = "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725"
 SCALES = {
-    DIVERGING: [[f"#{colour}" for colour in text.split()] for text in (_BLUE_TO_RED, _BLUE_TO_RED_ON_DARK)],
-    SEQUENTIAL: [[f"#{colour}" for colour in _VIRIDIS.split()]] * 2,
+    DIVERGING: [[f"#{colour}" for colour in text.split()] for text in (STOPS[DIVERGING], _BLUE_TO_RED_ON_DARK)],
+    SEQUENTIAL: [[f"#{colour}" for colour in STOPS[SEQUENTIAL].split()]] * 2,
 }
 """Colours of the scales on light and on dark ground; where a signed map is 0 it takes the ground's brightness."""
 _HERE = Path(__file__).parent
