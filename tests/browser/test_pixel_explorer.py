@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from playwright.sync_api import WebSocket, expect
 
 from core import load_segmenter, read_image
 from tests.browser.app import ROOT, VIEWPORT, eventually, wait_for_rest
@@ -75,7 +76,8 @@ def compare(viewer: Viewer, probability: float, row: np.ndarray, pixel: tuple[in
 
 def test_a_stranger_sees_a_map_without_doing_anything(page, address):
     viewer = open_explorer(page, address, "")
-    assert np.abs(viewer.values("map", (256, 256))).max() > 0
+    largest = eventually(page, lambda: np.abs(viewer.values("map", (256, 256))).max())
+    assert largest > 0
     assert viewer.number("Pixels above") > 0
     assert page.locator("[data-testid=stAlert]").count() == 0
 
@@ -139,13 +141,18 @@ def test_a_click_pins_and_back_shows_only_pixels_that_were_chosen(page, address,
 
 
 def test_the_threshold_repaints_without_a_run_until_the_hand_is_lifted(page, address, truth):
+    sent: list[str | bytes] = []
+
+    def watch(socket: WebSocket) -> None:
+        if "/_stcore/stream" in socket.url:
+            socket.on("framesent", lambda frame: sent.append(frame))  # noqa: PLW0108 - Playwright refuses a built-in
+
+    page.on("websocket", watch)
     viewer = open_explorer(page, address, f"{QUERY}&row=90&column=140")
-    page.evaluate(
-        """() => { window.runs = 0
-            new MutationObserver(() => { window.runs += document.querySelector('[data-testid=stApp]')
-                .dataset.testScriptState === 'running' }).observe(document.querySelector('[data-testid=stApp]'),
-                {attributes: true, attributeFilter: ['data-test-script-state']}) }"""
-    )
+    expect(page.locator(".strip button:not(:has(img))")).to_have_count(0)  # it asks for pictures that are being made
+    wait_for_rest(page)
+    assert sent, "that is how the page asks for a run"
+    sent.clear()
     slider = viewer.root.get_by_role("slider", name="Proportion of the maximum")
     frame = slider.bounding_box()
     y = frame["y"] + frame["height"] / 2
@@ -155,14 +162,32 @@ def test_the_threshold_repaints_without_a_run_until_the_hand_is_lifted(page, add
     for step in range(60):
         page.mouse.move(frame["x"] + 3 + step / 59 * (frame["width"] - 6), y)
     eventually(page, lambda: _assert(viewer.run("viewer.settings.threshold") == 1))
-    assert page.evaluate("window.runs") == 0, "nothing runs before the hand is lifted"
+    assert not sent, "nothing runs before the hand is lifted"
     assert int(viewer.root.get_attribute("data-frames")) > before + 20
     eventually(page, lambda: _assert(viewer.numbers()["Pixels above"] == "0"))
-    assert page.evaluate("window.runs") == 0, "the numbers come through the channel"
+    assert not sent, "the numbers come through the channel"
     page.mouse.up()
-    eventually(page, lambda: _assert(page.evaluate("window.runs") > 0))
-    wait_for_rest(page)
+    eventually(page, lambda: _assert(viewer.run("viewer.scene.settings.threshold") == 1))
+    assert sent
     assert "threshold=1" in page.url
+
+
+def test_a_click_is_not_lost_to_the_slider_that_is_moved_at_once(page, address):
+    viewer = open_explorer(page, address, f"{QUERY}&row=90&column=140")
+    sent = viewer.run(
+        """(() => {
+            const {send} = viewer, sent = []
+            viewer.send = (name, value) => { sent.push(name); send(name, value) }
+            viewer.pick(60, 70)
+            const slider = viewer.root.querySelector('[data-control=threshold] input')
+            slider.value = 0
+            slider.onchange()
+            return sent
+        })()"""
+    )
+    assert sent == ["picked", "picked", "settings"], "the click is sent along until a run has answered it"
+    viewer.wait_for_pixel(60, 70)
+    assert viewer.run("viewer.scene.settings.threshold") == 1e-4
 
 
 def _assert(condition: bool) -> None:

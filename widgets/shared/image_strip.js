@@ -7,6 +7,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const strip = parentElement.querySelector(".strip");
   strip.pick = (name) => {
     press(strip, name); // at once; the page follows
+    strip.picked = name;
     setTriggerValue("picked", name);
   };
   const content = JSON.stringify(data.images);
@@ -14,13 +15,19 @@ export default function ({ data, parentElement, setTriggerValue }) {
     strip.content = content;
     fill(strip, data.images);
   }
+  if (strip.current !== data.current || strip.picked === data.current) strip.picked = null;
   if (strip.current !== data.current || !strip.querySelector("[aria-pressed=true]")) {
     strip.current = data.current;
     scrollTo(strip, press(strip, data.current));
   }
   clearInterval(strip.waiting);
-  // Again and again: a trigger that is sent while the page runs can be lost.
-  if (data.waiting) strip.waiting = setInterval(() => setTriggerValue("waiting", Date.now()), MILLISECONDS_BETWEEN_REQUESTS);
+  // Again and again: a trigger that is sent while the page runs can be lost. Of two that wait for one run Streamlit keeps
+  // the later, so a click that no run has answered is sent along.
+  const ask = () => {
+    if (strip.picked) setTriggerValue("picked", strip.picked);
+    setTriggerValue("waiting", Date.now());
+  };
+  if (data.waiting) strip.waiting = setInterval(ask, MILLISECONDS_BETWEEN_REQUESTS);
   if (!strip.listens) {
     strip.listens = true;
     strip.addEventListener("click", (event) => {

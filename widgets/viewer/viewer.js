@@ -309,6 +309,7 @@ class Viewer {
     const before = this.scene
     this.scene = scene
     this.send = send
+    this.untold = {}
     const sameImage = before?.id === scene.id
     const former = new Map((before?.panels ?? []).flatMap(panel => panel.layers).map(layer => [layer.name, layer]))
     if (!sameImage) {
@@ -346,6 +347,13 @@ class Viewer {
     } else this.showNumbers(scene)
     this.showPins()
     this.draw()
+  }
+
+  /* Tell Python. Of two triggers that wait for one run Streamlit keeps the later, so what no run has answered is sent
+     along. */
+  tell(name, value) {
+    this.untold[name] = value
+    for (const [other, latest] of Object.entries(this.untold)) this.send(other, latest)
   }
 
   * layers() { for (const panel of this.scene.panels) yield* panel.layers }
@@ -1017,7 +1025,7 @@ class Viewer {
     const pins = this.scene.pins ? [...this.pinsWithout(pixel), pixel].slice(-MOST_PINS) : undefined
     if (`${before}` !== `${pixel}` || pins?.length !== this.scene.pins?.length) {
       this.writeAddress({...this.scene.address, row: String(row), column: String(column), ...(pins ? {pins: pinsText(pins)} : {})}, true)
-      this.send("picked", {row, column, pins})
+      this.tell("picked", {row, column, pins})
     }
     this.showPosition(true)
     this.showPins()
@@ -1032,7 +1040,7 @@ class Viewer {
     const pins = this.pinsWithout(pixel)
     const [row, column] = this.chosen() ?? pixel
     this.writeAddress({...this.scene.address, pins: pinsText(pins)}, true)
-    this.send("picked", {row, column, pins})
+    this.tell("picked", {row, column, pins})
   }
 
   /* ------------------------------------------------------------------ the panel */
@@ -1042,7 +1050,7 @@ class Viewer {
     if (!panels[index].choosable || panels[index].chosen) return
     panels.forEach((panel, other) => panel.chosen = other === index)
     this.showChoice()
-    this.send("chosen", panels[index].name)
+    this.tell("chosen", panels[index].name)
   }
 
   showChoice() {
@@ -1119,7 +1127,7 @@ class Viewer {
     this.draw()
   }
 
-  commitRegion() { this.send("drawn", {tool: this.scene.mode, parts: this.parts}) }
+  commitRegion() { this.tell("drawn", {tool: this.scene.mode, parts: this.parts}) }
 
   /* ------------------------------------------------------------------ the address */
 
@@ -1128,7 +1136,7 @@ class Viewer {
     this.lifted = {values: {...this.settings}, at: performance.now()}
     this.writeAddress({...this.scene.address, ...Object.fromEntries(this.scene.controls.map(control =>
       [control.name, this.settings[control.name] === control.default ? null : String(this.settings[control.name])]))})
-    this.send("settings", {...this.settings})
+    this.tell("settings", {...this.settings})
   }
 
   /* The page's address names what is shown. A pixel that was chosen is an entry in the history; all else changes the
@@ -1157,8 +1165,9 @@ class Viewer {
     const address = new URL(location.href)
     const found = Object.fromEntries(Object.keys(this.scene.address).map(name => [name, address.searchParams.get(name)]))
     this.picked = this.lifted = null
+    this.untold = {}
     this.scene.address = found
-    this.send("restored", found)
+    this.tell("restored", found)
   }
 
   /* ------------------------------------------------------------------ words */

@@ -143,6 +143,8 @@ def _with_checked_settings(live: Live, controls: Sequence[Control], settings: Ma
 def _keep(key: str, *, controls: Sequence[Control], on_pins: Callable[[list[tuple[int, int]]], None] | None) -> None:
     """Keep what the browser reports, before the page runs again."""
     state = st.session_state[key]
+    if (texts := state.get("restored")) is not None:  # first: what else was chosen is newer
+        _restore(texts, controls, on_pins)
     if (picked := state.get("picked")) is not None:
         set_pixel(int(picked["row"]), int(picked["column"]))
         if on_pins is not None:
@@ -151,8 +153,6 @@ def _keep(key: str, *, controls: Sequence[Control], on_pins: Callable[[list[tupl
         keep_settings(controls, settings)
     if (drawn := state.get("drawn")) is not None:
         keep_region(drawn["tool"], [DrawnPart.from_description(part) for part in drawn["parts"]])
-    if (texts := state.get("restored")) is not None:
-        _restore(texts, controls, on_pins)
 
 
 def _restore(
