@@ -68,12 +68,12 @@ class Rows:
         proportion = settings["threshold"]
         threshold = self.thresholds.get(proportion, float("nan"))
         if isnan(threshold):
-            return [], "The summaries do not resolve this threshold; take a larger proportion, or keep rows."
+            return [], "The summaries do not resolve this threshold; take a larger proportion, or run it with saved rows."
         given = self._selection, self._prediction, window, pixel, {"threshold": threshold}
         largest = "|J|" if self._view.threshold.definition == "absolute" else "J"
         numbers, sentence = map_words(*given, f"{100 * proportion:.3g} % of the largest {largest} of all rows")
-        origin = "read from the store" if self._jacobian.is_stored(*pixel) else "computed just now"
-        return numbers, f"{sentence} Its row was {origin}."
+        origin = "read from the disk" if self._jacobian.is_stored(*pixel) else "computed just now"
+        return numbers, f"{sentence} Its gradient map was {origin}."
 
     def live(self) -> Live:
         """What a pointer position means."""
