@@ -701,7 +701,7 @@ class Viewer {
   /* Under headings the panels stay small, and are scrolled to where they are too many. */
   layOutTable(width) {
     const [rows, columns] = this.scene.size, count = this.scene.grid.columns.length, gap = 4, label = width < 760 ? 84 : 128
-    const panelWidth = Math.max(40, Math.min(116, Math.floor((width - label) / count) - gap))
+    const panelWidth = Math.max(40, Math.min(116, Math.floor((width - label - 2 * gap) / count) - gap))
     this.grid.style.gridTemplateColumns = `${label}px repeat(${count}, ${panelWidth}px)`
     this.resize(panelWidth, Math.round(Math.max(20, Math.min(panelWidth * rows / columns, 1.4 * panelWidth))))
   }
