@@ -30,7 +30,7 @@ from widgets.shared.results import results
 from widgets.shared.sidebar import Selection, pick_selection
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
-from widgets.viewer.scene import Number
+from widgets.viewer.scene import Number, Words
 from widgets.viewer.viewer import viewer
 
 DEFAULT_METHOD = "seg_hires_grad_cam"
@@ -120,7 +120,7 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
             selection.picture_key,
             controls=controls,
             settings=settings,
-            numbers=() if shown is None or question is None else numbers_of(shown, layer, question),
+            words=None if shown is None or question is None else Words(numbers=numbers_of(shown, layer, question)),
             **in_viewer(name, selection, prediction),
         )
         if shown is not None:

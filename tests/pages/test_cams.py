@@ -32,7 +32,7 @@ def open_page(**query: str) -> AppTest:
 def numbers(page: AppTest) -> dict[str, str]:
     assert not page.exception
     assert not page.error
-    return {name: value for name, value, _ in viewers(page)[0]["numbers"]}
+    return {name: value for name, value, _ in viewers(page)[0]["words"]["numbers"]}
 
 
 def texts(page: AppTest) -> str:
