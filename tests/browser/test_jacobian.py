@@ -58,7 +58,7 @@ def open_page(page: Page, address: str, picture: np.ndarray, folder: Path, query
     upload.set_input_files({"name": "small.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
     page.get_by_text("64 × 96 pixels").wait_for()
     wait_for_rest(page)  # a run that is under way would take the field back
-    field = page.get_by_role("textbox", name="Folder of the stores")
+    field = page.get_by_role("textbox", name="Folder of saved Jacobians")
     field.fill(str(folder))
     field.press("Enter")
     page.locator(f"text={folder.name}").first.wait_for()
@@ -107,7 +107,7 @@ def test_hovered_and_clicked_rows_are_those_of_autograd(page, address, picture, 
     for pixel in ((24, 40), (37, 61), (0, 95)):  # the first is stored, the others are computed
         assert shown.hover(*pixel) == pixel
         check(shown, truth, largest, pixel, proportion=0.01)
-    for pixel, told in (((24, 48), "read from the store"), ((21, 35), "computed just now")):
+    for pixel, told in (((24, 48), "read from the disk"), ((21, 35), "computed just now")):
         assert shown.click(*pixel) == pixel
         assert f"row={pixel[0]}&column={pixel[1]}" in page.url
         shown.leave()

@@ -99,18 +99,22 @@ def check_row(page: AppTest, attribution, threshold: float) -> None:
     assert value_of(found["Threshold"]) == pytest.approx(threshold, rel=1e-3)
     assert found["Pixels above"] == f"{remaining.count:,}"
     assert found["Box area"] == (f"{remaining.box.area:,} px" if remaining.box else "0 px")
-    assert found["Fulfilment"] == (f"{100 * remaining.fulfilment:.1f} %" if remaining.box else "none")
+    assert found["Box filled"] == (f"{100 * remaining.fulfilment:.1f} %" if remaining.box else "none")
 
 
 def check_maximum(page: AppTest, store: Jacobian, pixel: tuple[int, int] = (8, 8)) -> None:
     assert value_of(numbers(page)["Maximum"]) == pytest.approx(np.abs(store.row(*pixel)).max(), rel=1e-3)
 
 
-def test_former_links_keep_the_definition(store, image):
-    page = open_page(image, origin="Open a store", definition="Of max J")
+def test_former_links_keep_what_they_say(store, image):
+    page = open_page(
+        image, origin="Open a store", definition="Of max J", picture="Fulfilment", panel="Vessels", measure="Fulfilment"
+    )
     page.text_input(key="store_path").set_value(str(store.path)).run()
-    assert not page.exception
-    assert viewers(page)[0]["settings"]["definition"] == "original"
+    settings = viewers(page)[0]["settings"]
+    assert (settings["definition"], settings["picture"]) == ("original", "fulfilment")
+    assert page.session_state["measure"] == "fulfilment"
+    assert open_page(image, storage="Rows, 8 bit").selectbox(key="storage").value == "uint8"
 
 
 def test_arrival_shows_the_estimate_and_starts_nothing(segmenter, image, tmp_path):
@@ -138,7 +142,7 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     attribution = gradient(segmenter, image, Target.pixel(*pixel))
     threshold = result.threshold(Threshold(0.01, source="histogram"))
     check_row(page, attribution, threshold)
-    assert "read from the store" in viewers(page)[0]["sentence"]
+    assert "read from the disk" in viewers(page)[0]["words"]["sentence"]
     counts = result.threshold_map(0.01, source="histogram")
     assert numbers(page)["Pixels above"] == f"{int(counts[pixel]):,}"
     assert counts[pixel] > 0
@@ -152,14 +156,14 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     again.text_input(key="folder").set_value(str(tmp_path)).run()
     assert "Complete: all" in captions(again), "a finished store is opened at once"
     check_row(again, gradient(segmenter, image, Target.pixel(3, 5)), threshold)
-    assert "computed just now" in viewers(again)[0]["sentence"]
+    assert "computed just now" in viewers(again)[0]["words"]["sentence"]
 
 
 @pytest.mark.parametrize(
     ("definition", "source"), [("absolute", "histogram"), ("original", "histogram"), ("absolute", "rows")]
 )
 def test_the_browser_has_the_threshold_of_every_step_of_the_slider(store, image, definition, source):
-    page = open_page(image, origin="Open a store", definition=definition, exact=str(source == "rows").lower())
+    page = open_page(image, origin="Open saved", definition=definition, exact=str(source == "rows").lower())
     page.text_input(key="store_path").set_value(str(store.path)).run()
     layers = [layer for panel in viewers(page)[0]["panels"] for layer in panel["layers"] if layer["kind"] == "above"]
     assert [layer["name"] for layer in layers] == ["box", "above"]
@@ -170,7 +174,7 @@ def test_the_browser_has_the_threshold_of_every_step_of_the_slider(store, image,
 
 
 def test_only_the_map_that_is_shown_is_sent(store, image):
-    page = open_page(image, origin="Open a store", picture="fulfilment")
+    page = open_page(image, origin="Open saved", picture="fulfilment")
     page.text_input(key="store_path").set_value(str(store.path)).run()
 
     def sent() -> dict[str, bool]:
@@ -191,32 +195,32 @@ def test_rows_under_the_pointer_are_read_where_stored_and_computed_elsewhere(seg
     batch = torch.tensor(image[None]).requires_grad_()
     normalised = (batch - torch.tensor(segmenter.mean)) / torch.tensor(segmenter.std)
     probabilities = segmenter.module(normalised).softmax(dim=1)[0, 1]
-    for pixel, told in (((8, 16), "read from the store"), ((9, 16), "computed just now")):
+    for pixel, told in (((8, 16), "read from the disk"), ((9, 16), "computed just now")):
         answer = respond(Request(*pixel, {"threshold": 0.1}))
         (expected,) = torch.autograd.grad(probabilities[pixel], batch, retain_graph=True)
         largest = float(expected.abs().max())
         found = answer.maps["map"].on(image.shape[1:])
         np.testing.assert_allclose(found, expected[0].numpy(), atol=1e-5 * largest)
-        assert told in answer.sentence
+        assert told in answer.words.sentence
         above = int((expected.abs() > store.threshold(Threshold(0.1, source="histogram"))).sum())
-        assert {number.name: number.value for number in answer.numbers}["Pixels above"] == f"{above:,}"
+        assert {number.name: number.value for number in answer.words.numbers}["Pixels above"] == f"{above:,}"
     assert store.row(8, 16).max() > 0
 
 
-@pytest.mark.parametrize("panel", ["Boxes", "Vessels", "Store and downloads"])
+@pytest.mark.parametrize("panel", ["Boxes", "Vessels", "Files and downloads"])
 def test_every_panel_of_an_opened_store_draws(store, image, panel):
-    page = open_page(image, origin="Open a store", panel=panel, row="8", column="8")
+    page = open_page(image, origin="Open saved", panel=panel, row="8", column="8")
     page.text_input(key="store_path").set_value(str(store.path)).run()
     check_maximum(page, store)
     assert "It is of small.png" in captions(page)
     if panel == "Vessels":
         assert any("Spearman" in markdown.value for markdown in page.markdown)
-    if panel == "Store and downloads":
+    if panel == "Files and downloads":
         assert any(str(store.path) in markdown.value for markdown in page.markdown)
 
 
 def test_a_point_of_a_chart_is_clicked_once_and_again(store, image):
-    page = open_page(image, origin="Open a store", panel="Vessels", row="8", column="8")
+    page = open_page(image, origin="Open saved", panel="Vessels", row="8", column="8")
     page.text_input(key="store_path").set_value(str(store.path)).run()
     key = next(key for key in page.session_state["_chart_clicks"] if key.startswith("vessels-width"))
     vessels = np.argwhere((store.labels == 1) & store.computed)
@@ -241,16 +245,16 @@ def test_a_point_of_a_chart_is_clicked_once_and_again(store, image):
 
 
 def test_a_store_of_another_image_brings_its_own(store, image):
-    page = open_page(image[:, :, ::-1], origin="Open a store", row="8", column="8")
+    page = open_page(image[:, :, ::-1], origin="Open saved", row="8", column="8")
     page.text_input(key="store_path").set_value(str(store.path)).run()
     check_maximum(page, store)
-    assert "the store's own" in captions(page)
+    assert "its own" in captions(page)
 
 
 def test_a_damaged_store_is_shown_with_a_warning(store, image, tmp_path):
     path = shutil.copytree(store.path, tmp_path / "damaged.zarr")
     (path / "histogram" / "c.1.0.0").unlink()
-    page = open_page(image, origin="Open a store", row="8", column="8")
+    page = open_page(image, origin="Open saved", row="8", column="8")
     page.text_input(key="store_path").set_value(str(path)).run()
     check_maximum(page, store)
     assert [warning.value for warning in page.warning] == [Jacobian(path).damage]
@@ -260,7 +264,7 @@ def test_a_damaged_store_is_shown_with_a_warning(store, image, tmp_path):
 def test_a_store_of_another_model_is_refused_in_one_sentence(image, tmp_path):
     other = Segmenter(torch.nn.Conv2d(1, 2, 3, padding=1), in_channels=1)
     path = jacobian(other, image, out=tmp_path / "other.zarr", stride=8).path
-    page = open_page(image, origin="Open a store")
+    page = open_page(image, origin="Open saved")
     page.text_input(key="store_path").set_value(str(path)).run()
     assert not page.exception
     assert "is the Jacobian of other weights" in page.error[0].value
@@ -268,7 +272,7 @@ def test_a_store_of_another_model_is_refused_in_one_sentence(image, tmp_path):
 
 @pytest.mark.parametrize("path", ["/nowhere/x.zarr", str(NOT_SQUARE), str(ROOT / "core")])
 def test_a_path_without_a_store_gets_one_sentence(image, path):
-    page = open_page(image, origin="Open a store")
+    page = open_page(image, origin="Open saved")
     page.text_input(key="store_path").set_value(path).run()
     assert not page.exception
     assert len(page.error) == 1
@@ -276,11 +280,11 @@ def test_a_path_without_a_store_gets_one_sentence(image, path):
 
 def test_an_archive_is_imported_and_an_evil_one_is_not(store, image, tmp_path):
     folder = tmp_path / "stores"
-    page = open_page(image, origin="Open a store", row="8", column="8")
+    page = open_page(image, origin="Open saved", row="8", column="8")
     page.text_input(key="folder").set_value(str(folder)).run()
     buffer = io.BytesIO()
     write_archive(store.path, buffer)
-    uploader(page, "Import a store (.zip)").set_value(("store.zip", buffer.getvalue(), "application/zip"))
+    uploader(page, "Import (.zip)").set_value(("store.zip", buffer.getvalue(), "application/zip"))
     page.run()
     check_maximum(page, store)
     (imported,) = folder.iterdir()
@@ -288,7 +292,7 @@ def test_an_archive_is_imported_and_an_evil_one_is_not(store, image, tmp_path):
 
     with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
         archive.writestr("../evil.zarr/zarr.json", "{}")
-    uploader(page, "Import a store (.zip)").set_value(("store.zip", buffer.getvalue(), "application/zip"))
+    uploader(page, "Import (.zip)").set_value(("store.zip", buffer.getvalue(), "application/zip"))
     page.run()
     assert "leads out of its folder" in page.error[0].value
     assert [entry.name for entry in tmp_path.iterdir()] == ["stores"]
