@@ -122,10 +122,10 @@ def explore(
 
 
 def say_why_counts_change(view: View) -> None:
-    largest = "|J|" if view.threshold.definition == "absolute" else "J"
+    percent, largest = 100 * view.threshold.proportion, "|J|" if view.threshold.definition == "absolute" else "J"
     st.caption(
-        f":material/hourglass_top: Counts still change: the threshold is {100 * view.threshold.proportion:.3g} % of the "
-        f"largest {largest} so far, which may still grow, and the coarse grid comes before the finer ones."
+        f":material/hourglass_top: Counts still change: the threshold is {percent:.3g} % of the largest {largest} so "
+        "far, which may still grow, and the coarse grid comes before the finer ones."
     )
 
 

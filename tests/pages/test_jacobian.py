@@ -22,8 +22,10 @@ from core.display.footprint import footprint
 from core.jacobian import Jacobian, JacobianRequest, Threshold, estimate, jacobian
 from core.jacobian.archive import write_archive
 from tests.pages.viewer_data import numbers, value_of, viewers
-from widgets.jacobian.controls import View
-from widgets.jacobian.job import Jobs, Run, State
+from widgets.jacobian import run as run_module
+from widgets.jacobian.controls import View, controls_of
+from widgets.jacobian.example import EXAMPLE, example_of
+from widgets.jacobian.job import ACTIVE, Job, Jobs, Run, State
 from widgets.jacobian.row import Rows
 from widgets.shared.sidebar import Selection
 from widgets.shared.sources import PickedImage
@@ -31,6 +33,7 @@ from widgets.viewer.channel import Request
 from widgets.viewer.settings import PROPORTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = read_image(ROOT / "sample_data" / "vessels" / "images" / "phantom_00.tiff")
 NOT_SQUARE = ROOT / "sample_data" / "formats" / "images" / "not_square.tiff"
 
 
@@ -57,7 +60,7 @@ def png(image: np.ndarray) -> bytes:
 
 def open_page(image: np.ndarray, **query: str) -> AppTest:
     page = AppTest.from_file(str(ROOT / "pages" / "jacobian.py"), default_timeout=120)
-    for name, value in query.items():
+    for name, value in ({"image": "vessels/phantom_01"} | query).items():  # not the example, which would take the pixel
         page.query_params[name] = value
     page.run()
     uploader(page, "Image file").set_value(("small.png", png(image), "image/png"))
@@ -68,10 +71,10 @@ def uploader(page: AppTest, label: str):
     return next(found for found in page.file_uploader if found.label == label)
 
 
-def metrics(page: AppTest) -> dict[str, str]:
+def markdown(page: AppTest) -> str:
     assert not page.exception
     assert not page.error
-    return {metric.label: metric.value for metric in page.metric}
+    return " ".join(element.value for element in page.markdown)
 
 
 def set_controls(page: AppTest, **values: object) -> AppTest:
@@ -121,13 +124,10 @@ def test_arrival_shows_the_estimate_and_starts_nothing(segmenter, image, tmp_pat
     page = open_page(image)
     page.text_input(key="folder").set_value(str(tmp_path)).run()
     wait(page, "The others would take about")
-    found = metrics(page)
     expected = estimate(segmenter, image, JacobianRequest(stride=8), tmp_path / "x.zarr")
-    assert found["Output pixels"] == f"{expected.pixels:,}" == "24"
-    assert found["Backward passes"] == f"{expected.passes:,}"
-    assert found["Fewer passes"] == f"{expected.speedup:.1f} ×"
-    assert found["Disk, at most"] == f"{expected.disk_bytes / 1e3:.1f} kB"
-    assert list(tmp_path.iterdir()) == []
+    assert f"24 output pixels in {expected.passes:,} backward passes, {expected.speedup:.1f} ×" in markdown(page)
+    assert f"at most **{expected.disk_bytes / 1e3:.1f} kB** on the disk" in markdown(page)
+    assert viewers(page) == list(tmp_path.iterdir()) == []
 
 
 def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, store, tmp_path):
@@ -159,6 +159,20 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     assert "computed just now" in viewers(again)[0]["words"]["sentence"]
 
 
+def test_a_run_that_ends_while_the_page_is_drawn_is_seen_to_end(image, monkeypatch, tmp_path):
+    def found_after_the_end(run: Run, job: Job | None) -> Jacobian | None:
+        while job is not None and job.state in ACTIVE:
+            time.sleep(0.01)
+        return so_far(run, job)
+
+    so_far = run_module._so_far
+    monkeypatch.setattr(run_module, "_so_far", found_after_the_end)
+    page = open_page(image)
+    page.text_input(key="folder").set_value(str(tmp_path)).run()
+    page.button(key="run").click().run()
+    assert "Complete: all" in captions(page)
+
+
 @pytest.mark.parametrize(
     ("definition", "source"), [("absolute", "histogram"), ("original", "histogram"), ("absolute", "rows")]
 )
@@ -184,6 +198,50 @@ def test_only_the_map_that_is_shown_is_sent(store, image):
     assert sent() == {"threshold": False, "area": False, "fulfilment": True}
     set_controls(page, picture="area")
     assert sent() == {"threshold": False, "area": True, "fulfilment": False}
+
+
+def test_the_example_opens_at_once_and_is_what_the_network_says(segmenter):
+    page = AppTest.from_file(str(ROOT / "pages" / "jacobian.py"), default_timeout=120)
+    page.query_params["row"], page.query_params["column"] = "96", "132"
+    page.run()
+    assert "An example, made beforehand" in captions(page)
+    assert "Counts still change" not in captions(page)
+    assert page.button(key="run").label == "Run"
+    example = example_of(segmenter, PickedImage(SAMPLE, None, "phantom_00.tiff", (), image_hash(SAMPLE)))
+    assert example.complete
+    row = gradient(segmenter, SAMPLE, Target.pixel(96, 132, 1, example.manifest.space))
+    threshold = example.threshold(Threshold(0.01, source="histogram"))
+    check_row(page, row, threshold)
+    assert example.threshold_map(0.01)[96, 132] == pytest.approx((row.magnitude() > threshold).sum(), abs=1)
+    assert sum(file.stat().st_size for file in EXAMPLE.rglob("*")) < 3_000_000
+
+    page.selectbox(key="image").set_value("vessels/phantom_01").run()
+    assert not viewers(page)
+    page.button(key="example").click().run()
+    assert page.selectbox(key="image").value == "vessels/phantom_00"
+    assert value_of(numbers(page)["Threshold"]) == pytest.approx(threshold, rel=1e-3)
+
+
+def test_counts_are_coloured_on_a_logarithmic_scale_with_the_predictions_outline():
+    page = AppTest.from_file(str(ROOT / "pages" / "jacobian.py"), default_timeout=120).run()
+    counts = Jacobian(EXAMPLE).threshold_map(0.01)
+
+    def layer(name: str) -> dict:
+        return next(layer for layer in viewers(page)[0]["panels"][0]["layers"] if layer["name"] == name)
+
+    assert viewers(page)[0]["settings"]["log"]
+    assert layer("threshold")["log"] == "$log"
+    ends = layer("threshold")["ends"]["values"]
+    assert ends["true"] == np.nanmax(counts)
+    assert ends["false"] == pytest.approx(np.nanpercentile(counts, 99), rel=0.01)
+    assert layer("outline")["shown"] == [
+        {"setting": "outline", "in": []}, {"setting": "picture", "in": ["threshold", "area", "fulfilment"]}
+    ]  # fmt: skip
+    set_controls(page, scaled=True)
+    assert not layer("threshold")["log"], "a map between 0 and 1 holds no counts"
+    assert not layer("fulfilment")["log"]
+    by_name = {control.name: control for control in controls_of(has_rows=True, has_truth=True, has_large_range=False)}
+    assert not by_name["log"].default
 
 
 def test_rows_under_the_pointer_are_read_where_stored_and_computed_elsewhere(segmenter, image, store):
@@ -353,7 +411,7 @@ def test_a_dense_network_and_a_disk_too_small_are_told_before_anything_starts(im
         assert time.monotonic() < deadline
         time.sleep(0.3)
         page.run()
-    assert metrics(page)["Backward passes"] == f"{image[0].size:,}"
+    assert f"{image[0].size:,} backward passes" in markdown(page)
     told = " ".join(element.value for element in (*page.info, *page.caption, *page.markdown, *page.warning))
     assert "dense path, one pass per pixel" in told
     assert "would not fit on the disk" in told

@@ -58,14 +58,15 @@ def run_card(
         )  # fmt: skip
         run = Run(segmenter, image, request, folder)
         job = jobs().find(run.path)
-        active = job is not None and job.state in ACTIVE
+        state = None if job is None else job.state  # once: a run that ends meanwhile is seen by the next look
+        active = state in ACTIVE
         if not active and not run.path.exists():
             job = None  # its store was deleted
         found = _so_far(run, job)
         with choices:
             fits = _button(run, job, found)
         if job is not None and active:
-            _follow(job, shown=found is not None)
+            _follow(job, state, shown=found is not None)
             st.caption(f"Saved in {_in_words(run.path.parent)}")
         elif found is None:
             _estimate(run)
@@ -106,9 +107,7 @@ def _button(run: Run, job: Job | None, found: Jacobian | None) -> bool:
     return fits
 
 
-def _follow(job: Job, *, shown: bool) -> None:
-    seen = job.state
-
+def _follow(job: Job, seen: State | None, *, shown: bool) -> None:
     @st.fragment(run_every=_SECONDS_BETWEEN_LOOKS)
     def look() -> None:
         state, progress = job.state, job.progress
