@@ -43,7 +43,7 @@ def main() -> None:
     )
     with show_user_errors():
         with st.sidebar:
-            selection = pick_selection("logit")
+            selection = pick_selection()
             reduction: Reduction = st.segmented_control(
                 "Over the pixels", ["sum", "mean"], default="sum", required=True, key="reduction", bind="query-params",
                 format_func=str.capitalize,

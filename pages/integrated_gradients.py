@@ -5,14 +5,13 @@ from functools import partial
 import streamlit as st
 
 from core.attribution import Attribution
-from core.pixel_sets import PixelSetName
 from core.segmenter import Prediction
 from widgets.integrated_gradients import panels, settings, views
 from widgets.integrated_gradients.settings import Settings
 from widgets.shared.header import page_header
 from widgets.shared.last_map import keep_last
 from widgets.shared.pixel_set_picker import in_viewer, question_of
-from widgets.shared.sidebar import SPACE_NAMES, Selection, pick_selection
+from widgets.shared.sidebar import Selection, pick_selection, score_words
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
@@ -28,16 +27,19 @@ def main() -> None:
     )
     with show_user_errors():
         with st.sidebar:
-            selection = pick_selection()
-        explain(selection, selection.predict())
+            with_class = settings.has_class()
+            selection = pick_selection(with_class=with_class)
+        explain(selection, selection.predict(), with_class=with_class)
 
 
 @st.fragment
 @show_user_errors()
-def explain(selection: Selection, prediction: Prediction) -> None:
+def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -> None:
     image = selection.image
     explained, chosen = settings.pick_settings(image)
-    question = question_of(explained, selection, prediction)
+    if settings.has_class() != with_class:
+        st.rerun(scope="app")  # the side bar shows the class or hides it
+    question = question_of(explained, selection, prediction, "mean")
     attribution = None
     lead = st.container()
     with lead:
@@ -48,7 +50,7 @@ def explain(selection: Selection, prediction: Prediction) -> None:
                 partial(settings.attribute, selection, question.target, chosen),
             )  # fmt: skip
         if attribution is not None and chosen is not None:
-            show_sentence(selection, attribution, explained, chosen)
+            show_sentence(selection, attribution, chosen)
     controls = views.controls_of(has_truth=image.truth is not None)
     shown = settings_of(controls)
     last = keep_last("integrated_gradients", selection.picture_key, attribution)
@@ -83,17 +85,17 @@ def explain(selection: Selection, prediction: Prediction) -> None:
         )
 
 
-def show_sentence(selection: Selection, attribution: Attribution, explained: PixelSetName, chosen: Settings) -> None:
+def show_sentence(selection: Selection, attribution: Attribution, chosen: Settings) -> None:
     target, measured = attribution.target, attribution.measured
-    if explained == "prediction":
-        what = f"{SPACE_NAMES[target.space].lower()} of the whole prediction"
+    what = score_words(target.score, selection.segmenter.class_names, "**")
+    if target.mask is None:
+        where = f" at row {target.row}, column {target.column}"
     else:
-        where = {"point": f"at row {target.row}, column {target.column}", "class": "over all pixels predicted so"}
-        what = f"{selection.score_name} {where.get(explained, f'over the {settings.EXPLAINED[explained].lower()}')}"
+        where = f" on average over {int((target.mask != 0).sum()):,} pixels"
     baseline = settings.BASELINE_WORDS[settings.kind_of(chosen)]
     start, end = f"{measured['baseline_score']:,.5g}", f"{measured['score']:,.5g}"
     sentence = (
-        f"From {baseline} to this image, the {what} goes from **{start}** to **{end}**. The map "
+        f"From {baseline} to this image, the {what} goes from **{start}** to **{end}**{where}. The map "
         f"shares that difference of **{attribution.score_difference:,.5g}** among the pixels: "
         f"{panels.traffic_light(attribution.convergence_percent, attribution.map_error_percent)} "
     )

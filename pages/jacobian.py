@@ -20,7 +20,7 @@ from widgets.shared.header import page_header
 from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import Pixel, learn_in_background
 from widgets.shared.pixel_state import restore_pixel
-from widgets.shared.sidebar import Selection, pick_class_and_space
+from widgets.shared.sidebar import Selection, pick_score
 from widgets.shared.sources import PickedImage, pick_image, predicted
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
@@ -54,10 +54,10 @@ def main() -> None:
                 format_func=lambda name: {"compute": "Compute", "open": "Open a store"}[name],
             )  # fmt: skip
             if origin == "compute":
-                class_index, space = pick_class_and_space(segmenter)
+                score = pick_score(segmenter)
             folder = pick_folder()
         if origin == "compute":
-            found, live = run_card(segmenter, image, class_index, space, folder)
+            found, live = run_card(segmenter, image, score, folder)
         else:
             live = False
             found, image = open_card(segmenter, image, folder)
@@ -81,7 +81,7 @@ def explore(
     segmenter: Segmenter, jacobian: Jacobian, image: PickedImage, prediction: Prediction, *, live: bool
 ) -> None:
     with show_user_errors():
-        selection = Selection(segmenter, image, jacobian.manifest.class_index, jacobian.manifest.space)
+        selection = Selection(segmenter, image, jacobian.manifest.score)
         pixel = take_vessel_click(selection) or restore_pixel(image.name, prediction.labels)
         controls = controls_of(has_rows=jacobian.manifest.keep_rows and not live, has_truth=image.truth is not None)
         settings = settings_of(controls)
