@@ -52,7 +52,7 @@ def test_the_whole_prediction(segmenter, image):
     found = numbers(page)
     prediction = segmenter.predict(image)
     labels = prediction.labels
-    attribution = integrated_gradients(segmenter, image, Target.prediction(labels), n_steps=2)
+    attribution = integrated_gradients(segmenter, image, Target.prediction(labels, "logit", "mean"), n_steps=2)
     expected = statistics(attribution, prediction)
     assert found["Mean"] == f"{expected.mean:.4g}"
     assert found["Area"] == f"{(labels == 1).sum():,} px"
@@ -99,13 +99,13 @@ def test_an_image_without_truth_has_no_panel_of_it():
 
 def test_a_pixel_against_a_blurred_baseline(segmenter, image):
     page = open_page(**FAST, explain="Pixel", row="61", column="99", baseline="Blurred", sigma="3.0")
-    attribution = integrated_gradients(segmenter, image, Target.pixel(61, 99), "blur", 2, sigma=3.0)
+    attribution = integrated_gradients(segmenter, image, Target.pixel(61, 99, space="logit"), "blur", 2, sigma=3.0)
     assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
     assert any("at row 61, column 99" in text.value for text in page.markdown)
     # A click elsewhere.
     page.session_state["row"], page.session_state["column"] = 80, 120
     page.run()
-    attribution = integrated_gradients(segmenter, image, Target.pixel(80, 120), "blur", 2, sigma=3.0)
+    attribution = integrated_gradients(segmenter, image, Target.pixel(80, 120, space="logit"), "blur", 2, sigma=3.0)
     assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
 
 
