@@ -9,7 +9,7 @@ from core.display.footprint import RADII, Footprint, footprint, magnitude_of, sh
 from core.display.words import number, percent
 from core.segmenter import Prediction
 from widgets.shared.sidebar import Selection, score_words
-from widgets.viewer.scene import Number
+from widgets.viewer.scene import Number, Words
 
 Pixel = tuple[int, int]
 
@@ -23,8 +23,8 @@ def map_words(
     of_what: str = "",
     *,
     is_influence: bool = False,
-) -> tuple[list[Number], str]:
-    """The numbers and the sentence about a pixel's map.
+) -> Words:
+    """What is said about a pixel's map.
 
     Args:
         selection: Network, image, class and score.
@@ -38,9 +38,9 @@ def map_words(
     magnitude = magnitude_of(window.values)
     remaining = footprint(magnitude, **threshold)
     given = selection, prediction, window, pixel
-    return (
-        _numbers(*given, magnitude, remaining, of_what),
+    return Words(
         _sentence(*given, remaining, is_influence=is_influence),
+        numbers=_numbers(*given, magnitude, remaining, of_what),
     )
 
 
