@@ -112,7 +112,7 @@ def test_a_pixel_against_a_blurred_baseline(segmenter, image):
 def test_a_box(segmenter, image):
     page = open_page(**FAST, explain="Box", box="20,30,60,90")
     prediction = segmenter.predict(image)
-    target = PixelSet("box", box=(20, 30, 60, 90)).target(prediction, 1, "probability")
+    target = PixelSet("box", box=(20, 30, 60, 90)).target(prediction, 1, "logit", "mean")
     attribution = integrated_gradients(segmenter, image, target, n_steps=2)
     assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
 

@@ -10,12 +10,15 @@ from core.attribution.gradient import gradient_cost
 from core.display.words import duration
 from core.segmenter import Prediction, Segmenter
 from core.target import PREDICTED, SPACES, Score
+from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.model_picker import pick_model
 from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.shared.sources import PickedImage, pick_image, predicted
 
 SPACE_NAMES: dict[str, str] = {"probability": "Probability", "logit": "Logit", "log_odds": "Log-odds"}
 DEFAULT_SCORE = Score()
+_WERE_TWO = "_class_of_two"
+"""Whether the class was chosen of two."""
 LARGE_PIXELS = 2_000_000
 AS_PREDICTED, NOTHING = "As predicted at the pixel", "nothing"
 
@@ -98,11 +101,7 @@ def pick_score(segmenter: Segmenter, *, with_class: bool = True) -> Score:
     names = segmenter.class_names
     class_index, against = PREDICTED, None
     if with_class:
-        class_name = st.selectbox(
-            "Class", [AS_PREDICTED, *names], index=0 if len(names) > 2 else 2, key="class", bind="query-params",
-            help="Class whose score is explained. As predicted at the pixel: the network's own label there."
-            + (" Of two classes, the log-odds hold one against the other." if len(names) == 2 else ""),
-        )  # fmt: skip
+        class_name = _pick_class(names)
         class_index = names.index(class_name) if class_name in names else PREDICTED
     if len(names) > 2:
         other = st.selectbox(
@@ -120,6 +119,23 @@ def pick_score(segmenter: Segmenter, *, with_class: bool = True) -> Score:
         "log-odds still do.",
     )  # fmt: skip
     return Score(class_index, space, against)
+
+
+def _pick_class(names: Sequence[str]) -> str:
+    are_two, offered = len(names) == 2, [AS_PREDICTED, *names]
+    default = names[1] if are_two else AS_PREDICTED
+    were_two = st.session_state.setdefault(_WERE_TWO, are_two)
+    if were_two != are_two and st.session_state.get("class") == AS_PREDICTED:
+        st.session_state["class"] = default  # that of the other network was its default
+    st.session_state[_WERE_TWO] = are_two
+    restore_choice("class", offered, default)
+    chosen = st.selectbox(
+        "Class", offered, key="class",
+        help="Class whose score is explained. As predicted at the pixel: the network's own label there."
+        + (" Of two classes, the log-odds hold one against the other." if are_two else ""),
+    )  # fmt: skip
+    write_to_url("class", chosen, default)
+    return chosen
 
 
 def score_words(score: Score, class_names: Sequence[str], mark: str = "") -> str:
