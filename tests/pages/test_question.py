@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import Target, load_segmenter, read_image
 from core.attribution import gradient, integrated_gradients
+from core.display.words import number
 from tests.pages.viewer_data import viewers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +64,7 @@ def test_every_page_begins_with_the_logit_of_what_is_predicted(name):
     assert label_at(many, "Score") == "logit"
     if name == "integrated_gradients":  # the whole prediction has no class to choose
         assert not [box for box in many.selectbox if box.label == "Class"]
-        assert "**predicted class** logit" in texts(many)
+        assert "predicted class logit" in texts(many)
     else:
         assert label_at(many, "Class") == "As predicted at the pixel"
     assert label_at(many, "Rather than …") == "nothing"
@@ -119,13 +120,13 @@ def test_integrated_gradients_speak_of_the_mean_and_hide_a_class_that_does_nothi
     found = integrated_gradients(segmenter, image, target, n_steps=2)
     assert 0 < found.measured["score"] <= 1
     sentence = texts(page)
-    assert f"to **{found.measured['score']:,.5g}** on average over {labels.size:,} pixels" in sentence
+    assert f"to {number(found.measured['score'])} on average over {labels.size:,} pixels" in sentence
     page.segmented_control(key="explain").set_value("point").run()
     assert label_at(page, "Class") == "As predicted at the pixel"
     linked = open_page("integrated_gradients", **SCENE, **fast, explain="Class", **{"class": "car"}, against="road")
     assert label_at(linked, "Class") == "car"
     count = int((labels == segmenter.class_names.index("car")).sum())
-    assert "**car** minus **road** probability" in texts(linked)
+    assert "car minus road probability" in texts(linked)
     assert f"on average over {count:,} pixels" in texts(linked)
 
 
