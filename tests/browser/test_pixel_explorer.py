@@ -30,10 +30,10 @@ def rows_of(model: str, path, class_index: int):
     logits = segmenter.module(padded)
     if logits.shape[1] == 1:
         logits = torch.cat((torch.zeros_like(logits), logits), dim=1)
-    probabilities = logits.softmax(dim=1)[0, class_index, :height, :width]
+    scores, probabilities = (each[0, class_index, :height, :width] for each in (logits, logits.softmax(dim=1)))
 
     def row(r: int, c: int) -> tuple[float, np.ndarray]:
-        (found,) = torch.autograd.grad(probabilities[r, c], image, retain_graph=True)
+        (found,) = torch.autograd.grad(scores[r, c], image, retain_graph=True)
         return float(probabilities[r, c].detach()), found[0].numpy()
 
     return row
