@@ -57,6 +57,7 @@ def explain(selection: Selection, prediction: Prediction) -> None:
         views.panels_of(selection, prediction, question, last, is_old=attribution is None),
         prediction.labels.shape,
         selection.picture_key,
+        name=image.name,
         controls=controls,
         settings=shown,
         **in_viewer(explained, selection, prediction),

@@ -30,7 +30,6 @@ Row = dict[str, Any]
 """The row of one map in the table."""
 
 _MAGNITUDE_OPACITY, _LAYER_OPACITY = 0.85, 0.75
-"""Percentile of the magnitudes that the overlay shows as the largest: a few pixels are far above all others."""
 
 
 def explain(

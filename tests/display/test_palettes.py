@@ -9,8 +9,8 @@ from skimage.color import rgb2lab
 from core.display.colours import CLASS_COLOURS, DIVERGING, SEQUENTIAL
 from widgets.viewer.viewer import SCALES
 
-# Machado, Oliveira & Fernandes 2009, "A Physiologically-based Model for Simulation of Color Vision Deficiency", table 1,
-# severity 1.0: matrices for linear RGB.
+# Machado, Oliveira & Fernandes 2009, "A Physiologically-based Model for Simulation of Color Vision Deficiency",
+# table 1: matrices of severity 1.0 for linear RGB.
 DEFICIENCIES = {
     "none": np.eye(3),
     "protanopia": np.array(
