@@ -56,6 +56,7 @@ def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -
         views.panels_of(selection, prediction, question, baseline, last, is_old=attribution is None),
         prediction.labels.shape,
         selection.picture_key,
+        name=image.name,
         controls=controls,
         settings=shown,
         words=words_of(selection, attribution, explained, chosen) if attribution and chosen else Words(),

@@ -93,6 +93,7 @@ def explore(
             [picture_panel(selection, jacobian, view), *row_panels(selection, rows, attribution)],
             jacobian.size,
             selection.picture_key,
+            name=image.name,
             controls=controls,
             settings=settings,
             pixel=pixel,

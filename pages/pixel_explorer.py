@@ -60,6 +60,7 @@ def explore(selection: Selection) -> None:
         [image_panel(selection, prediction), map_panel(explainer, attribution)],
         size,
         selection.picture_key,
+        name=image.name,
         controls=controls,
         settings=settings,
         pixel=pixel,
