@@ -59,7 +59,7 @@ def test_numbers_are_the_librarys(segmenter, image):
     assert value_of(found["Maximum"]) == pytest.approx(attribution.magnitude().max(), rel=1e-3)
     assert found["Pixels above"] == f"{remaining.count:,}"
     assert found["Box area"] == f"{remaining.box.area:,} px"
-    assert found["Fulfilment"] == f"{100 * remaining.fulfilment:.1f} %"
+    assert found["Box filled"] == f"{100 * remaining.fulfilment:.1f} %"
     assert found["Within 16 px"] == f"{100 * share_within(attribution.magnitude(), 61, 99, 16):.1f} %"
 
 
@@ -116,7 +116,7 @@ def test_everything_at_the_highest_threshold():
     choose(page, threshold=1.0)
     found = numbers(page)
     assert found["Pixels above"] == "0"
-    assert found["Fulfilment"] == "none"
+    assert found["Box filled"] == "none"
 
 
 def test_pins_come_from_the_address_and_hold_the_librarys_numbers(segmenter, image):

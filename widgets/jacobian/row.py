@@ -70,12 +70,12 @@ class Rows:
         proportion = settings["threshold"]
         threshold = self.thresholds.get(proportion, float("nan"))
         if isnan(threshold):
-            return Words("The summaries do not resolve this threshold; take a larger proportion, or keep rows.")
+            return Words("The summaries do not resolve this threshold; take a larger proportion, or save rows.")
         given = self._selection, self._prediction, window, pixel, {"threshold": threshold}
         largest = "|J|" if self._view.threshold.definition == "absolute" else "J"
         words = map_words(*given, f"{100 * proportion:.3g} % of the largest {largest} of all rows")
-        origin = "read from the store" if self._jacobian.is_stored(*pixel) else "computed just now"
-        return replace(words, sentence=f"{words.sentence} Its row was {origin}.")
+        origin = "read from the disk" if self._jacobian.is_stored(*pixel) else "computed just now"
+        return replace(words, sentence=f"{words.sentence} Its gradient map was {origin}.")
 
     def live(self) -> Live:
         """What a pointer position means."""

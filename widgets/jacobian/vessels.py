@@ -20,7 +20,7 @@ from widgets.shared.sidebar import Selection
 
 _MOST_DOTS = 2000
 _HEIGHT = 340
-_MEASURES = {"area": "Box area", "threshold": "Pixels above", "fulfilment": "Fulfilment"}
+_MEASURES = {"area": "Box area", "threshold": "Pixels above", "fulfilment": "Box filled"}
 _ACROSS = {
     "width": ("Vessel width", "width (px)", "Width of the vessel at the nearest pixel of its centre line."),
     "distance": ("Distance to the skeleton", "distance (px)", "Distance to the nearest pixel of the centre line."),
@@ -58,7 +58,7 @@ def vessels_panel(selection: Selection, jacobian: Jacobian, view: View, pixel: P
     values = shown_map(jacobian, str(measure), view)[used]
     st.caption(
         f"{int(used.sum()):,} computed pixels inside the vessels; the line joins their medians. "
-        "Click a point to see the row of its pixel."
+        "Click a point to see the gradient map of its pixel."
     )
     chosen = np.linspace(0, max(len(values) - 1, 0), min(len(values), _MOST_DOTS)).astype(int)
     pixels = [(int(row), int(column)) for row, column in np.argwhere(used)[chosen]]

@@ -63,7 +63,7 @@ def _numbers(
         Number("Box rows", rows, "Rows of the smallest box around the pixels above the threshold."),
         Number("Box columns", columns, "Columns of that box."),
         Number("Box area", f"{box.area:,} px" if box else "0 px"),
-        Number("Fulfilment", percent(remaining.fulfilment), "Pixels above as a share of the box's area."),
+        Number("Box filled", percent(remaining.fulfilment), "Fulfilment: pixels above as a share of the box's area."),
         *(
             Number(
                 f"Within {radius} px",

@@ -39,7 +39,7 @@ class Drawing {
       `<stop offset="${index / (stops.length - 1)}" stop-color="${colour}"/>`)
     this.shapes.push(`<linearGradient id="${id}">${colours.join("")}</linearGradient>`)
     this.box(x, y, width, 8, `url(#${id})`)
-    ticks.forEach((tick, index) => this.text(x + width * index / (ticks.length - 1), y + 20, tick,
+    ticks.forEach(([tick, share], index) => this.text(x + width * share, y + 20, tick,
       {size: 11, anchor: index === 0 ? "start" : index === ticks.length - 1 ? "end" : "middle"}))
     this.lines(x + width / 2, y + 34, inLines(unit, width, 11), {size: 11, height: 13, anchor: "middle"})
   }

@@ -16,8 +16,11 @@ const TAKEN = 5000                  // ms after which a scene's values count eve
 const NO_ANSWER = 120000            // ms until a request is given up
 const RECONNECT = [250, 1000, 3000, 8000, 30000] // ms; the last one again and again
 const UNKNOWN_TOKEN = 4401          // the server has forgotten this viewer: the next run of the page opens it anew
+const TICK = 34                     // CSS pixels between the ticks of a logarithmic colour bar
 const POSITIVE = [255, 77, 77], NEGATIVE = [61, 155, 255]
 const KINDS = {u1: Uint8Array, u2: Uint16Array, f4: Float32Array}
+
+const evenly = (low, high, count) => Array.from({length: count}, (_, index) => low + (high - low) * index / (count - 1))
 
 const element = (tag, attributes = {}, ...children) => {
   const made = document.createElement(tag)
@@ -438,7 +441,8 @@ class Viewer {
     const {colours, low, high} = layer.scale, {ends} = layer
     const whole = ends ? ends.values[ends.settings.map(name => this.settings[name]).join()] : map?.largest || 1
     const end = high ?? whole * (this.value(layer.limit) ?? 1)
-    return {low: low ?? -end, high: end, stops: this.scene.scales[colours][this.isDark ? 1 : 0]}
+    return {low: low ?? -end, high: end, stops: this.scene.scales[colours][this.isDark ? 1 : 0],
+      bend: this.value(layer.log) ? Math.log1p : Number}
   }
 
   /* ------------------------------------------------------------------ elements */
@@ -1462,18 +1466,19 @@ class Viewer {
       context.fillRect(...this.frameOfImage)
       context.globalAlpha = 1
     }
-    const {low, high, stops} = this.scaleOf(layer, map), colours = table(stops), per = 255 / (high - low)
+    const {low, high, stops, bend} = this.scaleOf(layer, map), colours = table(stops)
+    const start = bend(low), per = 255 / (bend(high) - start)
     const over = layer.over || this.value(layer.opacity) < 1
     if (!over) { // outside of its window the map is 0
       context.fillStyle = colourOfZero(colours, low, high)
       context.fillRect(...this.frameOfImage)
     }
     const box = [map.top, map.left, map.top + map.height, map.left + map.width], faint = layer.fading
-    const floor = high * this.value(layer.floor), key = `${low},${high},${stops},${floor}`
+    const floor = high * this.value(layer.floor), key = `${low},${high},${stops},${floor},${bend.name}`
     const paint = map.covers ? this.paintStretched : this.paintValues
     paint.call(this, context, part, layer, opacity, key, box, map.signed, (value, pixels, k) => {
       if (value !== value || Math.abs(value) < floor) return
-      let at = Math.round((value - low) * per)
+      let at = Math.round((bend(value) - start) * per)
       at = 3 * (at < 0 ? 0 : at > 255 ? 255 : at)
       pixels[k] = colours[at]; pixels[k + 1] = colours[at + 1]; pixels[k + 2] = colours[at + 2]
       pixels[k + 3] = faint ? 255 * Math.min(1, Math.abs(value) / high) : 255
@@ -1732,7 +1737,7 @@ class Viewer {
     bar.hidden = !beside.some(panel => panel.layers.some(other => other.kind === "map" && other.bar && this.isShown(other)))
     bar.style.visibility = map && layer.bar ? "visible" : "hidden"
     if (!map) return
-    const {stops, ticks: texts, unit: words} = this.barOf(layer, map), key = `${stops}|${texts}|${words}`
+    const {stops, ticks: marks, unit: words} = this.barOf(layer, map), key = `${stops}|${marks}|${words}|${this.width}`
     if (bar.key === key) return
     bar.key = key
     const [canvas, ticks, unit] = bar.children, context = canvas.getContext("2d")
@@ -1743,18 +1748,29 @@ class Viewer {
       image.data[4 * k + 3] = 255
     }
     context.putImageData(image, 0, 0)
-    ticks.replaceChildren(...texts.map(text => element("span", {}, text)))
+    ticks.replaceChildren(...marks.map(([text, share], index) => element("span", {
+      style: `left: ${100 * share}%; transform: translateX(${index === 0 ? 0 : index === marks.length - 1 ? -100 : -50}%)`}, text)))
     unit.textContent = words
   }
 
-  /* The colours of a bar, the numbers below it and the unit. */
+  /* The colours of a bar; the numbers below it, each with its place from 0 to 1; and the unit. */
   barOf(layer, map) {
-    const {low, high, stops} = this.scaleOf(layer, map), beyond = low >= 0 && map.largest > 1.0001 * high
-    const count = this.width < 200 ? 3 : 5, size = Math.max(Math.abs(low), Math.abs(high))
-    const power = isExtreme(size) ? Math.floor(Math.log10(size)) : 0, factor = 10 ** power
-    const ticks = Array.from({length: count}, (_, index) =>
-      (beyond && index === count - 1 ? "≥ " : "") + written((low + (high - low) * index / (count - 1)) / factor, 2))
+    const {low, high, stops, bend} = this.scaleOf(layer, map), beyond = low >= 0 && map.largest > 1.0001 * high
+    const isLog = bend === Math.log1p, size = Math.max(Math.abs(low), Math.abs(high))
+    const power = isExtreme(size) && !isLog ? Math.floor(Math.log10(size)) : 0, factor = 10 ** power
+    const values = isLog ? this.powersUpTo(high) : evenly(low, high, this.width < 200 ? 3 : 5)
+    const ticks = values.map((value, index) => [(beyond && index === values.length - 1 ? "≥ " : "") + written(value / factor, isLog ? 4 : 2),
+      (bend(value) - bend(low)) / (bend(high) - bend(low))])
     return {stops, ticks, unit: `${power ? `× ${powerOfTen(power)} ` : ""}${layer.unit}`}
+  }
+
+  /* 0, the powers of ten and the end of a logarithmic colour bar, those left out that have no room. */
+  powersUpTo(high) {
+    const found = [high]
+    for (let power = 10 ** Math.floor(Math.log10(high) + 1e-9); power >= 1; power /= 10)
+      if (Math.log1p(found[0]) - Math.log1p(power) > TICK * Math.log1p(high) / this.width) found.unshift(power)
+    if (2 * Math.log1p(found[0]) < TICK * Math.log1p(high) / this.width) found.shift()
+    return [0, ...found]
   }
 
   paintPins() {
