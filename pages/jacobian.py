@@ -21,7 +21,7 @@ from widgets.shared.header import page_header
 from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import Pixel, learn_in_background
 from widgets.shared.pixel_state import restore_pixel
-from widgets.shared.sidebar import Selection, pick_class_and_space
+from widgets.shared.sidebar import Selection, pick_score, score_words
 from widgets.shared.sources import PickedImage, pick_image, predicted
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
@@ -51,12 +51,12 @@ def main() -> None:
                 format_func=lambda name: {"compute": "Compute", "open": "Open saved"}[name],
             )  # fmt: skip
             if origin == "compute":
-                class_index, space = pick_class_and_space(segmenter)
+                score = pick_score(segmenter)
             folder = pick_folder()
         if origin == "compute":
-            found, live = run_card(segmenter, image, class_index, space, folder)
+            found, live = run_card(segmenter, image, score, folder)
             if found is None and (found := example_of(segmenter, image)) is not None:
-                say_example(segmenter, image, found)
+                say_example(segmenter, found)
         else:
             live = False
             found, image = open_card(segmenter, image, folder)
@@ -78,9 +78,9 @@ def invite(image: PickedImage) -> None:
         example_button()
 
 
-def say_example(segmenter: Segmenter, image: PickedImage, example: Jacobian) -> None:
+def say_example(segmenter: Segmenter, example: Jacobian) -> None:
     manifest = example.manifest
-    score = Selection(segmenter, image, manifest.class_index, manifest.space).score_name
+    score = score_words(manifest.score, segmenter.class_names, "**")
     st.caption(
         f":material/auto_stories: An example, made beforehand: {score}, every {manifest.stride}th pixel. **Run** "
         "computes the Jacobian of your choices above and on the left."
@@ -91,7 +91,7 @@ def explore(
     segmenter: Segmenter, jacobian: Jacobian, image: PickedImage, prediction: Prediction, *, live: bool
 ) -> None:
     with show_user_errors():
-        selection = Selection(segmenter, image, jacobian.manifest.class_index, jacobian.manifest.space)
+        selection = Selection(segmenter, image, jacobian.manifest.score)
         pixel = take_vessel_click(selection) or restore_pixel(image.name, prediction.labels)
         field = jacobian.field
         controls = controls_of(
@@ -110,6 +110,7 @@ def explore(
             [picture_panel(selection, jacobian, view), *row_panels(selection, rows, attribution)],
             jacobian.size,
             selection.picture_key,
+            name=image.name,
             controls=controls,
             settings=settings,
             pixel=pixel,

@@ -36,10 +36,11 @@ def truth(picture):
     segmenter = load_segmenter("vessmap", "cpu")
     batch = torch.tensor(picture / 255, dtype=torch.float32)[None, None].requires_grad_()
     normalised = (batch - torch.tensor(segmenter.mean)) / torch.tensor(segmenter.std)
-    probabilities = segmenter.module(normalised).softmax(dim=1)[0, 1]
+    logits = segmenter.module(normalised)
+    scores, probabilities = logits[0, 1], logits.softmax(dim=1)[0, 1]
 
     def row(r: int, c: int) -> tuple[float, np.ndarray]:
-        (found,) = torch.autograd.grad(probabilities[r, c], batch, retain_graph=True)
+        (found,) = torch.autograd.grad(scores[r, c], batch, retain_graph=True)
         return float(probabilities[r, c].detach()), found[0, 0].numpy()
 
     return row

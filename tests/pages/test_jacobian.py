@@ -140,7 +140,7 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     (path,) = tmp_path.iterdir()
     assert str(path) in captions(page)
     result = Jacobian(path)
-    attribution = gradient(segmenter, image, Target.pixel(*pixel))
+    attribution = gradient(segmenter, image, Target.pixel(*pixel, space="logit"))
     threshold = result.threshold(Threshold(0.01, source="histogram"))
     check_row(page, attribution, threshold)
     assert "read from the disk" in viewers(page)[0]["words"]["sentence"]
@@ -156,7 +156,7 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     again = open_page(image, row="3", column="5")
     again.text_input(key="folder").set_value(str(tmp_path)).run()
     assert "Complete: all" in captions(again), "a finished store is opened at once"
-    check_row(again, gradient(segmenter, image, Target.pixel(3, 5)), threshold)
+    check_row(again, gradient(segmenter, image, Target.pixel(3, 5, space="logit")), threshold)
     assert "computed just now" in viewers(again)[0]["words"]["sentence"]
 
 
@@ -250,7 +250,7 @@ def test_rows_under_the_pointer_are_read_where_stored_and_computed_elsewhere(seg
     prediction = segmenter.predict(image)
     view = View("threshold", Threshold(0.01, source="histogram"), scaled=False, within=False)
     opened = Jacobian(store.path, segmenter)
-    respond = Rows(Selection(segmenter, picked), prediction, opened, view).live().respond
+    respond = Rows(Selection(segmenter, picked, opened.manifest.score), prediction, opened, view).live().respond
     batch = torch.tensor(image[None]).requires_grad_()
     normalised = (batch - torch.tensor(segmenter.mean)) / torch.tensor(segmenter.std)
     probabilities = segmenter.module(normalised).softmax(dim=1)[0, 1]

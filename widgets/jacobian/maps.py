@@ -70,5 +70,5 @@ def _shown_map(jacobian: Jacobian, name: str, view: View) -> np.ndarray:
     }  # fmt: skip
     values = filled(maps[name](view.threshold), jacobian.computed)
     if view.within:
-        values = np.where(jacobian.labels == jacobian.manifest.class_index, values, np.float32(np.nan))
+        values = np.where(jacobian.predicted_region, values, np.float32(np.nan))
     return normalised(values) if view.scaled and name == "threshold" else values

@@ -11,6 +11,7 @@ from core.errors import UserError
 from core.jacobian import Jacobian
 from core.jacobian.archive import read_archive
 from core.segmenter import Segmenter
+from widgets.shared.sidebar import score_words
 from widgets.shared.sources import PickedImage
 from widgets.shared.store_folder import DEFAULT_FOLDER, store_folder
 from widgets.shared.stores import open_store
@@ -69,7 +70,7 @@ def _describe(found: Jacobian, image: PickedImage, path: Path, segmenter: Segmen
     rows = f"rows as {manifest.dtype}" if manifest.keep_rows else "summaries only"
     st.caption(
         f":material/check_circle: {path.name}: {height} × {width} pixels, "
-        f"{segmenter.class_names[manifest.class_index]} {manifest.space.replace('_', '-')}, every "
+        f"{score_words(manifest.score, segmenter.class_names)}, every "
         f"{'pixel' if manifest.stride == 1 else f'{manifest.stride}th pixel'}, {rows}, {state}. "
         + ("The image on this page is its own." if own else f"It is of {image.name}.")
     )

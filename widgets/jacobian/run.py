@@ -12,7 +12,7 @@ from core.jacobian.archive import store_bytes
 from core.jacobian.disk_space import bytes_in_words
 from core.jacobian.estimation import Estimator
 from core.segmenter import Segmenter
-from core.target import Space
+from core.target import Score
 from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, jobs
 from widgets.shared import slow_work
 from widgets.shared.results import Claim
@@ -29,9 +29,7 @@ _WORDS: dict[State, str] = {
 }
 
 
-def run_card(
-    segmenter: Segmenter, image: PickedImage, class_index: int, space: Space, folder: Path
-) -> tuple[Jacobian | None, bool]:
+def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Path) -> tuple[Jacobian | None, bool]:
     """Choices, estimate, progress and buttons of one run.
 
     Returns:
@@ -54,7 +52,8 @@ def run_card(
         )  # fmt: skip
         keep_rows = storage != SUMMARIES
         request = JacobianRequest(
-            class_index, space, int(stride), storage if keep_rows else "float32", keep_rows  # type: ignore[arg-type]
+            score.class_index, score.space, int(stride), storage if keep_rows else "float32",  # type: ignore[arg-type]
+            keep_rows, score.against,
         )  # fmt: skip
         run = Run(segmenter, image, request, folder)
         job = jobs().find(run.path)

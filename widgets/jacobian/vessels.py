@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
+from core.attribution.statistics import region_of
 from core.display.charts import scatter_figure
 from core.jacobian import Jacobian
 from core.jacobian.vessel_geometry import medians, vessel_geometry
@@ -49,7 +50,7 @@ def vessels_panel(selection: Selection, jacobian: Jacobian, view: View, pixel: P
         format_func=lambda name: _MEASURES[name], wrap=True,
     )  # fmt: skip
     labels = truth if source == "truth" and truth is not None else jacobian.labels
-    mask = labels == jacobian.manifest.class_index
+    mask = region_of(labels, jacobian.manifest.class_index)
     mask_key = "vessel geometry", source, mask.tobytes(), jacobian.size
     geometry = results().get_or_compute(mask_key, lambda: vessel_geometry(mask))
     used = geometry.mask & jacobian.computed

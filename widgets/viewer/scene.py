@@ -86,7 +86,7 @@ class Ends:
     """Where the colours of a map end: a number in its unit for each value of a control, or of several together."""
 
     control: str | tuple[str, ...]
-    values: Mapping[str, float] | Mapping[float, float] | Mapping[tuple[Value, ...], float]
+    values: Mapping[str, float] | Mapping[float, float] | Mapping[bool, float] | Mapping[tuple[Value, ...], float]
 
     def describe(self) -> dict[str, Any]:
         """The ends as plain values for the browser."""
