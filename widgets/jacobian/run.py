@@ -154,9 +154,9 @@ def _estimate(run: Run) -> None:
     st.markdown(
         f"About **{duration(cost.seconds)}** for {cost.pixels:,} output pixels in {cost.passes:,} passes, "
         f"{cost.speedup:.1f}\N{NO-BREAK SPACE}× fewer; at most **{bytes_in_words(cost.disk_bytes)}** on disk",
-        help=f"Pixels whose receptive fields do not meet share a backward pass, exactly. The fields reach {up} rows up, {down} down, "
-        f"{left} left and {right} right. A pass takes {cost.seconds_per_pass:.3f} s, measured, {cost.batch_size} at "
-        f"once, with about {bytes_in_words(cost.memory_bytes)} of memory. {bytes_in_words(cost.free_disk_bytes)} of "
+        help="Pixels whose receptive fields do not meet share a backward pass, exactly. "
+        f"The fields reach {up} rows up, {down} down, {left} left and {right} right. "
+        f"A pass takes {cost.seconds_per_pass:.3f} s, measured, {cost.batch_size} at once, with about {bytes_in_words(cost.memory_bytes)} of memory. {bytes_in_words(cost.free_disk_bytes)} of "
         "disk are free.",
     )
     if cost.note:
