@@ -733,6 +733,7 @@ class Viewer {
     const size = `${panelWidth},${height}`
     if (size !== this.laidOut) {
       for (const held of [this.said, this.readout]) held.style.minHeight = ""
+      this.readout.longest = 0
       this.laidOut = size
       this.width = panelWidth
       this.height = height
