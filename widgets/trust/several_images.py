@@ -24,7 +24,7 @@ from widgets.trust.trial import Trial, TrustMap, warn_if_empty
 
 _QUICK = tuple(name for name, metric in METRICS.items() if metric.curve is not None)
 """Metrics that are read off one curve."""
-_WIDTH = 430
+_FIGURE_WIDTH, _TABLE_WIDTH = 380, 480
 
 
 def several_images_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
@@ -100,14 +100,14 @@ def _show(trial: Trial, found: Outcomes, metric: str, question: SameQuestion) ->
     rows = summarise(found.measurements, [metric])
     st.markdown(words(rows, metric))
     with st.container(horizontal=True, gap="medium"):
-        with st.container(width=_WIDTH):
+        with st.container(width=_FIGURE_WIDTH):
             heading = f"{METRICS[metric].title}, mean and 95 % interval: {METRICS[metric].direction} is better"
             estimates = [Estimate(row.title, row.mean, row.low, row.high, row.is_control, row.verdict == "better",
                                   row.verdict) for row in rows]  # fmt: skip
             figure = interval_figure({heading: estimates}, columns=1)
             figure.update_layout(margin_t=40)
             st.plotly_chart(figure, theme=None, config={"displayModeBar": False}, key="trust-several")
-        with st.container(width=_WIDTH):
+        with st.container(width=_TABLE_WIDTH):
             st.html(TABLE_STYLE + summary_html(rows, metric))
     table = per_image(found.measurements, metric)
     shown = f"%.{decimals([one.values[metric] for one in found.measurements])}f"
@@ -131,7 +131,7 @@ def words(rows: Sequence[SummaryRow], metric: str) -> str:
     if control and METRICS[metric].against_controls and images >= ENOUGH_IMAGES:
         good, bad = by_verdict["better"], by_verdict["worse"]
         parts.append(
-            f"Over {images} images **{len(good) or 'none'} of {methods} maps** {'is' if len(good) == 1 else 'are'} "
+            f"Over {images} images **{len(good) or 'none'} of {methods} maps** {'is' if len(good) < 2 else 'are'} "
             f"better than the best control, {control}{': ' if good else ''}{', '.join(good)}; {len(bad)} worse, "
             f"{methods - len(good) - len(bad)} not told apart."
         )
@@ -139,20 +139,19 @@ def words(rows: Sequence[SummaryRow], metric: str) -> str:
 
 
 def summary_html(rows: Sequence[SummaryRow], metric: str) -> str:
-    """The means, their 95 % intervals, and how each map differs from the best control; all at one precision."""
-    heads = (METRICS[metric].heading, "95 % interval", "Less the best control", "95 % interval")
-    ends = same_precision([end for row in rows for end in (row.mean, row.low, row.high, row.difference,
-                                                           row.difference_low, row.difference_high)])  # fmt: skip
+    """The means and how each map differs from the best control, with their intervals, all at one precision."""
+    heads = METRICS[metric].heading, "Less the best control"
+    numbers = same_precision([
+        value for row in rows
+        for value in (row.mean, row.high - row.mean, row.difference, row.difference_high - row.difference)
+    ])  # fmt: skip
     lines = []
     for place, row in enumerate(rows):
-        mean, low, high, less, less_low, less_high = ends[6 * place : 6 * place + 6]
-        mark = {"better": "beats", "worse": "fails"}.get(row.verdict, "fails")
-        cells = (
-            f"<td>{mean}</td><td>{_interval(low, high)}</td><td class='{mark}'>{less}</td>"
-            f"<td>{_interval(less_low, less_high)}</td>"
-        )
+        mean, half, less, half_less = numbers[4 * place : 4 * place + 4]
+        mark = "beats" if row.verdict == "better" else "fails"
+        cells = f"<td>{_interval(mean, half)}</td><td class='{mark}'>{_interval(less, half_less)}</td>"
         lines.append(row_html(row.rank, row.title, cells, is_control=row.is_control))
-    titles = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    titles = "".join(f'<th scope="col">{head}<small>mean ± 95 % interval</small></th>' for head in heads)
     return (
         f'<div class="trust-table"><table><thead><tr><th></th><th class="name" scope="col">Map</th>{titles}</tr>'
         f"</thead><tbody>{''.join(lines)}</tbody></table></div>"
@@ -168,8 +167,8 @@ def per_image(measurements: Sequence[Measurement], metric: str) -> list[dict[str
     return list(rows.values())
 
 
-def _interval(low: str, high: str) -> str:
-    return "–" if low == "–" else f"{low} … {high}"
+def _interval(mean: str, half: str) -> str:
+    return mean if half == "–" else f"{mean} ± {half}"
 
 
 def _manifest(trial: Trial, found: Outcomes, rows: Sequence[SummaryRow], question: SameQuestion) -> bytes:
