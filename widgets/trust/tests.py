@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.attribution.settings import METRIC_PREFIX, settings_of
 from core.display.words import duration
+from core.target import PREDICTED
 from core.trust import (
     METRICS,
     Comparison,
@@ -57,7 +58,8 @@ def _pick(trial: Trial, *, has_object: bool) -> tuple[list[str], EvaluationSetti
         format_func=lambda name: METRICS[name].title, help=questions,
     )  # fmt: skip
     if not has_object:
-        name = trial.segmenter.class_names[trial.target.class_index]
+        index = trial.target.class_index
+        name = "object of the class predicted" if index == PREDICTED else trial.segmenter.class_names[index]
         lacks = "This image has no ground truth" if trial.image.truth is None else f"The ground truth has no {name}"
         st.caption(f":material/info: {lacks}, so localisation cannot be measured.")
     more = row.popover("Settings of the tests", icon=":material/tune:")
