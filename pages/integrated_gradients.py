@@ -39,12 +39,13 @@ def explain(selection: Selection, prediction: Prediction) -> None:
     explained, chosen = settings.pick_settings(image)
     question = question_of(explained, selection, prediction)
     attribution = None
-    lead = st.container()
+    st.html("<style>.st-key-lead {min-height: 3.5rem}</style>")  # the picture keeps its place while it is computed
+    lead = st.container(key="lead")
     with lead:
         if question is not None and chosen is not None:
             attribution = compute_in_background(
                 "ig", ("integrated gradients", selection.key, question.key, settings.settings_key(chosen)),
-                "Gradients, at most" if chosen.n_steps == "auto" else "Gradients",
+                "Integrated Gradients, gradients",
                 partial(settings.attribute, selection, question.target, chosen),
             )  # fmt: skip
         if attribution is not None and chosen is not None:

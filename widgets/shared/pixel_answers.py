@@ -15,6 +15,7 @@ from core.display.footprint import BoundingBox, bounding_box
 from core.receptive_field.known import learn_field
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
+from widgets.shared.slow_work import request
 from widgets.viewer.channel import Answer, Live, Request
 from widgets.viewer.scene import Number, ScalarMap
 
@@ -71,7 +72,7 @@ def learn_in_background(selection: Selection) -> None:
 
     key = "receptive field", *selection.key[:2], size
     if key not in results():
-        results().start(key, learn)
+        request("receptive field", key, learn)
 
 
 def pixel_map_layer(attribution: Attribution | None, title: str, unit: str, *, is_live: bool = True) -> ScalarMap:

@@ -28,7 +28,7 @@ def agreement_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
             "Spearman's rank correlation, pixel by pixel: **1** the same order, **0** no relation, **−1** the reverse."
         )
         table = compute_in_background(
-            "ranks", ("ranks", trial.identity, tuple(maps)), "Maps ranked",
+            "ranks", ("ranks", trial.identity, tuple(maps)), "Agreement, maps ranked",
             lambda progress: rank_correlations(values, progress),
         )  # fmt: skip
     else:

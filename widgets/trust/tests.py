@@ -53,7 +53,7 @@ def tests_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         candidates = candidates_of(attributions, *given, settings.removal, trial.settings, again)
         return compare(*given, candidates, metrics, settings, region, known, report)
 
-    found = compute_in_background("tests", key, "Images through the network", compute)
+    found = compute_in_background("tests", key, "Tests, images through the network", compute)
     if found is not None:
         show_comparison(trial, found, metrics, settings.removal.score)
 
