@@ -88,7 +88,6 @@ def explore(
         view = View.of(settings)
         rows = Rows(selection, prediction, jacobian, view)
         attribution = rows.attribution(pixel)
-        numbers, sentence = rows.words(MapWindow(attribution.values, 0, 0), pixel, settings)
         viewer(
             "jacobian",
             [picture_panel(selection, jacobian, view), *row_panels(selection, rows, attribution)],
@@ -98,8 +97,7 @@ def explore(
             settings=settings,
             pixel=pixel,
             live=rows.live(),
-            numbers=numbers,
-            sentence=sentence,
+            words=rows.words(MapWindow(attribution.values, 0, 0), pixel, settings),
             has_position=True,
         )
         learn_in_background(selection)

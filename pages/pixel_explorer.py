@@ -55,7 +55,6 @@ def explore(selection: Selection) -> None:
     explainer = Explainer(selection, prediction, settings["view"], smooth=settings["smooth"])
     attributions = explainer.attributions([pixel, *pins])
     attribution = attributions.get(pixel)
-    numbers, sentence = explainer.words(attribution, settings) if attribution is not None else ((), "")
     viewer(
         "explorer",
         [image_panel(selection, prediction), map_panel(explainer, attribution)],
@@ -66,8 +65,7 @@ def explore(selection: Selection) -> None:
         pixel=pixel,
         pins=pin_cards(pins, attributions, explainer, settings),
         live=explainer.live(),
-        numbers=numbers,
-        sentence=sentence,
+        words=None if attribution is None else explainer.words(attribution, settings),
         has_position=True,
         on_pins=lambda chosen: keep_pins(image.name, chosen),
     )

@@ -1,5 +1,6 @@
 """Plotly charts of numbers, beside the pictures and maps of `core.display.figures`."""
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,14 +30,18 @@ _LAYOUT = {
 def curve_figure(
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], titles: tuple[str, str], *, logarithmic: bool = False
 ) -> go.Figure:
-    """Curves (x, y) by name over common axes; with `logarithmic`, both axes are."""
+    """Curves (x, y) by name over common axes; with `logarithmic` both are, labelled at each x and at powers of 10."""
     figure = go.Figure(layout=_LAYOUT)
     for index, (name, (x, y)) in enumerate(curves.items()):
         colour = CLASS_COLOURS[1 + index % (len(CLASS_COLOURS) - 1)]
         figure.add_scatter(x=list(x), y=list(y), name=name, mode="lines+markers", line={"color": colour, "width": 2})
     figure.update_layout(showlegend=len(curves) > 1, legend_font_color=NEUTRAL)
     if logarithmic:
-        figure.update_layout(xaxis_type="log", yaxis={"type": "log", "dtick": 1})
+        ticks = sorted({*itertools.chain.from_iterable(x for x, _ in curves.values())})
+        figure.update_layout(
+            xaxis={"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,g}" for tick in ticks]},
+            yaxis={"type": "log", "dtick": 1, "tickformat": ",~r"},
+        )
     return _with_axes(figure, titles)
 
 

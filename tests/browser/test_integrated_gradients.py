@@ -82,7 +82,7 @@ def test_a_click_explains_that_pixel(page, address, segmenter, image):
     viewer.wait_for_pixel(row, column)
     assert (row, column) != (61, 99)
     check_map(page, viewer, segmenter, image, Target.pixel(row, column))
-    expect(page.get_by_text("The map shares")).to_contain_text(f"at row {row}, column {column}")
+    expect(viewer.root.locator(".sentence")).to_contain_text(f"at row {row}, column {column}")
     assert parse_qs(urlparse(page.url).query)["row"] == [str(row)]
 
 
@@ -134,7 +134,7 @@ def test_a_lasso_and_a_box_by_keys_alone(page, address, segmenter, image):
 
 
 def test_the_display_repaints_at_once_and_reads_values_off(page, address, segmenter, image):
-    viewer = open_page(page, address, "explain=Pixel&row=61&column=99&percentile=100")
+    viewer = open_page(page, address, "explain=Pixel&row=61&column=99&percentile=100&map=Magnitude")
     values = check_map(page, viewer, segmenter, image, Target.pixel(61, 99))
     row, column = map(int, np.unravel_index(np.argsort(values, axis=None)[-40], values.shape))
     viewer.zoom(6, row, column)

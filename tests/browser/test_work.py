@@ -53,8 +53,8 @@ def test_work_ends_with_its_tab_and_a_reload_takes_it_up(browser: Browser, own_a
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.set_default_timeout(PATIENCE)
     open_work(page, own_app)
-    canvas = page.locator(".viewer canvas").first
-    place = canvas.bounding_box()
+    title = page.get_by_role("heading", name="What makes the difference?")
+    place = title.bounding_box()
     bar = page.locator("[class*=st-key-running-work]").first.bounding_box()
     main = page.get_by_test_id("stMain").bounding_box()
     assert bar is not None
@@ -73,7 +73,7 @@ def test_work_ends_with_its_tab_and_a_reload_takes_it_up(browser: Browser, own_a
     asked = time.monotonic()
     page.get_by_text("Cancelled.").wait_for()
     assert seconds_until_idle(server, asked) < 2
-    assert canvas.bounding_box() == place, "the picture keeps its place"
+    assert title.bounding_box() == place, "the page keeps its place when the bar comes and goes"
 
     page.get_by_role("button", name="Start again").click()
     steps_done(page)

@@ -142,7 +142,7 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     attribution = gradient(segmenter, image, Target.pixel(*pixel))
     threshold = result.threshold(Threshold(0.01, source="histogram"))
     check_row(page, attribution, threshold)
-    assert "read from the store" in viewers(page)[0]["sentence"]
+    assert "read from the store" in viewers(page)[0]["words"]["sentence"]
     counts = result.threshold_map(0.01, source="histogram")
     assert numbers(page)["Pixels above"] == f"{int(counts[pixel]):,}"
     assert counts[pixel] > 0
@@ -156,7 +156,7 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     again.text_input(key="folder").set_value(str(tmp_path)).run()
     assert "Complete: all" in captions(again), "a finished store is opened at once"
     check_row(again, gradient(segmenter, image, Target.pixel(3, 5)), threshold)
-    assert "computed just now" in viewers(again)[0]["sentence"]
+    assert "computed just now" in viewers(again)[0]["words"]["sentence"]
 
 
 @pytest.mark.parametrize(
@@ -201,9 +201,9 @@ def test_rows_under_the_pointer_are_read_where_stored_and_computed_elsewhere(seg
         largest = float(expected.abs().max())
         found = answer.maps["map"].on(image.shape[1:])
         np.testing.assert_allclose(found, expected[0].numpy(), atol=1e-5 * largest)
-        assert told in answer.sentence
+        assert told in answer.words.sentence
         above = int((expected.abs() > store.threshold(Threshold(0.1, source="histogram"))).sum())
-        assert {number.name: number.value for number in answer.numbers}["Pixels above"] == f"{above:,}"
+        assert {number.name: number.value for number in answer.words.numbers}["Pixels above"] == f"{above:,}"
     assert store.row(8, 16).max() > 0
 
 

@@ -108,7 +108,7 @@ def test_maps_of_all_chosen_methods_and_one_large(segmenter, image, target, laye
     large, small = viewers(page)
     assert [panel["title"] for panel in large["panels"]] == ["Image", "LayerCAM", "Truth"]
     assert ends_of(large, "LayerCAM") == pytest.approx((0, layer_cam.max()), rel=1e-5)
-    assert large["sentence"].endswith("At decoder.1.")
+    assert large["words"]["sentence"].endswith("At decoder.1.")
     titles = ["Gradient", "LayerCAM", "Random", "Blurred random", "Edge detector", "Distance to the target"]
     assert [panel["title"] for panel in small["panels"]] == titles
     assert [panel["title"] for panel in small["panels"] if panel["chosen"]] == ["LayerCAM"]

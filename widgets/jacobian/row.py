@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from math import isnan
 from typing import Any
@@ -13,11 +14,12 @@ from core.jacobian import Jacobian
 from core.segmenter import Prediction
 from core.target import Target
 from widgets.jacobian.controls import View
-from widgets.shared.pixel_answers import Pixel, Words, live_map, pixel_gradients
+from widgets.shared.pixel_answers import Pixel, live_map, pixel_gradients
 from widgets.shared.pixel_words import map_words
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.viewer.channel import Live, Request
+from widgets.viewer.scene import Words
 from widgets.viewer.settings import PROPORTIONS
 
 
@@ -64,16 +66,16 @@ class Rows:
         return results().get_or_compute(key, read if stored else compute)
 
     def words(self, window: MapWindow, pixel: Pixel, settings: Mapping[str, Any]) -> Words:
-        """The numbers and the sentence about a row."""
+        """What is said about a row."""
         proportion = settings["threshold"]
         threshold = self.thresholds.get(proportion, float("nan"))
         if isnan(threshold):
-            return [], "The summaries do not resolve this threshold; take a larger proportion, or keep rows."
+            return Words("The summaries do not resolve this threshold; take a larger proportion, or keep rows.")
         given = self._selection, self._prediction, window, pixel, {"threshold": threshold}
         largest = "|J|" if self._view.threshold.definition == "absolute" else "J"
-        numbers, sentence = map_words(*given, f"{100 * proportion:.3g} % of the largest {largest} of all rows")
+        words = map_words(*given, f"{100 * proportion:.3g} % of the largest {largest} of all rows")
         origin = "read from the store" if self._jacobian.is_stored(*pixel) else "computed just now"
-        return numbers, f"{sentence} Its row was {origin}."
+        return replace(words, sentence=f"{words.sentence} Its row was {origin}.")
 
     def live(self) -> Live:
         """What a pointer position means."""

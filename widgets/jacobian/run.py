@@ -58,14 +58,15 @@ def run_card(
         )  # fmt: skip
         run = Run(segmenter, image, request, folder)
         job = find(run)
-        active = job is not None and job.state in ACTIVE
+        state = None if job is None else job.state  # once: a run that ends meanwhile is seen by the next look
+        active = state in ACTIVE
         if not active and not run.path.exists():
             job = None  # its store was deleted
         found = _so_far(run, job)
         with choices:
             fits = _button(run, job, found)
         if job is not None and active:
-            _follow(job)
+            _follow(job, state, shown=found is not None)
             st.caption(f"Store: {_path_in_words(run.path)}")
         elif found is None:
             _estimate(run)
@@ -103,9 +104,10 @@ def _button(run: Run, job: Job | None, found: Jacobian | None) -> bool:
     return fits
 
 
-def _follow(job: Job) -> None:
-    st.caption(f":material/hourglass_top: {_WORDS[job.state]}.")
-    follow(job.place, job.claim, lambda: (job.state, job.shows_something))
+def _follow(job: Job, state: State | None, *, shown: bool) -> None:
+    if state is not None:
+        st.caption(f":material/hourglass_top: {_WORDS[state]}.")
+    follow(job.place, job.claim, lambda: (job.state, shown or job.shows_something), (state, shown))
 
 
 def _show_end(run: Run, found: Jacobian) -> None:

@@ -17,7 +17,7 @@ from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import compute_in_background
 from widgets.viewer.channel import Live, Request
-from widgets.viewer.scene import Number
+from widgets.viewer.scene import Words
 from widgets.viewer.settings import threshold_of
 
 SAMPLES = 16
@@ -63,8 +63,8 @@ class Explainer:
             if key in results()
         }
 
-    def words(self, attribution: Attribution, settings: Mapping[str, Any]) -> tuple[list[Number], str]:
-        """The numbers and the sentence about a pixel's map."""
+    def words(self, attribution: Attribution, settings: Mapping[str, Any]) -> Words:
+        """What is said about a pixel's map."""
         target = attribution.target
         pixel = int(target.row or 0), int(target.column or 0)
         return self._words(MapWindow(attribution.values, 0, 0), pixel, settings)
@@ -85,7 +85,7 @@ class Explainer:
         stored = None if self._stored is None else self._stored(*pixel)
         return gradients.row(*pixel) if stored is None else stored
 
-    def _words(self, window: MapWindow, pixel: Pixel, settings: Mapping[str, Any]) -> tuple[list[Number], str]:
+    def _words(self, window: MapWindow, pixel: Pixel, settings: Mapping[str, Any]) -> Words:
         given = self.selection, self.prediction, window, pixel, threshold_of(settings)
         return map_words(*given, is_influence=self.direction == "column")
 

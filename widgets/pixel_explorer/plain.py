@@ -38,6 +38,6 @@ def plain_explorer(explainer: Explainer, prediction: Prediction) -> None:
         return
     signed = attribution.signed_map()
     right.image(signed_scale(colour_limit(signed, proportion=_LIMIT)).rgb(signed), width="stretch")
-    numbers, sentence = explainer.words(attribution, _SETTINGS)
-    st.markdown(sentence)
-    st.table({"Number": [number.name for number in numbers], "Value": [number.value for number in numbers]})
+    words = explainer.words(attribution, _SETTINGS)
+    st.markdown(words.sentence)
+    st.table({name.title(): [getattr(number, name) for number in words.numbers] for name in ("name", "value")})

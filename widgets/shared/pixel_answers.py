@@ -17,7 +17,7 @@ from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import request
 from widgets.viewer.channel import Answer, Live, Request
-from widgets.viewer.scene import Number, ScalarMap
+from widgets.viewer.scene import ScalarMap, Words
 
 MAP = "map"
 """Name of the layer with the pixel's map."""
@@ -25,7 +25,6 @@ SIGNS = "Red: the score rises as the pixel brightens; blue: it falls."
 """What its colours mean."""
 
 Pixel = tuple[int, int]
-Words = tuple[list[Number], str]
 
 
 def live_map(
@@ -34,13 +33,13 @@ def live_map(
     revision: str,
     refine: Sequence[int] = (),
 ) -> Live:
-    """A pointer position means the pixel's map, its numbers and its sentence.
+    """A pointer position means the pixel's map and what is said about it.
 
     The last map is kept: while the threshold moves, only the words are new.
 
     Args:
         explain: Computes the map that is requested.
-        words: The numbers and the sentence about a map, given its pixel and the settings of the viewer's controls.
+        words: What is said about a map, given its pixel and the settings of the viewer's controls.
         revision: As in `Live`.
         refine: As in `Live`.
     """
@@ -53,7 +52,7 @@ def live_map(
         if window is None:
             window = explain(request)
             last[:] = [(key, window)]
-        return Answer({MAP: window}, *words(window, pixel, request.settings))
+        return Answer({MAP: window}, words(window, pixel, request.settings))
 
     return Live(respond, revision, refine)
 

@@ -10,7 +10,7 @@ from core.display.words import number, percent
 from core.segmenter import Prediction
 from core.target import Target
 from widgets.shared.sidebar import SPACE_NAMES, Selection
-from widgets.viewer.scene import Number
+from widgets.viewer.scene import Number, Words
 
 Pixel = tuple[int, int]
 
@@ -24,8 +24,8 @@ def map_words(
     of_what: str = "",
     *,
     is_influence: bool = False,
-) -> tuple[list[Number], str]:
-    """The numbers and the sentence about a pixel's map.
+) -> Words:
+    """What is said about a pixel's map.
 
     Args:
         selection: Network, image, class and score.
@@ -39,9 +39,9 @@ def map_words(
     magnitude = magnitude_of(window.values)
     remaining = footprint(magnitude, **threshold)
     given = selection, prediction, window, pixel
-    return (
-        _numbers(*given, magnitude, remaining, of_what),
+    return Words(
         _sentence(*given, remaining, is_influence=is_influence),
+        numbers=_numbers(*given, magnitude, remaining, of_what),
     )
 
 

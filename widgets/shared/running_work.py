@@ -24,6 +24,7 @@ _STYLE = """
 :is([data-testid=stMain], [data-testid=stSidebar], div:has(> [data-testid=stMain])) {{
   max-height: calc(100dvh - {height}rem);
 }}
+[data-testid=stLayoutWrapper]:has(> :is(.st-key-all-work, [class*=st-key-followed-])) {{position: absolute}}
 [class*=st-key-running-work] {{
   position: fixed; inset: auto 0 0; width: 100%; height: {height}rem; z-index: 999995; gap: 0; overflow: hidden;
   border-top: 1px solid rgba(125,135,148,.35);
@@ -64,7 +65,7 @@ def tab_is_open() -> Callable[[], bool]:
 def show_running_work() -> None:
     """The bar with all work of this tab, that of other pages too; nothing where there is none. First on every page."""
     st.session_state["_bar_follows"] = bool(_shown())
-    with st.container():  # also where it stays empty: what comes after it keeps its place
+    with st.container(key="all-work"):  # also where it stays empty: what comes after it keeps its place
         if _shown():
             _bar()
 

@@ -64,7 +64,7 @@ def compute_in_background(
             st.button("Start again", key=f"again-{place}", icon=":material/replay:", on_click=forget, args=(place,))
         return None
     if not claim.computation.done():
-        follow(place, claim, parts)
+        follow(place, claim, lambda: (claim.is_under_way, parts()), (True, parts()))
         return None
     forget(place)
     return claim.computation.result()
@@ -109,22 +109,19 @@ def part_at(place: str) -> Any:
     return claim and claim.computation.part
 
 
-def follow(place: str, claim: Claim, parts: Callable[[], object] = lambda: None) -> None:
-    """Run the page again when a computation ends or its `parts` change, and see to it that the bar shows it."""
-
-    def state() -> tuple[bool, object]:
-        return claim.is_under_way, parts()
-
-    shown, is_first = state(), True
+def follow(place: str, claim: Claim, state: Callable[[], object], shown: object) -> None:
+    """Run the page again when the `state` is no longer the one `shown`, and see to it that the bar shows the work."""
+    is_first = True
 
     @st.fragment(run_every=SECONDS_BETWEEN_LOOKS)
     def look() -> None:
         nonlocal is_first
         # The work may have begun after the bar was drawn: until the page runs again it is shown from here.
-        if state() != shown or (bar_follows() is False and not is_first):
+        if not is_first and (state() != shown or bar_follows() is False):
             st.rerun()
         is_first = False
         if not bar_follows() and claim.label and claim.is_under_way:
             show_work({place: claim}, place)
 
-    look()
+    with st.container(key=f"followed-{place}"):
+        look()

@@ -15,7 +15,7 @@ from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.trust.trial import USUAL_PERCENTILE, Trial, TrustMap
 from widgets.viewer.controls import Choice, Control, Slider, Value, keep_settings, settings_of
-from widgets.viewer.scene import Ends, Labels, Layer, Panel, Picture, ScalarMap
+from widgets.viewer.scene import Ends, Labels, Layer, Panel, Picture, ScalarMap, Words
 from widgets.viewer.settings import ZOOMING, share_slider
 from widgets.viewer.viewer import viewer
 
@@ -80,7 +80,7 @@ def show_question(
     height, width = prediction.labels.shape
     viewer(
         "trust", panels, (height, width), selection.picture_key, controls=controls,
-        settings=settings_of([*controls, *_COLOURS]), sentence=sentence, **in_viewer(name, selection, prediction),
+        settings=settings_of([*controls, *_COLOURS]), words=Words(sentence), **in_viewer(name, selection, prediction),
     )  # fmt: skip
 
 

@@ -323,6 +323,46 @@ class Number:
         return [self.name, self.value, self.help]
 
 
+@dataclass(frozen=True)
+class Chip:
+    """A few words in a small pill.
+
+    Attributes:
+        text: The words.
+        tone: "plain", "good", "bad", or a colour as "#rrggbb", which is shown beside the words.
+    """
+
+    text: str
+    tone: str = "plain"
+
+    def describe(self) -> list[str]:
+        """The chip as plain values for the browser."""
+        return [self.text, self.tone]
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is said about what a viewer shows.
+
+    Attributes:
+        sentence: One sentence.
+        chips: The answer at a glance, before the sentence.
+        numbers: The four that matter most, then those that are shown on demand.
+    """
+
+    sentence: str = ""
+    chips: Sequence[Chip] = ()
+    numbers: Sequence[Number] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """The words as plain values for the browser."""
+        return {
+            "sentence": self.sentence,
+            "chips": [chip.describe() for chip in self.chips],
+            "numbers": [number.describe() for number in self.numbers],
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class Pin:
     """A pixel kept for comparison, with its map and a few numbers."""

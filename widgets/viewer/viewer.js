@@ -7,6 +7,7 @@ const GRID_FROM = 12, VALUES_FROM = 44
 const DOUBLE_CLICK = 280            // ms in which a second click may come
 const CLICK_DISTANCE = 4            // CSS pixels that a hand moves while it clicks
 const MOST_PINS = 8
+const FIRST_NUMBERS = 4
 const MOST_POINTS = 600             // of a drawn shape, which the page's address holds
 const LATE = 300                    // ms after which a map of another pixel fades
 const REST = 120                    // ms without a move until a live map is refined
@@ -60,6 +61,10 @@ const colourOfZero = (colours, low, high) => {
 
 const definitions = numbers => numbers.map(([name, value, help]) =>
   element("div", {title: help ?? ""}, element("dt", {}, name), element("dd", {}, value)))
+
+const chip = ([text, tone]) => tone.startsWith("#")
+  ? element("span", {class: "chip"}, element("i", {style: `background: ${tone}`}), text)
+  : element("span", {class: `chip ${tone}`}, text)
 
 const SUPERSCRIPT = {"-": "⁻", "0": "⁰", "1": "¹", "2": "²", "3": "³", "4": "⁴", "5": "⁵", "6": "⁶", "7": "⁷", "8": "⁸", "9": "⁹"}
 const powerOfTen = exponent => `10${[...String(exponent)].map(letter => SUPERSCRIPT[letter]).join("")}`
@@ -265,6 +270,9 @@ class ScalarMap {
   }
 }
 
+/* Whether the numbers behind "More" are shown: in all viewers, until that is changed. */
+let showsMore = false
+
 /* All viewers of the page: those of one image share their zoom, and controls of one name their value. */
 const viewers = new Set()
 
@@ -344,7 +352,7 @@ class Viewer {
     // The run knows the chosen pixel, and nothing of the one that the pointer has reached meanwhile.
     if (this.follows && this.hover && `${this.hover}` !== shown && this.channel.state === "on") {
       if (this.channel.idle) this.askForNumbers() // else an answer is on its way
-    } else this.showNumbers(scene)
+    } else this.showWords(scene)
     this.showPins()
     this.draw()
   }
@@ -489,12 +497,19 @@ class Viewer {
     })
     this.readout = element("div", {class: "readout"})
     this.state = element("span", {class: "state", role: "status"})
-    this.sentence = element("p", {class: "sentence"})
-    this.numbers = element("dl", {class: "numbers"})
+    this.chips = element("span", {class: "chips"})
+    this.sentence = element("span", {class: "sentence"})
+    this.said = element("p", {class: "said"}, this.chips, this.sentence)
+    this.numbers = element("dl", {class: "numbers", id: `numbers-${Math.random()}`})
+    this.more = element("button", {type: "button", class: "more", "aria-controls": this.numbers.id, onclick: () => {
+      showsMore = !showsMore
+      for (const viewer of viewers) viewer.showMore()
+    }})
+    this.figures = element("div", {class: "figures"}, this.numbers, this.more)
     this.pins = element("div", {class: "pins", role: "list", "aria-label": "Pinned pixels"})
     const line = element("div", {class: "line"}, this.readout, this.state)
     this.root.replaceChildren(...[top.childNodes.length ? top : "", this.grid, line, bottom.childNodes.length ? bottom : "",
-      this.sentence, this.numbers, this.pins].filter(Boolean))
+      this.said, this.figures, this.pins].filter(Boolean))
   }
 
   toolbar() {
@@ -673,7 +688,7 @@ class Viewer {
     const {scene} = this, [rows, columns] = scene.size, count = this.panels.length, {compact} = scene
     const gap = 12, scrolled = this.grid.closest('[data-testid="stMain"]') ?? document.querySelector('[data-testid="stMain"]')
     const top = this.grid.getBoundingClientRect().top + (scrolled?.scrollTop ?? 0)
-    const below = compact ? 0 : scene.numbers.length ? 262 : 150 // what is read along with the panels
+    const below = compact ? 0 : scene.words.numbers.length ? 262 : 150 // what is read along with the panels
     const room = Math.max(280, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - below)
     // As many panels side by side as show the image largest.
     const widthOf = number => Math.floor((width - gap * (number - 1)) / number)
@@ -701,7 +716,7 @@ class Viewer {
   /* Under headings the panels stay small, and are scrolled to where they are too many. */
   layOutTable(width) {
     const [rows, columns] = this.scene.size, count = this.scene.grid.columns.length, gap = 4, label = width < 760 ? 84 : 128
-    const panelWidth = Math.max(40, Math.min(116, Math.floor((width - label) / count) - gap))
+    const panelWidth = Math.max(40, Math.min(116, Math.floor((width - label - 2 * gap) / count) - gap))
     this.grid.style.gridTemplateColumns = `${label}px repeat(${count}, ${panelWidth}px)`
     this.resize(panelWidth, Math.round(Math.max(20, Math.min(panelWidth * rows / columns, 1.4 * panelWidth))))
   }
@@ -869,7 +884,7 @@ class Viewer {
     clearTimeout(this.resting)
     this.hover = null
     this.byKey = false
-    if (!this.picked) this.showNumbers(this.scene)
+    if (!this.picked) this.showWords(this.scene)
     this.draw()
   }
 
@@ -1006,7 +1021,7 @@ class Viewer {
       start += 4 * count
     }
     this.shownSamples = answer.samples
-    this.showNumbers(answer)
+    this.showWords(answer)
     this.painted = {row: answer.row, column: answer.column, asked: answer.asked, samples: answer.samples ?? null}
     this.draw()
     const {refine} = this.scene.live
@@ -1179,20 +1194,36 @@ class Viewer {
     this.state.textContent = lost ? "No live connection: click a pixel" : ""
   }
 
-  showNumbers({numbers, sentence}) {
-    const shown = JSON.stringify([numbers, sentence])
-    if (shown === this.shownNumbers) return
-    this.shownNumbers = shown
-    this.sentence.textContent = sentence ?? ""
-    const cells = [...this.numbers.children], given = numbers ?? []
-    if (cells.length === given.length && cells.every((cell, index) => cell.firstChild.textContent === given[index][0])) {
+  showWords({words}) {
+    if (!words) return
+    const shown = JSON.stringify(words)
+    if (shown === this.shownWords) return
+    this.shownWords = shown
+    const {sentence, chips, numbers} = words, cells = [...this.numbers.children]
+    this.chips.replaceChildren(...chips.map(chip))
+    this.sentence.textContent = sentence
+    this.said.hidden = !sentence && !chips.length
+    if (cells.length === numbers.length && cells.every((cell, index) => cell.firstChild.textContent === numbers[index][0]))
       cells.forEach((cell, index) => {
-        cell.lastChild.textContent = given[index][1]
-        cell.title = given[index][2] ?? ""
+        cell.lastChild.textContent = numbers[index][1]
+        cell.title = numbers[index][2] ?? ""
       })
-      return
+    else {
+      this.numbers.replaceChildren(...definitions(numbers))
+      this.figures.hidden = !numbers.length
+      this.showMore()
     }
-    this.numbers.replaceChildren(...definitions(given))
+    // What is below does not move while the sentence under the pointer grows and shrinks.
+    this.said.style.minHeight = `${Math.max(parseFloat(this.said.style.minHeight) || 0, this.said.offsetHeight)}px`
+  }
+
+  showMore() {
+    const more = this.numbers.children.length - FIRST_NUMBERS
+    this.more.hidden = more <= 0
+    this.more.setAttribute("aria-expanded", showsMore)
+    this.more.textContent = showsMore ? "Less" : "More"
+    this.more.title = showsMore ? "" : `${more} more number${more === 1 ? "" : "s"}`
+    this.numbers.classList.toggle("all", showsMore)
   }
 
   showPins() {
@@ -1275,6 +1306,7 @@ class Viewer {
     const style = getComputedStyle(this.root)
     const ink = style.color.match(/[\d.]+/g)?.map(Number) ?? [0, 0, 0]
     this.isDark = ink[0] + ink[1] + ink[2] > 384
+    this.root.classList.toggle("dark", this.isDark)
     this.ground = style.getPropertyValue("--st-secondary-background-color") || "#eee"
     this.scene.panels.forEach((panel, index) => this.paintPanel(panel, this.panels[index]))
     this.paintPins()

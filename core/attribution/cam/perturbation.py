@@ -112,6 +112,7 @@ class ScoreCam(PerturbationCam):
 
     name = "score_cam"
     title = "Score-CAM"
+    sentence = "Channels weighted by the score that the network gives the image seen through each of them alone."
 
     def weights(self, run: _Run) -> Tensor:
         height, width = run.batch.shape[-2:]
@@ -144,6 +145,7 @@ class AblationCam(PerturbationCam):
 
     name = "ablation_cam"
     title = "Ablation-CAM"
+    sentence = "Channels weighted by how much the score falls when each of them is set to 0."
 
     def weights(self, run: _Run) -> Tensor:
         score = run.target(run.logits).double()
