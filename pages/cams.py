@@ -58,7 +58,7 @@ def main() -> None:
     )
     with show_user_errors():
         with st.sidebar:
-            selection = pick_selection("logit")
+            selection = pick_selection()
             reduction: Reduction = st.segmented_control(
                 "Over the pixels", ["sum", "mean"], default="sum", required=True, key="reduction", bind="query-params",
                 format_func=str.capitalize,
@@ -118,6 +118,7 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
             ),
             prediction.labels.shape,
             selection.picture_key,
+            name=image.name,
             controls=controls,
             settings=settings,
             words=None if shown is None or question is None else Words(numbers=numbers_of(shown, layer, question)),

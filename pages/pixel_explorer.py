@@ -14,7 +14,7 @@ from widgets.shared.last_map import keep_last
 from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import learn_in_background
 from widgets.shared.pixel_state import restore_pixel
-from widgets.shared.sidebar import Selection, pick_class_and_space
+from widgets.shared.sidebar import Selection, pick_score
 from widgets.shared.sources import pick_image
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
@@ -30,7 +30,7 @@ def main() -> None:
         with show_user_errors():
             with st.sidebar:
                 segmenter = pick_model()
-                selection = Selection(segmenter, pick_image(segmenter), *pick_class_and_space(segmenter))
+                selection = Selection(segmenter, pick_image(segmenter), pick_score(segmenter))
             explore(selection)
     finally:
         if segmenter is not None:  # an image that does not fit is left by a click on another one
@@ -62,6 +62,7 @@ def explore(selection: Selection) -> None:
         [image_panel(selection, prediction), map_panel(explainer, last, is_old=attribution is None)],
         size,
         selection.picture_key,
+        name=image.name,
         controls=controls,
         settings=settings,
         pixel=pixel,

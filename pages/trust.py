@@ -33,7 +33,7 @@ def main() -> None:
     )
     with show_user_errors():
         with st.sidebar:
-            selection = pick_selection("logit")
+            selection = pick_selection()
             reduction: Reduction = st.segmented_control(
                 "Over the pixels", ["mean", "sum"], default="mean", required=True, key="over", bind="query-params",
                 format_func=str.capitalize,

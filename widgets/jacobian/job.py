@@ -10,6 +10,7 @@ import streamlit as st
 from core.errors import UserError
 from core.jacobian import Jacobian, JacobianRequest, Progress, jacobian
 from core.segmenter import Segmenter
+from core.target import PREDICTED
 from widgets.shared.results import Cancelled, Claim, Report, ResultStore
 from widgets.shared.running_work import tab_claims
 from widgets.shared.slow_work import forget, request
@@ -35,7 +36,7 @@ class Run:
     def path(self) -> Path:
         """The store: a name to read, and enough of the hashes to tell models and images apart."""
         request = self.request
-        names = self.segmenter.name, Path(self.image.name).stem, self.segmenter.class_names[request.class_index]
+        names = self.segmenter.name, Path(self.image.name).stem, *self._classes
         words = "_".join(re.sub(r"[^\w.-]+", "-", name)[:40] for name in names)
         hashes = f"{self.segmenter.weights_hash[:8]}{self.image.hash[:8]}"
         storage = request.dtype if request.keep_rows else SUMMARIES
@@ -44,8 +45,13 @@ class Run:
     @property
     def label(self) -> str:
         """What is computed, in words."""
-        class_name = self.segmenter.class_names[self.request.class_index]
-        return f"Jacobian of {class_name} in {Path(self.image.name).stem}, passes"
+        return f"Jacobian of {Path(self.image.name).stem}, {' '.join(self._classes)}: passes"
+
+    @property
+    def _classes(self) -> list[str]:
+        request, classes = self.request, self.segmenter.class_names
+        explained = "predicted" if request.class_index == PREDICTED else classes[request.class_index]
+        return [explained] if request.against is None else [explained, "minus", classes[request.against]]
 
     def compute(self, report: Report) -> Jacobian:
         """Run it, or resume it."""

@@ -117,7 +117,7 @@ def follow(place: str, claim: Claim, state: Callable[[], object], shown: object)
     def look() -> None:
         nonlocal is_first
         # The work may have begun after the bar was drawn: until the page runs again it is shown from here.
-        if not is_first and (state() != shown or bar_follows() is False):
+        if state() != shown or (bar_follows() is False and not is_first):
             st.rerun()
         is_first = False
         if not bar_follows() and claim.label and claim.is_under_way:
