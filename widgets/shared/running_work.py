@@ -29,6 +29,7 @@ _STYLE = """
   position: fixed; inset: auto 0 0; width: 100%; height: {height}rem; z-index: 999995; gap: 0; overflow: hidden;
   border-top: 1px solid rgba(125,135,148,.35);
 }}
+.stApp:has(.st-key-running-work) [class*=st-key-running-work-] {{display: none}}
 [class*=st-key-work-] {{
   height: {row}rem; min-height: {row}rem; padding: 0 1rem; flex-wrap: nowrap; gap: .75rem; align-items: center;
 }}
