@@ -48,7 +48,7 @@ def explore(selection: Selection) -> None:
     if is_plain():
         plain_explorer(Explainer(selection, prediction, "row", smooth=False), prediction)
         return
-    pixel = restore_pixel(image.name, prediction.labels)
+    pixel = restore_pixel(image, prediction, selection.segmenter.class_names)
     pins = kept_pins(image.name, size)
     controls = controls_of(has_truth=image.truth is not None)
     settings = settings_of(controls)

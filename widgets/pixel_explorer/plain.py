@@ -27,7 +27,7 @@ def plain_explorer(explainer: Explainer, prediction: Prediction) -> None:
     image, key = selection.image, f"plain-{selection.picture_key}"
     if (clicked := take_click(key)) is not None:
         set_pixel(*clicked)
-    pixel = restore_pixel(image.name, prediction.labels)
+    pixel = restore_pixel(image, prediction, selection.segmenter.class_names)
     attribution = explainer.attributions([pixel]).get(pixel)
     left, right = st.columns(2)
     with left:

@@ -13,6 +13,7 @@ from core.errors import UserError
 from core.pixel_sets import NEEDS_PIXEL, NEEDS_TRUTH, PIXEL_SETS, TITLES, PixelSet, PixelSetName
 from core.segmenter import Prediction
 from core.target import Reduction, Target
+from widgets.shared.looked_at import look_at_pixel_set
 from widgets.shared.pixel_state import restore_pixel
 from widgets.shared.sidebar import Selection
 from widgets.shared.user_errors import show_user_error
@@ -74,7 +75,8 @@ def question_of(
         None where there are no such pixels (yet), with the reason on the page.
     """
     image = selection.image
-    pixel = restore_pixel(image.name, prediction.labels)
+    look_at_pixel_set(name)
+    pixel = restore_pixel(image, prediction, selection.segmenter.class_names)
     try:
         chosen = _choice(name, pixel, prediction.labels.shape, selection.picture_key)
         if chosen is None:
@@ -106,7 +108,7 @@ def in_viewer(name: PixelSetName, selection: Selection, prediction: Prediction) 
             parts = restore_region(selection.picture_key, name)
         other: Tool = "lasso" if name == "box" else "box"
         return {"tools": (name, other), "pixel": None, "parts": parts, "has_position": False}
-    pixel = restore_pixel(selection.image.name, prediction.labels) if name in NEEDS_PIXEL else None
+    pixel = restore_pixel(selection.image, prediction, selection.segmenter.class_names) if name in NEEDS_PIXEL else None
     return {"tools": ("point",) if pixel else (), "pixel": pixel, "parts": (), "has_position": pixel is not None}
 
 

@@ -10,6 +10,7 @@ from core.display.words import number, percent
 from core.segmenter import Prediction
 from core.target import Target
 from widgets.shared.sidebar import SPACE_NAMES, Selection
+from widgets.shared.verdict import verdict_chips
 from widgets.viewer.scene import Number, Words
 
 Pixel = tuple[int, int]
@@ -41,7 +42,8 @@ def map_words(
     given = selection, prediction, window, pixel
     return Words(
         _sentence(*given, remaining, is_influence=is_influence),
-        numbers=_numbers(*given, magnitude, remaining, of_what),
+        verdict_chips(selection, prediction, pixel),
+        _numbers(*given, magnitude, remaining, of_what),
     )
 
 
