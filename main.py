@@ -10,7 +10,9 @@ page = st.navigation(
         "Explain": [
             st.Page("pages/pixel_explorer.py", title="Pixel Explorer", icon=":material/my_location:", default=True),
             st.Page("pages/jacobian.py", title="Jacobian", icon=":material/grid_on:"),
-            st.Page("pages/integrated_gradients.py", title="Integrated Gradients", icon=":material/stacked_line_chart:"),
+            st.Page(
+                "pages/integrated_gradients.py", title="Integrated Gradients", icon=":material/stacked_line_chart:"
+            ),
             st.Page("pages/cams.py", title="Class activation maps", icon=":material/layers:"),
         ],
         "Test": [st.Page("pages/trust.py", title="Trust", icon=":material/verified:")],

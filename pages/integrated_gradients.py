@@ -10,6 +10,7 @@ from widgets.integrated_gradients.words import words_of
 from widgets.shared.header import page_header
 from widgets.shared.last_map import keep_last
 from widgets.shared.pixel_set_picker import in_viewer, question_of
+from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, pick_selection
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.user_errors import show_user_errors
@@ -27,16 +28,19 @@ def main() -> None:
     )
     with show_user_errors():
         with st.sidebar:
-            selection = pick_selection()
-        explain(selection, selection.predict())
+            with_class = settings.has_class()
+            selection = pick_selection(with_class=with_class)
+        explain(selection, selection.predict(), with_class=with_class)
 
 
 @st.fragment
 @show_user_errors()
-def explain(selection: Selection, prediction: Prediction) -> None:
+def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -> None:
     image = selection.image
     explained, chosen = settings.pick_settings(image)
-    question = question_of(explained, selection, prediction)
+    if settings.has_class() != with_class:
+        st.rerun(scope="app")  # the side bar shows the class or hides it
+    question = question_of(explained, selection, prediction, "mean")
     attribution = None
     if question is not None and chosen is not None:
         attribution = compute_in_background(
@@ -53,11 +57,13 @@ def explain(selection: Selection, prediction: Prediction) -> None:
         views.panels_of(selection, prediction, question, baseline, last, is_old=attribution is None),
         prediction.labels.shape,
         selection.picture_key,
+        name=image.name,
         controls=controls,
         settings=shown,
         words=words_of(selection, attribution, explained, chosen) if attribution and chosen else Words(),
         **in_viewer(explained, selection, prediction),
     )
+    send_pixel("integrated_gradients", is_pixel=explained == "point")
     if attribution is None or question is None or chosen is None:
         return
     display = views.display_of(shown)

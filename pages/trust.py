@@ -11,6 +11,7 @@ from core.target import Reduction
 from widgets.shared.header import page_header
 from widgets.shared.layer_picker import layer_choices, pick_layer
 from widgets.shared.pixel_set_picker import pick_pixel_set, question_of
+from widgets.shared.send_pixel import send_pixel
 from widgets.shared.setting_inputs import setting_inputs
 from widgets.shared.sidebar import Selection, pick_selection
 from widgets.shared.slow_work import cancel_unless
@@ -33,7 +34,7 @@ def main() -> None:
     )
     with show_user_errors():
         with st.sidebar:
-            selection = pick_selection("logit")
+            selection = pick_selection()
             reduction: Reduction = st.segmented_control(
                 "Over the pixels", ["mean", "sum"], default="mean", required=True, key="over", bind="query-params",
                 format_func=str.capitalize,
@@ -68,6 +69,7 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
     maps = compute_maps(trial)
     with picture:
         show_question(selection, prediction, name, question, trial, maps)
+        send_pixel("trust", is_pixel=name == "point")
     tabs = st.tabs(TABS, key="tab", bind="query-params")
     for tab, panel in zip(tabs, (maps_panel, tests_panel, agreement_panel, sanity_panel), strict=False):
         if tab.open:

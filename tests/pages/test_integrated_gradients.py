@@ -52,13 +52,13 @@ def test_the_whole_prediction(segmenter, image):
     found = numbers(page)
     prediction = segmenter.predict(image)
     labels = prediction.labels
-    attribution = integrated_gradients(segmenter, image, Target.prediction(labels), n_steps=2)
+    attribution = integrated_gradients(segmenter, image, Target.prediction(labels, "logit", "mean"), n_steps=2)
     expected = statistics(attribution, prediction)
     assert found["Mean"] == f"{expected.mean:.4g}"
     assert found["Area"] == f"{(labels == 1).sum():,} px"
     assert found["Ratio"] == f"{expected.predicted.ratio:.4g}"
     shown = viewers(page)[0]
-    start, end = (attribution.measured[name] / labels.size for name in ("baseline_score", "score"))
+    start, end = (attribution.measured[name] for name in ("baseline_score", "score"))
     assert f"goes from {start:.4g} to {end:.4g} on average over {labels.size:,} pixels." in shown["words"]["sentence"]
     chips = [text for text, _ in shown["words"]["chips"]]
     assert chips == [
@@ -108,7 +108,7 @@ def test_an_image_without_truth_has_no_layer_of_it():
 
 def test_a_pixel_against_a_blurred_baseline(segmenter, image):
     page = open_page(**FAST, explain="Pixel", row="61", column="99", baseline="Blurred", sigma="3.0")
-    attribution = integrated_gradients(segmenter, image, Target.pixel(61, 99), "blur", 2, sigma=3.0)
+    attribution = integrated_gradients(segmenter, image, Target.pixel(61, 99, space="logit"), "blur", 2, sigma=3.0)
     assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
     sentence = viewers(page)[0]["words"]["sentence"]
     assert "at row 61, column 99 goes from" in sentence
@@ -116,14 +116,14 @@ def test_a_pixel_against_a_blurred_baseline(segmenter, image):
     # A click elsewhere.
     page.session_state["row"], page.session_state["column"] = 80, 120
     page.run()
-    attribution = integrated_gradients(segmenter, image, Target.pixel(80, 120), "blur", 2, sigma=3.0)
+    attribution = integrated_gradients(segmenter, image, Target.pixel(80, 120, space="logit"), "blur", 2, sigma=3.0)
     assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
 
 
 def test_a_box(segmenter, image):
     page = open_page(**FAST, explain="Box", box="20,30,60,90")
     prediction = segmenter.predict(image)
-    target = PixelSet("box", box=(20, 30, 60, 90)).target(prediction, 1, "probability")
+    target = PixelSet("box", box=(20, 30, 60, 90)).target(prediction, 1, "logit", "mean")
     attribution = integrated_gradients(segmenter, image, target, n_steps=2)
     assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
 

@@ -54,12 +54,12 @@ def test_first_sight_explains_a_foreground_pixel_near_the_middle():
 def test_numbers_are_the_librarys(segmenter, image):
     page = open_page(image="formats/not_square", row="61", column="99")
     found = numbers(page)
-    attribution = gradient(segmenter, image, Target.pixel(61, 99))
+    attribution = gradient(segmenter, image, Target.pixel(61, 99, space="logit"))
     remaining = footprint(attribution.magnitude(), 0.01)
     assert value_of(found["Maximum"]) == pytest.approx(attribution.magnitude().max(), rel=1e-3)
     assert found["Pixels above"] == f"{remaining.count:,}"
     assert found["Box area"] == f"{remaining.box.area:,} px"
-    assert found["Fulfilment"] == f"{100 * remaining.fulfilment:.1f} %"
+    assert found["Box filled"] == f"{100 * remaining.fulfilment:.1f} %"
     assert found["Within 16 px"] == f"{100 * share_within(attribution.magnitude(), 61, 99, 16):.1f} %"
 
 
@@ -116,7 +116,7 @@ def test_everything_at_the_highest_threshold():
     choose(page, threshold=1.0)
     found = numbers(page)
     assert found["Pixels above"] == "0"
-    assert found["Fulfilment"] == "none"
+    assert found["Box filled"] == "none"
 
 
 def test_pins_come_from_the_address_and_hold_the_librarys_numbers(segmenter, image):
@@ -125,7 +125,7 @@ def test_pins_come_from_the_address_and_hold_the_librarys_numbers(segmenter, ima
     assert [(pin["row"], pin["column"]) for pin in pins] == [(61, 99), (70, 80)]
     for pin in pins:
         found = {name: value for name, value, _ in pin["numbers"]}
-        magnitude = gradient(segmenter, image, Target.pixel(pin["row"], pin["column"])).magnitude()
+        magnitude = gradient(segmenter, image, Target.pixel(pin["row"], pin["column"], space="logit")).magnitude()
         assert value_of(found["Maximum"]) == pytest.approx(magnitude.max(), rel=1e-3)
         assert found["Pixels above"] == f"{footprint(magnitude, 0.01).count:,}"
 

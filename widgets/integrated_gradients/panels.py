@@ -153,12 +153,10 @@ def downloads_panel(
     """The files of the attribution, its statistics and the overlay."""
     base = intensity_rgb(image.values)
     more = {
-        ("statistics.json", "Statistics (.json)", "application/json"): lambda: json_bytes(
+        ("statistics.json", "Statistics", "application/json"): lambda: json_bytes(
             statistics(attribution, prediction, image.truth).as_dict()
         ),
-        ("overlay.png", "Overlay (.png)", "image/png"): lambda: png_bytes(
-            display.over(base, display.shown(attribution))
-        ),
+        ("overlay.png", "Overlay", "image/png"): lambda: png_bytes(display.over(base, display.shown(attribution))),
     }
     attribution_downloads(attribution, stem, more)
 

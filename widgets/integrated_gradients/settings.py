@@ -15,6 +15,7 @@ from core.compute.progress import Progress
 from core.data.images import load_image, with_channels
 from core.pixel_sets import PixelSetName
 from core.target import Target
+from widgets.shared.links import value_in_url
 from widgets.shared.sidebar import Selection
 from widgets.shared.sources import PickedImage
 
@@ -57,6 +58,13 @@ def attribute(
     return method.run(selection.segmenter, selection.image.values, target, settings, progress)
 
 
+def has_class() -> bool:
+    """Whether a class can be chosen for what is explained, known before it is picked; the whole prediction has none."""
+    in_url = value_in_url("explain")
+    named = next((name for name, label in EXPLAINED.items() if label == in_url), "prediction")
+    return st.session_state.get("explain", named) != "prediction"
+
+
 def pick_settings(image: PickedImage) -> tuple[PixelSetName, Settings | None]:
     """The pixel set explained, one of `EXPLAINED`, and the settings; None while the user's own image is missing.
 
@@ -68,9 +76,9 @@ def pick_settings(image: PickedImage) -> tuple[PixelSetName, Settings | None]:
         explained = st.segmented_control(
             "Explain", list(EXPLAINED), default="prediction", required=True, key="explain", bind="query-params",
             format_func=lambda name: EXPLAINED[name], wrap=True, width="content",
-            help="Whole prediction: at every pixel the score of the class predicted there, summed up. Class: the score "
-            "of the class at the left over the pixels predicted to be it. Pixel, box, lasso: its score there; choose "
-            "them on the image.",
+            help="Whole prediction: the mean over all pixels of the score of the class predicted there. Class: the "
+            "mean score of the class at the left over the pixels predicted to be it. Pixel, box, lasso: its score "
+            "there; choose them on the image.",
         )  # fmt: skip
         kind = str(
             st.segmented_control(

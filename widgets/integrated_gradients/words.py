@@ -6,7 +6,7 @@ from core.attribution import Attribution
 from core.display.words import number
 from core.pixel_sets import PixelSetName
 from widgets.integrated_gradients.settings import BASELINE_WORDS, EXPLAINED, Settings, kind_of
-from widgets.shared.sidebar import SPACE_NAMES, Selection
+from widgets.shared.sidebar import Selection, score_words
 from widgets.viewer.scene import Chip, Number, Words
 
 GOOD, FAIR = 1.0, 5.0
@@ -21,15 +21,11 @@ MAP_HELP = (
 
 
 def words_of(selection: Selection, attribution: Attribution, explained: PixelSetName, settings: Settings) -> Words:
-    """The scores of the baseline and of the image, per pixel for a region, and what the map is worth."""
+    """The scores of the baseline and of the image, means over a region, and what the map is worth."""
     target, measured = attribution.target, attribution.measured
     pixels = int(target.pixels(attribution.image_size).sum())
-    share = 1 / pixels if pixels and target.mask is not None and target.reduction == "sum" else 1.0
-    start, end = number(share * measured["baseline_score"]), number(share * measured["score"])
-    if explained == "prediction":
-        what = f"{SPACE_NAMES[target.space].lower()} of the predicted class"
-    else:
-        what = selection.score_name.replace("*", "")
+    start, end = number(measured["baseline_score"]), number(measured["score"])
+    what = score_words(target.score, selection.segmenter.class_names)
     where = {"point": f"at row {target.row}, column {target.column}", "class": "over the pixels predicted so"}
     place = "" if explained == "prediction" else where.get(explained, f"over the {EXPLAINED[explained].lower()}")
     average = "" if target.mask is None else f"on average over {pixels:,} pixels"

@@ -13,6 +13,7 @@ import streamlit as st
 from core.errors import UserError
 from core.jacobian import Jacobian, JacobianRequest, Progress, jacobian
 from core.segmenter import Segmenter
+from core.target import PREDICTED
 from widgets.shared.results import DaemonExecutor
 from widgets.shared.sources import PickedImage
 
@@ -38,7 +39,11 @@ class Run:
     def path(self) -> Path:
         """The store: a name to read, and enough of the hashes to tell models and images apart."""
         request = self.request
-        names = self.segmenter.name, Path(self.image.name).stem, self.segmenter.class_names[request.class_index]
+        classes = self.segmenter.class_names
+        explained = "predicted" if request.class_index == PREDICTED else classes[request.class_index]
+        names = [self.segmenter.name, Path(self.image.name).stem, explained]
+        if request.against is not None:
+            names += ["minus", classes[request.against]]
         words = "_".join(re.sub(r"[^\w.-]+", "-", name)[:40] for name in names)
         hashes = f"{self.segmenter.weights_hash[:8]}{self.image.hash[:8]}"
         storage = request.dtype if request.keep_rows else SUMMARIES

@@ -9,7 +9,6 @@ from core.attribution.pixel_gradients import PixelGradients
 from core.attribution.windowed import MapWindow
 from core.compute.progress import Progress
 from core.segmenter import Prediction
-from core.target import Target
 from widgets.pixel_explorer.stored import stored_rows
 from widgets.shared.pixel_answers import Pixel, live_map, pixel_gradients
 from widgets.shared.pixel_words import map_words
@@ -37,7 +36,7 @@ class Explainer:
     def __init__(self, selection: Selection, prediction: Prediction, direction: str, *, smooth: bool) -> None:
         self.selection, self.prediction, self.direction = selection, prediction, direction
         self.smooth = smooth and direction == "row"
-        self._score = selection.class_index, selection.space
+        self._score = selection.score
         self._stored = stored_rows(selection) if direction == "row" and not self.smooth else None
 
     @property
@@ -48,7 +47,7 @@ class Explainer:
     @property
     def unit(self) -> str:
         """Unit of the maps."""
-        return Target.pixel(0, 0, *self._score).unit
+        return self._score.gradient_unit
 
     def attributions(self, pixels: Sequence[Pixel]) -> dict[Pixel, Attribution]:
         """The maps of pixels, kept for all pages; those that take longer are missing until the page runs again."""
@@ -71,7 +70,7 @@ class Explainer:
 
     def live(self) -> Live:
         """What a pointer position means."""
-        explain = partial(self._window, pixel_gradients(self.selection))
+        explain = partial(self._window, pixel_gradients(self.selection, self.prediction))
         revision = "-".join(map(str, self._key((0, 0))))
         return live_map(explain, self._words, revision, REFINEMENTS if self.smooth else ())
 
@@ -91,13 +90,13 @@ class Explainer:
 
     def _key(self, pixel: Pixel) -> tuple:
         name = "smoothgrad" if self.smooth else self.direction
-        return (name, *self.selection.key, *self._score, pixel)
+        return (name, *self.selection.key, self._score, pixel)
 
     def _explain(self, pixel: Pixel) -> Attribution:
         given = self.selection.segmenter, self.selection.image.values
+        target = self._score.at(*pixel, self.prediction.labels)
         if self.direction == "column":
-            return influence(*given, *pixel, *self._score)
-        target = Target.pixel(*pixel, *self._score)
+            return influence(*given, *pixel, target.class_index, target.space, against=target.against)
         return smoothgrad(*given, target, SAMPLES) if self.smooth else gradient(*given, target)
 
     def _explain_all(self, pixels: Sequence[Pixel], progress: Progress) -> int:

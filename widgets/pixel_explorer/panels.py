@@ -3,6 +3,7 @@
 from core.attribution import Attribution
 from core.display.colours import magnitude_scale
 from core.segmenter import Prediction
+from core.target import PREDICTED
 from widgets.pixel_explorer.answers import Explainer
 from widgets.shared.pixel_answers import MAP, SIGNS, pixel_map_layer
 from widgets.shared.sidebar import Selection
@@ -18,14 +19,19 @@ def first_panels(selection: Selection) -> list[Panel]:
 
 def image_panel(selection: Selection, prediction: Prediction) -> Panel:
     """The image, what the network predicts, and what of the map lies above the threshold."""
-    names, image = selection.segmenter.class_names, selection.image
+    names, image, index = selection.segmenter.class_names, selection.image, selection.score.class_index
+    shown, probability = (
+        ("predicted class", prediction.probabilities.max(axis=0))
+        if index == PREDICTED
+        else (names[index], prediction.probabilities[index])
+    )
     layers: list[Layer] = [
         Picture(image=image.values),
         overlaid_labels("prediction", prediction.labels, names),
         ScalarMap(
-            name="probability", title=f"P({names[selection.class_index]})", opacity="$opacity",
-            values=prediction.probabilities[selection.class_index], scale=magnitude_scale(1.0), over=True,
-            unit=f"probability of {names[selection.class_index]}", shown=Shown("overlay", "probability"),
+            name="probability", title=f"P({shown})", opacity="$opacity", values=probability,
+            scale=magnitude_scale(1.0), over=True, unit=f"probability of {shown}",
+            shown=Shown("overlay", "probability"),
         ),
     ]  # fmt: skip
     if image.truth is not None:

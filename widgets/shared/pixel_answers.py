@@ -13,6 +13,7 @@ from core.compute.progress import Progress
 from core.display.colours import signed_scale
 from core.display.footprint import BoundingBox, bounding_box
 from core.receptive_field.known import learn_field
+from core.segmenter import Prediction
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.viewer.channel import Answer, Live, Request
@@ -56,9 +57,9 @@ def live_map(
     return Live(respond, revision, refine)
 
 
-def pixel_gradients(selection: Selection) -> PixelGradients:
+def pixel_gradients(selection: Selection, prediction: Prediction) -> PixelGradients:
     """The gradients of the selection's pixels. They hold the network and the image, so they are not kept for others."""
-    return PixelGradients(selection.segmenter, selection.image.values, selection.class_index, selection.space)
+    return PixelGradients(selection.segmenter, selection.image.values, selection.score, prediction.labels)
 
 
 def learn_in_background(selection: Selection) -> None:

@@ -80,7 +80,8 @@ def show_question(
     height, width = prediction.labels.shape
     viewer(
         "trust", panels, (height, width), selection.picture_key, controls=controls,
-        settings=settings_of([*controls, *_COLOURS]), words=Words(sentence), **in_viewer(name, selection, prediction),
+        settings=settings_of([*controls, *_COLOURS]), words=Words(sentence), name=image.name,
+        **in_viewer(name, selection, prediction),
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from core.attribution.settings import METRIC_PREFIX, settings_of
 from core.compute.progress import Progress, repeatable
 from core.data.index_masks import IGNORED
 from core.display.words import duration
+from core.target import PREDICTED
 from core.trust import (
     METRICS,
     Comparison,
@@ -66,7 +67,8 @@ def _pick(trial: Trial, *, has_object: bool) -> tuple[list[str], EvaluationSetti
         format_func=lambda name: METRICS[name].title, help=questions,
     )  # fmt: skip
     if not has_object:
-        name = trial.segmenter.class_names[trial.target.class_index]
+        index = trial.target.class_index
+        name = "object of the class predicted" if index == PREDICTED else trial.segmenter.class_names[index]
         lacks = "This image has no ground truth" if trial.image.truth is None else f"The ground truth has no {name}"
         st.caption(f":material/info: {lacks}, so localisation cannot be measured.")
     slots = st.columns([1.25, 1.25, 1, 1.25], gap="small", vertical_alignment="bottom")

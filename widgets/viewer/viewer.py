@@ -35,7 +35,7 @@ _component = st.components.v2.component(
     "viewer",
     html=_HTML,
     css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
-    js=(_HERE / "viewer.js").read_text(encoding="utf-8"),
+    js="".join((_HERE / name).read_text(encoding="utf-8") for name in ("saving.js", "viewer.js")),
 )
 
 
@@ -45,6 +45,7 @@ def viewer(
     size: tuple[int, int],
     image_key: str,
     *,
+    name: str = "",
     controls: Sequence[Control] = (),
     settings: Mapping[str, Any] | None = None,
     pixel: tuple[int, int] | None = None,
@@ -69,6 +70,7 @@ def viewer(
         panels: Linked pictures.
         size: (height, width) of the image.
         image_key: Names the image: the zoom is kept while it stays the same.
+        name: Name of the image, which the names of saved pictures begin with.
         controls: Controls in the viewer.
         settings: Their values, from `settings_of`.
         pixel: Row and column of the pixel that is explained.
@@ -96,6 +98,8 @@ def viewer(
     with files_of(key):
         data = {
             "id": image_key,
+            "key": key,
+            "name": name,
             "size": list(size),
             "panels": [panel.describe() for panel in panels],
             "scales": SCALES,
