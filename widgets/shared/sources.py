@@ -17,7 +17,7 @@ from core.errors import UserError
 from core.segmenter import Prediction, Segmenter
 from widgets.shared.links import value_in_url
 from widgets.shared.results import results
-from widgets.shared.uploads import kept_uploads, load_upload, say_about_upload, upload_images, upload_truth
+from widgets.shared.uploads import kept_uploads, load_truth, load_upload, say_about_upload, upload_images, upload_truth
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
 _TRIALS = 3
@@ -69,7 +69,7 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
         if choice in uploads:
             upload = uploads[choice]
             loaded = load_upload(choice, upload, scaling)
-            truth = read_mask(upload.truth[1], upload.truth[0]) if upload.truth else None
+            truth = load_truth(upload)
         else:
             path, truth_path = samples[choice]
             key = "image file", path, path.stat().st_mtime_ns, scaling
