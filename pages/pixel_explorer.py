@@ -9,7 +9,6 @@ from widgets.pixel_explorer.pins import keep_pins, kept_pins, pin_cards
 from widgets.pixel_explorer.plain import is_plain, plain_explorer
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
-from widgets.shared.image_strip import image_strip
 from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import learn_in_background
 from widgets.shared.pixel_state import restore_pixel
@@ -24,16 +23,11 @@ def main() -> None:
     page_header(
         "Why this pixel?", "Move over a pixel: its gradient map shows what the network looked at. Click to pin it."
     )
-    segmenter = None
-    try:
-        with show_user_errors():
-            with st.sidebar:
-                segmenter = pick_model()
-                selection = Selection(segmenter, pick_image(segmenter), *pick_class_and_space(segmenter))
-            explore(selection)
-    finally:
-        if segmenter is not None:  # an image that does not fit is left by a click on another one
-            image_strip(segmenter)
+    with show_user_errors():
+        with st.sidebar:
+            segmenter = pick_model()
+            selection = Selection(segmenter, pick_image(segmenter), *pick_class_and_space(segmenter))
+        explore(selection)
 
 
 @st.fragment

@@ -20,7 +20,7 @@ MAX_BYTES = 256 * 2**20
 _TYPES = [suffix.removeprefix(".") for suffix in SUFFIXES]
 _UPLOADS = "_uploads"
 _SENTENCES = "_upload_sentences"
-_UPLOADER = "image_files"
+UPLOADER = "image_files"
 _STYLE = """
 <style>
 :is(.st-key-image_files, .st-key-truth_files) [data-testid="stFileUploaderDropzoneInstructions"] {display: none}
@@ -63,10 +63,10 @@ def load_upload(name: str, upload: Upload, scaling: Scaling) -> LoadedImage:
 
 def upload_images() -> None:
     """The uploader of images in the side bar. A file dropped anywhere on the page goes into it."""
-    with st.container(key=_UPLOADER, gap=None):
+    with st.container(key=UPLOADER, gap=None):
         st.html(_STYLE)
         _uploader("Image file", "image", _take_images, multiple=True)
-        _file_drop(key="file_drop", data={"uploader": _UPLOADER}, height=1)
+        _file_drop(key="file_drop", data={"uploader": UPLOADER}, height=1)
     image, sentences = st.session_state.get(_SENTENCES, ("", ()))
     if image == st.session_state["image"]:  # until another image is chosen
         for sentence in sentences:
