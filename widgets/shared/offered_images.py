@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby, islice
 from pathlib import Path
@@ -57,23 +57,23 @@ class OfferedImage:
     is_sample: bool = False
 
     @property
-    def key(self) -> tuple[str | Path, str | float]:
+    def key(self) -> tuple[str | Path | float, ...]:
         """The same while the file is the same."""
-        return (self.hash, self.file_name) if self.hash else (self.path, _changed(self.path))
+        return (self.hash,) if self.hash else (self.path, _changed(self.path))
 
     @property
-    def truth_key(self) -> tuple[str | Path, str | float] | None:
+    def truth_key(self) -> tuple[str | Path | float, ...] | None:
         """The same while the ground truth is the same; None without one."""
         if self.truth is None:
             return None
-        return (self.truth_hash, self.truth_name) if self.hash else (self.truth, _changed(self.truth))
+        return (self.truth_hash,) if self.hash else (self.truth, _changed(self.truth))
 
     @property
     def channels(self) -> int | None:
         """Number of channels, from the file's header; None where that cannot be read."""
         if self.known_channels is not None:
             return self.known_channels
-        return _channels_in(*self.key)
+        return _channels_in(self.path, _changed(self.path))
 
     def fits(self, segmenter: Segmenter) -> bool:
         """Whether the network takes the image as it is."""
@@ -85,6 +85,8 @@ class OfferedImage:
 
     def load(self, scaling: Scaling = "dtype") -> LoadedImage:
         """The image, decoded here."""
+        if self.hash and not self.path.is_file():  # another tab may just have removed it
+            raise UserError(f"{self.name} is no longer here; upload the file again.")
         return load_image(self.path, scaling, self.file_name)
 
 
@@ -94,7 +96,8 @@ def read_offered(image: OfferedImage, scaling: Scaling = "dtype") -> LoadedImage
     Raises:
         UserError: As for `core.data.images.load_image`.
     """
-    return results().get_or_compute(("image file", *image.key, scaling), lambda: image.load(scaling))
+    loaded = results().get_or_compute(("image file", *image.key, scaling), lambda: image.load(scaling))
+    return replace(loaded, name=image.file_name)  # an upload's content may have come under another name
 
 
 def read_truth(image: OfferedImage) -> np.ndarray | None:

@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
 from core.attribution.attribution import image_hash
-from core.data.images import LoadedImage, Scaling, with_channels
+from core.data.images import SUFFIXES, LoadedImage, Scaling, with_channels
 from core.errors import UserError
 from core.segmenter import Prediction, Segmenter
 from widgets.shared.gallery import gallery
@@ -119,10 +120,14 @@ def seconds_per_image(segmenter: Segmenter, image: PickedImage) -> float:
 
 
 def _leave_unknown_image(offered: Mapping[str, OfferedImage], first: str) -> None:
-    """Before the picker: an image that is not offered gives way to `first`, and a sentence says so."""
-    name = value_in_url("image") or st.session_state.get("image") or first
+    """Before the picker: an image that is not offered gives way to `first`; one that a link names is told."""
+    from_link = value_in_url("image")
+    if from_link and from_link not in offered:
+        is_file = Path(from_link).suffix.lower() in SUFFIXES
+        missing = f"{from_link} is not here; upload the file again."
+        say("unknown image", [missing if is_file else unknown_name("image", from_link, offered)])
+    name = from_link or st.session_state.get("image") or first
     if name not in offered:
-        say("unknown image", [unknown_name("image", name, offered)])
         name = st.session_state["image"] = first
     show_said("unknown image", name)
 

@@ -47,7 +47,10 @@ def test_images_are_scored_once_and_one_that_cannot_be_ends_nothing(tmp_path):
     """The network says 1 where the image is brighter than a half."""
     convolution = torch.nn.Conv2d(1, 2, 1)
     with torch.no_grad():
-        convolution.weight[:], convolution.bias[:] = torch.tensor([0.0, 2.0]).reshape(2, 1, 1, 1), torch.tensor([1.0, 0])
+        convolution.weight[:], convolution.bias[:] = (
+            torch.tensor([0.0, 2.0]).reshape(2, 1, 1, 1),
+            torch.tensor([1.0, 0]),
+        )
     segmenter = Segmenter(convolution, in_channels=1)
     bright = np.zeros((16, 16), np.uint8)
     bright[:8] = 255

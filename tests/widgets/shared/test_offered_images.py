@@ -71,7 +71,9 @@ def test_the_model_opens_on_an_image_that_it_takes(samples, name, channels, firs
     segmenter = network(channels, name)
     assert first_that_fits(samples.values(), segmenter).name == first
     assert list(in_groups(samples.values(), segmenter))[:1] == groups
-    assert {image.name for images in in_groups(samples.values(), segmenter).values() for image in images} == set(samples)
+    assert {image.name for images in in_groups(samples.values(), segmenter).values() for image in images} == set(
+        samples
+    )
 
 
 @pytest.mark.parametrize(
