@@ -13,6 +13,10 @@ export default function ({ data, parentElement, setStateValue }) {
     setStateValue("asked", { ...gallery.asked });
   };
   if (!gallery.asked) build(gallery, data);
+  if (gallery.shown !== data.current?.name) {
+    gallery.shown = data.current?.name;
+    if (gallery.asked.tick) gallery.ask({ tick: 0 }); // the score of this image may be on its way
+  }
   const content = JSON.stringify(data);
   if (gallery.content !== content) {
     gallery.content = content;

@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.segmenter import Segmenter
 from widgets.shared.image_scores import ImageScores, score_name
-from widgets.shared.next_error import forget_search
+from widgets.shared.next_error import forget_errors
 from widgets.shared.offered_images import OfferedImage, in_groups
 from widgets.shared.slow_work import cancel_unless, request
 from widgets.shared.thumbnails import request_thumbnails, served
@@ -62,7 +62,7 @@ def gallery(
         current: Name of the image shown; without one the thumbnails stand on the page by themselves, under an
             invitation to drop a file.
         image_hash: Hash of the current image as the network takes it; "" where it does not.
-    """  # fmt: skip
+    """
     key = "gallery" if current else "gallery_choices"
     asked = _asked(key)
     groups = in_groups(offered.values(), segmenter) if asked.get("open") or not current else {}
@@ -129,7 +129,7 @@ def _request_scores(scores: ImageScores, images: list[OfferedImage]) -> bool:
     missing = scores.missing(images)
     if not missing:
         return False
-    key = _SCORES, *scores.network, tuple((image.key, image.truth_key) for image in images)
+    key = _SCORES, *scores.network, scores.scaling, tuple((image.key, image.truth_key) for image in images)
     claim = request(_SCORES, key, lambda progress: scores.compute(missing, progress))
     return not (claim.is_cancelled or claim.computation.done())
 
@@ -153,5 +153,5 @@ def _take(key: str, offered: Mapping[str, OfferedImage]) -> None:
     if isinstance(picked, Mapping) and picked.get("time") != st.session_state.get(answered):
         st.session_state[answered] = picked.get("time")
         if picked.get("name") in offered:
-            forget_search()
+            forget_errors()
             st.session_state["image"] = picked["name"]

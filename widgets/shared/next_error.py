@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import streamlit as st
 
@@ -80,34 +79,37 @@ def find_error(search: _Search, segmenter: Segmenter, progress: Progress | None 
 
 def next_error_button(segmenter: Segmenter, offered: Sequence[OfferedImage], current: OfferedImage) -> None:
     """The button and, once it was pressed, what was found. Before the widget of the image, whose value it sets."""
-    candidates = _from(current, [image for image in offered if image.truth is not None])
-    if not candidates:
+    known = [image for image in offered if image.truth is not None]
+    if not known:
         return
     network = segmenter.weights_hash, str(segmenter.device)
-    scaling: Scaling = st.session_state.get("scaling", "dtype")
-    previous: FoundError | None = st.session_state.get(_FOUND)
-    number = previous.number if previous is not None and previous.image == current.name else 0
     st.button(
         "Next error", key="next_error", icon=":material/skip_next:", width="stretch",
         help="Go to the next place where the prediction differs from the ground truth: the largest first, then those "
         "of the next image.",
-        on_click=partial(_start, _Search(network, scaling, number, candidates)),
+        on_click=_start, args=(network, known, current.name),
     )  # fmt: skip
     search: _Search | None = st.session_state.get(_SEARCH)
     if search is not None:
         _follow(search, segmenter)
-    shown: FoundError | None = st.session_state.get(_FOUND)
-    if shown is not None and shown.image == (st.session_state.get("image") or current.name):
-        st.caption(shown.sentence)
+    found: FoundError | None = st.session_state.get(_FOUND)
+    if found is not None and found.image == (st.session_state.get("image") or current.name):
+        st.caption(found.sentence)
 
 
-def forget_search() -> None:
-    """When another image is chosen: a search that was started before would lead away from it."""
+def forget_errors() -> None:
+    """When another image or network is chosen: a search that was started before would lead away from it."""
     st.session_state.pop(_SEARCH, None)
+    st.session_state.pop(_FOUND, None)
 
 
-def _start(search: _Search) -> None:
-    st.session_state[_SEARCH] = search
+def _start(network: tuple[str, str], known: Sequence[OfferedImage], first: str) -> None:
+    """Search from what is shown at the press; the button may have been drawn before the last error was found."""
+    current = st.session_state.get("image") or first
+    found: FoundError | None = st.session_state.get(_FOUND)
+    number = found.number if found is not None and found.image == current else 0
+    scaling: Scaling = st.session_state.get("scaling", "dtype")
+    st.session_state[_SEARCH] = _Search(network, scaling, number, _from(current, known))
 
 
 def _follow(search: _Search, segmenter: Segmenter) -> None:
@@ -119,14 +121,13 @@ def _follow(search: _Search, segmenter: Segmenter) -> None:
             _PLACE, key, "Images searched", lambda progress: (find_error(search, segmenter, progress),)
         )
     except Exception:
-        forget_search()
+        forget_errors()
         raise
     if found is None:
         return
-    forget_search()
+    forget_errors()
     if found[0] is None:
-        st.caption("No further error in the images with a ground truth that the network takes.")
-        st.session_state.pop(_FOUND, None)
+        st.caption("No error in the images with a ground truth that the network takes.")
         return
     error = st.session_state[_FOUND] = found[0]
     st.session_state["image"] = error.image
@@ -136,12 +137,12 @@ def _follow(search: _Search, segmenter: Segmenter) -> None:
             st.session_state[picker] = of_pixel[0]
 
 
-def _from(current: OfferedImage, images: Sequence[OfferedImage]) -> tuple[OfferedImage, ...]:
+def _from(current: str, images: Sequence[OfferedImage]) -> tuple[OfferedImage, ...]:
     """The images from the current one on, and those before it after that; the current one once more at the end."""
     names = [image.name for image in images]
-    if current.name not in names:
+    if current not in names:
         return tuple(images)
-    start = names.index(current.name)
+    start = names.index(current)
     return (*images[start:], *images[: start + 1])
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -133,25 +133,26 @@ def offered_images(arguments: list[str] | None = None) -> dict[str, OfferedImage
         for name, upload in kept_uploads().items()
     }  # fmt: skip
     hint = "Name a folder of images after --images, as in `streamlit run app.py -- --images path/to/folder`."
-    for folder in repeated("--images", hint, arguments):
-        for image in images_in(Path(folder)):
-            found.setdefault(image.name, image)
+    folders = [Path(folder).expanduser().resolve() for folder in repeated("--images", hint, arguments)]
+    names = [folder.name for folder in folders]
+    for folder in folders:
+        title = folder.name if names.count(folder.name) == 1 else f"{folder.parent.name}/{folder.name}"
+        found |= {image.name: image for image in images_in(folder, title) if image.name not in found}
     return found | {name: image for name, image in sample_images().items() if name not in found}
 
 
-def images_in(folder: Path) -> tuple[OfferedImage, ...]:
+def images_in(folder: Path, title: str = "") -> tuple[OfferedImage, ...]:
     """The images in a folder and in its subfolders, with the masks that `core.data.data_sets.mask_beside` finds.
 
-    Folders of masks are left out, and hidden files. The names begin with the folder's own.
+    Folders of masks are left out, and hidden files. The names begin with the title, by default the folder's name.
 
     Raises:
         UserError: There is no such folder, or no image in it.
     """
-    folder = folder.expanduser().resolve()
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}; start the app with --images and a folder that holds images.")
     inside = tuple((path, _changed(path)) for path in _folders(folder))
-    return _images_in(folder, inside, tuple(_masks_changed(path) for path, _ in inside))
+    return _images_in(folder, title or folder.name, inside, tuple(_masks_changed(path) for path, _ in inside))
 
 
 def sample_images() -> dict[str, OfferedImage]:
@@ -165,7 +166,9 @@ def in_groups(offered: Iterable[OfferedImage], segmenter: Segmenter) -> dict[str
 
     Of the samples, first those of the network, then those it takes.
     """
-    groups = {name: list(images) for name, images in groupby(offered, lambda image: image.group)}
+    groups: dict[str, list[OfferedImage]] = {}
+    for image in offered:
+        groups.setdefault(image.group, []).append(image)
 
     def rank(name: str) -> tuple[bool, bool, bool, bool]:
         first = groups[name][0]
@@ -211,6 +214,7 @@ def _samples_in(
 @lru_cache(maxsize=8)
 def _images_in(
     folder: Path,
+    title: str,
     folders: tuple[tuple[Path, float], ...],
     masks: tuple[float, ...],  # noqa: ARG001 - changed masks are another key
 ) -> tuple[OfferedImage, ...]:
@@ -223,8 +227,8 @@ def _images_in(
         place = "/".join(part for part in inside.relative_to(folder).parts if part != "images")
         for path in files:
             own = path.stem if stems.count(path.stem) == 1 else path.name
-            name = "/".join(part for part in (folder.name, place, own) if part)
-            found.append(OfferedImage(name, folder.name, path, path.name, beside.get(path.stem)))
+            name = "/".join(part for part in (title, place, own) if part)
+            found.append(OfferedImage(name, title, path, path.name, beside.get(path.stem)))
     if not found:
         raise UserError(
             f"The folder {folder} has no image in it ({', '.join(SUFFIXES)}); start the app with --images and another."

@@ -16,11 +16,12 @@ from core.segmenter import Prediction, Segmenter
 from widgets.shared.gallery import gallery
 from widgets.shared.image_scores import ImageScores
 from widgets.shared.links import value_in_url
-from widgets.shared.next_error import forget_search, next_error_button
+from widgets.shared.next_error import forget_errors, next_error_button
 from widgets.shared.offered_images import (
     YOURS,
     OfferedImage,
     first_that_fits,
+    in_groups,
     is_convertible,
     offered_images,
     read_offered,
@@ -62,7 +63,8 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
     Raises:
         UserError: The image cannot be read, or the network does not take it; it comes with ways out.
     """
-    offered = offered_images()
+    groups = in_groups(offered_images().values(), segmenter).values()
+    offered = {image.name: image for images in groups for image in images}
     first = first_that_fits(offered.values(), segmenter).name
     _change_image_with_model(offered, segmenter, first)
     _leave_unknown_image(offered, first)
@@ -139,7 +141,7 @@ def _change_image_with_model(offered: Mapping[str, OfferedImage], segmenter: Seg
     shown = offered.get(st.session_state.get("image", ""))
     if previous in (None, weights_hash):
         return
-    forget_search()
+    forget_errors()
     if shown is not None and shown.group != YOURS and not shown.fits(segmenter):
         st.session_state["image"] = first
 

@@ -40,7 +40,7 @@ def images(tmp_path):
 
 
 def search(segmenter, images, start: int, number: int):
-    asked = _from(images[start], [image for image in images if image.truth])
+    asked = _from(images[start].name, [image for image in images if image.truth])
     network = segmenter.weights_hash, str(segmenter.device)
     found = find_error(_Search(network, "dtype", number, asked), segmenter)
     return None if found is None else (found.file_name, found.row, found.column, found.number, found.count)

@@ -197,6 +197,15 @@ def test_folders_come_before_the_samples_and_the_first_that_fits_is_opened(sampl
     assert offered_images([]).keys() == samples.keys()
 
 
+def test_folders_of_one_name_are_told_apart(samples, tmp_path, write):
+    for path in ("day/images/a.png", "night/images/a.png"):
+        write(path)
+    given = [part for name in ("day", "night") for part in ("--images", str(tmp_path / name / "images"))]
+    offered = offered_images(given)
+    assert list(offered)[:2] == ["day/images/a", "night/images/a"]
+    assert list(in_groups(offered.values(), network(1, "vessmap")))[:2] == ["day/images", "night/images"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
