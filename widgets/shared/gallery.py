@@ -47,8 +47,10 @@ def gallery(
     segmenter: Segmenter,
     scores: ImageScores,
     offered: Mapping[str, OfferedImage],
-    current: str = "",
+    current: str,
     image_hash: str = "",
+    *,
+    is_open: bool = False,
 ) -> None:
     """The card of the current image, which opens thumbnails of all images by group.
 
@@ -59,16 +61,17 @@ def gallery(
         segmenter: The network.
         scores: Its scores.
         offered: The images by name.
-        current: Name of the image shown; without one the thumbnails stand on the page by themselves, under an
-            invitation to drop a file.
+        current: Name of the image chosen.
         image_hash: Hash of the current image as the network takes it; "" where it does not.
+        is_open: Whether the thumbnails stand on the page by themselves, without the card and under an invitation to
+            drop a file: where the image chosen cannot be shown.
     """
-    key = "gallery" if current else "gallery_choices"
+    key = "gallery_choices" if is_open else "gallery"
     asked = _asked(key)
-    groups = in_groups(offered.values(), segmenter) if asked.get("open") or not current else {}
+    groups = in_groups(offered.values(), segmenter) if is_open or asked.get("open") else {}
     pages = [_page(name, images, asked) for name, images in groups.items()]
     in_view = {image.name: image for page in pages for image in page.images}
-    if current:
+    if not is_open:
         in_view[current] = offered[current]
     claims = request_thumbnails(in_view.values())
     if asked.get("tick"):
@@ -76,7 +79,7 @@ def gallery(
     waiting = not all(claim.computation.done() for claim in claims.values())
     if groups:
         waiting |= _request_scores(scores, list(in_view.values()))
-    elif scores.missing([offered[current]]) and image_hash:
+    elif not is_open and scores.missing([offered[current]]) and image_hash:
         scores.compute_from_kept(offered[current], image_hash)
         waiting |= bool(scores.missing([offered[current]])) and asked.get("tick", 0) < _TICKS_FOR_PREDICTION
 
@@ -93,7 +96,7 @@ def gallery(
     _component(
         key=key,
         data={
-            "current": described(offered[current]) if current else None,
+            "current": None if is_open else described(offered[current]),
             "groups": [
                 {
                     "name": page.group, "count": page.count, "first": page.first,
@@ -101,7 +104,7 @@ def gallery(
                 }
                 for page in pages
             ],
-            "isOpen": not current, "scoreName": score_name(segmenter), "page": PAGE, "uploader": UPLOADER,
+            "isOpen": is_open, "scoreName": score_name(segmenter), "page": PAGE, "uploader": UPLOADER,
             "waiting": waiting,
         },
         default={"asked": {}},

@@ -73,7 +73,9 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
         next_error_button(segmenter, list(offered.values()), offered[st.session_state.get("image") or first])
     with card, st.container(key="image_in_url"):
         st.html(_STYLE)
-        choice = st.text_input("Image", key="image", bind="query-params") or first
+        choice = st.text_input("Image", key="image", bind="query-params")
+    if choice not in offered:  # none yet, or what a link names: its first value comes from there in spite of the state
+        choice = first
     upload_images()
     scaling: Scaling = st.segmented_control(
         "Intensity",
@@ -90,7 +92,10 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
     if image.group == YOURS:
         upload_truth(choice)
     scores = ImageScores(segmenter, scaling)
-    others = partial(gallery, segmenter, scores, {name: one for name, one in offered.items() if one is not image})
+    others = partial(
+        gallery, segmenter, scores, {name: one for name, one in offered.items() if one is not image}, choice,
+        is_open=True,
+    )  # fmt: skip
     picked = None
     try:
         picked = _read(image, scaling, segmenter, others)
