@@ -11,7 +11,6 @@ from widgets.pixel_explorer.pins import keep_pins, kept_pins, pin_cards
 from widgets.pixel_explorer.plain import is_plain, plain_explorer
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
-from widgets.shared.image_strip import image_strip
 from widgets.shared.last_map import keep_last
 from widgets.shared.looked_at import look_at_pixel
 from widgets.shared.model_picker import pick_model
@@ -32,16 +31,11 @@ def main() -> None:
         "The map shows what would change this label, not what the network looked at. Move the pointer over the image; "
         "click to pin.",
     )
-    segmenter = None
-    try:
-        with show_user_errors():
-            with st.sidebar:
-                segmenter = pick_model()
-                selection = Selection(segmenter, pick_image(segmenter), pick_score(segmenter))
-            explore(selection)
-    finally:
-        if segmenter is not None:  # an image that does not fit is left by a click on another one
-            image_strip(segmenter)
+    with show_user_errors():
+        with st.sidebar:
+            segmenter = pick_model()
+            selection = Selection(segmenter, pick_image(segmenter), pick_score(segmenter))
+        explore(selection)
 
 
 @st.fragment

@@ -42,6 +42,12 @@ def reason_of_opening(pixel: tuple[int, int]) -> str:
     return opening.reason if opening is not None and (opening.row, opening.column) == pixel else ""
 
 
+def set_pixel_of(name: str, size: tuple[int, int], row: int, column: int) -> None:
+    """Make (row, column) the pixel explained of an image that the page has not shown yet."""
+    st.session_state[_IMAGE_OF_PIXEL] = name, size
+    set_pixel(row, column)
+
+
 def set_pixel(row: int, column: int) -> None:
     """Make (row, column) the pixel explained."""
     for name, value in (("row", row), ("column", column)):

@@ -15,7 +15,7 @@ from widgets.shared.results import results
 from widgets.shared.uploader import IMAGE_TYPES, kept_files, removed_for_room, uploader, your_files
 from widgets.shared.user_errors import say, show_said
 
-_UPLOADER = "image_files"
+UPLOADER = "image_files"
 _STYLE = """
 <style>
 :is(.st-key-image_files, .st-key-truth_files) [data-testid="stFileUploaderDropzoneInstructions"] {display: none}
@@ -63,22 +63,12 @@ def kept_uploads() -> dict[str, Upload]:
     return found
 
 
-def load_upload(name: str, upload: Upload, scaling: Scaling) -> LoadedImage:
-    """The image of an upload; it is decoded once."""
-    return _load(name, upload.path, upload.hash, scaling)
-
-
-def load_truth(upload: Upload) -> np.ndarray | None:
-    """The class index of every pixel in the ground truth of an upload; it is decoded once."""
-    return None if upload.truth is None else _load_truth(upload.truth_name, upload.truth, upload.truth_hash)
-
-
 def upload_images() -> None:
     """The uploader of images in the side bar, and what is kept. A file dropped anywhere on the page goes into it."""
-    with st.container(key=_UPLOADER, gap=None):
+    with st.container(key=UPLOADER, gap=None):
         st.html(_STYLE)
         uploader("Image file", "image", (*IMAGE_TYPES, *NETWORK_TYPES), _take, multiple=True)
-        _file_drop(key="file_drop", data={"uploader": _UPLOADER}, height=1)
+        _file_drop(key="file_drop", data={"uploader": UPLOADER}, height=1)
     show_said("image", st.session_state["image"])
     your_files()
 
@@ -105,11 +95,6 @@ def upload_baseline(label: str) -> LoadedImage | None:
         return None
     st.caption(f"Baseline image: {found[-1].name}")
     return _load(found[-1].name, files.path(found[-1]), found[-1].hash, "dtype")
-
-
-def say_about_upload(sentence: str) -> None:
-    """Show a sentence beside the uploader until another image is chosen."""
-    say("image", [sentence])
 
 
 def _load(name: str, source: Path | bytes, content_hash: str, scaling: Scaling) -> LoadedImage:

@@ -1,6 +1,6 @@
 """A user's mistake as one sentence on the page."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -9,9 +9,24 @@ import streamlit as st
 from core.errors import UserError, is_out_of_memory
 
 
+class SolvableError(UserError):
+    """A user's mistake together with widgets that solve it.
+
+    Args:
+        sentence: What is wrong and what to do.
+        solve: Draws the widgets, under the sentence.
+    """
+
+    def __init__(self, sentence: str, solve: Callable[[], None]) -> None:
+        super().__init__(sentence)
+        self.solve = solve
+
+
 def show_user_error(error: UserError) -> None:
-    """Show the error's sentence."""
+    """Show the error's sentence, and what solves it where it can be solved."""
     st.error(str(error), icon=":material/error:")
+    if isinstance(error, SolvableError):
+        error.solve()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Uploads that are kept, and the strip's thumbnails, without a browser."""
+"""Uploads that are kept, without a browser."""
 
 import hashlib
 import io
@@ -8,26 +8,24 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from core.data.images import LoadedImage, load_image
+from core.data.images import load_image
 from core.models import CheckpointInfo, CustomResNet, save_checkpoint
 from widgets.shared import kept_files, uploader, uploads
-from widgets.shared.image_strip import make_thumbnail
 
 
 def _page():
     import streamlit as st
 
-    from widgets.shared.image_strip import image_strip
     from widgets.shared.model_picker import pick_model
+    from widgets.shared.offered_images import in_groups, offered_images
     from widgets.shared.sources import pick_image
     from widgets.shared.user_errors import show_user_errors
 
     with show_user_errors():
         segmenter = pick_model()
-        try:
-            image = pick_image(segmenter)
-        finally:
-            image_strip(segmenter)
+        groups = in_groups(offered_images().values(), segmenter).values()
+        st.session_state["offered names"] = [image.name for images in groups for image in images]
+        image = pick_image(segmenter)
         st.text(f"{image.name} {image.values.mean():.6f} {None if image.truth is None else image.truth.sum()}")
 
 
@@ -58,16 +56,16 @@ def shown(page: AppTest) -> str:
 
 
 def options(page: AppTest) -> list[str]:
-    return page.selectbox(key="image").options
+    return page.session_state["offered names"]
 
 
 def test_an_upload_is_shown_above_the_samples_and_stays():
     page = upload(open_page(), ("cells.png", png(51)))
     assert shown(page) == "cells.png 0.200000 None"
     assert options(page)[:2] == ["cells.png", "vessels/phantom_00"]
-    page.selectbox(key="image").set_value("vessels/phantom_01").run()
+    page.text_input(key="image").set_value("vessels/phantom_01").run()
     assert shown(page).startswith("phantom_01.tiff")
-    page.selectbox(key="image").set_value("cells.png").run()
+    page.text_input(key="image").set_value("cells.png").run()
     assert shown(page) == "cells.png 0.200000 None"
 
 
@@ -122,14 +120,14 @@ def test_a_broken_file_leaves_the_image_that_was_shown(content):
     assert "broken.png" not in options(page)
     page.run()
     assert len(page.error) == 1, "still there when the page runs again by itself"
-    page.selectbox(key="image").set_value("vessels/phantom_01").run()
+    page.text_input(key="image").set_value("vessels/phantom_01").run()
     assert shown(page).startswith("phantom_01.tiff")
 
 
 def test_other_channels_leave_the_other_images_selectable():
     page = upload(upload(open_page(), ("good.png", png(51))), ("colour.png", png(9, (16, 24, 3))))
     assert "colour.png has 3 channels and the model vessmap takes 1" in page.error[0].value
-    page.selectbox(key="image").set_value("good.png").run()
+    page.text_input(key="image").set_value("good.png").run()
     assert shown(page) == "good.png 0.200000 None"
 
 
@@ -139,7 +137,7 @@ def test_the_ground_truth_stays_with_its_image_until_it_is_removed():
     assert shown(page) == f"a.png 0.200000 {16 * 24}"
     upload(page, ("b.png", png(102)))
     assert shown(page) == "b.png 0.400000 None"
-    page.selectbox(key="image").set_value("a.png").run()
+    page.text_input(key="image").set_value("a.png").run()
     assert shown(page) == f"a.png 0.200000 {16 * 24}"
     page.button(key="remove_truth").click().run()
     assert shown(page) == "a.png 0.200000 None"
@@ -150,7 +148,7 @@ def test_an_image_is_decoded_once_whatever_it_is_called(monkeypatch):
     monkeypatch.setattr(uploads, "load_image", lambda *given: decoded.append(given) or load_image(*given))
     page = upload(upload(open_page(), ("a.png", png(53))), ("a.png", png(54)))
     assert shown(page).startswith("a (2).png")
-    page.selectbox(key="image").set_value("a.png").run()
+    page.text_input(key="image").set_value("a.png").run()
     assert shown(page).startswith("a.png")
     assert len(decoded) == 2
 
@@ -171,7 +169,7 @@ def test_your_files_are_listed_and_removed():
     assert shown(page).startswith("phantom_00.tiff"), "what is shown gives way to another image"
     assert options(page)[:2] == ["a.png", "vessels/phantom_00"]
     page.button(key="remove_truth_a.png").click().run()
-    page.selectbox(key="image").set_value("a.png").run()
+    page.text_input(key="image").set_value("a.png").run()
     assert shown(page) == "a.png 0.200000 None"
     page.button(key="remove_image_a.png").click().run()
     assert shown(page).startswith("phantom_00.tiff")
@@ -237,27 +235,8 @@ def test_a_link_to_an_upload_asks_for_the_file_and_shows_a_sample():
     assert shown(page) == "cells.png 0.200000 None"
 
 
-def test_a_thumbnail_picked_in_the_strip_is_shown():
+def test_an_image_picked_in_the_gallery_is_shown():
     page = open_page()
     page.session_state["image"] = "vessels/phantom_03"
     page.run()
     assert shown(page).startswith("phantom_03.tiff")
-
-
-@pytest.mark.parametrize(
-    ("shape", "size"), [((100, 100), (60, 60)), ((100, 400), (120, 30)), ((40, 1200), (120, 4)), ((90, 30), (20, 60))]
-)
-def test_a_thumbnail_keeps_the_aspect(shape, size):
-    thumbnail = make_thumbnail(LoadedImage(np.zeros((1, *shape), np.float32), "", ()))
-    assert (thumbnail.width, thumbnail.height) == size
-    assert Image.open(io.BytesIO(thumbnail.png)).size == (2 * size[0], 2 * size[1])
-
-
-@pytest.mark.parametrize("side", [60, 256, 3000])
-def test_a_thumbnail_shows_the_image(side):
-    """The left half 0, the right half 1, one colour channel different: the same in the thumbnail."""
-    values = np.zeros((3, side, side), np.float32)
-    values[:, :, side // 2 :] = np.array([1, 0.6, 0.2], np.float32)[:, None, None]
-    picture = np.asarray(Image.open(io.BytesIO(make_thumbnail(LoadedImage(values, "", ())).png)))
-    assert (picture[:, :58] == 0).all()
-    assert (picture[:, 62:] == [255, 153, 51]).all()
