@@ -156,8 +156,9 @@ def _estimate(run: Run) -> None:
         f"{cost.speedup:.1f}\N{NO-BREAK SPACE}× fewer; at most **{bytes_in_words(cost.disk_bytes)}** on disk",
         help="Pixels whose receptive fields do not meet share a backward pass, exactly. "
         f"The fields reach {up} rows up, {down} down, {left} left and {right} right. "
-        f"A pass takes {cost.seconds_per_pass:.3f} s, measured, {cost.batch_size} at once, with about {bytes_in_words(cost.memory_bytes)} of memory. {bytes_in_words(cost.free_disk_bytes)} of "
-        "disk are free.",
+        f"A pass takes {cost.seconds_per_pass:.3f} s, measured, {cost.batch_size} at once, "
+        f"with about {bytes_in_words(cost.memory_bytes)} of memory. "
+        f"{bytes_in_words(cost.free_disk_bytes)} of disk are free.",
     )
     if cost.note:
         st.info(cost.note, icon=":material/info:")
