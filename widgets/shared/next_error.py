@@ -85,8 +85,7 @@ def next_error_button(segmenter: Segmenter, offered: Sequence[OfferedImage], cur
     network = segmenter.weights_hash, str(segmenter.device)
     st.button(
         "Next error", key="next_error", icon=":material/skip_next:", width="stretch",
-        help="Go to the next place where the prediction differs from the ground truth: the largest first, then those "
-        "of the next image.",
+        help="Where the prediction differs from the ground truth, the largest first",
         on_click=_start, args=(network, known, current.name),
     )  # fmt: skip
     search: _Search | None = st.session_state.get(_SEARCH)
