@@ -22,6 +22,7 @@ from core.attribution import gradient, influence, smoothgrad
 from core.attribution.pixel_gradients import PixelGradients
 from core.attribution.windowed import MapWindow
 from core.receptive_field import learn_field
+from core.target import Score
 
 _IMAGE = "sample_data/vessels/images/phantom_00.tiff"
 _SAMPLES = 4
@@ -43,7 +44,7 @@ def measure(side: int, pixels: int) -> dict[str, float]:
     size = (side, side)
     seconds, _ = timed(learn_field, segmenter, size)
     print(f"{side}×{side}: field and windows learned, or read from disk, in {seconds / 1000:.1f} s", flush=True)
-    live = PixelGradients(segmenter, image)
+    live = PixelGradients(segmenter, image, Score(space="probability"))
     whole: dict[str, Callable[[int, int], np.ndarray]] = {
         "row": lambda r, c: gradient(segmenter, image, Target.pixel(r, c), window=False).values,
         "column": lambda r, c: influence(segmenter, image, r, c, window=False).values,

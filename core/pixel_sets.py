@@ -10,7 +10,7 @@ from .data.index_masks import IGNORED
 from .drawn_regions import DrawnPart, region_mask
 from .errors import UserError
 from .segmenter import Prediction
-from .target import Reduction, Space, Target
+from .target import PREDICTED, Reduction, Score, Space, Target
 
 AtPixel = Literal["point", "component"]
 Outcome = Literal["true_positives", "false_positives", "false_negatives", "true_negatives"]
@@ -33,6 +33,7 @@ TITLES: dict[PixelSetName, str] = {
 }
 NEEDS_PIXEL: tuple[PixelSetName, ...] = get_args(AtPixel)
 NEEDS_TRUTH: tuple[PixelSetName, ...] = get_args(Outcome)
+NEEDS_CLASS: tuple[PixelSetName, ...] = ("class", "border", *NEEDS_TRUTH)
 
 _EVERY_NEIGHBOUR = np.ones((3, 3), dtype=bool)
 
@@ -104,25 +105,28 @@ class PixelSet:
         reduction: Reduction = "sum",
         truth: np.ndarray | None = None,
         class_names: Sequence[str] = (),
+        against: int | None = None,
     ) -> Target:
         """The score of a class over these pixels.
 
-        Arguments as in `mask` and `Target.region`. Without a class it is, at every pixel, the class predicted there,
-        as always for "prediction".
+        Arguments as in `mask` and `Target.region`. Without a class, or with `PREDICTED`, it is at every pixel the class
+        predicted there, as always for "prediction"; `against` as in `Target.prediction`.
 
         Raises:
             UserError: As in `mask` and `Target.region`, or the set is that of a class, and none is given.
         """
-        if class_index is None and self.name in ("class", "border", *NEEDS_TRUTH):
+        if class_index == PREDICTED:
+            class_index = None
+        if class_index is None and self.name in NEEDS_CLASS:
             raise UserError(f"The pixel set {self.name} needs to know of which class; name one.")
         labels = prediction.labels
         mask = self.mask(prediction, class_index or 0, truth, class_names)
         if self.name == "point" and self.row is not None and self.column is not None:
-            known = int(labels[self.row, self.column]) if class_index is None else class_index
-            return Target.pixel(self.row, self.column, known, space)
+            score = Score(PREDICTED if class_index is None else class_index, space, against)
+            return score.at(self.row, self.column, labels)
         if class_index is None or self.name == "prediction":
-            return Target.prediction(labels, space, reduction, mask)
-        return Target.region(mask, class_index, space, reduction)
+            return Target.prediction(labels, space, reduction, mask, against)
+        return Target.region(mask, class_index, space, reduction, against)
 
     def describe(self) -> dict[str, Any]:
         """The choice as plain values for a manifest."""

@@ -1,6 +1,7 @@
 """Class activation maps: every layer and every method of one pixel set, from one pass."""
 
 import dataclasses
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from core.target import Reduction
 from widgets.cams import views
 from widgets.cams.atlas import Atlas, atlas_of, perturbation_map
 from widgets.cams.layers import pick_atlas_layers
-from widgets.cams.maps import draw, share_inside
+from widgets.cams.maps import Drawn, draw, share_inside
+from widgets.cams.pinned import pin_button, pinned_maps
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
 from widgets.shared.last_map import keep_last
@@ -25,15 +27,29 @@ from widgets.shared.layer_picker import layer_choices, pick_layer, size_and_stri
 from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.pixel_set_picker import Question, in_viewer, pick_pixel_set, question_of
 from widgets.shared.results import results
+from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, pick_selection
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
-from widgets.viewer.scene import Number
+from widgets.viewer.scene import Number, Words
 from widgets.viewer.viewer import viewer
 
 DEFAULT_METHOD = "seg_hires_grad_cam"
-_PICKER_WIDTHS = 191, 213, 202, 202
-"""Pixels: four side by side at 1280, two at 800."""
+_PICKER_WIDTHS = 191, 232, 202
+"""Pixels: side by side at 1280."""
+_SHARES = 1.0, 1.25
+_SHARES_WITH_PINS = 1.35, 1.0
+"""Widths of the large maps and of the atlas."""
+_STYLE = """
+<style>
+.st-key-maps_and_atlas [data-testid="stHorizontalBlock"] {flex-wrap: wrap; align-items: flex-start}
+.st-key-maps_and_atlas [data-testid="stColumn"] {min-width: min(20rem, 100%)}
+@media (min-width: 1100px) {
+  .st-key-maps_and_atlas [data-testid="stColumn"]:first-child {position: sticky; top: 3.5rem}
+}
+</style>
+"""
+"""The large map stays while the atlas beside it is scrolled; the two are stacked where they are narrow."""
 
 
 def main() -> None:
@@ -43,7 +59,7 @@ def main() -> None:
     )
     with show_user_errors():
         with st.sidebar:
-            selection = pick_selection("logit")
+            selection = pick_selection()
             reduction: Reduction = st.segmented_control(
                 "Over the pixels", ["sum", "mean"], default="sum", required=True, key="reduction", bind="query-params",
                 format_func=str.capitalize,
@@ -66,15 +82,15 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
         layer = pick_layer(choices, selection.segmenter)
     with slots[2]:
         method = pick_method()
-    with slots[3]:
-        other = pick_other(method)
     question = question_of(name, selection, prediction, reduction)
-    lead, picture, atlas_slot = st.container(), st.container(), st.container()
-    with st.expander("Layers of the atlas, window of Seg-XRes-CAM", icon=":material/tune:"):
-        layers, window, pooling = pick_atlas(choices, layer)
+    pinned = pinned_maps(choices.layers)
+    lead, slot = st.container(), st.container(key="maps_and_atlas")
+    with st.expander("Difference of two methods, layers of the atlas, window of Seg-XRes-CAM", icon=":material/tune:"):
+        other = pick_other(method)
+        layers, window, pooling = pick_atlas(choices, {layer.name, *(at for at, _ in pinned)})
     controls = views.controls_of(has_truth=image.truth is not None)
     settings = settings_of(controls)
-    atlas, shown, drawn = None, None, None
+    atlas, shown, drawn, beside = None, None, None, []
     with lead:
         if question is None:
             st.markdown("Explained: nothing yet.")
@@ -84,34 +100,55 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
             shown = map_by(method, layer, selection, question, atlas, "cam")
             subtracted = None if other is None else map_by(other, layer, selection, question, atlas, "subtracted cam")
             if shown is not None and (other is None or subtracted is not None):
-                key = "drawn cam", atlas.key, layer.name, method, other
-                drawn = results().get_or_compute(key, partial(draw, shown, subtracted, atlas.peaks))
+                drawn = drawn_by(atlas, shown, subtracted)
+            beside = [
+                drawn_by(atlas, one)
+                for index, (at, by) in enumerate(pinned)
+                if (at, by) != (layer.name, method)
+                and (one := map_by(by, choices.layers[at], selection, question, atlas, f"pinned cam {index}"))
+            ]
     last = keep_last("cam", selection.picture_key, drawn)
-    with picture:
+    with slot:
+        st.html(_STYLE)
+        left, right = st.columns(_SHARES_WITH_PINS if beside else _SHARES)
+    with left:
         viewer(
             "cam",
-            views.panels_of(selection, prediction, question, last, is_old=drawn is None),
+            views.panels_of(
+                selection, prediction, question, [*([last] if last else []), *beside], settings, is_old=drawn is None
+            ),
             prediction.labels.shape,
             selection.picture_key,
+            name=image.name,
             controls=controls,
             settings=settings,
-            numbers=() if shown is None or question is None else numbers_of(shown, layer, question),
+            words=None if shown is None or question is None else Words(numbers=numbers_of(shown, layer, question)),
             **in_viewer(name, selection, prediction),
         )
+        send_pixel("cams", is_pixel=name == "point")
+        if shown is not None:
+            pin_button((layer.name, method), pinned)
+        st.caption(f"**{METHODS[method].title}**: {METHODS[method].sentence}")
         advise(choices, layer, shown, prediction)
     if question is None or atlas is None:
         return
-    with atlas_slot:
+    with right:
         st.markdown(
-            f"**Atlas**: click a map to see it large. All {len(atlas.maps)} come from one forward and one backward "
-            f"pass, in {atlas.seconds:.2g} s.",
+            "**Atlas**: click a map to see it large.",
             help="Layers from the input to the output, each with its size. A mark warns that a map means little.",
         )
-        views.show_atlas(choices, atlas, layer, method, settings, prediction, selection, choose)
+        views.show_atlas(choices, atlas, (layer.name, method), settings, prediction, selection, choose)
+        st.caption(f"All {len(atlas.maps)} maps come from one forward and one backward pass, in {atlas.seconds:.2g} s.")
     if shown is not None:
         parameters = {**shown.parameters, "pixel_set": question.pixel_set.describe()}
         stem = f"{Path(image.name).stem}_{method}_{layer.name}_{question.pixel_set.name}"
         attribution_downloads(dataclasses.replace(shown, parameters=parameters), stem)
+
+
+def drawn_by(atlas: Atlas, shown: Attribution, subtracted: Attribution | None = None) -> Drawn:
+    """The map for the picture, kept: the browser fetches the same arrays once."""
+    places = [None if one is None else (one.layer, one.method) for one in (shown, subtracted)]
+    return results().get_or_compute(("drawn cam", atlas.key, *places), partial(draw, shown, subtracted, atlas.peaks))
 
 
 def map_by(
@@ -142,8 +179,8 @@ def pick_other(method: str) -> str | None:
     return None if other in ("nothing", method) else other
 
 
-def pick_atlas(choices: LayerAdvice, layer: Layer) -> tuple[list[str], int, Pooling]:
-    layers = pick_atlas_layers(choices, layer.name)
+def pick_atlas(choices: LayerAdvice, shown: Collection[str]) -> tuple[list[str], int, Pooling]:
+    layers = pick_atlas_layers(choices, shown)
     slots = st.columns(2)
     window = slots[0].number_input(
         "Window of Seg-XRes-CAM", 1, 1024, 4, key="window", bind="query-params",

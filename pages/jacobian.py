@@ -9,7 +9,8 @@ from core.attribution.windowed import MapWindow
 from core.display.colours import intensity_rgb
 from core.jacobian import Jacobian
 from core.segmenter import Prediction, Segmenter
-from widgets.jacobian.controls import View, controls_of
+from widgets.jacobian.controls import LARGE_RANGE, View, controls_of
+from widgets.jacobian.example import example_button, example_of
 from widgets.jacobian.open import open_card, pick_folder
 from widgets.jacobian.panels import boxes_panel, picture_panel, receptive_field_panel, row_panels, store_panel
 from widgets.jacobian.row import Rows
@@ -17,29 +18,27 @@ from widgets.jacobian.run import run_card
 from widgets.jacobian.vessels import take_vessel_click, vessels_panel
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
+from widgets.shared.looked_at import look_at_pixel
 from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import Pixel, learn_in_background
 from widgets.shared.pixel_state import restore_pixel
-from widgets.shared.sidebar import Selection, pick_class_and_space
+from widgets.shared.send_pixel import send_pixel
+from widgets.shared.sidebar import Selection, pick_score, score_words
 from widgets.shared.sources import PickedImage, pick_image, predicted
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
 from widgets.viewer.viewer import viewer
 
 SECONDS_BETWEEN_PICTURES = 2.0
-PANELS = ("Receptive field", "Boxes", "Vessels", "Store and downloads")
+PANELS = ("Receptive field", "Boxes", "Vessels", "Files and downloads")
 INVITATION = """
 **How many input pixels influence each output pixel, where are they, and how far away?**
 
-The Jacobian holds the gradient map of *every* pixel. It gives
-- the **threshold map**: the number of input pixels whose gradient exceeds a threshold, for each output pixel,
-- the **bounding box** of those pixels, its area and its filled share,
-- the **effective receptive field** beside the structural one,
-- and any pixel's gradient map, by a click.
+The Jacobian holds the gradient map of *every* pixel, and so the number of input pixels above a threshold, the box
+around them and the effective receptive field, all as pictures to click.
 
-Output pixels whose receptive fields do not meet share a backward pass, so it takes far fewer passes than pixels and is
-still exact. The coarse grid comes first: a picture of the whole image appears soon after **Run**, and becomes finer
-while you look. The run continues if you leave the page, and can be cancelled and resumed.
+A run shows a coarse picture of the whole image soon, which becomes finer while you look. It goes on if you leave the
+page, and can be cancelled and resumed.
 """
 
 
@@ -51,13 +50,15 @@ def main() -> None:
             image = pick_image(segmenter)
             origin = st.segmented_control(
                 "Jacobian", ["compute", "open"], default="compute", required=True, key="origin", bind="query-params",
-                format_func=lambda name: {"compute": "Compute", "open": "Open a store"}[name],
+                format_func=lambda name: {"compute": "Compute", "open": "Open saved"}[name],
             )  # fmt: skip
             if origin == "compute":
-                class_index, space = pick_class_and_space(segmenter)
+                score = pick_score(segmenter)
             folder = pick_folder()
         if origin == "compute":
-            found, live = run_card(segmenter, image, class_index, space, folder)
+            found, live = run_card(segmenter, image, score, folder)
+            if found is None and (found := example_of(segmenter, image)) is not None:
+                say_example(segmenter, found)
         else:
             live = False
             found, image = open_card(segmenter, image, folder)
@@ -74,40 +75,67 @@ def invite(image: PickedImage) -> None:
     with slots[0]:
         st.markdown(f"**{image.name}**")
         st.image(intensity_rgb(image.values), width="stretch")
-    slots[1].markdown(INVITATION)
+    with slots[1]:
+        st.markdown(INVITATION)
+        example_button()
+
+
+def say_example(segmenter: Segmenter, example: Jacobian) -> None:
+    manifest = example.manifest
+    score = score_words(manifest.score, segmenter.class_names, "**")
+    st.caption(
+        f":material/auto_stories: An example, made beforehand: {score}, every {manifest.stride}th pixel. **Run** "
+        "computes the Jacobian of your choices above and on the left."
+    )
 
 
 def explore(
     segmenter: Segmenter, jacobian: Jacobian, image: PickedImage, prediction: Prediction, *, live: bool
 ) -> None:
     with show_user_errors():
-        selection = Selection(segmenter, image, jacobian.manifest.class_index, jacobian.manifest.space)
-        pixel = take_vessel_click(selection) or restore_pixel(image.name, prediction.labels)
-        controls = controls_of(has_rows=jacobian.manifest.keep_rows and not live, has_truth=image.truth is not None)
+        selection = Selection(segmenter, image, jacobian.manifest.score)
+        pixel = take_vessel_click(selection) or restore_pixel(image, prediction, selection.segmenter.class_names)
+        look_at_pixel(pixel)
+        field = jacobian.field
+        controls = controls_of(
+            has_rows=jacobian.manifest.keep_rows and not live,
+            has_truth=image.truth is not None,
+            has_large_range=(field.up + field.down + 1) * (field.left + field.right + 1) > LARGE_RANGE,
+        )
         settings = settings_of(controls)
         view = View.of(settings)
+        if not jacobian.complete:
+            say_why_counts_change(view)
         rows = Rows(selection, prediction, jacobian, view)
         attribution = rows.attribution(pixel)
-        numbers, sentence = rows.words(MapWindow(attribution.values, 0, 0), pixel, settings)
         viewer(
             "jacobian",
             [picture_panel(selection, jacobian, view), *row_panels(selection, rows, attribution)],
             jacobian.size,
             selection.picture_key,
+            name=image.name,
             controls=controls,
             settings=settings,
             pixel=pixel,
             live=rows.live(),
-            numbers=numbers,
-            sentence=sentence,
+            words=rows.words(MapWindow(attribution.values, 0, 0), pixel, settings),
             has_position=True,
         )
+        send_pixel("jacobian")
         learn_in_background(selection)
         show_panels(selection, jacobian, view, attribution, pixel)
 
 
+def say_why_counts_change(view: View) -> None:
+    percent, largest = 100 * view.threshold.proportion, "|J|" if view.threshold.definition == "absolute" else "J"
+    st.caption(
+        f":material/hourglass_top: Counts still change: the threshold is {percent:.3g} % of the largest {largest} so "
+        "far, which may still grow, and the coarse grid comes before the finer ones."
+    )
+
+
 def show_panels(selection: Selection, jacobian: Jacobian, view: View, attribution: Attribution, pixel: Pixel) -> None:
-    field, boxes, vessels, store = st.tabs(PANELS, key="panel", on_change="rerun", bind="query-params")
+    field, boxes, vessels, files = st.tabs(PANELS, key="panel", on_change="rerun", bind="query-params")
     if field.open:
         with field:
             receptive_field_panel(selection, jacobian, pixel)
@@ -117,8 +145,8 @@ def show_panels(selection: Selection, jacobian: Jacobian, view: View, attributio
     if vessels.open:
         with vessels:
             vessels_panel(selection, jacobian, view, pixel)
-    if store.open:
-        with store:
+    if files.open:
+        with files:
             store_panel(jacobian, selection.image, view)
             st.markdown(f"Row {pixel[0]}, column {pixel[1]}: its gradient map")
             stem = f"{Path(selection.image.name).stem}_row{pixel[0]}_column{pixel[1]}_jacobian"

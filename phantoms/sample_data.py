@@ -15,6 +15,9 @@ Synthetic vessel images (no microscope saw them) with their exact masks and skel
 `scenes/test/`: 8 synthetic streets with masks of the classes road, sidewalk, building, vegetation, sky, car, person
 and pole (indices 0 to 7).
 Write them again, pixel for pixel, with `python -m phantoms samples`. Their seeds are 0 to 109; training uses others.
+`jacobians/`: a finished Jacobian of the first vessel image. Compute it again, in half a minute, with
+`python -m core jacobian --model vessmap --image sample_data/vessels/images/phantom_00.tiff --class vessel
+--space logit --stride 4 --summaries --out sample_data/jacobians`.
 """
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..display.colours import colour_limit, magnitude_scale, png_bytes, signed_scale
+from ..display.colours import FULL_COLOUR_PERCENTILE, colour_limit, magnitude_scale, png_bytes, signed_scale
 from ..display.footprint import magnitude_of
 from ..errors import UserError
 from ..io.files import npy_bytes, write_atomically
@@ -157,8 +157,8 @@ class Attribution:
         signed, magnitude = self.signed_map(), self.magnitude()
         return {
             "values.npy": npy_bytes(self.values),
-            "signed.png": png_bytes(signed_scale(colour_limit(signed)).rgb(signed)),
-            "magnitude.png": png_bytes(magnitude_scale(colour_limit(magnitude)).rgb(magnitude)),
+            "signed.png": png_bytes(signed_scale(_end_of_colours(signed)).rgb(signed)),
+            "magnitude.png": png_bytes(magnitude_scale(_end_of_colours(magnitude)).rgb(magnitude)),
             "manifest.json": json_bytes(self.manifest()),
         }
 
@@ -171,6 +171,11 @@ class Attribution:
         for name, content in self.files().items():
             write_atomically(folder / name, content)
         return folder
+
+
+def _end_of_colours(values: np.ndarray) -> float:
+    """Where the colours of a map end, such that one large value does not leave all others white."""
+    return colour_limit(values[values != 0], percentile=FULL_COLOUR_PERCENTILE)
 
 
 def make_attribution(

@@ -40,6 +40,7 @@ def influence(
     space: Space = "probability",
     channel: int | None = None,
     *,
+    against: int | None = None,
     window: bool = True,
 ) -> Attribution:
     """∂score(q) / ∂image(row, column) for every output pixel q, in one forward-mode product.
@@ -55,6 +56,7 @@ def influence(
         class_index: The class whose score is watched.
         space: Score space of that class.
         channel: The channel that is moved; None moves all channels together: the sum of their columns.
+        against: The class whose score is subtracted; None for the class alone.
         window: As in `gradient`.
 
     Returns:
@@ -64,7 +66,7 @@ def influence(
         UserError: The image, the pixel, the class or the channel does not fit the network.
     """
     started = time.perf_counter()
-    target = Target.pixel(row, column, class_index, space)
+    target = Target.pixel(row, column, class_index, space, against)
     images, size = image_parts(segmenter, image)
     column_of_scores = moved_outputs(segmenter, images, size, target, channel, window=window)
     values = torch.from_numpy(column_of_scores.on(size)[None])
@@ -120,7 +122,8 @@ def _column(
     tangent[:, channels, target.row - area[0].start, target.column - area[1].start] = 1.0
 
     def scores(images: Tensor) -> Tensor:
-        return class_scores(segmenter.finite(logits(segmenter, images)), target.class_index, target.space)
+        finite = segmenter.finite(logits(segmenter, images))
+        return class_scores(finite, target.class_index, target.space, target.against)
 
     with exact_arithmetic(segmenter.device):
         return _jacobian_vector_product(segmenter, scores, batch, tangent)[0]

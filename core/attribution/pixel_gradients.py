@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from itertools import islice
 
+import numpy as np
 from torch import Tensor
 
 from ..segmenter import Image, Segmenter
-from ..target import Space, Target
+from ..target import Score, Target
 from .influence import moved_outputs
 from .smoothgrad import Samples, intensity_range, noise_draws, smoothed_gradient
 from .windowed import MapWindow, image_parts, target_gradient
@@ -26,20 +27,19 @@ class PixelGradients:
     Args:
         segmenter: The network, whose weights must not change meanwhile.
         image: (C, H, W) in [0, 1]; it must not change meanwhile.
-        class_index: The class whose scores are explained.
-        space: Score space of that class.
+        score: The score that is explained.
+        labels: Int (H, W), the predicted class of each pixel, for a score of the class predicted there.
 
     Raises:
-        UserError: The image or the class does not fit the network; methods raise it for a pixel outside the image and
+        UserError: The image or the score does not fit the network; methods raise it for a pixel outside the image and
             for logits that are not finite.
     """
 
-    def __init__(self, segmenter: Segmenter, image: Image, class_index: int = 1, space: Space = "probability") -> None:
+    def __init__(self, segmenter: Segmenter, image: Image, score: Score, labels: np.ndarray | None = None) -> None:
         self._segmenter = segmenter
         self._images, self.size = image_parts(segmenter, image)
-        self._class_index = class_index
-        self._space = space
-        self._target(0, 0).check(segmenter.num_classes, self.size)
+        self._score, self._labels = score, labels
+        score.check(segmenter.num_classes)
 
     def row(self, row: int, column: int) -> MapWindow:
         """∂score(row, column) / ∂image: values (C, h, w) and where they begin; 0 elsewhere. See `gradient`."""
@@ -58,7 +58,7 @@ class PixelGradients:
         return smoothed_gradient(self._segmenter, copies, drawn, self.size, self._target(row, column))
 
     def _target(self, row: int, column: int) -> Target:
-        return Target.pixel(row, column, self._class_index, self._space)
+        return self._score.at(row, column, self._labels)
 
     @cached_property
     def _intensity_range(self) -> float:

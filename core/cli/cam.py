@@ -26,7 +26,7 @@ from .setting_options import MethodOptions, chosen_methods
 from .target_options import TargetOptions
 
 _SPLITS = ("train", "training", "val", "validation", "test")
-_DEFAULT_TARGET = TargetOptions("1", "class", space="logit")
+_DEFAULT_TARGET = TargetOptions("1", pixel_set="class")
 
 Entries = dict[str, dict[str, Any]]
 """The entries of one image in the manifests, by layer."""

@@ -30,6 +30,7 @@ from ..trust.benchmark.targets import TargetKind
 from .many_images import SUMMARY_VERSION, work_through
 from .options import ImageRun, Model, Out, Reading, chosen_class, chosen_names, true_mask
 from .setting_options import MethodOptions, SettingOptions, chosen_methods
+from .target_options import Against
 
 _LIBRARIES = ("torch", "numpy", "scipy")
 _ONLY_WITH_OTHERS = ("draws", "tolerance", "max_steps")
@@ -122,7 +123,8 @@ def evaluate(
     ] = "patch",
     targets_per_image: Annotated[int, typer.Option(help="Largest number of targets drawn per image.")] = 1,
     class_name: Annotated[str | None, typer.Option("--class", help="Draw targets of this class only.")] = None,
-    space: Annotated[Space, typer.Option(help="Score space to explain.")] = "probability",
+    against: Against = None,
+    space: Annotated[Space, typer.Option(help="Score space to explain.")] = "logit",
     layer: Annotated[
         str | None, typer.Option(help="Layer for the class activation maps. By default one is suggested.")
     ] = None,
@@ -163,6 +165,7 @@ def evaluate(
         n_targets=targets_per_image,
         class_index=None if class_name is None else chosen_class(segmenter, class_name),
         space=space,
+        against=None if against is None else chosen_class(segmenter, against),
         explain=quick_settings()
         | method_settings.values
         | {"layer": layer, "baseline": removing.fill, "fill": removing.fill},

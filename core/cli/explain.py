@@ -13,7 +13,7 @@ from ..attribution.registry import METHODS, explain_each
 from ..attribution.statistics import statistics
 from ..compute.progress import Progress
 from ..data.data_sets import ImagePair
-from ..display.colours import colour_limit, intensity_rgb, magnitude_scale, png_bytes
+from ..display.colours import FULL_COLOUR_PERCENTILE, colour_limit, intensity_rgb, magnitude_scale, png_bytes
 from ..errors import UserError
 from ..io.files import write_atomically
 from ..io.tables import averages, csv_bytes, json_bytes
@@ -30,8 +30,6 @@ Row = dict[str, Any]
 """The row of one map in the table."""
 
 _MAGNITUDE_OPACITY, _LAYER_OPACITY = 0.85, 0.75
-_FULL_COLOUR_PERCENTILE = 99.5
-"""Percentile of the magnitudes that the overlay shows as the largest: a few pixels are far above all others."""
 
 
 def explain(
@@ -233,7 +231,7 @@ def overlay(image: np.ndarray, attribution: Attribution) -> np.ndarray:
     """The magnitude over the image, or the positive map of a layer: RGB (H, W, 3)."""
     if attribution.layer is None:
         shown, opacity = attribution.magnitude(), _MAGNITUDE_OPACITY
-        scale = magnitude_scale(colour_limit(shown, percentile=_FULL_COLOUR_PERCENTILE))
+        scale = magnitude_scale(colour_limit(shown, percentile=FULL_COLOUR_PERCENTILE))
     else:
         shown, opacity = attribution.at_image_size(), _LAYER_OPACITY
         scale = magnitude_scale(colour_limit(shown))

@@ -15,7 +15,6 @@ from ..models import load_segmenter
 from ..segmenter import Image
 from ..target import Space
 from .options import (
-    ClassName,
     Device,
     Images,
     Model,
@@ -26,6 +25,7 @@ from .options import (
     progress_bars,
     with_progress,
 )
+from .target_options import Against, ScoreClass, score_class
 
 
 def jacobian(
@@ -33,7 +33,8 @@ def jacobian(
     out: Annotated[Path, typer.Option(help="Folder for the stores, one <image>.zarr per image.")],
     images: Images,
     stride: Annotated[int, typer.Option(help="Compute the rows of every n-th output pixel only.")] = 1,
-    class_name: ClassName = "1",
+    class_name: ScoreClass = "1",
+    against: Against = None,
     space: Annotated[Space, typer.Option(help="Score space to differentiate.")] = "probability",
     dtype: Annotated[StoredType, typer.Option(help="Type of the stored values.")] = "float32",
     summaries: Annotated[bool, typer.Option("--summaries", help="Keep only the summaries, not the rows.")] = False,
@@ -48,11 +49,12 @@ def jacobian(
     Example: python -m core jacobian --model vessmap --images DIR --out runs --stride 4
     """
     segmenter = load_segmenter(model, device)
-    class_index = chosen_class(segmenter, class_name)
+    class_index = score_class(segmenter, class_name)
+    other = None if against is None else chosen_class(segmenter, against)
     read: dict[str | Path, Image] = {
         out / f"{path.stem}.zarr": reading.image(segmenter, path) for path in images.paths()
     }
-    request = JacobianRequest(class_index, space, stride, dtype, keep_rows=not summaries)
+    request = JacobianRequest(class_index, space, stride, dtype, keep_rows=not summaries, against=other)
     first, values = next(iter(read.items()))
     cost = estimate(segmenter, values, request, first)
     typer.echo(_described(cost, len(read)))

@@ -33,7 +33,6 @@ Model = Annotated[
 Out = Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")]
 Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, or cuda.")]
 Scheduler = Annotated[str | None, typer.Option(help="Dask scheduler to spread the images over: tcp://host:8786.")]
-ClassName = Annotated[str, typer.Option("--class", help="Class, by number or name.")]
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,13 @@ STOPS = {
     SEQUENTIAL: "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725",
 }
 """The colours that Plotly interpolates, under its own names, as "rrggbb"; here, since Plotly is slow to import."""
-CLASS_COLOURS = ("#1b1f24", "#19c3b2", "#f2a541", "#c678dd", "#5aa9e6", "#e4572e", "#a3be3c", "#ff7eb6", "#8d99ae")
-"""One per class, the first for the background; more classes use them again from the second on."""
+CLASS_COLOURS = ("#1b1f24", "#19c3b2", "#f2a541", "#776600", "#bbbbff", "#aa4455", "#8811ff", "#cc66ff", "#336699")
+"""One per class, the first for the background; more classes use them again from the second on.
+
+They stay apart for colour-blind people too: chosen for the largest distance under simulation, see the tests.
+"""
+FULL_COLOUR_PERCENTILE = 99.5
+"""Percentile of a map's magnitudes, those that are not 0, at which colours end that a few large values must not set."""
 POSITIVE, NEGATIVE = "#ff4d4d", "#3d9bff"
 """Pixels above a threshold, by sign: the ends of the diverging scale, bright enough for a dark image."""
 

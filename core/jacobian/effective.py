@@ -6,7 +6,7 @@ import numpy as np
 
 from ..receptive_field import ReceptiveField, structural_support
 from ..segmenter import Image, Segmenter
-from ..target import Space
+from ..target import Score, Space
 from .colouring import Plan
 from .passes import PassRunner
 from .request import checked_image
@@ -54,6 +54,7 @@ def effective_receptive_field(
     space: Space = "probability",
     num_pixels: int = 64,
     seed: int = 0,
+    against: int | None = None,
 ) -> EffectiveReceptiveField:
     """The effective receptive field from a random sample of output pixels, without a stored Jacobian.
 
@@ -62,11 +63,12 @@ def effective_receptive_field(
     Raises:
         UserError: The image or the class does not fit the network.
     """
-    values = checked_image(segmenter, image, class_index, space)
+    score = Score(class_index, space, against)
+    values = checked_image(segmenter, image, score)
     field = structural_support(segmenter, values.shape[1:])
     rows, columns = np.nonzero(sampled_pixels(field, np.ones(field.size, dtype=bool)))
     chosen = np.random.default_rng(seed).choice(len(rows), min(num_pixels, len(rows)), replace=False)
-    runner = PassRunner(segmenter, values, class_index, space)
+    runner = PassRunner(segmenter, values, score)
     total = np.zeros(field.centred_shape)
     for row, column in zip(rows[chosen].tolist(), columns[chosen].tolist(), strict=True):
         _add_row(total, field, (row, column), magnitude(runner.row(row, column)))

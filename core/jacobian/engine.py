@@ -71,11 +71,12 @@ def jacobian(
     region: np.ndarray | None = None,
     dtype: StoredType = "float32",
     keep_rows: bool = True,
+    against: int | None = None,
     batch_size: int | None = None,
     progress: ShowProgress | None = None,
     cancel: Cancel | None = None,
 ) -> Jacobian:
-    """The Jacobian of one class's score map with respect to the image, on disk.
+    """The Jacobian of a score map with respect to the image, on disk.
 
     Row (row, column) holds ∂score(row, column) / ∂image. Output pixels whose structural supports do not meet share a
     backward pass (Curtis, Powell & Reid 1974), so the cost follows the receptive field and not the image: it equals
@@ -92,6 +93,7 @@ def jacobian(
         region: Bool (H, W), the output pixels to compute; None for all.
         dtype: As in `JacobianRequest`.
         keep_rows: As in `JacobianRequest`.
+        against: As in `JacobianRequest`.
         batch_size: Passes at once; None finds the fastest.
         progress: Called after every block of passes and about twice a second.
         cancel: Called between passes; True stops the run, which returns what is finished.
@@ -100,7 +102,7 @@ def jacobian(
         UserError: Arguments that do not fit the network or the image, a store of another Jacobian, or too little disk
             space or memory.
     """
-    request = JacobianRequest(class_index, space, stride, dtype, keep_rows)
+    request = JacobianRequest(class_index, space, stride, dtype, keep_rows, against)
     asked = ImageRequest.check(segmenter, image, request, region)
     store = open_or_create(segmenter, asked, Path(out), batch_size)
     compute_missing(segmenter, store, progress=progress, cancel=cancel)
@@ -192,7 +194,7 @@ def store_runner(segmenter: Segmenter, store: JacobianStore) -> PassRunner:
     manifest = store.manifest
     if manifest.weights_hash != segmenter.weights_hash:
         raise UserError(f"{store.path} was made with other weights ({manifest.model}); load those to go on.")
-    return PassRunner(segmenter, store.image, manifest.class_index, manifest.space, manifest.batch_size)
+    return PassRunner(segmenter, store.image, manifest.score, manifest.batch_size, store.labels)
 
 
 def compute_block(runner: PassRunner, store: JacobianStore, block: int) -> None:

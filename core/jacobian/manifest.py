@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..target import SPACES
+from ..target import PREDICTED, SPACES
 from .encoding import STORED_TYPES
 from .request import JacobianRequest
 from .row_summaries import NUM_BINS
@@ -21,6 +21,7 @@ _IDENTITY = {
     "image_hash": "image",
     "class_index": "class",
     "space": "score space",
+    "against": "class subtracted",
     "stride": "stride",
     "region_hash": "region",
     "dtype": "number type",
@@ -34,7 +35,7 @@ _MOST_NOTES = 100
 _HIGHEST_EDGE = 2047
 """The largest float32, NaN included, as the bits that count the edges of histograms."""
 _SHA_256 = re.compile("[0-9a-f]{64}")
-_OPTIONAL = {"notes"}
+_OPTIONAL = {"notes", "against"}
 """Entries that stores of early versions of this schema lack."""
 
 
@@ -108,7 +109,8 @@ CHECKS: Mapping[str, Check] = {
     "model": _is_text,
     "weights_hash": _is_hash,
     "image_hash": _is_hash,
-    "class_index": is_integer(0),
+    "class_index": is_integer(PREDICTED),
+    "against": lambda value: value is None or is_integer(0)(value),
     "space": SPACES.__contains__,
     "stride": is_integer(1),
     "region_hash": lambda value: value == "" or _is_hash(value),

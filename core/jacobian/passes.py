@@ -11,7 +11,7 @@ from ..compute.memory import ShrinkingBatches, free_bytes
 from ..errors import explained_differentiation, is_out_of_memory
 from ..segmenter import Segmenter
 from ..segmenter.differentiation import exact_arithmetic
-from ..target import Space, class_scores
+from ..target import PREDICTED, Score, class_scores, scores_of_labels
 from .batchable import Batchable
 from .request import ImageRequest
 
@@ -38,18 +38,24 @@ class PassRunner:
     Args:
         segmenter: The network.
         image: Float32 (C, H, W).
-        class_index: The class of the scores.
-        space: The score space.
+        score: The score at each pixel.
         batch_size: Passes run at once.
+        labels: Int (H, W), the predicted class of each pixel, for the score of the class predicted there; None takes
+            those of this run.
     """
 
     def __init__(
-        self, segmenter: Segmenter, image: np.ndarray, class_index: int, space: Space, batch_size: int = 1
+        self,
+        segmenter: Segmenter,
+        image: np.ndarray,
+        score: Score,
+        batch_size: int = 1,
+        labels: np.ndarray | None = None,
     ) -> None:
         self._segmenter = segmenter
         self._image = torch.from_numpy(np.ascontiguousarray(image)).to(segmenter.device)
-        self._class_index = class_index
-        self._space = space
+        self._score = score
+        self._labels = None if labels is None else torch.from_numpy(labels.astype(np.int64)).to(segmenter.device)
         self._batches = ShrinkingBatches(batch_size, "a single backward pass")
         self._graph: tuple[Tensor, Tensor] | None = None
         self._batches_are_proven = False
@@ -139,7 +145,11 @@ class PassRunner:
         with self._segmenter.lock, Batchable() if batchable else contextlib.nullcontext():
             self._segmenter.decide(image[None])
             logits = self._segmenter.unchecked_logits(image[None])
-        return image, class_scores(logits, self._class_index, self._space)[0]
+        score = self._score
+        if score.class_index != PREDICTED:
+            return image, class_scores(logits, score.class_index, score.space, score.against)[0]
+        labels = logits[0].argmax(dim=0) if self._labels is None else self._labels
+        return image, scores_of_labels(logits, labels, score.space, score.against)[0]
 
 
 def _gradient(scores: Tensor, image: Tensor, outputs: Tensor, *, is_grads_batched: bool = False) -> Tensor:
@@ -173,7 +183,7 @@ def fastest_batch_size(
     best_size, best_seconds = 1, float("inf")
     size = only or 1
     while size <= (only or largest):
-        runner = PassRunner(segmenter, asked.image, asked.request.class_index, asked.request.space, size)
+        runner = PassRunner(segmenter, asked.image, asked.request.score, size)
         seconds = _seconds_per_pass(runner, np.repeat(outputs, size, axis=0))
         if only is not None:
             return runner.batch_size, seconds

@@ -9,6 +9,7 @@ import torch
 from ..compute.memory import graph_bytes
 from ..receptive_field import ReceptiveField, structural_support
 from ..segmenter import Segmenter, prediction_of
+from ..target import PREDICTED
 from .array_layouts import passes_per_block
 from .colouring import Plan, plan_passes
 from .manifest import Manifest
@@ -57,12 +58,13 @@ def prepare(segmenter: Segmenter, asked: ImageRequest, batch_size: int | None = 
         UserError: The network gives values that are not finite.
     """
     channels, *size = asked.image.shape
-    stride, class_index = asked.request.stride, asked.request.class_index
+    stride, score = asked.request.stride, asked.request.score
     with torch.no_grad(), segmenter.lock:
         prediction = prediction_of(segmenter.logits(asked.image[None])[0])
     plan = plan_passes(structural_support(segmenter, (size[0], size[1])), stride, asked.region)
-    runner = PassRunner(segmenter, asked.image, class_index, asked.request.space)
-    tried = _passes_to_try(plan, prediction.probabilities[class_index])
+    runner = PassRunner(segmenter, asked.image, score, labels=prediction.labels)
+    known = prediction.probabilities
+    tried = _passes_to_try(plan, known.max(axis=0) if score.class_index == PREDICTED else known[score.class_index])
     gradients = [runner(plan.outputs(index)[None])[0] for index in tried]
     note = _note(plan)
     try:

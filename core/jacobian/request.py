@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..segmenter import Image, Segmenter
-from ..target import Space, Target
+from ..target import Score, Space
 from .encoding import STORED_TYPES, StoredType
 
 
@@ -16,11 +16,12 @@ class JacobianRequest:
     """Which Jacobian of an image is computed, and what is kept of it.
 
     Attributes:
-        class_index: The class whose scores are differentiated.
+        class_index: The class whose scores are differentiated; `PREDICTED` for that predicted at each row's pixel.
         space: The score space; rows are in its unit per unit of image intensity.
         stride: Rows of the Jacobian are computed for every `stride`-th row and column of output pixels.
         dtype: How rows are stored: "float32" exactly; "float16" and "uint8" with a scale and an error bound per row.
         keep_rows: Whether rows are kept; False keeps summaries only, from which the threshold maps come.
+        against: The class whose scores are subtracted, see `Score`; None for the class alone.
 
     Raises:
         UserError: A value that no Jacobian has.
@@ -31,9 +32,10 @@ class JacobianRequest:
     stride: int = 1
     dtype: StoredType = "float32"
     keep_rows: bool = True
+    against: int | None = None
 
     def __post_init__(self) -> None:
-        Target.pixel(0, 0, self.class_index, self.space)
+        _ = self.score
         if self.dtype not in STORED_TYPES:
             raise UserError(f'Rows are stored as {", ".join(STORED_TYPES)}; "{self.dtype}" was given.')
         if self.stride < 1:
@@ -41,6 +43,11 @@ class JacobianRequest:
         # A manifest holds plain numbers, not NumPy's.
         for name, kind in (("class_index", int), ("stride", int), ("keep_rows", bool)):
             object.__setattr__(self, name, kind(getattr(self, name)))
+
+    @property
+    def score(self) -> Score:
+        """The score of each row's pixel."""
+        return Score(self.class_index, self.space, self.against)
 
 
 EVERY_ROW = JacobianRequest()
@@ -69,7 +76,7 @@ class ImageRequest:
         Raises:
             UserError: The request does not fit the network or the image.
         """
-        values = checked_image(segmenter, image, request.class_index, request.space)
+        values = checked_image(segmenter, image, request.score)
         height, width = values.shape[1:]
         if region is not None:
             region = np.asarray(region) != 0
@@ -91,8 +98,8 @@ class ImageRequest:
         return hashes | asdict(self.request)
 
 
-def checked_image(segmenter: Segmenter, image: Image, class_index: int, space: Space) -> np.ndarray:
-    """The image as float32 (C, H, W), if the network takes its size and has the class.
+def checked_image(segmenter: Segmenter, image: Image, score: Score) -> np.ndarray:
+    """The image as float32 (C, H, W), if the network takes its size and has the classes.
 
     Raises:
         UserError: The network takes no such image or has no such class.
@@ -100,7 +107,7 @@ def checked_image(segmenter: Segmenter, image: Image, class_index: int, space: S
     values = segmenter.as_batch(image, single=True)[0].detach().cpu().numpy()
     size = values.shape[1:]
     segmenter.findings(size)
-    Target.pixel(0, 0, class_index, space).check(segmenter.num_classes, size)
+    score.check(segmenter.num_classes)
     return values
 
 

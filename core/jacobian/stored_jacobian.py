@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..segmenter import Segmenter
+from ..target import PREDICTED
 from .effective import EffectiveReceptiveField, sampled_pixels
 from .encoding import decode
 from .export import write_dense
@@ -57,6 +58,12 @@ class Jacobian:
     def fraction(self) -> float:
         """Share of the passes that are done, 0 to 1."""
         return sum(len(self._store.passes_of(block)) for block in self._store.finished()) / self.num_passes
+
+    @property
+    def predicted_region(self) -> np.ndarray:
+        """Bool (H, W): the pixels predicted as the class of the scores; all where it is the class predicted there."""
+        class_index = self.manifest.class_index
+        return np.ones(self.size, dtype=bool) if class_index == PREDICTED else self.labels == class_index
 
     @property
     def complete(self) -> bool:
@@ -198,7 +205,7 @@ class Jacobian:
         if threshold.definition == "original":
             counts = normalised(counts)
         if within_prediction:
-            counts[self.labels != self.manifest.class_index] = np.nan
+            counts[~self.predicted_region] = np.nan
         return counts
 
     def bounding_boxes(self, threshold: Threshold | float = 0.01) -> np.ndarray:
@@ -235,7 +242,7 @@ class Jacobian:
         maps = {"threshold_map": found.counts(), "box_area": found.areas(), "fulfilment": found.fulfilment()}
         if within_prediction:
             for values in maps.values():
-                values[self.labels != self.manifest.class_index] = np.nan
+                values[~self.predicted_region] = np.nan
         return [path for name, values in maps.items() for path in save_map(values, folder, name)]
 
     def effective_receptive_field(self) -> EffectiveReceptiveField:
@@ -277,7 +284,7 @@ class Jacobian:
             )
         if self._runner is None:
             manifest = self.manifest
-            self._runner = PassRunner(self._segmenter, self.image, manifest.class_index, manifest.space)
+            self._runner = PassRunner(self._segmenter, self.image, manifest.score, labels=self.labels)
         return self._runner.row(row, column)
 
     def _stored_statistic(self, row: int, column: int, name: str) -> np.float32:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,8 +48,6 @@ def test_failed_write_leaves_what_was_there(attribution, tmp_path, monkeypatch):
 
 
 def test_magnitude_and_signed_map_over_channels(attribution):
-    from dataclasses import replace
-
     values = np.array([3.0, -4.0], dtype=np.float32).reshape(2, 1, 1)
     coloured = replace(attribution, values=values)
     assert coloured.magnitude().item() == 5
@@ -61,3 +60,13 @@ def test_image_hash_tells_shape_and_values():
     assert image_hash(image) == image_hash(torch.tensor(image))
     assert image_hash(image) != image_hash(image.reshape(1, 4, 3))
     assert image_hash(image) != image_hash(image + 1)
+
+
+def test_one_large_value_does_not_leave_the_picture_white(attribution, tmp_path):
+    values = np.zeros((1, 100, 100), np.float32)
+    values[0, :10] = np.linspace(-1, 1, 100)
+    values[0, 50, 50] = 1000
+    picture = np.asarray(Image.open(replace(attribution, values=values).save(tmp_path) / "signed.png")).astype(int)
+    assert picture[0, 0].tolist() != picture[99, 99].tolist()
+    red, _, blue = picture[0, -1]
+    assert red > blue + 50

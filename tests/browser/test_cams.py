@@ -36,7 +36,7 @@ def image():
 
 def open_cams(page: Page, address: str, query: str) -> Viewer:
     page.goto(f"{address}/cams{query}")
-    return Viewer(page).wait(live=False)
+    return Viewer(page, "map").wait(live=False)
 
 
 def drawn(page: Page, viewer: Viewer, *corners: tuple[int, int]) -> list[dict]:

@@ -70,7 +70,7 @@ def box_mask(size: tuple[int, int], part: dict) -> np.ndarray:
 
 def test_a_click_explains_that_pixel(page, address, segmenter, image):
     viewer = open_page(page, address, "explain=Pixel&row=61&column=99")
-    check_map(page, viewer, segmenter, image, Target.pixel(61, 99))
+    check_map(page, viewer, segmenter, image, Target.pixel(61, 99, space="logit"))
 
     def aim() -> list[int]:
         page.mouse.move(*viewer.aim(40, 57))  # again, since the page may still move
@@ -81,8 +81,8 @@ def test_a_click_explains_that_pixel(page, address, segmenter, image):
     page.mouse.up()
     viewer.wait_for_pixel(row, column)
     assert (row, column) != (61, 99)
-    check_map(page, viewer, segmenter, image, Target.pixel(row, column))
-    expect(page.get_by_text("The map shares")).to_contain_text(f"at row {row}, column {column}")
+    check_map(page, viewer, segmenter, image, Target.pixel(row, column, space="logit"))
+    expect(viewer.root.locator(".sentence")).to_contain_text(f"at row {row}, column {column}")
     assert parse_qs(urlparse(page.url).query)["row"] == [str(row)]
 
 
@@ -94,7 +94,7 @@ def test_a_box_less_a_lasso_by_mouse(page, address, segmenter, image):
     (box,) = parts(page, viewer, 1)
     mask = box_mask(size, box)
     assert 1500 < mask.sum() < 3500
-    check_map(page, viewer, segmenter, image, Target.region(mask, 1, "probability"))
+    check_map(page, viewer, segmenter, image, Target.region(mask, 1, "logit", "mean"))
     page.get_by_role("radio", name="Lasso", exact=True).last.click()
     page.get_by_role("radio", name="Subtract").click()
     viewer.drag((30, 40), (30, 70), (50, 55), (31, 41))
@@ -102,7 +102,7 @@ def test_a_box_less_a_lasso_by_mouse(page, address, segmenter, image):
     assert lasso["op"] == "subtract"
     fewer = mask & ~polygon2mask(size, lasso["points"])
     assert fewer.sum() < mask.sum()
-    check_map(page, viewer, segmenter, image, Target.region(fewer, 1, "probability"))
+    check_map(page, viewer, segmenter, image, Target.region(fewer, 1, "logit", "mean"))
     viewer.canvas.focus()
     page.keyboard.press("Escape")
     parts(page, viewer, 0)
@@ -120,7 +120,7 @@ def test_a_lasso_and_a_box_by_keys_alone(page, address, segmenter, image):
     start = np.array(lasso["points"][0])
     assert (np.array(lasso["points"]) - start).tolist() == [[0, 0], [20, 0], [20, 30]]
     mask = polygon2mask(size, lasso["points"])
-    check_map(page, viewer, segmenter, image, Target.region(mask, 1, "probability"))
+    check_map(page, viewer, segmenter, image, Target.region(mask, 1, "logit", "mean"))
     page.get_by_role("radio", name="Lasso", exact=True).last.focus()
     page.keyboard.press("ArrowRight")
     page.get_by_role("radio", name="New", exact=True).focus()
@@ -130,12 +130,12 @@ def test_a_lasso_and_a_box_by_keys_alone(page, address, segmenter, image):
         page.keyboard.press(key)
     box = parts(page, viewer, 2)[1]
     assert (box["kind"], box["op"]) == ("box", "add")
-    check_map(page, viewer, segmenter, image, Target.region(mask | box_mask(size, box), 1, "probability"))
+    check_map(page, viewer, segmenter, image, Target.region(mask | box_mask(size, box), 1, "logit", "mean"))
 
 
 def test_the_display_repaints_at_once_and_reads_values_off(page, address, segmenter, image):
-    viewer = open_page(page, address, "explain=Pixel&row=61&column=99&percentile=100")
-    values = check_map(page, viewer, segmenter, image, Target.pixel(61, 99))
+    viewer = open_page(page, address, "explain=Pixel&row=61&column=99&percentile=100&map=Magnitude")
+    values = check_map(page, viewer, segmenter, image, Target.pixel(61, 99, space="logit"))
     row, column = map(int, np.unravel_index(np.argsort(values, axis=None)[-40], values.shape))
     viewer.zoom(6, row, column)
     for percentile, key in ((95, "Home"), (100, "End")):
@@ -161,7 +161,7 @@ def test_the_display_repaints_at_once_and_reads_values_off(page, address, segmen
         assert f"row {row}, column {column}" in words
         value = value_of(words.split("magnitude ", 1)[1].split()[0])
         assert value == pytest.approx(float(values[row, column]), rel=1e-3)
-        assert "probability" in words
+        assert "logit" in words
 
     eventually(page, read)
 
@@ -176,6 +176,6 @@ def test_a_long_computation_can_be_cancelled_and_started_again_and_keeps_the_las
     assert page.get_by_test_id("stMetric").count() == 0
     page.get_by_role("button", name="Start again").click()
     cancel.wait_for()
-    assert cancel.bounding_box()["y"] < viewer.canvas.bounding_box()["y"] < 800
+    assert viewer.canvas.bounding_box()["y"] < 800 < cancel.bounding_box()["y"] < 1000, "both are in sight"
     cancel.click()
     page.get_by_text("Cancelled.").wait_for()

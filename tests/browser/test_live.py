@@ -40,7 +40,7 @@ def image_of(name):
 
 def serial(segmenter, name, pixel, class_index=1, *, window=True):
     """The map of a pixel, one at a time, summed over channels as the viewer shows it."""
-    target = Target.pixel(*pixel, class_index)
+    target = Target.pixel(*pixel, class_index, "logit")
     return gradient(segmenter, image_of(name), target, window=window).values.sum(axis=0)
 
 
@@ -102,7 +102,7 @@ def test_smoothgrad_becomes_finer_while_the_pointer_rests(page, address, segment
     assert [found["samples"] for found in painted] == [1, 4, 16]
     expect(page.locator(".viewer .note", has_text="16 of 16 noisy copies")).to_be_visible()
     for found in painted:
-        expected = smoothgrad(segmenter, image, Target.pixel(*pixel, 1), found["samples"])
+        expected = smoothgrad(segmenter, image, Target.pixel(*pixel, 1, "logit"), found["samples"])
         assert_equal_maps(whole_map(found, SIZE), expected.values[0])
 
 
@@ -129,8 +129,8 @@ def test_a_stored_row_is_read_and_any_other_computed(browser, tmp_path, segmente
     """The stored rows are doubled behind the app's back: so only what is read from them is."""
     image = image_of("phantom_00")
     hashes = f"{segmenter.weights_hash[:8]}{image_hash(image)[:8]}"
-    path = tmp_path / f"vessmap_phantom_00_vessel_probability_stride64_float32_{hashes}.zarr"
-    stored = jacobian(segmenter, image, out=path, stride=64)
+    path = tmp_path / f"vessmap_phantom_00_vessel_logit_stride64_float32_{hashes}.zarr"
+    stored = jacobian(segmenter, image, space="logit", out=path, stride=64)
     doubled = {pixel: 2 * stored.row(*pixel)[0] for pixel in ((64, 128), (192, 64))}
     rows = stored._store._arrays["rows"]
     rows[...] = 2 * rows[...]

@@ -30,10 +30,10 @@ def rows_of(model: str, path, class_index: int):
     logits = segmenter.module(padded)
     if logits.shape[1] == 1:
         logits = torch.cat((torch.zeros_like(logits), logits), dim=1)
-    probabilities = logits.softmax(dim=1)[0, class_index, :height, :width]
+    scores, probabilities = (each[0, class_index, :height, :width] for each in (logits, logits.softmax(dim=1)))
 
     def row(r: int, c: int) -> tuple[float, np.ndarray]:
-        (found,) = torch.autograd.grad(probabilities[r, c], image, retain_graph=True)
+        (found,) = torch.autograd.grad(scores[r, c], image, retain_graph=True)
         return float(probabilities[r, c].detach()), found[0].numpy()
 
     return row
@@ -314,13 +314,13 @@ def test_the_page_comes_back_from_its_address(page, address):
 def test_downloads_hold_the_raw_map(page, address, truth, tmp_path):
     viewer = open_explorer(page, address, f"{QUERY}&row=70&column=90")
     with page.expect_download() as download:
-        page.get_by_role("button", name="Raw values (.npy)").click()
+        page.get_by_role("button", name="Raw values").click()
     download.value.save_as(tmp_path / "values.npy")
     row = truth(70, 90)[1]
     np.testing.assert_allclose(np.load(tmp_path / "values.npy"), row, atol=1e-5 * np.abs(row).max())
     assert "row70_column90" in download.value.suggested_filename
     with page.expect_download() as download:
-        page.get_by_role("button", name="Manifest (.json)").click()
+        page.get_by_role("button", name="Manifest").click()
     download.value.save_as(tmp_path / "manifest.json")
     assert json.loads((tmp_path / "manifest.json").read_text())["target"]["row"] == 70
     assert viewer.run("viewer.scene.pixel") == [70, 90]

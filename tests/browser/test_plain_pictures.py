@@ -38,7 +38,7 @@ def test_a_click_on_the_plain_picture_explains_that_pixel(page, address):
     expect(page.get_by_text(f"At row {row}, column {column} the network says")).to_be_visible()
     wait_for_rest(page)
     magnitude = gradient(
-        load_segmenter("vessmap", "cpu"), read_image(NOT_SQUARE), Target.pixel(row, column)
+        load_segmenter("vessmap", "cpu"), read_image(NOT_SQUARE), Target.pixel(row, column, space="logit")
     ).magnitude()
     shown = page.locator("tr", has_text="Maximum").locator("td").last.inner_text()
     assert value_of(shown) == pytest.approx(magnitude.max(), rel=1e-3)

@@ -1,7 +1,14 @@
-"""The viewer by itself: images of every size, touch, what is sent, and what is drawn where."""
+"""The viewer by itself: images of every size, touch, what is sent, what is drawn where, and what is saved."""
+
+import base64
+import io
+from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from PIL import Image
+from playwright.sync_api import expect
 from skimage.draw import polygon2mask
 
 from core.display.colours import class_colour
@@ -210,3 +217,99 @@ def test_a_box_and_a_lasso_can_be_drawn_with_keys_alone(page, alone):
 def _lasso(parts: list[dict]) -> list[dict]:
     assert [part["kind"] for part in parts] == ["lasso"]
     return parts
+
+
+def saved(page, label: str, folder: Path) -> Path:
+    """The file that a button of the open menu saves."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=label, exact=True).click()
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+def pixels(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+
+
+def test_what_is_saved_is_what_is_on_screen(page, alone, tmp_path):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    viewer = open_viewer(page, alone, 60, 90)
+    viewer.zoom(3, 20, 30)
+    page.mouse.move(0, 0)
+    eventually(page, lambda: _assert(viewer.run("viewer.hover === null")))
+    page.get_by_role("button", name="Save", exact=True).click()
+    png, svg = (saved(page, f"Map as {kind}", tmp_path) for kind in ("PNG", "SVG"))
+    assert [path.name for path in (png, svg)] == [f"sample_alone_row0_column0_Map.{kind}" for kind in ("png", "svg")]
+
+    drawing = ET.fromstring(svg.read_bytes())  # noqa: S314 - our own file
+    space = "{http://www.w3.org/2000/svg}"
+    assert [text.text for text in drawing.iter(f"{space}text")] == ["Map", "−1", "−0.5", "0", "0.5", "1", "m"]
+    (raster,) = drawing.iter(f"{space}image")
+    x, y, width, height = (round(float(raster.attrib[name])) for name in ("x", "y", "width", "height"))
+    painted = pixels(base64.b64decode(raster.attrib["href"].partition(",")[2]))
+    assert painted.shape == (2 * height, 2 * width, 3)
+    assert (pixels(png.read_bytes())[2 * y : 2 * (y + height), 2 * x : 2 * (x + width)] == painted).all()
+
+    page.keyboard.press("Escape")
+    screen, frame = pixels(page.screenshot()), viewer.root.locator('canvas[data-panel="Map"]').bounding_box()
+    colours = set()
+    for row, column in ((20, 30), (14, 35), (22, 27), (18, 33), (24, 31)):
+        left, top = viewer.run("viewer.toScreen(argument[0] + 0.5, argument[1] + 0.5)", [row, column])
+        on_screen = screen[round(frame["y"] + top), round(frame["x"] + left)]
+        assert painted[round(2 * top), round(2 * left)] == pytest.approx(on_screen, abs=2)
+        colours.add(tuple(on_screen))
+    assert len(colours) > 2, "there is something to compare"
+
+    page.get_by_role("button", name="Save", exact=True).click()
+    whole = ET.fromstring(saved(page, "All panels as SVG", tmp_path).read_bytes())  # noqa: S314 - our own file
+    texts = {text.text for text in whole.iter(f"{space}text")}
+    assert {"Image", "Labels", "Map", "none", "one", "two", "m"} <= texts
+    assert len(list(whole.iter(f"{space}image"))) == 3
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_text("The address of this view is copied.")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+
+
+def test_words_and_classes_fit_every_width(page, alone):
+    viewer = open_viewer(page, alone, 60, 90)
+    root = viewer.root
+    assert root.locator(".legend .class").all_inner_texts() == ["none", "one", "two"]
+    assert root.locator(".chip").all_inner_texts() == ["two", "wrong"]
+    shown = root.locator(".numbers > div:visible dt")
+    assert shown.all_inner_texts() == ["First", "Second", "Third", "Fourth"]
+    root.get_by_role("button", name="More").press("Enter")
+    assert shown.count() == 6
+    page.get_by_role("button", name="Run again").click()
+    wait_for_rest(page)
+    assert shown.count() == 6, "they stay"
+
+    places = "[...root.querySelectorAll('.panel canvas[data-panel]')].map(one => one.getBoundingClientRect())"
+    for width in (1440, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.mouse.move(0, 0)
+        eventually(page, lambda width=width: _assert((viewer.run("viewer.across") == 1) == (width == 390)))
+        frames = root.evaluate(f"root => {places}.map(({{left, top, right}}) => [left, top, right])")
+        lefts, tops, rights = zip(*frames, strict=True)
+        assert len(set(tops)) == (3 if width == 390 else 1)
+        assert len(set(lefts)) == (1 if width == 390 else 3)
+        assert max(rights) <= width
+        cut = "one => one.clientWidth && one.scrollWidth > one.clientWidth + 1"
+        assert root.evaluate(f"root => [...root.querySelectorAll('*')].filter({cut}).map(one => one.className)") == []
+        below = "root.querySelector('.said').getBoundingClientRect().top"
+        before = root.evaluate(f"root => {below}")
+        page.mouse.move(*viewer.aim(30, 45))
+        eventually(page, lambda: _assert("row 30, column 45" in viewer.readout()))
+        assert root.evaluate(f"root => {below}") == before, "nothing moves under the pointer"
+
+
+def test_panels_under_headings_stand_beside_and_below_them(page, alone):
+    page.goto(f"{alone}/?height=60&width=90&table=1")
+    viewer = Viewer(page, "one one").wait(live=False)
+    middles = viewer.root.evaluate("""root => ['.head.row', '.head.column', '.panel'].map(kind =>
+        [...root.querySelectorAll(kind)].map(one => one.getBoundingClientRect())
+            .map(({left, right, top, bottom}) => [(left + right) / 2, (top + bottom) / 2]))""")
+    rows, columns, panels = (np.array(found) for found in middles)
+    np.testing.assert_allclose(panels[:, 1], rows[[0, 0, 1, 1], 1], atol=3)
+    np.testing.assert_allclose(panels[:, 0], columns[[0, 1, 0, 1], 0], atol=3)
+    expect(viewer.root.locator(".figures")).to_be_hidden()

@@ -9,7 +9,8 @@ from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
-from core import load_segmenter, read_image
+from core import Target, load_segmenter, read_image
+from core.attribution import gradient
 from core.cli import COMMANDS, app, imported_command
 from core.jacobian import Jacobian
 
@@ -203,6 +204,25 @@ def test_jacobian_and_threshold(tmp_path, command):
     assert code == 0
     assert Jacobian(store).damage in errors
     assert "There is no Jacobian store" in command("threshold", tmp_path / "maps", "--out", tmp_path)[2]
+
+
+def test_a_jacobian_of_what_is_predicted_rather_than_a_class(tmp_path, command):
+    scene = ROOT / "sample_data" / "scenes" / "test" / "images" / "scene_00.png"
+    Image.open(scene).crop((60, 40, 92, 72)).save(tmp_path / "small.png")
+    options = "--class", "predicted", "--against", "road", "--space", "logit", "--stride", 16
+    code, _, err = command(
+        "jacobian", "--model", "scenes", "--image", tmp_path / "small.png", "--out", tmp_path, *options
+    )
+    assert (code, err) == (0, "")
+    segmenter, image = load_segmenter("scenes", "cpu"), read_image(tmp_path / "small.png")
+    labels = segmenter.predict(image).labels
+    found = Jacobian(tmp_path / "small.zarr")
+    assert found.predicted_region.all()
+    for row, column in ((0, 0), (16, 16)):
+        label, road = int(labels[row, column]), 0
+        target = Target.pixel(row, column, label, "logit", None if label == road else road)
+        expected = gradient(segmenter, image, target).values
+        np.testing.assert_allclose(found.row(row, column), expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_bad_options(tmp_path, command):

@@ -3,6 +3,7 @@ import importlib
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from core.attribution.registry import METHODS, Method, register
 from core.attribution.settings import setting
 from core.cli import COMMANDS, app, imported_command
 from tests.cli.conftest import SIZE, STEMS
+
+SCENE = Path(core.cli.__file__).resolve().parents[2] / "sample_data" / "scenes" / "test" / "images" / "scene_00.png"
 
 
 @pytest.fixture
@@ -300,3 +303,34 @@ def test_masks_that_are_needed_are_found_beside_the_images(command, data, out):
                            "--pixel-set", "false_positives")  # fmt: skip
     assert code == 2
     assert "masks" in err
+
+
+def test_a_class_rather_than_another(shell, out):
+    """The contrast is the difference of the two classes' own maps, since a gradient is linear."""
+    shared = "explain", "--image", SCENE, "--method", "gradient", "--model", "scenes", "--row", 60, "--column", 100
+    maps = {}
+    for name, options in {
+        "contrast": ("--class", "car", "--against", "road"), "car": ("--class", "car"), "road": ("--class", "road"),
+    }.items():  # fmt: skip
+        code, _, err = shell(*shared, *options, "--out", out / name)
+        assert (code, err) == (0, "")
+        maps[name] = np.load(out / name / SCENE.stem / "gradient" / "values.npy")
+    np.testing.assert_allclose(maps["contrast"], maps["car"] - maps["road"], atol=1e-4 * np.abs(maps["car"]).max())
+    target = json.loads((out / "contrast" / SCENE.stem / "gradient" / "manifest.json").read_text())["target"]
+    assert (target["space"], target["against"]) == ("logit", 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--class", "car", "--against", "car"), "cannot be explained against itself"),
+        (("--against", "lorry"), 'no class "lorry"'),
+        (("--class", "predicted", "--pixel-set", "class"), "needs to know of which class"),
+    ],
+)
+def test_a_wrong_contrast_is_one_sentence(shell, out, options, sentence):
+    code, _, err = shell(
+        "explain", "--image", SCENE, "--method", "gradient", "--model", "scenes", "--out", out, *options
+    )
+    assert code == 2
+    assert sentence in " ".join(err.split())

@@ -107,8 +107,8 @@ def test_baselines(command, data, out, baseline):
 
 
 def test_automatic_steps(command, data, out):
-    path = data / "images" / "first.png"
-    assert command("--image", path, "--steps", "auto", "--tolerance", 0.001)[0] == 0
+    options = "--image", data / "images" / "first.png", "--space", "probability", "--steps", "auto"
+    assert command(*options, "--tolerance", 0.001)[0] == 0
     found = json.loads((out / "first" / "statistics.json").read_text())
     assert found["stopped"] == "tolerance"
     assert found["convergence_percent"] < 0.1
@@ -116,7 +116,7 @@ def test_automatic_steps(command, data, out):
     assert found["missed"] == ""
     manifest = json.loads((out / "first" / "manifest.json").read_text())
     assert 100 * manifest["map_error"] == pytest.approx(found["map_error_percent"])
-    code, printed, _ = command("--image", path, "--steps", "auto", "--tolerance", 1e-6, "--max-steps", 10)
+    code, printed, _ = command(*options, "--tolerance", 1e-6, "--max-steps", 10)
     assert code == 0
     assert "budget used up before the map and sum reached the tolerance" in printed
     assert "map error about" in printed

@@ -12,6 +12,7 @@ from core.jacobian.preparation import DENSE, UNSEEN, WIDE
 from core.models import CustomResNet, UNet
 from core.receptive_field.support import ReceptiveField
 from core.segmenter import Segmenter
+from core.target import Score
 from tests.jacobian.rows import dense_jacobian, largest_relative_error, lively, random_image
 
 
@@ -26,8 +27,8 @@ def outputs(number: int, size: tuple[int, int]) -> np.ndarray:
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 16])
 def test_the_batch_size_changes_nothing(batch_size):
     segmenter, image = unet(), random_image(1, 21, 18)
-    one_by_one = PassRunner(segmenter, image, 1, "probability")(outputs(7, (21, 18)))
-    together = PassRunner(segmenter, image, 1, "probability", batch_size)(outputs(7, (21, 18)))
+    one_by_one = PassRunner(segmenter, image, Score(1, "probability"))(outputs(7, (21, 18)))
+    together = PassRunner(segmenter, image, Score(1, "probability"), batch_size)(outputs(7, (21, 18)))
     np.testing.assert_allclose(together, one_by_one, atol=1e-6 * np.abs(one_by_one).max())
 
 
@@ -45,9 +46,9 @@ def hungry(most: int):
 
 def test_memory_that_runs_out_halves_the_batch(monkeypatch):
     image = random_image(1, 21, 18)
-    expected = PassRunner(unet(), image, 1, "probability")(outputs(9, (21, 18)))
+    expected = PassRunner(unet(), image, Score(1, "probability"))(outputs(9, (21, 18)))
     monkeypatch.setattr(torch.autograd, "grad", hungry(most=3))
-    runner = PassRunner(unet(), image, 1, "probability", batch_size=8)
+    runner = PassRunner(unet(), image, Score(1, "probability"), batch_size=8)
     np.testing.assert_allclose(runner(outputs(9, (21, 18))), expected, atol=1e-6 * np.abs(expected).max())
     assert runner.batch_size == 2
 
@@ -55,7 +56,7 @@ def test_memory_that_runs_out_halves_the_batch(monkeypatch):
 def test_a_single_pass_without_memory_is_told(monkeypatch):
     monkeypatch.setattr(torch.autograd, "grad", hungry(most=0))
     with pytest.raises(UserError, match="Memory ran out"):
-        PassRunner(unet(), random_image(1, 20, 20), 1, "probability", batch_size=4)(outputs(1, (20, 20)))
+        PassRunner(unet(), random_image(1, 20, 20), Score(1, "probability"), batch_size=4)(outputs(1, (20, 20)))
 
 
 class OneAtATime(torch.autograd.Function):
@@ -89,7 +90,7 @@ def test_other_errors_are_not_taken_for_memory():
 
     segmenter = Segmenter(Broken(), in_channels=1, size_multiple=1)
     with pytest.raises(RuntimeError, match="a fault of the network"):
-        PassRunner(segmenter, random_image(1, 20, 20), 1, "probability")(outputs(1, (20, 20)))
+        PassRunner(segmenter, random_image(1, 20, 20), Score(1, "probability"))(outputs(1, (20, 20)))
 
 
 def test_a_run_leaves_the_network_as_it_was(tmp_path):

@@ -20,6 +20,7 @@ from core.jacobian.proof import FieldTooSmallError, SumProof, check_field
 from core.jacobian.row_summaries import PlannedWindows
 from core.receptive_field.probe_mode import _KEEPS_NAN
 from core.receptive_field.support import AxisSupport, ReceptiveField, structural_support
+from core.target import Score
 from tests.jacobian.rows import dense_jacobian, largest_relative_error, lively, random_image
 
 SIZE = (19, 16)
@@ -76,12 +77,12 @@ def test_a_batch_that_is_wrong_is_not_kept(monkeypatch):
     """As any mistake in what lets several passes share a graph would be."""
     segmenter, image = Segmenter(lively(Normalised(nn.BatchNorm2d(4))), in_channels=1), random_image(1, *SIZE)
     outputs = np.random.default_rng(0).random((8, *SIZE), dtype=np.float32)
-    expected = PassRunner(segmenter, image, 1, "probability")(outputs)
+    expected = PassRunner(segmenter, image, Score(1, "probability"))(outputs)
     monkeypatch.setattr(
         "core.jacobian.batchable._FixedNormalisation.backward",
         staticmethod(lambda ctx, *gradients: (2 * gradients[0], None, None, None, None, None)),
     )
-    runner = PassRunner(segmenter, image, 1, "probability", 4)
+    runner = PassRunner(segmenter, image, Score(1, "probability"), 4)
     np.testing.assert_array_equal(runner(outputs), expected)
     assert runner.batch_size == 1
 
@@ -196,7 +197,7 @@ def test_what_spills_into_another_window_shows_in_the_sum(spill):
     """A window's content moved to another one: outside of all windows there is nothing to see."""
     segmenter, image = Segmenter(lively(Normalised(nn.BatchNorm2d(4))), in_channels=1), random_image(1, *SIZE)
     plan = plan_passes(structural_support(segmenter, SIZE))
-    windows, runner = PlannedWindows(plan), PassRunner(segmenter, image, 1, "probability")
+    windows, runner = PlannedWindows(plan), PassRunner(segmenter, image, Score(1, "probability"))
     gradients = [runner(plan.outputs(index)[None])[0] for index in range(len(plan))]
     right = SumProof(runner, plan)
     for index, values in enumerate(gradients):

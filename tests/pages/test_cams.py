@@ -9,7 +9,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core import Target, load_segmenter, read_image
-from core.attribution.cam import cam, gradient_methods, layer_advice
+from core.attribution.cam import cam, cam_methods, gradient_methods, layer_advice
 from core.attribution.registry import METHODS
 from core.data.images import read_mask
 from core.models.layers import layers
@@ -32,7 +32,7 @@ def open_page(**query: str) -> AppTest:
 def numbers(page: AppTest) -> dict[str, str]:
     assert not page.exception
     assert not page.error
-    return {name: value for name, value, _ in viewers(page)[0]["numbers"]}
+    return {name: value for name, value, _ in viewers(page)[0]["words"]["numbers"]}
 
 
 def texts(page: AppTest) -> str:
@@ -157,12 +157,12 @@ def test_the_atlas_has_a_panel_per_method_and_layer_and_marks_the_chosen_one(seg
     atlas = viewers(page)[1]
     found = ["encoder.1", "encoder.4", "decoder.2", "final"]
     names = [panel["name"] for panel in atlas["panels"]]
-    assert names == [f"{METHODS[method].title} at {layer}" for method in gradient_methods() for layer in found]
+    assert names == [f"{METHODS[method].title} at {layer}" for layer in found for method in gradient_methods()]
     assert [panel["name"] for panel in atlas["panels"] if panel["chosen"]] == ["LayerCAM at decoder.2"]
     assert all(panel["choosable"] for panel in atlas["panels"])
     assert "Degenerate" in atlas["panels"][names.index("LayerCAM at final")]["warning"]
     assert not atlas["panels"][names.index("LayerCAM at decoder.2")]["warning"]
-    heads = [(head["help"], head["note"]) for head in atlas["grid"]["columns"]]
+    heads = [(head["help"], head["note"]) for head in atlas["grid"]["rows"]]
     assert heads[:2] == [("encoder.1", "64×128"), ("encoder.4", "8×16")]
     raw = {
         layer: cam(segmenter, image, Target.region(prediction.labels == CAR, CAR), layer, "layer_cam").values
@@ -179,13 +179,13 @@ def test_the_atlas_has_a_panel_per_method_and_layer_and_marks_the_chosen_one(seg
 
 def test_while_a_map_waits_the_last_one_stays_and_says_so():
     page = open_page(layer="decoder.2", method="layer_cam")
-    assert [panel["note"] for panel in viewers(page)[0]["panels"]] == ["", "", ""]
+    assert [panel["note"] for panel in viewers(page)[0]["panels"]] == [""]
     page.selectbox(key="method").set_value("score_cam").run()
-    panel = viewers(page)[0]["panels"][1]
+    (panel,) = viewers(page)[0]["panels"]
     assert (panel["title"], panel["note"]) == ("LayerCAM at decoder.2", "of the settings before")
     assert panel["layers"][1]["opacity"] < 0.5
     page.text_input(key="image").set_value("scenes/scene_01").run()
-    assert viewers(page)[0]["panels"][1]["note"] == "not computed yet"
+    assert viewers(page)[0]["panels"][0]["note"] == "no map yet"
 
 
 @pytest.mark.parametrize(("former", "scale"), [("One for all", "all"), ("One a method", "method"), ("Shared", "all")])
@@ -233,7 +233,7 @@ def test_pixels_that_are_none_get_one_sentence(query, sentence):
     assert not page.exception
     assert len(page.error) == 1
     assert sentence in page.error[0].value
-    assert [panel["title"] for panel in viewers(page)[0]["panels"]][:2] == ["Image", "Map"]
+    assert [panel["title"] for panel in viewers(page)[0]["panels"]] == ["Image"]
 
 
 def test_a_class_that_is_not_predicted_is_told_and_the_picture_stays():
@@ -261,3 +261,37 @@ def test_another_model_brings_a_layer_of_its_own_and_an_image_with_its_channels(
     assert page.text_input(key="image").value.startswith("vessels/")
     assert page.selectbox(key="layer").value == "resblock4"
     assert "encoder.0" not in page.multiselect(key="layers").value
+
+
+def test_pinned_maps_stand_beside_the_chosen_one_and_stay_in_the_address(segmenter, image, prediction):
+    page = open_page(layer="decoder.2", method="layer_cam", layers="encoder.1", pinned="nonsense,xgrad_cam:encoder.4")
+    page.button(key="pin_map").click().run()
+    page.selectbox(key="method").set_value("seg_grad_cam").run()
+    titles = [panel["title"] for panel in viewers(page)[0]["panels"]]
+    assert titles == [
+        f"{METHODS[method].title} at {layer}"
+        for method, layer in (("seg_grad_cam", "decoder.2"), ("xgrad_cam", "encoder.4"), ("layer_cam", "decoder.2"))
+    ]
+    assert page.query_params["pinned"] == "xgrad_cam:encoder.4,layer_cam:decoder.2"
+    positive = viewers(page)[0]["panels"][2]["layers"][1]
+    largest = cam(segmenter, image, Target.region(prediction.labels == CAR, CAR), "decoder.2", "layer_cam").values.max()
+    assert positive["ends"]["values"]["own"] == pytest.approx(largest, rel=1e-4)
+    page.selectbox(key="method").set_value("layer_cam").run()
+    page.button(key="pin_map").click().run()
+    assert [panel["title"] for panel in viewers(page)[0]["panels"]] == titles[2:0:-1]
+    assert page.query_params["pinned"] == "xgrad_cam:encoder.4"
+
+
+def test_maps_too_faint_for_the_scale_are_told():
+    assert "too faint" not in texts(open_page())
+    page = open_page(scale="Shared", layer="final", method="layer_cam")
+    ends = [panel["layers"][0]["ends"]["values"] for panel in viewers(page)[1]["panels"]]
+    faint = sum(end["own"] < 0.02 * end["all"] for end in ends)
+    assert faint > 0
+    assert f"{faint} of {len(ends)} maps are too faint" in texts(page)
+
+
+def test_each_method_says_what_it_is():
+    sentences = [METHODS[name].sentence for name in cam_methods()]
+    assert len({*sentences}) == len(sentences)
+    assert METHODS["layer_cam"].sentence in texts(open_page(method="layer_cam"))

@@ -13,7 +13,7 @@ from core.attribution.statistics import statistics
 from core.pixel_sets import PixelSet
 from tests.pages.viewer_data import viewers
 from widgets.integrated_gradients import settings
-from widgets.integrated_gradients.panels import narrow_traffic_lights, traffic_light
+from widgets.integrated_gradients.words import error_chips
 from widgets.shared import slow_work
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,17 +52,20 @@ def test_the_whole_prediction(segmenter, image):
     found = numbers(page)
     prediction = segmenter.predict(image)
     labels = prediction.labels
-    attribution = integrated_gradients(segmenter, image, Target.prediction(labels), n_steps=2)
+    attribution = integrated_gradients(segmenter, image, Target.prediction(labels, "logit", "mean"), n_steps=2)
     expected = statistics(attribution, prediction)
     assert found["Mean"] == f"{expected.mean:.4g}"
     assert found["Area"] == f"{(labels == 1).sum():,} px"
     assert found["Ratio"] == f"{expected.predicted.ratio:.4g}"
-    sentence = next(text.value for text in page.markdown if text.value.startswith("From a black image"))
-    assert f"{attribution.measured['score']:,.5g}" in sentence
-    assert f"{attribution.convergence_percent:.2g} % off" in sentence
-    assert f"map ≈ {attribution.map_error_percent:.2g} % off" in sentence
     shown = viewers(page)[0]
-    assert [panel["title"] for panel in shown["panels"]] == ["Image", "Attribution", "Prediction", "Ground truth"]
+    start, end = (attribution.measured[name] for name in ("baseline_score", "score"))
+    assert f"goes from {start:.4g} to {end:.4g} on average over {labels.size:,} pixels." in shown["words"]["sentence"]
+    chips = [text for text, _ in shown["words"]["chips"]]
+    assert chips == [
+        f"sum {attribution.convergence_percent:.2g} % off", f"map ≈ {attribution.map_error_percent:.2g} % off"
+    ]  # fmt: skip
+    assert [panel["title"] for panel in shown["panels"]] == ["Image", "Attribution"]
+    assert shown["settings"]["map"] == "signed"
     magnitude, signed = shown["panels"][1]["layers"]
     values = np.abs(attribution.values[0])
     ends = {name: np.percentile(values, float(name)) for name in ("95", "98", "99", "99.5", "99.9", "100")}
@@ -84,35 +87,43 @@ def test_every_overlay_is_a_choice_of_the_viewer():
     assert over["magnitude"] == [{"setting": "map", "in": ["magnitude"]}, both]
     assert over["signed"] == [{"setting": "map", "in": ["signed"]}, both]
     (overlay,) = [control for control in shown["controls"] if control["name"] == "overlay"]
-    assert [value for value, *_ in overlay["options"]] == ["none", "prediction", "attribution", "both", "truth"]
+    assert [value for value, *_ in overlay["options"]] == [
+        "none",
+        "prediction",
+        "attribution",
+        "both",
+        "baseline",
+        "truth",
+    ]
 
 
-def test_an_image_without_truth_has_no_panel_of_it():
+def test_an_image_without_truth_has_no_layer_of_it():
     page = open_page(image="Upload…", steps_are="Fixed", steps="2")
     content = (ROOT / "sample_data/formats/images/not_square.tiff").read_bytes()
     page.file_uploader[0].set_value(("mine.tiff", content, "image/tiff")).run()
     assert numbers(page)
     shown = viewers(page)[0]
-    assert [panel["title"] for panel in shown["panels"]] == ["Image", "Attribution", "Prediction"]
-    assert any("no ground truth" in caption.value for caption in page.caption)
+    assert "truth" not in [layer["name"] for layer in shown["panels"][0]["layers"]]
 
 
 def test_a_pixel_against_a_blurred_baseline(segmenter, image):
     page = open_page(**FAST, explain="Pixel", row="61", column="99", baseline="Blurred", sigma="3.0")
-    attribution = integrated_gradients(segmenter, image, Target.pixel(61, 99), "blur", 2, sigma=3.0)
+    attribution = integrated_gradients(segmenter, image, Target.pixel(61, 99, space="logit"), "blur", 2, sigma=3.0)
     assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
-    assert any("at row 61, column 99" in text.value for text in page.markdown)
+    sentence = viewers(page)[0]["words"]["sentence"]
+    assert "at row 61, column 99 goes from" in sentence
+    assert "on average" not in sentence
     # A click elsewhere.
     page.session_state["row"], page.session_state["column"] = 80, 120
     page.run()
-    attribution = integrated_gradients(segmenter, image, Target.pixel(80, 120), "blur", 2, sigma=3.0)
+    attribution = integrated_gradients(segmenter, image, Target.pixel(80, 120, space="logit"), "blur", 2, sigma=3.0)
     assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
 
 
 def test_a_box(segmenter, image):
     page = open_page(**FAST, explain="Box", box="20,30,60,90")
     prediction = segmenter.predict(image)
-    target = PixelSet("box", box=(20, 30, 60, 90)).target(prediction, 1, "probability")
+    target = PixelSet("box", box=(20, 30, 60, 90)).target(prediction, 1, "logit", "mean")
     attribution = integrated_gradients(segmenter, image, target, n_steps=2)
     assert numbers(page)["Maximum"] == f"{attribution.magnitude().max():.4g}"
 
@@ -129,16 +140,17 @@ def test_nothing_drawn_yet_is_no_error():
 
 def test_automatic_steps_say_so():
     page = open_page(image="formats/not_square", tolerance="5 %")
-    sentence = next(text.value for text in page.markdown if text.value.startswith("From a black image"))
+    sentence = viewers(page)[0]["words"]["sentence"]
     assert "enough for the tolerance" in sentence
 
 
 def test_a_budget_that_is_used_up_says_what_was_not_reached(monkeypatch):
     monkeypatch.setattr(settings, "Settings", partial(settings.Settings, max_steps=9))
     page = open_page(image="formats/not_square", tolerance="0.1 %")
-    sentence = next(text.value for text in page.markdown if text.value.startswith("From a black image"))
-    assert "9 steps" in sentence
-    assert "the tolerance was not reached by the map" in sentence
+    words = viewers(page)[0]["words"]
+    sentence = words["sentence"]
+    assert dict(number[:2] for number in words["numbers"])["Steps"] == "9"
+    assert "The tolerance was not reached by the map" in sentence
 
 
 def test_baselines_and_steps_on_demand():
@@ -169,31 +181,19 @@ def test_a_cancelled_computation_can_start_again(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("percent", "colour"), [(0.3, "green"), (1.0, "green"), (3.0, "orange"), (9.0, "red"), (np.nan, "grey")]
+    ("percent", "tone"), [(0.3, "good"), (1.0, "good"), (3.0, "plain"), (9.0, "bad"), (np.nan, "plain")]
 )
-def test_traffic_light(percent, colour):
-    assert traffic_light(percent).startswith(f":{colour}-badge")
+def test_the_error_of_the_sum_has_a_tone(percent, tone):
+    (chip,) = error_chips(percent)
+    assert chip.tone == tone
 
 
-@pytest.mark.parametrize(
-    ("errors", "colour", "words"),
-    [
-        ((0.02, 3.2), "orange", "sum 0.02 % off, map ≈ 3.2 % off"),
-        ((0.02, 0.9), "green", "sum 0.02 % off, map ≈ 0.9 % off"),
-        ((7.0, 0.9), "red", "sum 7 % off, map ≈ 0.9 % off"),
-        ((0.3, np.nan), "green", "sum 0.3 % off"),
-    ],
-)
-def test_the_traffic_light_is_that_of_the_larger_error(errors, colour, words):
-    assert traffic_light(*errors).startswith(f":{colour}-badge")
-    assert words in traffic_light(*errors)
-
-
-def test_in_a_narrow_column_each_error_has_its_own_light():
-    sum_light, map_light = narrow_traffic_lights(0.02, 3.2).split(" :orange")
-    assert sum_light == traffic_light(0.02)
-    assert "map ≈ 3.2 % off" in map_light
-    assert narrow_traffic_lights(0.02, np.nan) == traffic_light(0.02)
+def test_the_error_of_the_map_counts_half():
+    assert [(chip.text, chip.tone) for chip in error_chips(7.0, 1.8)] == [
+        ("sum 7 % off", "bad"), ("map ≈ 1.8 % off", "good")
+    ]  # fmt: skip
+    assert [chip.tone for chip in error_chips(0.02, 3.2)] == ["good", "plain"]
+    assert error_chips(np.nan, 3.2) == error_chips(np.nan)
 
 
 def test_while_a_map_is_computed_the_last_one_stays_dimmed(monkeypatch):

@@ -4,10 +4,12 @@ import io
 import json
 import shutil
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,15 +24,20 @@ from core.display.footprint import footprint
 from core.jacobian import Jacobian, JacobianRequest, Threshold, estimate, jacobian
 from core.jacobian.archive import write_archive
 from tests.pages.viewer_data import numbers, value_of, viewers
-from widgets.jacobian.controls import View
-from widgets.jacobian.job import Jobs, Run, State
+from widgets.jacobian import job
+from widgets.jacobian import run as run_module
+from widgets.jacobian.controls import View, controls_of
+from widgets.jacobian.example import EXAMPLE, example_of
 from widgets.jacobian.row import Rows
+from widgets.shared import slow_work
+from widgets.shared.results import ResultStore
 from widgets.shared.sidebar import Selection
 from widgets.shared.sources import PickedImage
 from widgets.viewer.channel import Request
 from widgets.viewer.settings import PROPORTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = read_image(ROOT / "sample_data" / "vessels" / "images" / "phantom_00.tiff")
 NOT_SQUARE = ROOT / "sample_data" / "formats" / "images" / "not_square.tiff"
 
 
@@ -57,7 +64,7 @@ def png(image: np.ndarray) -> bytes:
 
 def open_page(image: np.ndarray, **query: str) -> AppTest:
     page = AppTest.from_file(str(ROOT / "pages" / "jacobian.py"), default_timeout=120)
-    for name, value in query.items():
+    for name, value in ({"image": "vessels/phantom_01"} | query).items():  # not the example, which would take the pixel
         page.query_params[name] = value
     page.run()
     uploader(page, "Image file").set_value(("small.png", png(image), "image/png"))
@@ -68,10 +75,10 @@ def uploader(page: AppTest, label: str):
     return next(found for found in page.file_uploader if found.label == label)
 
 
-def metrics(page: AppTest) -> dict[str, str]:
+def markdown(page: AppTest) -> str:
     assert not page.exception
     assert not page.error
-    return {metric.label: metric.value for metric in page.metric}
+    return " ".join(element.value for element in page.markdown)
 
 
 def set_controls(page: AppTest, **values: object) -> AppTest:
@@ -99,31 +106,33 @@ def check_row(page: AppTest, attribution, threshold: float) -> None:
     assert value_of(found["Threshold"]) == pytest.approx(threshold, rel=1e-3)
     assert found["Pixels above"] == f"{remaining.count:,}"
     assert found["Box area"] == (f"{remaining.box.area:,} px" if remaining.box else "0 px")
-    assert found["Fulfilment"] == (f"{100 * remaining.fulfilment:.1f} %" if remaining.box else "none")
+    assert found["Box filled"] == (f"{100 * remaining.fulfilment:.1f} %" if remaining.box else "none")
 
 
 def check_maximum(page: AppTest, store: Jacobian, pixel: tuple[int, int] = (8, 8)) -> None:
     assert value_of(numbers(page)["Maximum"]) == pytest.approx(np.abs(store.row(*pixel)).max(), rel=1e-3)
 
 
-def test_former_links_keep_the_definition(store, image):
-    page = open_page(image, origin="Open a store", definition="Of max J")
+def test_former_links_keep_what_they_say(store, image):
+    page = open_page(
+        image, origin="Open a store", definition="Of max J", picture="Fulfilment", panel="Vessels", measure="Fulfilment"
+    )
     page.text_input(key="store_path").set_value(str(store.path)).run()
-    assert not page.exception
-    assert viewers(page)[0]["settings"]["definition"] == "original"
+    settings = viewers(page)[0]["settings"]
+    assert (settings["definition"], settings["picture"]) == ("original", "fulfilment")
+    assert page.session_state["measure"] == "fulfilment"
+    assert open_page(image, storage="Rows, 8 bit").selectbox(key="storage").value == "uint8"
 
 
 def test_arrival_shows_the_estimate_and_starts_nothing(segmenter, image, tmp_path):
     page = open_page(image)
     page.text_input(key="folder").set_value(str(tmp_path)).run()
-    wait(page, "The others would take about")
-    found = metrics(page)
+    wait(page, "The others: every 4th")
     expected = estimate(segmenter, image, JacobianRequest(stride=8), tmp_path / "x.zarr")
-    assert found["Output pixels"] == f"{expected.pixels:,}" == "24"
-    assert found["Backward passes"] == f"{expected.passes:,}"
-    assert found["Fewer passes"] == f"{expected.speedup:.1f} ×"
-    assert found["Disk, at most"] == f"{expected.disk_bytes / 1e3:.1f} kB"
-    assert list(tmp_path.iterdir()) == []
+    fewer = f"{expected.speedup:.1f}\N{NO-BREAK SPACE}× fewer"
+    assert f"24 output pixels in {expected.passes:,} passes, {fewer}; at most **" in markdown(page)
+    assert f"**{expected.disk_bytes / 1e3:.1f} kB** on disk" in markdown(page)
+    assert viewers(page) == list(tmp_path.iterdir()) == []
 
 
 def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, store, tmp_path):
@@ -135,10 +144,10 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     (path,) = tmp_path.iterdir()
     assert str(path) in captions(page)
     result = Jacobian(path)
-    attribution = gradient(segmenter, image, Target.pixel(*pixel))
+    attribution = gradient(segmenter, image, Target.pixel(*pixel, space="logit"))
     threshold = result.threshold(Threshold(0.01, source="histogram"))
     check_row(page, attribution, threshold)
-    assert "read from the store" in viewers(page)[0]["sentence"]
+    assert "read from the disk" in viewers(page)[0]["words"]["sentence"]
     counts = result.threshold_map(0.01, source="histogram")
     assert numbers(page)["Pixels above"] == f"{int(counts[pixel]):,}"
     assert counts[pixel] > 0
@@ -151,15 +160,29 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     again = open_page(image, row="3", column="5")
     again.text_input(key="folder").set_value(str(tmp_path)).run()
     assert "Complete: all" in captions(again), "a finished store is opened at once"
-    check_row(again, gradient(segmenter, image, Target.pixel(3, 5)), threshold)
-    assert "computed just now" in viewers(again)[0]["sentence"]
+    check_row(again, gradient(segmenter, image, Target.pixel(3, 5, space="logit")), threshold)
+    assert "computed just now" in viewers(again)[0]["words"]["sentence"]
+
+
+def test_a_run_that_ends_while_the_page_is_drawn_is_seen_to_end(image, monkeypatch, tmp_path):
+    def found_after_the_end(run: job.Run, found: job.Job | None) -> Jacobian | None:
+        while found is not None and found.state in job.ACTIVE:
+            time.sleep(0.01)
+        return so_far(run, found)
+
+    so_far = run_module._so_far
+    monkeypatch.setattr(run_module, "_so_far", found_after_the_end)
+    page = open_page(image)
+    page.text_input(key="folder").set_value(str(tmp_path)).run()
+    page.button(key="run").click().run()
+    assert "Complete: all" in captions(page)
 
 
 @pytest.mark.parametrize(
     ("definition", "source"), [("absolute", "histogram"), ("original", "histogram"), ("absolute", "rows")]
 )
 def test_the_browser_has_the_threshold_of_every_step_of_the_slider(store, image, definition, source):
-    page = open_page(image, origin="Open a store", definition=definition, exact=str(source == "rows").lower())
+    page = open_page(image, origin="Open saved", definition=definition, exact=str(source == "rows").lower())
     page.text_input(key="store_path").set_value(str(store.path)).run()
     layers = [layer for panel in viewers(page)[0]["panels"] for layer in panel["layers"] if layer["kind"] == "above"]
     assert [layer["name"] for layer in layers] == ["box", "above"]
@@ -170,7 +193,7 @@ def test_the_browser_has_the_threshold_of_every_step_of_the_slider(store, image,
 
 
 def test_only_the_map_that_is_shown_is_sent(store, image):
-    page = open_page(image, origin="Open a store", picture="fulfilment")
+    page = open_page(image, origin="Open saved", picture="fulfilment")
     page.text_input(key="store_path").set_value(str(store.path)).run()
 
     def sent() -> dict[str, bool]:
@@ -182,41 +205,85 @@ def test_only_the_map_that_is_shown_is_sent(store, image):
     assert sent() == {"threshold": False, "area": True, "fulfilment": False}
 
 
+def test_the_example_opens_at_once_and_is_what_the_network_says(segmenter):
+    page = AppTest.from_file(str(ROOT / "pages" / "jacobian.py"), default_timeout=120)
+    page.query_params["row"], page.query_params["column"] = "96", "132"
+    page.run()
+    assert "An example, made beforehand" in captions(page)
+    assert "Counts still change" not in captions(page)
+    assert page.button(key="run").label == "Run"
+    example = example_of(segmenter, PickedImage(SAMPLE, None, "phantom_00.tiff", (), image_hash(SAMPLE)))
+    assert example.complete
+    row = gradient(segmenter, SAMPLE, Target.pixel(96, 132, 1, example.manifest.space))
+    threshold = example.threshold(Threshold(0.01, source="histogram"))
+    check_row(page, row, threshold)
+    assert example.threshold_map(0.01)[96, 132] == pytest.approx((row.magnitude() > threshold).sum(), abs=1)
+    assert sum(file.stat().st_size for file in EXAMPLE.rglob("*")) < 3_000_000
+
+    page.text_input(key="image").set_value("vessels/phantom_01").run()
+    assert not viewers(page)
+    page.button(key="example").click().run()
+    assert page.text_input(key="image").value == "vessels/phantom_00"
+    assert value_of(numbers(page)["Threshold"]) == pytest.approx(threshold, rel=1e-3)
+
+
+def test_counts_are_coloured_on_a_logarithmic_scale_with_the_predictions_outline():
+    page = AppTest.from_file(str(ROOT / "pages" / "jacobian.py"), default_timeout=120).run()
+    counts = Jacobian(EXAMPLE).threshold_map(0.01)
+
+    def layer(name: str) -> dict:
+        return next(layer for layer in viewers(page)[0]["panels"][0]["layers"] if layer["name"] == name)
+
+    assert viewers(page)[0]["settings"]["log"]
+    assert layer("threshold")["log"] == "$log"
+    ends = layer("threshold")["ends"]["values"]
+    assert ends["true"] == np.nanmax(counts)
+    assert ends["false"] == pytest.approx(np.nanpercentile(counts, 99), rel=0.01)
+    assert layer("outline")["shown"] == [
+        {"setting": "outline", "in": []}, {"setting": "picture", "in": ["threshold", "area", "fulfilment"]}
+    ]  # fmt: skip
+    set_controls(page, scaled=True)
+    assert not layer("threshold")["log"], "a map between 0 and 1 holds no counts"
+    assert not layer("fulfilment")["log"]
+    by_name = {control.name: control for control in controls_of(has_rows=True, has_truth=True, has_large_range=False)}
+    assert not by_name["log"].default
+
+
 def test_rows_under_the_pointer_are_read_where_stored_and_computed_elsewhere(segmenter, image, store):
     picked = PickedImage(image, None, "small.png", (), image_hash(image))
     prediction = segmenter.predict(image)
     view = View("threshold", Threshold(0.01, source="histogram"), scaled=False, within=False)
     opened = Jacobian(store.path, segmenter)
-    respond = Rows(Selection(segmenter, picked), prediction, opened, view).live().respond
+    respond = Rows(Selection(segmenter, picked, opened.manifest.score), prediction, opened, view).live().respond
     batch = torch.tensor(image[None]).requires_grad_()
     normalised = (batch - torch.tensor(segmenter.mean)) / torch.tensor(segmenter.std)
     probabilities = segmenter.module(normalised).softmax(dim=1)[0, 1]
-    for pixel, told in (((8, 16), "read from the store"), ((9, 16), "computed just now")):
+    for pixel, told in (((8, 16), "read from the disk"), ((9, 16), "computed just now")):
         answer = respond(Request(*pixel, {"threshold": 0.1}))
         (expected,) = torch.autograd.grad(probabilities[pixel], batch, retain_graph=True)
         largest = float(expected.abs().max())
         found = answer.maps["map"].on(image.shape[1:])
         np.testing.assert_allclose(found, expected[0].numpy(), atol=1e-5 * largest)
-        assert told in answer.sentence
+        assert told in answer.words.sentence
         above = int((expected.abs() > store.threshold(Threshold(0.1, source="histogram"))).sum())
-        assert {number.name: number.value for number in answer.numbers}["Pixels above"] == f"{above:,}"
+        assert {number.name: number.value for number in answer.words.numbers}["Pixels above"] == f"{above:,}"
     assert store.row(8, 16).max() > 0
 
 
-@pytest.mark.parametrize("panel", ["Boxes", "Vessels", "Store and downloads"])
+@pytest.mark.parametrize("panel", ["Boxes", "Vessels", "Files and downloads"])
 def test_every_panel_of_an_opened_store_draws(store, image, panel):
-    page = open_page(image, origin="Open a store", panel=panel, row="8", column="8")
+    page = open_page(image, origin="Open saved", panel=panel, row="8", column="8")
     page.text_input(key="store_path").set_value(str(store.path)).run()
     check_maximum(page, store)
     assert "It is of small.png" in captions(page)
     if panel == "Vessels":
         assert any("Spearman" in markdown.value for markdown in page.markdown)
-    if panel == "Store and downloads":
+    if panel == "Files and downloads":
         assert any(str(store.path) in markdown.value for markdown in page.markdown)
 
 
 def test_a_point_of_a_chart_is_clicked_once_and_again(store, image):
-    page = open_page(image, origin="Open a store", panel="Vessels", row="8", column="8")
+    page = open_page(image, origin="Open saved", panel="Vessels", row="8", column="8")
     page.text_input(key="store_path").set_value(str(store.path)).run()
     key = next(key for key in page.session_state["_chart_clicks"] if key.startswith("vessels-width"))
     vessels = np.argwhere((store.labels == 1) & store.computed)
@@ -241,16 +308,16 @@ def test_a_point_of_a_chart_is_clicked_once_and_again(store, image):
 
 
 def test_a_store_of_another_image_brings_its_own(store, image):
-    page = open_page(image[:, :, ::-1], origin="Open a store", row="8", column="8")
+    page = open_page(image[:, :, ::-1], origin="Open saved", row="8", column="8")
     page.text_input(key="store_path").set_value(str(store.path)).run()
     check_maximum(page, store)
-    assert "the store's own" in captions(page)
+    assert "its own" in captions(page)
 
 
 def test_a_damaged_store_is_shown_with_a_warning(store, image, tmp_path):
     path = shutil.copytree(store.path, tmp_path / "damaged.zarr")
     (path / "histogram" / "c.1.0.0").unlink()
-    page = open_page(image, origin="Open a store", row="8", column="8")
+    page = open_page(image, origin="Open saved", row="8", column="8")
     page.text_input(key="store_path").set_value(str(path)).run()
     check_maximum(page, store)
     assert [warning.value for warning in page.warning] == [Jacobian(path).damage]
@@ -260,7 +327,7 @@ def test_a_damaged_store_is_shown_with_a_warning(store, image, tmp_path):
 def test_a_store_of_another_model_is_refused_in_one_sentence(image, tmp_path):
     other = Segmenter(torch.nn.Conv2d(1, 2, 3, padding=1), in_channels=1)
     path = jacobian(other, image, out=tmp_path / "other.zarr", stride=8).path
-    page = open_page(image, origin="Open a store")
+    page = open_page(image, origin="Open saved")
     page.text_input(key="store_path").set_value(str(path)).run()
     assert not page.exception
     assert "is the Jacobian of other weights" in page.error[0].value
@@ -268,7 +335,7 @@ def test_a_store_of_another_model_is_refused_in_one_sentence(image, tmp_path):
 
 @pytest.mark.parametrize("path", ["/nowhere/x.zarr", str(NOT_SQUARE), str(ROOT / "core")])
 def test_a_path_without_a_store_gets_one_sentence(image, path):
-    page = open_page(image, origin="Open a store")
+    page = open_page(image, origin="Open saved")
     page.text_input(key="store_path").set_value(path).run()
     assert not page.exception
     assert len(page.error) == 1
@@ -276,11 +343,11 @@ def test_a_path_without_a_store_gets_one_sentence(image, path):
 
 def test_an_archive_is_imported_and_an_evil_one_is_not(store, image, tmp_path):
     folder = tmp_path / "stores"
-    page = open_page(image, origin="Open a store", row="8", column="8")
+    page = open_page(image, origin="Open saved", row="8", column="8")
     page.text_input(key="folder").set_value(str(folder)).run()
     buffer = io.BytesIO()
     write_archive(store.path, buffer)
-    uploader(page, "Import a store (.zip)").set_value(("store.zip", buffer.getvalue(), "application/zip"))
+    uploader(page, "Import (.zip)").set_value(("store.zip", buffer.getvalue(), "application/zip"))
     page.run()
     check_maximum(page, store)
     (imported,) = folder.iterdir()
@@ -288,55 +355,82 @@ def test_an_archive_is_imported_and_an_evil_one_is_not(store, image, tmp_path):
 
     with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
         archive.writestr("../evil.zarr/zarr.json", "{}")
-    uploader(page, "Import a store (.zip)").set_value(("store.zip", buffer.getvalue(), "application/zip"))
+    uploader(page, "Import (.zip)").set_value(("store.zip", buffer.getvalue(), "application/zip"))
     page.run()
     assert "leads out of its folder" in page.error[0].value
     assert [entry.name for entry in tmp_path.iterdir()] == ["stores"]
 
 
-def states(jobs: Jobs, run: Run, until: State) -> Iterator[State]:
+@pytest.fixture
+def tab(monkeypatch):
+    """The requests of a browser tab, outside of any page."""
+    claims: dict[str, Any] = {}
+    for module in (job, slow_work):
+        monkeypatch.setattr(module, "tab_claims", lambda: claims)
+    store = ResultStore(16, lambda _: 1, max_workers=1, grace=0)
+    monkeypatch.setattr(job, "jobs", lambda: store)
+    return claims
+
+
+def run_of(network: torch.nn.Module, image: np.ndarray, folder: Path, stride: int = 1) -> job.Run:
+    picked = PickedImage(image, None, "small.png", (), image_hash(image))
+    return job.Run(Segmenter(network, in_channels=1), picked, JacobianRequest(1, "logit", stride), folder)
+
+
+def states(run: job.Run, until: str) -> Iterator[str]:
     deadline = time.monotonic() + 300
-    while (state := jobs.find(run.path).state) != until:
+    while (state := job.find(run).state) != until:
         assert time.monotonic() < deadline, state
         yield state
         time.sleep(0.01)
 
 
-def test_a_cancelled_job_keeps_what_is_done_and_goes_on_from_there(image, tmp_path):
+def test_a_cancelled_job_keeps_what_is_done_and_goes_on_from_there(image, tmp_path, tab):
     torch.manual_seed(0)
-    segmenter = Segmenter(torch.nn.Conv2d(1, 2, 17, padding=8), in_channels=1)
-    picked = PickedImage(image, None, "small.png", (), image_hash(image))
-    run = Run(segmenter, picked, JacobianRequest(1, "logit"), tmp_path)
-    jobs = Jobs()
-    jobs.start(run)
-    job = jobs.find(run.path)
-    for _ in states(jobs, run, until="running"):
+    run = run_of(torch.nn.Conv2d(1, 2, 17, padding=8), image, tmp_path)
+    job.start(run)
+    for _ in states(run, until="running"):
         pass
-    job.cancel()
-    for state in states(jobs, run, until="cancelled"):
-        assert state in {"running", "cancelling"}
+    first = job.find(run)
+    first.cancel()
+    for state in states(run, until="cancelled"):
+        assert state == "cancelling"
     done = Jacobian(run.path).fraction
     assert 0 < done < 1
-    jobs.start(run)
-    assert jobs.find(run.path) is not job
-    for _ in states(jobs, run, until="finished"):
+    job.start(run)
+    assert job.find(run).claim is not first.claim
+    for _ in states(run, until="finished"):
         pass
-    result = jobs.find(run.path).jacobian
+    result = job.find(run).jacobian
     assert result.complete
-    expected = gradient(segmenter, image, Target.pixel(11, 13, 1, "logit")).values
+    expected = gradient(run.segmenter, image, Target.pixel(11, 13, 1, "logit")).values
     np.testing.assert_allclose(result.row(11, 13), expected, atol=1e-6)
 
 
-def test_a_run_into_a_folder_that_cannot_be_made_fails_with_a_sentence(image, tmp_path):
-    (tmp_path / "file").write_text("")
-    segmenter = Segmenter(torch.nn.Conv2d(1, 2, 3, padding=1), in_channels=1)
-    picked = PickedImage(image, None, "small.png", (), image_hash(image))
-    run = Run(segmenter, picked, JacobianRequest(1, "logit", 8), tmp_path / "file" / "stores")
-    jobs = Jobs()
-    jobs.start(run)
-    for _ in states(jobs, run, until="failed"):
+def test_a_reloaded_tab_takes_part_in_a_run_and_a_closed_one_stops_it(image, tmp_path, tab, monkeypatch):
+    torch.manual_seed(0)
+    run, is_open = run_of(torch.nn.Conv2d(1, 2, 17, padding=8), image, tmp_path), threading.Event()
+    is_open.set()
+    monkeypatch.setattr(slow_work, "tab_is_open", lambda: is_open.is_set)
+    job.start(run)
+    for _ in states(run, until="running"):
         pass
-    assert "choose another folder" in str(jobs.find(run.path).error)
+    closed = dict(tab)
+    tab.clear()
+    assert job.find(run).claim.computation is next(iter(closed.values())).computation, "a reloaded page takes part"
+    is_open.clear()
+    for _ in states(run, until="cancelled"):
+        pass
+    assert 0 < Jacobian(run.path).fraction < 1
+
+
+def test_a_run_into_a_folder_that_cannot_be_made_fails_with_a_sentence(image, tmp_path, tab):
+    (tmp_path / "file").write_text("")
+    run = run_of(torch.nn.Conv2d(1, 2, 3, padding=1), image, tmp_path / "file" / "stores", stride=8)
+    job.start(run)
+    for _ in states(run, until="failed"):
+        pass
+    assert "choose another folder" in str(job.find(run).error)
 
 
 def test_a_dense_network_and_a_disk_too_small_are_told_before_anything_starts(image, monkeypatch, tmp_path):
@@ -349,7 +443,7 @@ def test_a_dense_network_and_a_disk_too_small_are_told_before_anything_starts(im
         assert time.monotonic() < deadline
         time.sleep(0.3)
         page.run()
-    assert metrics(page)["Backward passes"] == f"{image[0].size:,}"
+    assert f"{image[0].size:,} passes" in markdown(page)
     told = " ".join(element.value for element in (*page.info, *page.caption, *page.markdown, *page.warning))
     assert "dense path, one pass per pixel" in told
     assert "would not fit on the disk" in told

@@ -1,5 +1,6 @@
 """The Pixel Explorer without a browser: what it shows is what the library says."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import Target, load_segmenter, read_image
-from core.attribution import gradient, influence, smoothgrad
+from core.attribution import Attribution, gradient, influence, smoothgrad
 from core.display.footprint import footprint, share_within
 from tests.pages.viewer_data import numbers, value_of, viewers
+from widgets.pixel_explorer.answers import Explainer
+from widgets.shared import slow_work
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_SQUARE = ROOT / "sample_data" / "formats" / "images" / "not_square.tiff"
@@ -54,12 +57,12 @@ def test_first_sight_explains_a_foreground_pixel_near_the_middle():
 def test_numbers_are_the_librarys(segmenter, image):
     page = open_page(image="formats/not_square", row="61", column="99")
     found = numbers(page)
-    attribution = gradient(segmenter, image, Target.pixel(61, 99))
+    attribution = gradient(segmenter, image, Target.pixel(61, 99, space="logit"))
     remaining = footprint(attribution.magnitude(), 0.01)
     assert value_of(found["Maximum"]) == pytest.approx(attribution.magnitude().max(), rel=1e-3)
     assert found["Pixels above"] == f"{remaining.count:,}"
     assert found["Box area"] == f"{remaining.box.area:,} px"
-    assert found["Fulfilment"] == f"{100 * remaining.fulfilment:.1f} %"
+    assert found["Box filled"] == f"{100 * remaining.fulfilment:.1f} %"
     assert found["Within 16 px"] == f"{100 * share_within(attribution.magnitude(), 61, 99, 16):.1f} %"
 
 
@@ -116,7 +119,7 @@ def test_everything_at_the_highest_threshold():
     choose(page, threshold=1.0)
     found = numbers(page)
     assert found["Pixels above"] == "0"
-    assert found["Fulfilment"] == "none"
+    assert found["Box filled"] == "none"
 
 
 def test_pins_come_from_the_address_and_hold_the_librarys_numbers(segmenter, image):
@@ -125,7 +128,7 @@ def test_pins_come_from_the_address_and_hold_the_librarys_numbers(segmenter, ima
     assert [(pin["row"], pin["column"]) for pin in pins] == [(61, 99), (70, 80)]
     for pin in pins:
         found = {name: value for name, value, _ in pin["numbers"]}
-        magnitude = gradient(segmenter, image, Target.pixel(pin["row"], pin["column"])).magnitude()
+        magnitude = gradient(segmenter, image, Target.pixel(pin["row"], pin["column"], space="logit")).magnitude()
         assert value_of(found["Maximum"]) == pytest.approx(magnitude.max(), rel=1e-3)
         assert found["Pixels above"] == f"{footprint(magnitude, 0.01).count:,}"
 
@@ -136,3 +139,27 @@ def test_at_most_eight_pins_are_kept_and_none_on_another_image():
     assert [pin["row"] for pin in viewers(page)[0]["pins"]] == list(range(24, 32))
     page.text_input(key="image").set_value("vessels/phantom_00").run()
     assert viewers(page)[0]["pins"] == []
+
+
+def test_while_a_map_is_computed_the_last_one_stays_dimmed(monkeypatch):
+    page = open_page(image="formats/not_square", row="61", column="99")
+    before, go_on, explain = viewers(page)[0]["panels"][1], threading.Event(), Explainer._explain
+    assert before["note"] == ""
+
+    def slowly(self: Explainer, pixel: tuple[int, int]) -> Attribution:
+        assert go_on.wait(60)
+        return explain(self, pixel)
+
+    monkeypatch.setattr(Explainer, "_explain", slowly)
+    monkeypatch.setattr(slow_work, "PATIENCE", 0)
+    page.session_state["row"] = 64
+    page.run()
+    assert not page.exception
+    panel = viewers(page)[0]["panels"][1]
+    assert panel["note"] == "of the settings before"
+    assert panel["layers"][0]["opacity"] < 0.5
+    assert panel["layers"][0]["array"] == before["layers"][0]["array"]
+    go_on.set()
+    page.session_state["_claims"]["maps"].computation.result(60)
+    page.run()
+    assert viewers(page)[0]["panels"][1]["note"] == ""

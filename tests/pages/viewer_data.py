@@ -16,7 +16,7 @@ def viewers(page: AppTest) -> list[dict[str, Any]]:
 def numbers(page: AppTest) -> dict[str, str]:
     """The numbers of the first viewer by name."""
     assert not page.error
-    return {name: value for name, value, _ in viewers(page)[0]["numbers"]}
+    return {name: value for name, value, _ in viewers(page)[0]["words"]["numbers"]}
 
 
 def value_of(text: str) -> float:

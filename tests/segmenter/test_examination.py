@@ -15,6 +15,7 @@ from core.attribution import gradient, integrated_gradients, smoothgrad
 from core.jacobian import jacobian
 from core.jacobian.passes import PassRunner
 from core.segmenter.identity import weights_checksum
+from core.target import Score
 from tests.networks import NeedsMultiple, OneChannel, TinySeg, Wrapped
 
 
@@ -126,7 +127,7 @@ def test_what_the_image_decides_holds_for_the_jacobian_too():
             return torch.where(usual, torch.sigmoid(20 * (images - 0.5)), 1e-4 + 0 * images)
 
     image = (0.25 + 0.5 * IMAGE[:, :9, :8]).numpy()
-    runner = PassRunner(Segmenter(Even(), in_channels=1), image, 1, "probability")
+    runner = PassRunner(Segmenter(Even(), in_channels=1), image, Score(1, "probability"))
     outputs = np.zeros((1, 9, 8), np.float32)
     outputs[0, 4, 4] = 1
     probability = 1 / (1 + np.exp(-20 * (image[0, 4, 4] - 0.5)))

@@ -146,6 +146,14 @@ def test_the_background_is_no_foreground():
     assert foreground_classes(("road", " Background", "sky")) == [0, 2]
 
 
+def test_targets_rather_than_a_class_are_of_the_others(scene):
+    drawn = draw_targets(scene, NAMES, TargetSettings(n_targets=6, window=9, against=3))
+    assert {(each.class_index, each.target.against) for each in drawn} == {(1, 3)}
+    assert f"{NAMES[1]} rather than {NAMES[3]}" in drawn[0].in_words(NAMES)
+    with pytest.raises(UserError, match="no class 9"):
+        draw_targets(scene, NAMES, TargetSettings(against=9))
+
+
 @pytest.mark.parametrize("kind", TARGET_KINDS)
 @pytest.mark.parametrize("seed", range(4))
 def test_targets_lie_inside_the_prediction_and_are_seeded_and_different(scene, kind, seed):

@@ -42,8 +42,8 @@ def main_layers(
     return [chosen[place] for place in places]
 
 
-def pick_atlas_layers(choices: LayerAdvice, shown: str) -> list[str]:
-    """The layers of the atlas, kept in the URL; the one of the large map is always there."""
+def pick_atlas_layers(choices: LayerAdvice, shown: Collection[str]) -> list[str]:
+    """The layers of the atlas, kept in the URL; those of the large maps are always there."""
     default = main_layers(list(choices.layers.values()), choices.suggested, choices.pointwise)
     requested = st.session_state.get("layers", (value_in_url("layers") or "").split(","))
     known = [name for name in requested if name in choices.layers]
@@ -55,4 +55,4 @@ def pick_atlas_layers(choices: LayerAdvice, shown: str) -> list[str]:
         help="At first the last block of each resolution. All of them come from one forward and one backward pass.",
     )  # fmt: skip
     write_to_url("layers", ",".join(chosen), ",".join(default))
-    return [name for name in choices.layers if name in chosen or name == shown]
+    return [name for name in choices.layers if name in chosen or name in shown]

@@ -12,6 +12,8 @@ from core.display.colours import colour_limit
 SCALES = {"own": "Own", "method": "Per method", "all": "Shared"}
 KINDS = ("positive", "signed")
 """A map after ReLU, as the papers show it, or with its sign."""
+FAINT = 0.02
+"""A map whose largest magnitude is a smaller share of the end of the colours cannot be seen."""
 Place = tuple[str, str]
 """Layer and method."""
 
@@ -78,6 +80,11 @@ def ends_by_scale(attribution: Attribution, peaks: Mapping[Place, Mapping[str, f
         return max(own[kind], *others) if others else own[kind]
 
     return {kind: {scale: end(kind, scale) or 1.0 for scale in SCALES} for kind in KINDS}
+
+
+def is_faint(ends: Mapping[str, float], scale: str, limit: float = 1.0) -> bool:
+    """Whether a map with these `ends` by scale cannot be seen on `scale`, whose colours end at `limit` of its end."""
+    return ends["own"] < FAINT * limit * ends[scale]
 
 
 def normalised_difference(first: Attribution, second: Attribution, *, positive: bool) -> np.ndarray:

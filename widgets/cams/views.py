@@ -1,23 +1,24 @@
 """The pictures of the page of class activation maps: the chosen map over the image, and the atlas of all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import streamlit as st
 
 from core.attribution.cam import LayerAdvice, cam_warnings, gradient_methods
 from core.attribution.registry import METHODS
 from core.display.colours import magnitude_scale, signed_scale
-from core.models.layers import Layer
 from core.segmenter import Prediction
 from widgets.cams.atlas import Atlas
-from widgets.cams.maps import KINDS, SCALES, Drawn, ends_by_scale
+from widgets.cams.maps import KINDS, SCALES, Drawn, Place, ends_by_scale, is_faint
 from widgets.shared.last_map import OLD_NOTE, OLD_OPACITY
 from widgets.shared.layer_picker import size_and_stride
 from widgets.shared.pixel_set_picker import Question, pixel_set_layers
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
-from widgets.viewer import scene
 from widgets.viewer.controls import Choice, Control, Shown, Slider
-from widgets.viewer.scene import Ends, Grid, Heading, Labels, Panel, Picture, ScalarMap
+from widgets.viewer.scene import Ends, Grid, Heading, Layer, Panel, Picture, ScalarMap
 from widgets.viewer.settings import ZOOMING, opacity_slider, overlaid_labels, overlay_choice, share_slider
 from widgets.viewer.viewer import viewer
 
@@ -33,7 +34,7 @@ def controls_of(*, has_truth: bool) -> list[Control]:
             "against it as well, in blue.",
         ),
         Choice(
-            name="scale", label="Colour scale", default="own", options=SCALES,
+            name="scale", label="Colour scale", default="own", options=SCALES, below=True,
             help="Where the scale ends: at the largest value of each map, of all layers by the same method, or of the "
             "whole atlas, so that colours can be compared.",
         ),
@@ -48,29 +49,36 @@ def controls_of(*, has_truth: bool) -> list[Control]:
 
 
 def panels_of(
-    selection: Selection, prediction: Prediction, question: Question | None, drawn: Drawn | None, *, is_old: bool
+    selection: Selection,
+    prediction: Prediction,
+    question: Question | None,
+    drawn: Sequence[Drawn],
+    settings: Mapping[str, Any],
+    *,
+    is_old: bool,
 ) -> list[Panel]:
-    """The image with the pixels explained, the map over the image, and the ground truth; an old map says so."""
+    """The chosen map over the image, then the pinned ones; an old map says so, and so does one too faint to be seen."""
     image, names = selection.image, selection.segmenter.class_names
     overlays = {"prediction": prediction.labels} | ({} if image.truth is None else {"truth": image.truth})
-    over = [overlaid_labels(name, labels, names) for name, labels in overlays.items()]
     picture = Picture(image=image.values)
-    panels = [
-        Panel("Image", [picture, *over, *pixel_set_layers(question)], ZOOMING),
-        _map_panel(picture, drawn, is_old=is_old),
+    over: list[Layer] = [overlaid_labels(name, labels, names) for name, labels in overlays.items()]
+    chosen = pixel_set_layers(question)
+    if not drawn:
+        return [Panel("Image", [picture, *over, *chosen], ZOOMING, "no map yet", name="map")]
+    over += [replace(layer, opacity=0.0) for layer in chosen]  # outlined alone, so that the map is seen
+    return [
+        _map_panel(picture, over, one, settings, is_old=is_old and not index, name="pinned " * index + "map")
+        for index, one in enumerate(drawn)
     ]
-    if image.truth is not None:
-        panels.append(Panel("Ground truth", [Labels(name="true", labels=image.truth, class_names=names)]))
-    return panels
 
 
-def _map_panel(picture: Picture, drawn: Drawn | None, *, is_old: bool) -> Panel:
+def _map_panel(
+    picture: Picture, over: Sequence[Layer], drawn: Drawn, settings: Mapping[str, Any], *, is_old: bool, name: str
+) -> Panel:
     """The positive and the signed map at the image's size, of which a control shows one, over the image."""
-    if drawn is None:
-        return Panel("Map", [picture], note="not computed yet", name="map")
-    layers = [
+    maps = [
         ScalarMap(
-            name=kind,
+            name=f"{name.removesuffix('map')}{kind}",
             title=kind,
             values=drawn.maps[kind],
             scale=magnitude_scale(1.0) if kind == "positive" and not drawn.is_difference else signed_scale(1.0),
@@ -83,14 +91,15 @@ def _map_panel(picture: Picture, drawn: Drawn | None, *, is_old: bool) -> Panel:
         )
         for kind in KINDS
     ]
-    return Panel(drawn.title, [picture, *layers], drawn.help, OLD_NOTE if is_old else "", name="map")
+    faint = is_faint(drawn.ends[settings["values"]], settings["scale"], settings["map_limit"])
+    note = OLD_NOTE if is_old else "too faint for this scale" if faint else ""
+    return Panel(drawn.title, [picture, *maps, *over], drawn.help, note, name=name)
 
 
 def show_atlas(
     choices: LayerAdvice,
     atlas: Atlas,
-    layer: Layer,
-    method: str,
+    chosen: Place,
     settings: Mapping[str, Any],
     prediction: Prediction,
     selection: Selection,
@@ -107,19 +116,29 @@ def show_atlas(
             if (sentences := cam_warnings(one, prediction, choices.pointwise))
         },
     )
-    names = {f"{METHODS[by].title} at {at}": (at, by) for by in methods for at in layers}
+    names = {f"{METHODS[by].title} at {at}": (at, by) for at in layers for by in methods}
     panels = [
         Panel(
-            name, _thumbnail(atlas, place), is_choosable=True, is_chosen=place == (layer.name, method),
+            name, _thumbnail(atlas, place), is_choosable=True, is_chosen=place == chosen,
             warning=warnings.get(place, ""),
         )
         for name, place in names.items()
     ]  # fmt: skip
-    heads = [Heading(short(at), size_and_stride(choices.layers[at])[0], at) for at in layers]
+    rows = [Heading(short(at), size_and_stride(choices.layers[at])[0], at) for at in layers]
+    columns = [Heading(METHODS[by].title.replace("CAM", "\u200bCAM"), help=METHODS[by].sentence) for by in methods]
     viewer(
         "atlas", panels, prediction.labels.shape, selection.picture_key, settings=settings, tools=(), is_compact=True,
-        grid=Grid([Heading(METHODS[by].title) for by in methods], heads), on_choose=lambda name: pick(*names[name]),
+        grid=Grid(rows, columns), on_choose=lambda name: pick(*names[name]),
     )  # fmt: skip
+    kind, scale, limit = settings["values"], settings["scale"], settings["map_limit"]
+    faint = [
+        place for place, one in atlas.maps.items() if is_faint(ends_by_scale(one, atlas.peaks)[kind], scale, limit)
+    ]
+    if faint:
+        st.caption(
+            f"{len(faint)} of {len(panels)} maps are too faint to be seen on this colour scale; choose “Own” above the "
+            "map to give each its own."
+        )
 
 
 def short(name: str, parts: int = 2) -> str:
@@ -129,7 +148,7 @@ def short(name: str, parts: int = 2) -> str:
     return ("…" if len(pieces) > parts else "") + shown.replace(".", ".\u200b").replace("_", "_\u200b")
 
 
-def _thumbnail(atlas: Atlas, place: tuple[str, str]) -> list[scene.Layer]:
+def _thumbnail(atlas: Atlas, place: tuple[str, str]) -> list[Layer]:
     """The raw map at the layer's size, over the area that the layer covers; its sign is cut off by the colours."""
     attribution = atlas.maps[place]
     ends = ends_by_scale(attribution, atlas.peaks)

@@ -12,15 +12,16 @@ from core.attribution import Attribution
 from core.attribution.baselines import BaselineKind
 from core.attribution.integrated_gradients import errors_by_steps
 from core.attribution.statistics import RegionShare, statistics
-from core.compute.progress import Progress
+from core.compute.progress import Progress, progress_of_part
 from core.display.charts import correlation_figure, curve_figure
 from core.display.colours import intensity_rgb, png_bytes
 from core.display.words import percent
 from core.io.tables import json_bytes
 from core.segmenter import Prediction
 from core.trust.similarity import rank_correlations
-from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings, attribute, kind_of, settings_key
+from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings, attribute, kind_of, most_steps, settings_key
 from widgets.integrated_gradients.views import Display, map_layers
+from widgets.integrated_gradients.words import error_chips
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.pixel_set_picker import Question
 from widgets.shared.sidebar import Selection
@@ -29,41 +30,12 @@ from widgets.shared.sources import PickedImage
 from widgets.viewer.scene import Panel
 from widgets.viewer.viewer import viewer
 
-GOOD, FAIR = 1.0, 5.0
-"""Largest errors of a sum, in per cent, that count as right and as nearly right."""
-ERROR_HELP = (
-    "Sum: how far the sum of the map is from the difference of the scores. Map: estimated error of its values, "
-    "Σ |error| / Σ |value|, from how much the last refinement of the path changed the map. Green: the sum to 1 %, the "
-    "map to 2 %; the colour is that of the worse one."
-)
-_MAP_WEIGHT = 0.5
-"""A map may be off by twice as much as its sum in the same colour: it is looked at, and not added up."""
+_BADGES = {
+    "good": ":green-badge[:material/check_circle: {}]",
+    "plain": ":grey-badge[{}]",
+    "bad": ":red-badge[:material/cancel: {}]",
+}
 _STEPS = (2, 4, 8, 16, 32, 64)
-
-
-def traffic_light(percent: float, map_percent: float = float("nan")) -> str:
-    """The errors of the sum and, where it is defined, of the map as a badge in the colour of the worse one."""
-    if math.isnan(percent):
-        return ":grey-badge[:material/remove: no difference to share]"
-    if math.isnan(map_percent):
-        return _badge(f"sum {percent:.2g} % off", percent)
-    return _badge(f"sum {percent:.2g} % off, map ≈ {map_percent:.2g} % off", max(percent, _MAP_WEIGHT * map_percent))
-
-
-def narrow_traffic_lights(percent: float, map_percent: float) -> str:
-    """The two errors as separate badges, between which a narrow column can break the line."""
-    lights = [traffic_light(percent)]
-    if not math.isnan(map_percent):
-        lights.append(_badge(f"map ≈ {map_percent:.2g} % off", _MAP_WEIGHT * map_percent))
-    return " ".join(lights)
-
-
-def _badge(text: str, percent: float) -> str:
-    if percent <= GOOD:
-        return f":green-badge[:material/check_circle: {text}]"
-    if percent <= FAIR:
-        return f":orange-badge[:material/error: {text}]"
-    return f":red-badge[:material/cancel: {text}]"
 
 
 def statistics_panel(
@@ -114,7 +86,7 @@ def steps_panel(selection: Selection, question: Question, settings: Settings) ->
     if not start_button(key, "Measure", "show_chart"):
         return
     found = compute_in_background(
-        "convergence", key, "Gradients",
+        "convergence", key, "Error against steps, gradients",
         lambda progress: errors_by_steps(
             selection.segmenter, selection.image.values, question.target, settings.baseline, settings.rule, _STEPS,
             settings.sigma, progress=progress,
@@ -144,15 +116,18 @@ def baselines_panel(
         return settings if kind == kind_of(settings) else replace(settings, baseline=kind)
 
     def compute(progress: Progress) -> dict[BaselineKind, Attribution]:
-        def part(index: int) -> Progress:
-            return lambda done, total: progress(index * total + done, len(baselines) * total)
+        found: dict[BaselineKind, Attribution] = {}
+        most = {kind: most_steps(with_baseline(kind)) for kind in baselines}
+        done = 0
+        for kind in baselines:
+            report = progress_of_part(
+                progress, done, most[kind], done + sum(most[left] for left in most if left not in found)
+            )
+            found[kind] = attribute(selection, question.target, with_baseline(kind), report)
+            done += found[kind].measured["steps"]
+        return found
 
-        return {
-            kind: attribute(selection, question.target, with_baseline(kind), part(index))
-            for index, kind in enumerate(baselines)
-        }
-
-    found = compute_in_background("baselines", key, "Gradients, at most", compute)
+    found = compute_in_background("baselines", key, "Comparing baselines, gradients", compute)
     if found is None:
         return
     maps, agreement = st.columns([len(baselines), 1.3], gap="small")
@@ -164,7 +139,8 @@ def baselines_panel(
         )  # fmt: skip
         for slot, (name, one) in zip(st.columns(len(names), gap="small"), names.items(), strict=True):
             slot.markdown(f"**{name}**")
-            slot.markdown(narrow_traffic_lights(one.convergence_percent, one.map_error_percent))
+            chips = error_chips(one.convergence_percent, one.map_error_percent)
+            slot.markdown(" ".join(_BADGES[chip.tone].format(chip.text) for chip in chips))
             ratio = statistics(one, prediction).predicted.ratio
             slot.caption(f"score difference {one.score_difference:.4g}, ratio {_number(ratio)}")
     with agreement:
@@ -180,12 +156,10 @@ def downloads_panel(
     """The files of the attribution, its statistics and the overlay."""
     base = intensity_rgb(image.values)
     more = {
-        ("statistics.json", "Statistics (.json)", "application/json"): lambda: json_bytes(
+        ("statistics.json", "Statistics", "application/json"): lambda: json_bytes(
             statistics(attribution, prediction, image.truth).as_dict()
         ),
-        ("overlay.png", "Overlay (.png)", "image/png"): lambda: png_bytes(
-            display.over(base, display.shown(attribution))
-        ),
+        ("overlay.png", "Overlay", "image/png"): lambda: png_bytes(display.over(base, display.shown(attribution))),
     }
     attribution_downloads(attribution, stem, more)
 

@@ -13,9 +13,9 @@ from core.attribution.path_integral import RULES
 from core.attribution.registry import METHODS
 from core.compute.progress import Progress
 from core.data.images import with_channels
-from core.display.colours import intensity_rgb
 from core.pixel_sets import PixelSetName
 from core.target import Target
+from widgets.shared.links import value_in_url
 from widgets.shared.sidebar import Selection
 from widgets.shared.sources import PickedImage
 from widgets.shared.uploads import upload_baseline
@@ -34,7 +34,7 @@ BASELINE_WORDS: dict[BaselineKind, str] = {
     "image": "your own image",
 }
 _TOLERANCES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05]
-_SLIDER_WIDTH, _UPLOAD_WIDTH, _PICTURE_WIDTH = 180, 320, 72
+_SLIDER_WIDTH, _UPLOAD_WIDTH = 180, 320
 
 
 Settings = IntegratedGradients.Settings
@@ -51,6 +51,12 @@ def kind_of(settings: Settings) -> BaselineKind:
     return settings.baseline if isinstance(settings.baseline, str) else "image"
 
 
+def most_steps(settings: Settings) -> int:
+    """The most gradients that these settings take."""
+    draws = settings.draws if kind_of(settings) == "random" else 1
+    return draws * (settings.max_steps if settings.n_steps == "auto" else settings.n_steps)
+
+
 def attribute(
     selection: Selection, target: Target, settings: Settings, progress: Progress | None = None
 ) -> Attribution:
@@ -59,31 +65,39 @@ def attribute(
     return method.run(selection.segmenter, selection.image.values, target, settings, progress)
 
 
+def has_class() -> bool:
+    """Whether a class can be chosen for what is explained, known before it is picked; the whole prediction has none."""
+    in_url = value_in_url("explain")
+    named = next((name for name, label in EXPLAINED.items() if label == in_url), "prediction")
+    return st.session_state.get("explain", named) != "prediction"
+
+
 def pick_settings(image: PickedImage) -> tuple[PixelSetName, Settings | None]:
     """The pixel set explained, one of `EXPLAINED`, and the settings; None while the user's own image is missing.
 
     Raises:
         UserError: That image does not fit.
     """
-    first = st.container(horizontal=True, vertical_alignment="bottom")
-    second = st.container(horizontal=True)
-    with first:
+    row, second = st.container(horizontal=True, vertical_alignment="bottom"), st.container(horizontal=True)
+    with row:
         explained = st.segmented_control(
             "Explain", list(EXPLAINED), default="prediction", required=True, key="explain", bind="query-params",
             format_func=lambda name: EXPLAINED[name], wrap=True, width="content",
-            help="Whole prediction: at every pixel the score of the class predicted there, summed up. Class: the score "
-            "of the class at the left over the pixels predicted to be it. Pixel, box, lasso: its score there; choose "
-            "them on the image.",
+            help="Whole prediction: the mean over all pixels of the score of the class predicted there. Class: the "
+            "mean score of the class at the left over the pixels predicted to be it. Pixel, box, lasso: its score "
+            "there; choose them on the image.",
         )  # fmt: skip
-        steps = _pick_steps()
-    kind = str(
-        second.segmented_control(
-            "Baseline", list(BASELINE_NAMES), default="zero", required=True, key="baseline", bind="query-params",
-            format_func=lambda name: BASELINE_NAMES[name], wrap=True, width="content",
-            help="The image without information that the path starts from. Against black, dark pixels can never "
-            "matter; against a blurred copy, what the blur keeps cannot. Compare several below.",
-        )
-    )  # fmt: skip
+        kind = str(
+            st.segmented_control(
+                "Baseline", list(BASELINE_NAMES), default="zero", required=True, key="baseline", bind="query-params",
+                format_func=lambda name: BASELINE_NAMES[name], wrap=True, width="content",
+                help="The image without information that the path starts from; “Baseline” over the image shows it. "
+                "Against black, dark pixels can never matter; against a blurred copy, what the blur keeps cannot. "
+                "Compare several below.",
+            )
+        )  # fmt: skip
+        with st.popover("Steps", icon=":material/tune:"):
+            steps = _pick_steps()
     sigma, draws = DEFAULT_SIGMA, DEFAULT_DRAWS
     baseline: BaselineKind | np.ndarray | None = cast("BaselineKind", kind)
     with second:
@@ -101,9 +115,12 @@ def pick_settings(image: PickedImage) -> tuple[PixelSetName, Settings | None]:
                 baseline = _own_image(image)
     if baseline is None:
         return explained, None
-    shown = make_baseline(image.values, baseline, sigma=sigma, draws=1).images[0]
-    second.image(intensity_rgb(shown), caption="Baseline", width=_PICTURE_WIDTH)
     return explained, Settings(baseline=baseline, sigma=sigma, draws=draws, **steps)
+
+
+def baseline_picture(image: PickedImage, settings: Settings) -> np.ndarray:
+    """The baseline (C, H, W), of noise the first draw."""
+    return make_baseline(image.values, settings.baseline, sigma=settings.sigma, draws=1).images[0]
 
 
 def _pick_steps() -> dict[str, Any]:

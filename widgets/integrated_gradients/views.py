@@ -15,12 +15,12 @@ from widgets.shared.last_map import OLD_NOTE, OLD_OPACITY
 from widgets.shared.pixel_set_picker import Question, pixel_set_layers
 from widgets.shared.sidebar import Selection
 from widgets.viewer.controls import Choice, Control, Shown, Slider
-from widgets.viewer.scene import Ends, Labels, Layer, Panel, Picture, ScalarMap
+from widgets.viewer.scene import Ends, Layer, Panel, Picture, ScalarMap
 from widgets.viewer.settings import ZOOMING, opacity_slider, overlaid_labels, overlay_choice, share_slider
 from widgets.viewer.viewer import viewer
 
 PERCENTILES = (95.0, 98.0, 99.0, 99.5, 99.9, 100.0)
-_OVERLAYS = {"prediction": "Prediction", "attribution": "Attribution", "both": "Both"}
+_OVERLAYS = {"prediction": "Prediction", "attribution": "Attribution", "both": "Both", "baseline": "Baseline"}
 Limits = dict[float, float]
 _known_maps: WeakKeyDictionary[Attribution, dict[str, tuple[np.ndarray, Limits]]] = WeakKeyDictionary()
 
@@ -69,9 +69,9 @@ def controls_of(*, has_truth: bool) -> list[Control]:
     over_image = "overlay", ("attribution", "both")
     return [
         Choice(
-            name="map", label="Map", default="magnitude", options={"magnitude": "Magnitude", "signed": "Signed"},
-            help="Magnitude: the root of the channels' sum of squares. Signed: the channels' sum, red where a pixel "
-            "raises the score against the baseline, blue where it lowers it.",
+            name="map", label="Map", default="signed", options={"signed": "Signed", "magnitude": "Magnitude"},
+            help="Signed: the channels' sum, red where a pixel raises the score against the baseline, blue where it "
+            "lowers it. Magnitude: the root of the channels' sum of squares.",
         ),
         overlay_choice("Over the image", "prediction", _OVERLAYS, has_truth=has_truth),
         opacity_slider(when=("overlay", ("prediction", "both", "truth"))),
@@ -91,31 +91,30 @@ def panels_of(
     selection: Selection,
     prediction: Prediction,
     question: Question | None,
+    baseline: np.ndarray | None,
     attribution: Attribution | None,
     *,
     is_old: bool,
 ) -> list[Panel]:
-    """Image, map, prediction and ground truth; an old map is dimmed and says so."""
+    """The image with what can be laid over it, and the map; an old map is dimmed and says so."""
     image, names = selection.image, selection.segmenter.class_names
-
-    predicted = overlaid_labels("prediction", prediction.labels, names, ("prediction", "both"))
-    over: list[Layer] = [Picture(image=image.values), predicted]
+    over: list[Layer] = [Picture(image=image.values)]
+    if baseline is not None:
+        over.append(Picture(name="baseline", title="baseline", image=baseline, shown=Shown("overlay", "baseline")))
+    over.append(overlaid_labels("prediction", prediction.labels, names, ("prediction", "both")))
     if image.truth is not None:
         over.append(overlaid_labels("truth", image.truth, names))
     shown: list[Layer] = []
     if attribution is not None:
         over += map_layers(attribution, is_over=True)
         shown = map_layers(attribution, opacity=OLD_OPACITY if is_old else 1.0)
-    panels = [
+    return [
         Panel("Image", [*over, *pixel_set_layers(question)], ZOOMING),
         Panel(
-            "Attribution", shown, "Magnitude, or signed: red raises the score, blue lowers it.", _note(shown, is_old)
+            "Attribution", shown, "Signed: red raises the score, blue lowers it; or its magnitude.",
+            _note(shown, is_old),
         ),
-        Panel("Prediction", [Labels(name="predicted", labels=prediction.labels, class_names=names)]),
-    ]
-    if image.truth is not None:
-        panels.append(Panel("Ground truth", [Labels(name="true", labels=image.truth, class_names=names)]))
-    return panels
+    ]  # fmt: skip
 
 
 def map_layers(attribution: Attribution, *, of: str = "", is_over: bool = False, opacity: float = 1.0) -> list[Layer]:

@@ -8,8 +8,12 @@ from core.jacobian import Threshold
 from widgets.viewer.controls import Choice, Control, Switch
 from widgets.viewer.settings import limit_slider, proportion_slider
 
-MAPS = {"threshold": "Threshold map", "area": "Box area", "fulfilment": "Fulfilment"}
+MAPS = {"threshold": "Threshold map", "area": "Box area", "fulfilment": "Box filled"}
 """Maps over the output pixels."""
+COUNTS = ("threshold", "area")
+"""Those of them that count pixels."""
+LARGE_RANGE = 1000
+"""Pixels in a receptive field from which on counts are coloured on a logarithmic scale at first."""
 _PICTURES = MAPS | {"prediction": "Prediction", "image": "Image", "truth": "Truth"}
 
 
@@ -22,12 +26,20 @@ class View:
         threshold: Threshold of the maps.
         scaled: Whether the threshold map is shown between 0 and 1.
         within: Whether to leave out what is not predicted as the class.
+        log: Whether counts are coloured on a logarithmic scale.
     """
 
     picture: str
     threshold: Threshold
     scaled: bool
     within: bool
+    log: bool = False
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """The maps that hold counts of pixels, by name; a normalised threshold map does not."""
+        is_normalised = self.scaled or self.threshold.definition == "original"
+        return tuple(name for name in COUNTS if name != "threshold" or not is_normalised)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "View":
@@ -38,11 +50,18 @@ class View:
             Threshold(float(settings["threshold"]), definition, source),  # type: ignore[arg-type]
             settings["scaled"] and definition == "absolute",
             settings["within"],
+            settings["log"],
         )
 
 
-def controls_of(*, has_rows: bool, has_truth: bool) -> list[Control]:
-    """All controls, for a Jacobian whose rows can be read or not and an image with or without a ground truth."""
+def controls_of(*, has_rows: bool, has_truth: bool, has_large_range: bool) -> list[Control]:
+    """All controls.
+
+    Args:
+        has_rows: Whether the rows of the Jacobian can be read.
+        has_truth: Whether the image has a ground truth.
+        has_large_range: Whether counts may reach `LARGE_RANGE`.
+    """
     exact = Switch(
         name="exact", label="Exact counts", default=False, below=True,
         help="Read every row from the store, which takes seconds for gigabytes. Without, histograms answer at once, at "
@@ -66,6 +85,15 @@ def controls_of(*, has_rows: bool, has_truth: bool) -> list[Control]:
         Switch(
             name="within", label="In prediction", default=False,
             help="Leave out the pixels that are not predicted as this class.",
+        ),
+        Switch(
+            name="outline", label="Outline", default=True, when=("picture", tuple(MAPS)),
+            help="Outline of what is predicted as this class.",
+        ),
+        Switch(
+            name="log", label="Log colours", default=has_large_range, when=("picture", COUNTS),
+            help="Colour counts on a logarithmic scale, so that small ones can be told apart beside large ones. The "
+            "ticks of the colour bar are the counts themselves.",
         ),
         proportion_slider(),
         limit_slider(),

@@ -13,12 +13,12 @@ from core.jacobian.map_pictures import DIMMED, filled
 from widgets.jacobian.controls import MAPS, View
 from widgets.shared.results import results
 from widgets.viewer.controls import Shown
-from widgets.viewer.scene import ScalarMap
+from widgets.viewer.scene import Ends, ScalarMap
 
 _UNITS = {
     "threshold": "input pixels above the threshold",
     "area": "input pixels in their bounding box",
-    "fulfilment": "share of the box that is above the threshold",
+    "fulfilment": "share of the box that lies above the threshold",
 }
 
 
@@ -41,22 +41,27 @@ def map_layer(
 ) -> ScalarMap:
     """One of these maps over the image, which is dimmed where the map has no value; without values if not needed."""
     values = shown_map(jacobian, name, view) if is_needed else None
+    has_counts = name in view.counts
+    limits: dict[float, float] = {
+        log: 1.0 if values is None else limit_of(name, values, is_log=log) for log in (False, True)
+    }
     return ScalarMap(
         name=name, title=MAPS[name].lower(), values=values, unit=unit_of(name, view), over=True, dims=DIMMED,
-        scale=magnitude_scale(1.0 if values is None else limit_of(name, values)), shown=shown,
+        scale=magnitude_scale(limits[False]), shown=shown, is_log="$log" if has_counts else False,
+        ends=Ends("log", limits) if has_counts else None,
     )  # fmt: skip
 
 
 def unit_of(name: str, view: View) -> str:
     """What the values of a map are."""
-    if name == "threshold" and (view.scaled or view.threshold.definition == "original"):
+    if name == "threshold" and name not in view.counts:
         return "threshold map, minimum to maximum"
     return _UNITS[name]
 
 
-def limit_of(name: str, values: np.ndarray) -> float:
-    """The end of a map's colour scale."""
-    return 1.0 if name == "fulfilment" else colour_limit(values, percentile=99)
+def limit_of(name: str, values: np.ndarray, *, is_log: bool = False) -> float:
+    """The end of a map's colour scale; a logarithmic one has room for the largest counts too."""
+    return 1.0 if name == "fulfilment" else colour_limit(values, percentile=100 if is_log else 99)
 
 
 def _shown_map(jacobian: Jacobian, name: str, view: View) -> np.ndarray:
@@ -65,5 +70,5 @@ def _shown_map(jacobian: Jacobian, name: str, view: View) -> np.ndarray:
     }  # fmt: skip
     values = filled(maps[name](view.threshold), jacobian.computed)
     if view.within:
-        values = np.where(jacobian.labels == jacobian.manifest.class_index, values, np.float32(np.nan))
+        values = np.where(jacobian.predicted_region, values, np.float32(np.nan))
     return normalised(values) if view.scaled and name == "threshold" else values

@@ -1,4 +1,4 @@
-"""Opening a store: from the folder, from elsewhere on this machine, or from a .zip file."""
+"""Opening a saved Jacobian: from the folder, from elsewhere on this machine, or from a .zip file."""
 
 import hashlib
 import io
@@ -11,6 +11,7 @@ from core.errors import UserError
 from core.jacobian import Jacobian
 from core.jacobian.archive import read_archive
 from core.segmenter import Segmenter
+from widgets.shared.sidebar import score_words
 from widgets.shared.sources import PickedImage
 from widgets.shared.store_folder import DEFAULT_FOLDER, store_folder
 from widgets.shared.stores import open_store
@@ -20,38 +21,38 @@ _LARGEST_UPLOAD = 500
 
 
 def pick_folder() -> Path:
-    """The folder that stores lie in, `runs` unless the user chooses another."""
+    """The folder that Jacobians are saved in, `runs` unless the user chooses another."""
     st.text_input(
-        "Folder of the stores", key="folder", placeholder=str(DEFAULT_FOLDER), persist_state="session",
+        "Folder of saved Jacobians", key="folder", placeholder=str(DEFAULT_FOLDER), persist_state="session",
         help="A folder on the machine that runs this program. Default: the program's folder runs.",
     )  # fmt: skip
     return store_folder()
 
 
 def open_card(segmenter: Segmenter, image: PickedImage, folder: Path) -> tuple[Jacobian | None, PickedImage]:
-    """Choose a store.
+    """Choose a saved Jacobian.
 
     Returns:
-        The Jacobian, None where none is chosen, and its image: the picked one if it is of that, else the store's own.
+        The Jacobian, None where none is chosen, and its image: the picked one if it is of that, else its own.
     """
     with st.container(border=True):
         slots = st.columns(2, vertical_alignment="top")
         with slots[1]:
             upload = st.file_uploader(
-                "Import a store (.zip)", type=["zip"], max_upload_size=_LARGEST_UPLOAD, key="import",
-                help="A file from “Store (.zip)” on this page. Unpack a larger one and give its path.",
+                "Import (.zip)", type=["zip"], max_upload_size=_LARGEST_UPLOAD, key="import",
+                help="A file from “Saved Jacobian (.zip)” on this page. Unpack a larger one and give its path.",
             )  # fmt: skip
             imported = _import(upload.getvalue(), folder) if upload is not None else None
         names = [path.name for path in sorted(folder.glob(f"*{_SUFFIX}"))] if folder.is_dir() else []
         with slots[0]:
             chosen = st.selectbox(
-                "Store", names, index=None, key="store", bind="query-params",
-                placeholder="Choose a store" if names else "No stores in this folder yet",
+                "Saved Jacobian", names, index=None, key="store", bind="query-params",
+                placeholder="Choose one" if names else "None in this folder yet",
             )  # fmt: skip
-            elsewhere = st.text_input("Or the path of a store", key="store_path", placeholder="/data/runs/cells.zarr")
+            elsewhere = st.text_input("Or its path", key="store_path", placeholder="/data/runs/cells.zarr")
         path = imported or (Path(elsewhere).expanduser() if elsewhere else folder / chosen if chosen else None)
         if path is None:
-            st.caption("A store holds its image, the prediction and the Jacobian; the model must be the one picked.")
+            st.caption("It comes with its image and the prediction; the model must be the one picked.")
             return None, image
         found = open_store(path, segmenter)
         if found.fraction == 0:
@@ -69,9 +70,9 @@ def _describe(found: Jacobian, image: PickedImage, path: Path, segmenter: Segmen
     rows = f"rows as {manifest.dtype}" if manifest.keep_rows else "summaries only"
     st.caption(
         f":material/check_circle: {path.name}: {height} × {width} pixels, "
-        f"{segmenter.class_names[manifest.class_index]} {manifest.space.replace('_', '-')}, every "
+        f"{score_words(manifest.score, segmenter.class_names)}, every "
         f"{'pixel' if manifest.stride == 1 else f'{manifest.stride}th pixel'}, {rows}, {state}. "
-        + ("The image on this page is the store's own." if own else f"It is of {image.name}.")
+        + ("The image on this page is its own." if own else f"It is of {image.name}.")
     )
     if found.damage:
         st.warning(found.damage, icon=":material/warning:")

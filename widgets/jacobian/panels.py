@@ -1,10 +1,13 @@
-"""The panels of the Jacobian page: the picture to click, the pixel's row, receptive field, boxes, and the store."""
+"""The panels of the Jacobian page: picture to click, the pixel's gradient map, receptive field, boxes, downloads."""
 
 import io
+import math
 
+import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
+from core.attribution.statistics import region_of
 from core.display.colours import SEQUENTIAL, ColourScale, intensity_rgb, png_bytes
 from core.display.footprint import BoundingBox
 from core.errors import UserError
@@ -21,7 +24,7 @@ from widgets.shared.sidebar import Selection
 from widgets.shared.sources import PickedImage
 from widgets.shared.user_errors import show_user_error
 from widgets.viewer.controls import Shown
-from widgets.viewer.scene import AboveThreshold, Circle, Labels, Layer, Panel, Picture, ScalarMap, Shapes
+from widgets.viewer.scene import AboveThreshold, Circle, Labels, Layer, Mask, Panel, Picture, ScalarMap, Shapes
 from widgets.viewer.settings import ZOOMING
 from widgets.viewer.viewer import viewer
 
@@ -52,6 +55,12 @@ def picture_panel(selection: Selection, jacobian: Jacobian, view: View) -> Panel
         ]
     except UserError as error:  # a threshold that is not resolved: the control to change it is in the viewer
         show_user_error(error)
+    layers.append(
+        Mask(
+            name="outline", mask=region_of(jacobian.labels, jacobian.manifest.class_index), opacity=0.0,
+            shown=(Shown("outline"), Shown("picture", tuple(MAPS))),
+        )
+    )  # fmt: skip
     stride = jacobian.manifest.stride
     between = f" Every {stride}th pixel is computed; between them the value of the nearest one is shown."
     return Panel("Picture", layers, help=f"Click a pixel. {ZOOMING}{between if stride > 1 else ''}")
@@ -65,9 +74,9 @@ def row_panels(selection: Selection, rows: Rows, attribution: Attribution) -> li
             name=name, of=MAP, proportion="$threshold", thresholds=rows.thresholds, is_tinted=is_tinted
         )
 
-    row = pixel_map_layer(attribution, "row", rows.unit)
+    row = pixel_map_layer(attribution, "gradient", rows.unit)
     return [
-        Panel("Its row", [row, above("box", is_tinted=False)], help=SIGNS),
+        Panel("Gradient map of the pixel", [row, above("box", is_tinted=False)], help=SIGNS),
         Panel("Above the threshold", [Picture(image=selection.image.values), above("above", is_tinted=True)],
               help=SIGNS),
     ]  # fmt: skip
@@ -98,7 +107,7 @@ def receptive_field_panel(selection: Selection, jacobian: Jacobian, pixel: Pixel
         )
         viewer("receptive-field", [panel], jacobian.size, selection.picture_key, pixel=pixel, is_compact=True)
     with slots[1]:
-        panel = Panel("Mean |row|, centred on its pixel", [share, Shapes(shapes=circles(*effective.centre))])
+        panel = Panel("Mean |gradient|, centred on its pixel", [share, Shapes(shapes=circles(*effective.centre))])
         viewer("mean-row", [panel], effective.mean.shape, f"mean-{selection.picture_key}", tools=(), is_compact=True)
     with slots[2]:
         field = jacobian.field
@@ -121,16 +130,19 @@ def boxes_panel(selection: Selection, jacobian: Jacobian, view: View, pixel: Pix
     """Pixels above the threshold, the area of their bounding boxes, and how far these are filled."""
     picture = Picture(image=selection.image.values)
     panels = [Panel(title, [picture, map_layer(jacobian, name, view)], help=ZOOMING) for name, title in MAPS.items()]
-    viewer("boxes", panels, jacobian.size, selection.picture_key, pixel=pixel, is_compact=True)
+    viewer(
+        "boxes", panels, jacobian.size, selection.picture_key, settings={"log": view.log}, pixel=pixel, is_compact=True
+    )
     if view.threshold.source == "histogram":
         st.caption(
-            "Boxes and fulfilment are kept at one threshold per octave; the nearest is shown, at most a factor of √2 "
-            "away. With rows kept, “Exact counts” takes the threshold itself."
+            "Boxes are kept at one threshold per octave; the nearest is shown, at most a factor of √2 away. With saved "
+            "rows, “Exact counts” takes the threshold itself. Box filled: the share of its box that the pixels above "
+            "the threshold fill, “fulfilment” in the files of the command line."
         )
 
 
 def store_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
-    """The store's identity and the downloads."""
+    """What is saved, of what, and the downloads."""
     manifest, size = jacobian.manifest, store_bytes(jacobian.path)
     st.markdown(
         f"`{jacobian.path}`: {bytes_in_words(size)}, model **{manifest.model}**, "
@@ -142,8 +154,11 @@ def store_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
         return npy_bytes(jacobian.threshold_map(view.threshold, within_prediction=view.within))
 
     def picture() -> bytes:
-        values = shown_map(jacobian, "threshold", view)
-        return png_bytes(map_over(intensity_rgb(image.values), values, limit_of("threshold", values)))
+        values, is_log = shown_map(jacobian, "threshold", view), view.log and "threshold" in view.counts
+        limit = limit_of("threshold", values, is_log=is_log)
+        if is_log:
+            values, limit = np.log1p(values), math.log1p(limit)
+        return png_bytes(map_over(intensity_rgb(image.values), values, limit))
 
     def archive() -> bytes:
         buffer = io.BytesIO()
@@ -157,10 +172,10 @@ def store_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
     ):
         slot.download_button(label, data, name, mime, on_click="ignore", icon=":material/download:", width="stretch")
     slots[2].download_button(
-        "Store (.zip)", archive, f"{jacobian.path.stem}.zip", "application/zip", on_click="ignore",
+        "Saved Jacobian (.zip)", archive, f"{jacobian.path.stem}.zip", "application/zip", on_click="ignore",
         icon=":material/folder_zip:", width="stretch", disabled=size > LARGEST_DOWNLOAD or not jacobian.complete,
     )  # fmt: skip
     if size > LARGEST_DOWNLOAD:
-        st.caption("The store is too large to send through the browser; copy its folder and open it by its path.")
+        st.caption("It is too large to send through the browser; copy its folder and open it by its path.")
     elif not jacobian.complete:
-        st.caption("The store can be downloaded when the run is complete.")
+        st.caption("The saved Jacobian can be downloaded when the run is complete.")

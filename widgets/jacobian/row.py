@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from math import isnan
 from typing import Any
@@ -13,11 +14,12 @@ from core.jacobian import Jacobian
 from core.segmenter import Prediction
 from core.target import Target
 from widgets.jacobian.controls import View
-from widgets.shared.pixel_answers import Pixel, Words, live_map, pixel_gradients
+from widgets.shared.pixel_answers import Pixel, live_map, pixel_gradients
 from widgets.shared.pixel_words import map_words
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.viewer.channel import Live, Request
+from widgets.viewer.scene import Words
 from widgets.viewer.settings import PROPORTIONS
 
 
@@ -40,7 +42,7 @@ class Rows:
         threshold = view.threshold
         found = jacobian.thresholds(PROPORTIONS, threshold.definition, threshold.source).tolist()
         self.thresholds = dict(zip(PROPORTIONS, found, strict=True))
-        self.unit = self._target((0, 0)).unit
+        self.unit = jacobian.manifest.score.gradient_unit
 
     def attribution(self, pixel: Pixel) -> Attribution:
         """The pixel's row."""
@@ -59,26 +61,26 @@ class Rows:
         def compute() -> Attribution:
             return gradient(segmenter, self._selection.image.values, target)
 
-        given = *self._selection.key, target.class_index, target.space, pixel
+        given = *self._selection.key, self._selection.score, pixel
         key = ("jacobian row", *given, str(self._jacobian.path)) if stored else ("row", *given)
         return results().get_or_compute(key, read if stored else compute)
 
     def words(self, window: MapWindow, pixel: Pixel, settings: Mapping[str, Any]) -> Words:
-        """The numbers and the sentence about a row."""
+        """What is said about a row."""
         proportion = settings["threshold"]
         threshold = self.thresholds.get(proportion, float("nan"))
         if isnan(threshold):
-            return [], "The summaries do not resolve this threshold; take a larger proportion, or keep rows."
+            return Words("The summaries do not resolve this threshold; take a larger proportion, or save rows.")
         given = self._selection, self._prediction, window, pixel, {"threshold": threshold}
         largest = "|J|" if self._view.threshold.definition == "absolute" else "J"
-        numbers, sentence = map_words(*given, f"{100 * proportion:.3g} % of the largest {largest} of all rows")
-        origin = "read from the store" if self._jacobian.is_stored(*pixel) else "computed just now"
-        return numbers, f"{sentence} Its row was {origin}."
+        words = map_words(*given, f"{100 * proportion:.3g} % of the largest {largest} of all rows")
+        origin = "read from the disk" if self._jacobian.is_stored(*pixel) else "computed just now"
+        return replace(words, sentence=f"{words.sentence} Its gradient map was {origin}.")
 
     def live(self) -> Live:
         """What a pointer position means."""
         manifest = self._jacobian.manifest
-        revision = *self._selection.key, manifest.class_index, manifest.space, manifest.dtype, self._jacobian.path
+        revision = *self._selection.key, manifest.score, manifest.dtype, self._jacobian.path
         return live_map(self._window, self.words, "-".join(map(str, revision)))
 
     def _window(self, request: Request) -> MapWindow:
@@ -90,7 +92,7 @@ class Rows:
 
     @cached_property
     def _gradients(self) -> PixelGradients:
-        return pixel_gradients(self._selection)
+        return pixel_gradients(self._selection, self._prediction)
 
     def _target(self, pixel: Pixel) -> Target:
-        return Target.pixel(*pixel, self._jacobian.manifest.class_index, self._jacobian.manifest.space)
+        return self._selection.score.at(*pixel, self._jacobian.labels)

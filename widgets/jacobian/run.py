@@ -12,26 +12,25 @@ from core.jacobian.archive import store_bytes
 from core.jacobian.disk_space import bytes_in_words
 from core.jacobian.estimation import Estimator
 from core.segmenter import Segmenter
-from core.target import Space
-from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, jobs
-from widgets.shared import slow_work
+from core.target import Score
+from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, find, start
 from widgets.shared.results import Claim
+from widgets.shared.slow_work import follow, request
 from widgets.shared.sources import PickedImage
 from widgets.shared.stores import open_store
 
 STRIDES = {"8": "Every 8th", "4": "Every 4th", "2": "Every 2nd", "1": "Every pixel"}
-STORAGES = {"float32": "Rows, exact", "float16": "Rows, 16 bit", "uint8": "Rows, 8 bit", SUMMARIES: "Summaries only"}
+STORAGES = {"float32": "Exact", "float16": "16 bit", "uint8": "8 bit", SUMMARIES: "Summaries only"}
 _SECONDS_BETWEEN_LOOKS = 0.5
 _WORDS: dict[State, str] = {
     "waiting": "Waiting for another run to end",
     "preparing": "Preparing: tracing the receptive field, planning and timing the passes",
+    "running": "Coarse grids first: the maps become finer; the bar below shows how far it is",
     "cancelling": "Stopping after this pass",
 }
 
 
-def run_card(
-    segmenter: Segmenter, image: PickedImage, class_index: int, space: Space, folder: Path
-) -> tuple[Jacobian | None, bool]:
+def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Path) -> tuple[Jacobian | None, bool]:
     """Choices, estimate, progress and buttons of one run.
 
     Returns:
@@ -39,33 +38,36 @@ def run_card(
     """
     with st.container(border=True):
         choices = st.container(horizontal=True, vertical_alignment="bottom")
-        stride = choices.segmented_control(
-            "Output pixels", list(STRIDES), default="8", required=True, key="stride", bind="query-params",
-            format_func=lambda name: STRIDES[name], wrap=True, width="content",
+        stride = choices.selectbox(
+            "Output pixels", list(STRIDES), key="stride", bind="query-params", width=170,
+            format_func=lambda name: STRIDES[name],
             help="Every 8th row and column is 1 pixel in 64. A finer run begins with the coarse "
             "grids, so its first picture comes as soon.",
         )  # fmt: skip
-        storage = choices.segmented_control(
-            "Keep", list(STORAGES), default="float32", required=True, key="storage", bind="query-params",
-            format_func=lambda name: STORAGES[name], wrap=True, width="content",
-            help="Rows: a click reads its gradient map from the disk; fewer bits take less disk and round a little. "
-            "Summaries only: a few megabytes, every map on this page, and a click computes its row afresh.",
+        storage = choices.selectbox(
+            "Save rows", list(STORAGES), key="storage", bind="query-params", width=170,
+            format_func=lambda name: STORAGES[name],
+            help="A row is the gradient map of one pixel. Saved, a click reads it from the disk; fewer bits take less "
+            "disk and round a little. Summaries only: a few megabytes, every map on this page, and a click computes "
+            "the pixel's gradient map afresh.",
         )  # fmt: skip
         keep_rows = storage != SUMMARIES
         request = JacobianRequest(
-            class_index, space, int(stride), storage if keep_rows else "float32", keep_rows  # type: ignore[arg-type]
+            score.class_index, score.space, int(stride), storage if keep_rows else "float32",  # type: ignore[arg-type]
+            keep_rows, score.against,
         )  # fmt: skip
         run = Run(segmenter, image, request, folder)
-        job = jobs().find(run.path)
-        active = job is not None and job.state in ACTIVE
+        job = find(run)
+        state = None if job is None else job.state  # once: a run that ends meanwhile is seen by the next look
+        active = state in ACTIVE
         if not active and not run.path.exists():
             job = None  # its store was deleted
         found = _so_far(run, job)
         with choices:
             fits = _button(run, job, found)
         if job is not None and active:
-            _follow(job, shown=found is not None)
-            st.caption(f"Store: {_path_in_words(run.path)}")
+            _follow(job, state, shown=found is not None)
+            st.caption(f"Saved in {_in_words(run.path.parent)}")
         elif found is None:
             _estimate(run)
         else:
@@ -73,8 +75,7 @@ def run_card(
         if job is not None and (error := job.error) is not None:
             st.error(str(error), icon=":material/error:")
         if not fits:
-            st.warning("This would not fit on the disk: keep fewer bits or summaries only, or sample more coarsely.")
-        _show_other_runs(run)
+            st.warning("This would not fit on the disk: save fewer bits or summaries only, or sample more coarsely.")
     return found, active
 
 
@@ -90,44 +91,28 @@ def _so_far(run: Run, job: Job | None) -> Jacobian | None:
 
 
 def _button(run: Run, job: Job | None, found: Jacobian | None) -> bool:
-    """The one button that makes sense now; whether the run fits on the disk, as far as is known."""
+    """Run or Resume where that makes sense; whether the run fits on the disk, as far as is known."""
     if job is not None and job.state in ACTIVE:
-        st.button("Cancel", icon=":material/stop:", key="cancel", on_click=job.cancel,
-                  disabled=job.state == "cancelling")  # fmt: skip
         return True
     if found is not None and found.complete:
         return True
     work = _estimator(run).computation
     fits = found is not None or not work.done() or work.result().estimate(run.request, run.path).fits_on_disk
     label, icon = ("Run", ":material/play_arrow:") if found is None else ("Resume", ":material/resume:")
-    st.button(label, icon=icon, type="primary", key="run", on_click=jobs().start, args=(run,),
+    st.button(label, icon=icon, type="primary", key="run", on_click=start, args=(run,),
               disabled=not fits)  # fmt: skip
     return fits
 
 
-def _follow(job: Job, *, shown: bool) -> None:
-    seen = job.state
-
-    @st.fragment(run_every=_SECONDS_BETWEEN_LOOKS)
-    def look() -> None:
-        state, progress = job.state, job.progress
-        if state != seen or (not shown and job.shows_something):
-            st.rerun()
-        if progress is None or state != "running":
-            fraction = progress.fraction if progress is not None else 0.0
-            st.progress(fraction, f"{_WORDS.get(state, '')}… {duration(job.seconds)}")
-            return
-        st.progress(
-            progress.fraction,
-            f"{progress.passes:,} of {progress.total:,} passes, {duration(progress.seconds_left)} left",
-        )
-
-    look()
+def _follow(job: Job, state: State | None, *, shown: bool) -> None:
+    if state is not None:
+        st.caption(f":material/hourglass_top: {_WORDS[state]}.")
+    follow(job.place, job.claim, lambda: (job.state, shown or job.shows_something), (state, shown))
 
 
 def _show_end(run: Run, found: Jacobian) -> None:
     done = round(found.fraction * found.num_passes)
-    where = f"{bytes_in_words(store_bytes(run.path))} in {_path_in_words(run.path)}"
+    where = f"{bytes_in_words(store_bytes(run.path))} in {_in_words(run.path)}"
     if found.complete:
         st.caption(f":material/check_circle: Complete: all {found.num_passes:,} passes, {where}")
         return
@@ -135,40 +120,23 @@ def _show_end(run: Run, found: Jacobian) -> None:
     st.caption(where)
 
 
-def _show_other_runs(run: Run) -> None:
-    for other in jobs().active():
-        if other.run.path != run.path:
-            done = f", {other.progress.fraction:.0%} done" if other.progress is not None else ""
-            st.caption(f"Also under way: {other.run.path.stem}{done}")
-            st.button("Cancel", key=f"cancel-{other.run.path.name}", on_click=other.cancel)
-
-
 def _estimate(run: Run) -> None:
     claim = _estimator(run)
     if not claim.computation.done():
         _wait_for(claim)
-        st.caption(f"Store: {_path_in_words(run.path)}")
+        st.caption(f"Saved in {_in_words(run.path.parent)}")
         return
     estimator = claim.computation.result()
     cost = estimator.estimate(run.request, run.path)
     up, down, left, right = cost.receptive_field
-    names = {
-        "Output pixels": f"{cost.pixels:,}",
-        "Backward passes": f"{cost.passes:,}",
-        "Fewer passes": f"{cost.speedup:.1f} ×",
-        "Time, about": duration(cost.seconds),
-        "Disk, at most": bytes_in_words(cost.disk_bytes),
-        "Memory, about": bytes_in_words(cost.memory_bytes),
-    }
-    helps = {
-        "Fewer passes": "Compared with one per pixel: pixels whose receptive fields do not meet share a pass, exactly.",
-        "Time, about": f"{cost.seconds_per_pass:.3f} s per pass, measured, {cost.batch_size} at once.",
-        "Disk, at most": f"{bytes_in_words(cost.free_disk_bytes)} are free.",
-        "Backward passes": f"The receptive field reaches {up} rows up, {down} down, {left} left, {right} right.",
-    }
-    with st.container(horizontal=True):
-        for name, value in names.items():
-            st.metric(name, value, help=helps.get(name), width="content")
+    st.markdown(
+        f"About **{duration(cost.seconds)}** for {cost.pixels:,} output pixels in {cost.passes:,} passes, "
+        f"{cost.speedup:.1f}\N{NO-BREAK SPACE}× fewer; at most **{bytes_in_words(cost.disk_bytes)}** on disk",
+        help="Pixels whose receptive fields do not meet share a backward pass, exactly. "
+        f"The fields reach {up} rows up, {down} down, {left} left and {right} right. "
+        f"A pass takes {cost.seconds_per_pass:.3f} s, measured, {cost.batch_size} at once, with about "
+        f"{bytes_in_words(cost.memory_bytes)} of memory. {bytes_in_words(cost.free_disk_bytes)} of disk are free.",
+    )
     if cost.note:
         st.info(cost.note, icon=":material/info:")
     others = ", ".join(
@@ -176,7 +144,7 @@ def _estimate(run: Run) -> None:
         for stride, name in STRIDES.items()
         if int(stride) != run.request.stride
     )
-    st.caption(f"The others would take about: {others}. Store: {_path_in_words(run.path)}")
+    st.caption(f"The others: {others}. Saved in {_in_words(run.path.parent)}")
 
 
 def _wait_for(claim: Claim[Estimator]) -> None:
@@ -194,9 +162,9 @@ def _wait_for(claim: Claim[Estimator]) -> None:
 
 def _estimator(run: Run) -> Claim[Estimator]:
     key = "estimator", run.segmenter.weights_hash, str(run.segmenter.device), run.image.values.shape
-    return slow_work.request("estimator", key, lambda _: Estimator(run.segmenter, run.image.values, run.request))
+    return request("estimator", key, lambda _: Estimator(run.segmenter, run.image.values, run.request))
 
 
-def _path_in_words(path: Path) -> str:
+def _in_words(path: Path) -> str:
     here = Path.cwd()
     return f"`{path.relative_to(here) if path.is_relative_to(here) else path}`"

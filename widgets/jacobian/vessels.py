@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
+from core.attribution.statistics import region_of
 from core.display.charts import scatter_figure
 from core.jacobian import Jacobian
 from core.jacobian.vessel_geometry import medians, vessel_geometry
@@ -19,7 +20,7 @@ from widgets.shared.sidebar import Selection
 
 _MOST_DOTS = 2000
 _HEIGHT = 340
-_MEASURES = {"area": "Box area", "threshold": "Pixels above", "fulfilment": "Fulfilment"}
+_MEASURES = {"area": "Box area", "threshold": "Pixels above", "fulfilment": "Box filled"}
 _ACROSS = {
     "width": ("Vessel width", "width (px)", "Width of the vessel at the nearest pixel of its centre line."),
     "distance": ("Distance to the skeleton", "distance (px)", "Distance to the nearest pixel of the centre line."),
@@ -49,7 +50,7 @@ def vessels_panel(selection: Selection, jacobian: Jacobian, view: View, pixel: P
         format_func=lambda name: _MEASURES[name], wrap=True,
     )  # fmt: skip
     labels = truth if source == "truth" and truth is not None else jacobian.labels
-    mask = labels == jacobian.manifest.class_index
+    mask = region_of(labels, jacobian.manifest.class_index)
     mask_key = "vessel geometry", source, mask.tobytes(), jacobian.size
     geometry = results().get_or_compute(mask_key, lambda: vessel_geometry(mask))
     used = geometry.mask & jacobian.computed
@@ -57,7 +58,7 @@ def vessels_panel(selection: Selection, jacobian: Jacobian, view: View, pixel: P
     values = shown_map(jacobian, str(measure), view)[used]
     st.caption(
         f"{int(used.sum()):,} computed pixels inside the vessels; the line joins their medians. "
-        "Click a point to see the row of its pixel."
+        "Click a point to see the gradient map of its pixel."
     )
     chosen = np.linspace(0, max(len(values) - 1, 0), min(len(values), _MOST_DOTS)).astype(int)
     pixels = [(int(row), int(column)) for row, column in np.argwhere(used)[chosen]]

@@ -9,7 +9,6 @@ from core.attribution.pixel_gradients import PixelGradients
 from core.attribution.windowed import MapWindow
 from core.compute.progress import Progress
 from core.segmenter import Prediction
-from core.target import Target
 from widgets.pixel_explorer.stored import stored_rows
 from widgets.shared.pixel_answers import Pixel, live_map, pixel_gradients
 from widgets.shared.pixel_words import map_words
@@ -17,7 +16,7 @@ from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import compute_in_background
 from widgets.viewer.channel import Live, Request
-from widgets.viewer.scene import Number
+from widgets.viewer.scene import Words
 from widgets.viewer.settings import threshold_of
 
 SAMPLES = 16
@@ -37,7 +36,7 @@ class Explainer:
     def __init__(self, selection: Selection, prediction: Prediction, direction: str, *, smooth: bool) -> None:
         self.selection, self.prediction, self.direction = selection, prediction, direction
         self.smooth = smooth and direction == "row"
-        self._score = selection.class_index, selection.space
+        self._score = selection.score
         self._stored = stored_rows(selection) if direction == "row" and not self.smooth else None
 
     @property
@@ -48,7 +47,7 @@ class Explainer:
     @property
     def unit(self) -> str:
         """Unit of the maps."""
-        return Target.pixel(0, 0, *self._score).unit
+        return self._score.gradient_unit
 
     def attributions(self, pixels: Sequence[Pixel]) -> dict[Pixel, Attribution]:
         """The maps of pixels, kept for all pages; those that take longer are missing until the page runs again."""
@@ -63,15 +62,15 @@ class Explainer:
             if key in results()
         }
 
-    def words(self, attribution: Attribution, settings: Mapping[str, Any]) -> tuple[list[Number], str]:
-        """The numbers and the sentence about a pixel's map."""
+    def words(self, attribution: Attribution, settings: Mapping[str, Any]) -> Words:
+        """What is said about a pixel's map."""
         target = attribution.target
         pixel = int(target.row or 0), int(target.column or 0)
         return self._words(MapWindow(attribution.values, 0, 0), pixel, settings)
 
     def live(self) -> Live:
         """What a pointer position means."""
-        explain = partial(self._window, pixel_gradients(self.selection))
+        explain = partial(self._window, pixel_gradients(self.selection, self.prediction))
         revision = "-".join(map(str, self._key((0, 0))))
         return live_map(explain, self._words, revision, REFINEMENTS if self.smooth else ())
 
@@ -85,19 +84,19 @@ class Explainer:
         stored = None if self._stored is None else self._stored(*pixel)
         return gradients.row(*pixel) if stored is None else stored
 
-    def _words(self, window: MapWindow, pixel: Pixel, settings: Mapping[str, Any]) -> tuple[list[Number], str]:
+    def _words(self, window: MapWindow, pixel: Pixel, settings: Mapping[str, Any]) -> Words:
         given = self.selection, self.prediction, window, pixel, threshold_of(settings)
         return map_words(*given, is_influence=self.direction == "column")
 
     def _key(self, pixel: Pixel) -> tuple:
         name = "smoothgrad" if self.smooth else self.direction
-        return (name, *self.selection.key, *self._score, pixel)
+        return (name, *self.selection.key, self._score, pixel)
 
     def _explain(self, pixel: Pixel) -> Attribution:
         given = self.selection.segmenter, self.selection.image.values
+        target = self._score.at(*pixel, self.prediction.labels)
         if self.direction == "column":
-            return influence(*given, *pixel, *self._score)
-        target = Target.pixel(*pixel, *self._score)
+            return influence(*given, *pixel, target.class_index, target.space, against=target.against)
         return smoothgrad(*given, target, SAMPLES) if self.smooth else gradient(*given, target)
 
     def _explain_all(self, pixels: Sequence[Pixel], progress: Progress) -> int:

@@ -32,6 +32,6 @@ def _opened(path: Path, selection: Selection) -> Jacobian | None:
     except UserError:  # damaged, or being written: then the rows are computed
         return None
     manifest = store.manifest
-    same = manifest.class_index == selection.class_index and manifest.space == selection.space
+    same = manifest.score == selection.score
     exact = manifest.keep_rows and manifest.dtype == "float32" and not store.damage
     return store if same and exact and manifest.image_hash == selection.image.hash else None

@@ -3,7 +3,9 @@
 from core.attribution import Attribution
 from core.display.colours import magnitude_scale
 from core.segmenter import Prediction
+from core.target import PREDICTED
 from widgets.pixel_explorer.answers import Explainer
+from widgets.shared.last_map import OLD_NOTE, OLD_OPACITY
 from widgets.shared.pixel_answers import MAP, SIGNS, pixel_map_layer
 from widgets.shared.sidebar import Selection
 from widgets.viewer.controls import Shown
@@ -18,14 +20,19 @@ def first_panels(selection: Selection) -> list[Panel]:
 
 def image_panel(selection: Selection, prediction: Prediction) -> Panel:
     """The image, what the network predicts, and what of the map lies above the threshold."""
-    names, image = selection.segmenter.class_names, selection.image
+    names, image, index = selection.segmenter.class_names, selection.image, selection.score.class_index
+    shown, probability = (
+        ("predicted class", prediction.probabilities.max(axis=0))
+        if index == PREDICTED
+        else (names[index], prediction.probabilities[index])
+    )
     layers: list[Layer] = [
         Picture(image=image.values),
         overlaid_labels("prediction", prediction.labels, names),
         ScalarMap(
-            name="probability", title=f"P({names[selection.class_index]})", opacity="$opacity",
-            values=prediction.probabilities[selection.class_index], scale=magnitude_scale(1.0), over=True,
-            unit=f"probability of {names[selection.class_index]}", shown=Shown("overlay", "probability"),
+            name="probability", title=f"P({shown})", opacity="$opacity", values=probability,
+            scale=magnitude_scale(1.0), over=True, unit=f"probability of {shown}",
+            shown=Shown("overlay", "probability"),
         ),
     ]  # fmt: skip
     if image.truth is not None:
@@ -38,18 +45,21 @@ def image_panel(selection: Selection, prediction: Prediction) -> Panel:
     return Panel("Image", layers, help=ZOOMING)
 
 
-def map_panel(explainer: Explainer, attribution: Attribution | None) -> Panel:
-    """The pixel's map, with the box of what lies above the threshold."""
+def map_panel(explainer: Explainer, attribution: Attribution | None, *, is_old: bool = False) -> Panel:
+    """The pixel's map, or dimmed the one before, with the box of what lies above the threshold."""
     layers: list[Layer] = [
-        map_layer(explainer, attribution),
+        map_layer(explainer, attribution, opacity=OLD_OPACITY if is_old else 1.0),
         AboveThreshold(
             name="box", of=MAP, definition="$threshold_of", proportion="$threshold", absolute="$absolute",
             is_tinted=False,
         ),
     ]  # fmt: skip
-    return Panel(explainer.title, layers, help=SIGNS)
+    return Panel(explainer.title, layers, help=SIGNS, note=OLD_NOTE if is_old and attribution is not None else "")
 
 
-def map_layer(explainer: Explainer, attribution: Attribution | None, *, is_live: bool = True) -> ScalarMap:
+def map_layer(
+    explainer: Explainer, attribution: Attribution | None, *, is_live: bool = True, opacity: float = 1.0
+) -> ScalarMap:
     """A pixel's map."""
-    return pixel_map_layer(attribution, explainer.title.split()[0].lower(), explainer.unit, is_live=is_live)
+    title = explainer.title.split()[0].lower()
+    return pixel_map_layer(attribution, title, explainer.unit, is_live=is_live, opacity=opacity)

@@ -43,7 +43,7 @@ def pin_cards(
     cards = []
     for row, column in pins:
         attribution = attributions.get((row, column))
-        numbers = [] if attribution is None else explainer.words(attribution, settings)[0]
+        numbers = () if attribution is None else explainer.words(attribution, settings).numbers
         chosen = [numbers[0], *(number for number in numbers if number.name in _NUMBERS)] if numbers else []
         cards.append(Pin(row, column, map_layer(explainer, attribution, is_live=False), chosen))
     return cards

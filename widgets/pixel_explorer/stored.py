@@ -14,7 +14,7 @@ def stored_rows(selection: Selection) -> Callable[[int, int], MapWindow | None] 
     """
     folder = store_folder()
     hashes = f"{selection.key[0][:8]}{selection.image.hash[:8]}"
-    found = sorted(folder.glob(f"*_{selection.space}_*_{hashes}.zarr")) if folder.is_dir() else []
+    found = sorted(folder.glob(f"*_{selection.score.space}_*_{hashes}.zarr")) if folder.is_dir() else []
     if not found:
         return None
     from widgets.pixel_explorer.open_rows import open_rows  # noqa: PLC0415 - Zarr, where there is a store

@@ -9,7 +9,12 @@ import streamlit as st
 
 _LABELS_BY_FORMER_ONES = {
     "definition": {"Of max J": "Max J"},
+    "measure": {"Fulfilment": "Box filled"},
+    "origin": {"Open a store": "Open saved"},
+    "panel": {"Store and downloads": "Files and downloads"},
+    "picture": {"Fulfilment": "Box filled"},
     "scale": {"One for all": "Shared", "One a method": "Per method"},
+    "storage": {"Rows, exact": "Exact", "Rows, 16 bit": "16 bit", "Rows, 8 bit": "8 bit"},
     "trust_scale": {"One a unit": "One per unit"},
 }
 

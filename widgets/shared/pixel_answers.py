@@ -13,10 +13,12 @@ from core.compute.progress import Progress
 from core.display.colours import signed_scale
 from core.display.footprint import BoundingBox, bounding_box
 from core.receptive_field.known import learn_field
+from core.segmenter import Prediction
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
+from widgets.shared.slow_work import request
 from widgets.viewer.channel import Answer, Live, Request
-from widgets.viewer.scene import Number, ScalarMap
+from widgets.viewer.scene import ScalarMap, Words
 
 MAP = "map"
 """Name of the layer with the pixel's map."""
@@ -24,7 +26,6 @@ SIGNS = "Red: the score rises as the pixel brightens; blue: it falls."
 """What its colours mean."""
 
 Pixel = tuple[int, int]
-Words = tuple[list[Number], str]
 
 
 def live_map(
@@ -33,13 +34,13 @@ def live_map(
     revision: str,
     refine: Sequence[int] = (),
 ) -> Live:
-    """A pointer position means the pixel's map, its numbers and its sentence.
+    """A pointer position means the pixel's map and what is said about it.
 
     The last map is kept: while the threshold moves, only the words are new.
 
     Args:
         explain: Computes the map that is requested.
-        words: The numbers and the sentence about a map, given its pixel and the settings of the viewer's controls.
+        words: What is said about a map, given its pixel and the settings of the viewer's controls.
         revision: As in `Live`.
         refine: As in `Live`.
     """
@@ -52,14 +53,14 @@ def live_map(
         if window is None:
             window = explain(request)
             last[:] = [(key, window)]
-        return Answer({MAP: window}, *words(window, pixel, request.settings))
+        return Answer({MAP: window}, words(window, pixel, request.settings))
 
     return Live(respond, revision, refine)
 
 
-def pixel_gradients(selection: Selection) -> PixelGradients:
+def pixel_gradients(selection: Selection, prediction: Prediction) -> PixelGradients:
     """The gradients of the selection's pixels. They hold the network and the image, so they are not kept for others."""
-    return PixelGradients(selection.segmenter, selection.image.values, selection.class_index, selection.space)
+    return PixelGradients(selection.segmenter, selection.image.values, selection.score, prediction.labels)
 
 
 def learn_in_background(selection: Selection) -> None:
@@ -71,15 +72,17 @@ def learn_in_background(selection: Selection) -> None:
 
     key = "receptive field", *selection.key[:2], size
     if key not in results():
-        results().start(key, learn)
+        request("receptive field", key, learn)
 
 
-def pixel_map_layer(attribution: Attribution | None, title: str, unit: str, *, is_live: bool = True) -> ScalarMap:
+def pixel_map_layer(
+    attribution: Attribution | None, title: str, unit: str, *, is_live: bool = True, opacity: float = 1.0
+) -> ScalarMap:
     """A pixel's map, sent as the box around its values that are not 0; the channel alone sends it where it is None."""
     values, corner = (None, (0, 0)) if attribution is None else _cut(attribution)
     return ScalarMap(
         name=MAP, title=title, values=values, corner=corner, scale=signed_scale(1.0), limit="$limit", unit=unit,
-        is_live=is_live,
+        is_live=is_live, opacity=opacity,
     )  # fmt: skip
 
 

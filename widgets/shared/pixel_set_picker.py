@@ -10,11 +10,12 @@ import streamlit as st
 
 from core.drawn_regions import DrawnPart
 from core.errors import UserError
-from core.pixel_sets import NEEDS_PIXEL, NEEDS_TRUTH, PIXEL_SETS, TITLES, PixelSet, PixelSetName
+from core.pixel_sets import NEEDS_CLASS, NEEDS_PIXEL, NEEDS_TRUTH, PIXEL_SETS, TITLES, PixelSet, PixelSetName
 from core.segmenter import Prediction
-from core.target import Reduction, Target
+from core.target import PREDICTED, Reduction, Target
+from widgets.shared.looked_at import look_at_pixel_set
 from widgets.shared.pixel_state import restore_pixel
-from widgets.shared.sidebar import Selection
+from widgets.shared.sidebar import Selection, score_words
 from widgets.shared.user_errors import show_user_error
 from widgets.viewer.regions import pixel_set_of, restore_region
 from widgets.viewer.scene import Layer, Mask
@@ -48,11 +49,13 @@ class Question:
     def in_words(self, selection: Selection) -> str:
         """The score and its pixels, as they follow "Explained: the"."""
         chosen, count = self.pixel_set, int(self.mask.sum())
+        names, explained = selection.segmenter.class_names, self.target.score
+        score_name = score_words(explained, names, "**")
         if chosen.name == "point":
-            return f"{selection.score_name} at row **{chosen.row}**, column **{chosen.column}**"
+            return f"{score_name} at row **{chosen.row}**, column **{chosen.column}**"
         where = TITLES[chosen.name] if count else "a check: the maps are 0"
         pixels = "1 pixel" if count == 1 else f"{count:,} pixels"
-        score = f"{self.target.reduction} of the {selection.score_name}"
+        score = f"{self.target.reduction} of the {score_name}"
         return f"{score} over **{pixels}** ({where[0].lower()}{where[1:]})"
 
 
@@ -74,19 +77,26 @@ def question_of(
         None where there are no such pixels (yet), with the reason on the page.
     """
     image = selection.image
-    pixel = restore_pixel(image.name, prediction.labels)
+    look_at_pixel_set(name)
+    pixel = restore_pixel(image, prediction, selection.segmenter.class_names)
+    label = int(prediction.labels[pixel])
+    at_pixel = name in NEEDS_PIXEL or name in NEEDS_CLASS
+    score = selection.score.of_label(label) if at_pixel else selection.score
     try:
         chosen = _choice(name, pixel, prediction.labels.shape, selection.picture_key)
         if chosen is None:
             st.info(_INVITATIONS[name], icon=":material/gesture:")
             return None
-        given = prediction, selection.class_index
         known = image.truth, selection.segmenter.class_names
-        mask = chosen.mask(*given, *known)
-        return Question(chosen, mask, chosen.target(*given, selection.space, reduction, *known))
+        mask = chosen.mask(prediction, max(score.class_index, 0), *known)
+        given = prediction, score.class_index, score.space, reduction, *known, score.against
+        question = Question(chosen, mask, chosen.target(*given))
     except UserError as error:
         show_user_error(error)
         return None
+    if note := selection.contrast_note(label) if at_pixel else _uncontrasted(question, selection):
+        st.caption(f":material/info: {note}")
+    return question
 
 
 class InViewer(TypedDict):
@@ -106,7 +116,10 @@ def in_viewer(name: PixelSetName, selection: Selection, prediction: Prediction) 
             parts = restore_region(selection.picture_key, name)
         other: Tool = "lasso" if name == "box" else "box"
         return {"tools": (name, other), "pixel": None, "parts": parts, "has_position": False}
-    pixel = restore_pixel(selection.image.name, prediction.labels) if name in NEEDS_PIXEL else None
+    needs_pixel = name in NEEDS_PIXEL or (name in NEEDS_CLASS and selection.score.class_index == PREDICTED)
+    pixel = None
+    if needs_pixel:
+        pixel = restore_pixel(selection.image, prediction, selection.segmenter.class_names)
     return {"tools": ("point",) if pixel else (), "pixel": pixel, "parts": (), "has_position": pixel is not None}
 
 
@@ -115,6 +128,17 @@ def pixel_set_layers(question: Question | None) -> list[Layer]:
     if question is None or question.pixel_set.name in ("point", "prediction", "image", "zero"):
         return []
     return [Mask(mask=question.mask)]
+
+
+def _uncontrasted(question: Question, selection: Selection) -> str:
+    """How many pixels are predicted as the class that is subtracted, whose own score counts there; empty for none."""
+    target = question.target
+    if target.labels is None or target.against is None:
+        return ""
+    count = int((question.mask & (target.labels == target.against)).sum())
+    name = selection.segmenter.class_names[target.against]
+    where = "at 1 of these pixels" if count == 1 else f"at {count:,} of these pixels"
+    return f"{name} itself is predicted {where}, where its own score counts, without a contrast." if count else ""
 
 
 def _choice(name: PixelSetName, pixel: tuple[int, int], size: tuple[int, ...], image_key: str) -> PixelSet | None:

@@ -1,5 +1,6 @@
 """The side bar that the pages share: network, image, class and score."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,14 +9,19 @@ import streamlit as st
 from core.attribution.gradient import gradient_cost
 from core.display.words import duration
 from core.segmenter import Prediction, Segmenter
-from core.target import SPACES, Space
+from core.target import PREDICTED, SPACES, Score
+from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.model_picker import pick_model
 from widgets.shared.predictions import prediction_key, result_key
 from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.shared.sources import PickedImage, pick_image, predicted
 
 SPACE_NAMES: dict[str, str] = {"probability": "Probability", "logit": "Logit", "log_odds": "Log-odds"}
+DEFAULT_SCORE = Score()
+_WERE_TWO = "_class_of_two"
+"""Whether the class was chosen of two."""
 LARGE_PIXELS = 2_000_000
+AS_PREDICTED, NOTHING = "As predicted at the pixel", "nothing"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,14 +31,12 @@ class Selection:
     Attributes:
         segmenter: The network.
         image: The image.
-        class_index: Index of the class.
-        space: Score space.
+        score: The score that is explained.
     """
 
     segmenter: Segmenter
     image: PickedImage
-    class_index: int = 1
-    space: Space = "probability"
+    score: Score = DEFAULT_SCORE
 
     @cached_property
     def key(self) -> tuple[str, str, str]:
@@ -47,10 +51,12 @@ class Selection:
         """The same for the same network and image; names the picture that is clicked."""
         return f"{self.image.hash[:12]}-{self.key[0][:12]}"
 
-    @property
-    def score_name(self) -> str:
-        """The score explained, e.g. "**vessel** log-odds"."""
-        return f"**{self.segmenter.class_names[self.class_index]}** {SPACE_NAMES[self.space].lower()}"
+    def contrast_note(self, label: int) -> str:
+        """Why there is no contrast at a pixel predicted as `label`, for its plain score is explained; else empty."""
+        if self.score.class_index != PREDICTED or label != self.score.against:
+            return ""
+        name = self.segmenter.class_names[label]
+        return f"{name} itself is predicted here, so its own score is explained, without a contrast."
 
     def predict(self) -> Prediction:
         """The network's prediction for the image, kept for all pages; for a large one the user confirms the cost."""
@@ -81,20 +87,61 @@ class Selection:
             st.stop()
 
 
-def pick_selection(default_space: Space = "probability") -> Selection:
+def pick_selection(*, with_class: bool = True) -> Selection:
     """Pickers for network, image, class and score, all kept in the URL."""
     segmenter = pick_model()
-    return Selection(segmenter, pick_image(segmenter), *pick_class_and_space(segmenter, default_space))
+    return Selection(segmenter, pick_image(segmenter), pick_score(segmenter, with_class=with_class))
 
 
-def pick_class_and_space(segmenter: Segmenter, default_space: Space = "probability") -> tuple[int, Space]:
-    """Pickers for the class, given as its index, and for the score space."""
+def pick_score(segmenter: Segmenter, *, with_class: bool = True) -> Score:
+    """Pickers for the class, for the class that it is held against, and for the score space.
+
+    Without a class the score is of that predicted at each pixel. With two classes there is nothing else to hold one
+    against: the difference of their logits is the log-odds.
+    """
     names = segmenter.class_names
-    class_name = st.selectbox("Class", names, index=1, key="class", bind="query-params")
+    class_index, against = PREDICTED, None
+    if with_class:
+        class_name = _pick_class(names)
+        class_index = names.index(class_name) if class_name in names else PREDICTED
+    if len(names) > 2:
+        other = st.selectbox(
+            "Rather than …", [NOTHING, *names], key="against", bind="query-params",
+            help="Why this class rather than that one? The score of this other class is subtracted, so the map shows "
+            "what tells the two apart.",
+        )  # fmt: skip
+        against = names.index(other) if other in names else None
+    if class_index == against:
+        st.caption(f"{names[class_index]} cannot be held against itself, so its own score is explained.")
+        against = None
     space = st.selectbox(
-        "Score", SPACES, index=SPACES.index(default_space), key="space", bind="query-params",
-        format_func=lambda name: SPACE_NAMES[name],
+        "Score", SPACES, key="space", bind="query-params", format_func=lambda name: SPACE_NAMES[name],
         help="Score space to explain. Where the network is certain its probability hardly changes; the logit and the "
         "log-odds still do.",
     )  # fmt: skip
-    return names.index(class_name), space
+    return Score(class_index, space, against)
+
+
+def _pick_class(names: Sequence[str]) -> str:
+    are_two, offered = len(names) == 2, [AS_PREDICTED, *names]
+    default = names[1] if are_two else AS_PREDICTED
+    were_two = st.session_state.setdefault(_WERE_TWO, are_two)
+    if were_two != are_two and st.session_state.get("class") == AS_PREDICTED:
+        st.session_state["class"] = default  # that of the other network was its default
+    st.session_state[_WERE_TWO] = are_two
+    restore_choice("class", offered, default)
+    chosen = st.selectbox(
+        "Class", offered, key="class",
+        help="Class whose score is explained. As predicted at the pixel: the network's own label there."
+        + (" Of two classes, the log-odds hold one against the other." if are_two else ""),
+    )  # fmt: skip
+    write_to_url("class", chosen, default)
+    return chosen
+
+
+def score_words(score: Score, class_names: Sequence[str], mark: str = "") -> str:
+    """A score in words, such as "car logit" or "car minus road logit"; `mark` is set around the classes."""
+    classes = ["predicted class" if score.class_index == PREDICTED else class_names[score.class_index]]
+    if score.against is not None:
+        classes.append(class_names[score.against])
+    return f"{' minus '.join(f'{mark}{name}{mark}' for name in classes)} {SPACE_NAMES[score.space].lower()}"

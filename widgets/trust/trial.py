@@ -11,7 +11,7 @@ import streamlit as st
 from core.attribution import Attribution
 from core.attribution.registry import METHODS, explain, explain_each, importance, quickest_first
 from core.compute.progress import Progress
-from core.display.colours import DIVERGING, SEQUENTIAL, ColourScale
+from core.display.colours import DIVERGING, FULL_COLOUR_PERCENTILE, SEQUENTIAL, ColourScale
 from core.segmenter import Prediction, Segmenter
 from core.target import Target
 from core.trust.controls import CONTROLS, controls
@@ -22,7 +22,7 @@ from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage
 from widgets.shared.user_errors import show_user_errors
 
-USUAL_PERCENTILE = 99.5
+USUAL_PERCENTILE = FULL_COLOUR_PERCENTILE
 """Where the colours of a map end unless a control says otherwise."""
 
 
@@ -126,7 +126,10 @@ def compute_maps(trial: Trial) -> dict[str, TrustMap]:
     if missing:
         there = lambda: sum(_key(trial, name) in results() for name in trial.methods)  # noqa: E731 - a sum, not a step
         with show_user_errors():
-            whole = compute_in_background("maps", key, "Passes of the network", compute, there) is not None
+            whole = (
+                compute_in_background("maps", key, "Maps of the methods, passes of the network", compute, there)
+                is not None
+            )
     found: dict[str, TrustMap] = {}
     for name in METHODS:
         if name in trial.methods and (whole or _key(trial, name) in results()):

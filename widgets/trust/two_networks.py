@@ -21,7 +21,7 @@ from core.trust.randomisation import layers_from_the_top, randomised
 from core.trust.similarity import rank_correlation, top_overlap
 from widgets.shared.model_picker import pick_model
 from widgets.shared.results import results
-from widgets.shared.sidebar import SPACE_NAMES, Selection
+from widgets.shared.sidebar import Selection, score_words
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage, predicted
 from widgets.viewer.scene import Labels, Mask, Panel, Picture, ScalarMap
@@ -35,6 +35,9 @@ _LABEL_OPACITY = 0.5
 _DIFFERENT = "#e4572e"
 _SCALES = {"raw": "Values", "share": "Shares"}
 _FAINT = 0.02
+_WIDTHS = 250, 170, 220, 190
+_NUMBER_WIDTH = 205
+"""Widths of the inputs and the numbers in CSS pixels; they wrap where a page is narrow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,16 +69,15 @@ class ExplainedNetwork:
 
     def in_words(self) -> str:
         """The class and the score space."""
-        index = self.target.class_index
-        called = "predicted class" if index == PREDICTED else self.segmenter.class_names[index]
-        return f"{called}, {SPACE_NAMES[self.target.space].lower()}"
+        return score_words(self.target.score, self.segmenter.class_names)
 
 
 def two_networks_panel(
     segmenter: Segmenter, image: PickedImage, prediction: Prediction, target: Target, settings: Mapping[str, Any]
 ) -> None:
     """Choose the second network, and see both; it has the settings of the first, but a layer of its own."""
-    slots = st.columns([2, 1.4, 1.8, 1.6], vertical_alignment="bottom")
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
+    slots = [row.container(width=width) for width in _WIDTHS]
     with slots[0]:
         other = pick_model("second_", "Second network", {UNTRAINED: lambda: _untrained(segmenter)})
     second_class = _pick_class(slots[1], segmenter, other, target.class_index)
@@ -90,7 +92,7 @@ def two_networks_panel(
     )  # fmt: skip
     networks = (
         ExplainedNetwork(segmenter, image.values, prediction, target),
-        _second_network(other, image, target, second_class),
+        _second_network(segmenter, other, image, target, second_class),
     )
     maps = [
         _explained(one, method, own, place)
@@ -120,11 +122,15 @@ def same_class(first: Segmenter, second: Segmenter, class_index: int) -> int:
     return min(class_index, second.num_classes - 1)
 
 
-def same_pixels(target: Target, class_index: int, labels: np.ndarray) -> Target:
-    """The same pixels and score space for another network, with its own class or its own predicted labels."""
+def same_pixels(target: Target, class_index: int, labels: np.ndarray, against: int | None = None) -> Target:
+    """The same pixels and score space for another network, with its own classes or its own predicted labels.
+
+    Where its class is the one that would be subtracted, nothing is.
+    """
+    against = None if against == class_index else against
     if target.labels is not None:
-        return Target.prediction(labels, target.space, target.reduction, target.mask)
-    return replace(target, class_index=class_index)
+        return Target.prediction(labels, target.space, target.reduction, target.mask, against)
+    return replace(target, class_index=class_index, against=against)
 
 
 def _pick_class(slot: st.delta_generator.DeltaGenerator, first: Segmenter, second: Segmenter, class_index: int) -> int:
@@ -138,7 +144,9 @@ def _pick_class(slot: st.delta_generator.DeltaGenerator, first: Segmenter, secon
     )  # fmt: skip
 
 
-def _second_network(segmenter: Segmenter, image: PickedImage, target: Target, class_index: int) -> ExplainedNetwork:
+def _second_network(
+    first: Segmenter, segmenter: Segmenter, image: PickedImage, target: Target, class_index: int
+) -> ExplainedNetwork:
     try:
         values = with_channels(image.values, segmenter.in_channels)
     except UserError as error:
@@ -152,7 +160,8 @@ def _second_network(segmenter: Segmenter, image: PickedImage, target: Target, cl
             f"{segmenter.name}, which takes no other."
         )
     prediction = predicted(segmenter, replace(image, values=values))
-    return ExplainedNetwork(segmenter, values, prediction, same_pixels(target, class_index, prediction.labels))
+    against = None if target.against is None else same_class(first, segmenter, target.against)
+    return ExplainedNetwork(segmenter, values, prediction, same_pixels(target, class_index, prediction.labels, against))
 
 
 def _explained(network: ExplainedNetwork, method: str, settings: Mapping[str, Any], place: str) -> Attribution | None:
@@ -164,7 +173,8 @@ def _explained(network: ExplainedNetwork, method: str, settings: Mapping[str, An
 
 
 def _show_numbers(networks: Sequence[ExplainedNetwork], found: Sequence[Attribution], *, same_classes: bool) -> None:
-    slots = st.columns(4)
+    row = st.container(horizontal=True)
+    slots = [row.container(width=_NUMBER_WIDTH) for _ in range(4)]
     for slot, one in zip(slots, networks, strict=False):
         slot.metric(
             f"Score, {one.segmenter.name}", f"{one.score:.4g}", help=f"{one.in_words()}, over the pixels explained."

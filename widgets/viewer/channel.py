@@ -26,7 +26,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from core.attribution.windowed import MapWindow
 from core.errors import UserError, sentence_for_users
 from widgets.shared.results import DaemonExecutor
-from widgets.viewer.scene import Number
+from widgets.viewer.scene import Words
 
 UNKNOWN_TOKEN = 4401
 POLICY, TOO_BIG, NOT_UNDERSTOOD, TOO_MANY = 1008, 1009, 1007, 1013
@@ -61,13 +61,11 @@ class Answer:
 
     Attributes:
         maps: Maps by the name of their layer.
-        numbers: Numbers about the pixel and its map.
-        sentence: One sentence about them.
+        words: What is said about the pixel and its map.
     """
 
     maps: Mapping[str, MapWindow]
-    numbers: Sequence[Number] = ()
-    sentence: str = ""
+    words: Words = field(default_factory=Words)
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +266,7 @@ def _frame(live: Live, content: Mapping[str, Any]) -> bytes:
     try:
         if content.get("revision") == live.revision:
             answer = live.respond(_request(live, content))
-            header |= {"numbers": [number.describe() for number in answer.numbers], "sentence": answer.sentence}
+            header["words"] = answer.words.describe()
             for name, window in answer.maps.items():
                 header["maps"][name] = {"shape": list(window.values.shape), "window": [window.top, window.left]}
                 values.append(np.ascontiguousarray(window.values, dtype="<f4").tobytes())

@@ -86,7 +86,7 @@ class Ends:
     """Where the colours of a map end: a number in its unit for each value of a control, or of several together."""
 
     control: str | tuple[str, ...]
-    values: Mapping[str, float] | Mapping[float, float] | Mapping[tuple[Value, ...], float]
+    values: Mapping[str, float] | Mapping[float, float] | Mapping[bool, float] | Mapping[tuple[Value, ...], float]
 
     def describe(self) -> dict[str, Any]:
         """The ends as plain values for the browser."""
@@ -117,6 +117,7 @@ class ScalarMap(Layer):
         dims: How much it darkens the layers below, 0 to 1.
         has_bar: Whether it has a colour bar.
         names_unit: Whether the line that reads values off names the unit.
+        is_log: Whether the colours follow log(1 + value), with ticks at 0 and the powers of ten.
     """
 
     values: np.ndarray | None
@@ -133,6 +134,7 @@ class ScalarMap(Layer):
     dims: float = 0.0
     has_bar: bool = True
     names_unit: bool = False
+    is_log: Painted = False
 
     def describe(self) -> dict[str, Any]:
         """See `Layer.describe`."""
@@ -161,6 +163,7 @@ class ScalarMap(Layer):
             "dims": self.dims,
             "bar": self.has_bar,
             "readUnit": self.names_unit,
+            "log": self.is_log,
         }
 
 
@@ -321,6 +324,46 @@ class Number:
     def describe(self) -> list[str]:
         """The number as plain values for the browser."""
         return [self.name, self.value, self.help]
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A few words in a small pill.
+
+    Attributes:
+        text: The words.
+        tone: "plain", "good", "bad", or a colour as "#rrggbb", which is shown beside the words.
+    """
+
+    text: str
+    tone: str = "plain"
+
+    def describe(self) -> list[str]:
+        """The chip as plain values for the browser."""
+        return [self.text, self.tone]
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is said about what a viewer shows.
+
+    Attributes:
+        sentence: One sentence.
+        chips: The answer at a glance, before the sentence.
+        numbers: The four that matter most, then those that are shown on demand.
+    """
+
+    sentence: str = ""
+    chips: Sequence[Chip] = ()
+    numbers: Sequence[Number] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """The words as plain values for the browser."""
+        return {
+            "sentence": self.sentence,
+            "chips": [chip.describe() for chip in self.chips],
+            "numbers": [number.describe() for number in self.numbers],
+        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,11 +2,13 @@
    page; what only changes the painting happens here. Positions are (row, column); an edge lies at a whole number, so
    that pixel r spans r to r + 1. Regions are sent in Python's convention, where the centre of pixel 0 lies at 0. */
 
+const NARROW = 620                  // CSS pixels
 const LARGEST_SCALE = 64            // CSS pixels per image pixel
 const GRID_FROM = 12, VALUES_FROM = 44
 const DOUBLE_CLICK = 280            // ms in which a second click may come
 const CLICK_DISTANCE = 4            // CSS pixels that a hand moves while it clicks
 const MOST_PINS = 8
+const FIRST_NUMBERS = 4
 const MOST_POINTS = 600             // of a drawn shape, which the page's address holds
 const LATE = 300                    // ms after which a map of another pixel fades
 const REST = 120                    // ms without a move until a live map is refined
@@ -14,8 +16,11 @@ const TAKEN = 5000                  // ms after which a scene's values count eve
 const NO_ANSWER = 120000            // ms until a request is given up
 const RECONNECT = [250, 1000, 3000, 8000, 30000] // ms; the last one again and again
 const UNKNOWN_TOKEN = 4401          // the server has forgotten this viewer: the next run of the page opens it anew
+const TICK = 34                     // CSS pixels between the ticks of a logarithmic colour bar
 const POSITIVE = [255, 77, 77], NEGATIVE = [61, 155, 255]
 const KINDS = {u1: Uint8Array, u2: Uint16Array, f4: Float32Array}
+
+const evenly = (low, high, count) => Array.from({length: count}, (_, index) => low + (high - low) * index / (count - 1))
 
 const element = (tag, attributes = {}, ...children) => {
   const made = document.createElement(tag)
@@ -60,6 +65,10 @@ const colourOfZero = (colours, low, high) => {
 
 const definitions = numbers => numbers.map(([name, value, help]) =>
   element("div", {title: help ?? ""}, element("dt", {}, name), element("dd", {}, value)))
+
+const chip = ([text, tone]) => tone.startsWith("#")
+  ? element("span", {class: "chip"}, element("i", {style: `background: ${tone}`}), text)
+  : element("span", {class: `chip ${tone}`}, text)
 
 const SUPERSCRIPT = {"-": "⁻", "0": "⁰", "1": "¹", "2": "²", "3": "³", "4": "⁴", "5": "⁵", "6": "⁶", "7": "⁷", "8": "⁸", "9": "⁹"}
 const powerOfTen = exponent => `10${[...String(exponent)].map(letter => SUPERSCRIPT[letter]).join("")}`
@@ -265,6 +274,9 @@ class ScalarMap {
   }
 }
 
+/* Whether the numbers behind "More" are shown: in all viewers, until that is changed. */
+let showsMore = false
+
 /* All viewers of the page: those of one image share their zoom, and controls of one name their value. */
 const viewers = new Set()
 
@@ -344,7 +356,7 @@ class Viewer {
     // The run knows the chosen pixel, and nothing of the one that the pointer has reached meanwhile.
     if (this.follows && this.hover && `${this.hover}` !== shown && this.channel.state === "on") {
       if (this.channel.idle) this.askForNumbers() // else an answer is on its way
-    } else this.showNumbers(scene)
+    } else this.showWords(scene)
     this.showPins()
     this.draw()
   }
@@ -429,7 +441,8 @@ class Viewer {
     const {colours, low, high} = layer.scale, {ends} = layer
     const whole = ends ? ends.values[ends.settings.map(name => this.settings[name]).join()] : map?.largest || 1
     const end = high ?? whole * (this.value(layer.limit) ?? 1)
-    return {low: low ?? -end, high: end, stops: this.scene.scales[colours][this.isDark ? 1 : 0]}
+    return {low: low ?? -end, high: end, stops: this.scene.scales[colours][this.isDark ? 1 : 0],
+      bend: this.value(layer.log) ? Math.log1p : Number}
   }
 
   /* ------------------------------------------------------------------ elements */
@@ -489,12 +502,20 @@ class Viewer {
     })
     this.readout = element("div", {class: "readout"})
     this.state = element("span", {class: "state", role: "status"})
-    this.sentence = element("p", {class: "sentence"})
-    this.numbers = element("dl", {class: "numbers"})
+    this.chips = element("span", {class: "chips"})
+    this.sentence = element("span", {class: "sentence"})
+    this.said = element("p", {class: "said"}, this.chips, this.sentence)
+    this.numbers = element("dl", {class: "numbers", id: `numbers-${Math.random()}`})
+    this.more = element("button", {type: "button", class: "small more", "aria-controls": this.numbers.id, onclick: () => {
+      showsMore = !showsMore
+      for (const viewer of viewers) viewer.showMore()
+    }})
+    this.figures = element("div", {class: "figures"}, this.numbers, this.more)
     this.pins = element("div", {class: "pins", role: "list", "aria-label": "Pinned pixels"})
-    const line = element("div", {class: "line"}, this.readout, this.state)
-    this.root.replaceChildren(...[top.childNodes.length ? top : "", this.grid, line, bottom.childNodes.length ? bottom : "",
-      this.sentence, this.numbers, this.pins].filter(Boolean))
+    this.legend = element("div", {class: "legend", role: "list", "aria-label": "Classes"})
+    const line = element("div", {class: "line"}, element("div", {class: "about"}, this.legend, this.readout, this.state), saveMenu(this))
+    this.root.replaceChildren(...[top.childNodes.length ? top : "", this.grid, line, this.said,
+      bottom.childNodes.length ? bottom : "", this.figures, this.pins].filter(Boolean))
   }
 
   toolbar() {
@@ -673,17 +694,19 @@ class Viewer {
     const {scene} = this, [rows, columns] = scene.size, count = this.panels.length, {compact} = scene
     const gap = 12, scrolled = this.grid.closest('[data-testid="stMain"]') ?? document.querySelector('[data-testid="stMain"]')
     const top = this.grid.getBoundingClientRect().top + (scrolled?.scrollTop ?? 0)
-    const below = compact ? 0 : scene.numbers.length ? 262 : 150 // what is read along with the panels
-    const room = Math.max(280, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - below)
+    const isNarrow = !compact && width < NARROW // panels stand below each other, and the page scrolls
+    const below = scene.words.numbers.length ? 290 : 180 // what is read along with the panels
+    const room = isNarrow ? 0.6 * window.innerHeight
+      : Math.max(280, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - below)
     // As many panels side by side as show the image largest.
     const widthOf = number => Math.floor((width - gap * (number - 1)) / number)
     const heightOf = number => {
       const lines = Math.ceil(count / number)
-      return lines > 1 ? Math.max(200, room / lines - 40) : room
+      return lines > 1 && !isNarrow ? Math.max(200, room / lines - 40) : room
     }
     let across = 1
     if (compact) across = Math.min(count, Math.max(2, Math.floor((width + gap) / (132 + gap))))
-    else for (let number = 2, best = 0; number <= count; number++) {
+    else if (!isNarrow) for (let number = 2, best = 0; number <= count; number++) {
       const scaleOf = other => Math.min(widthOf(other) / columns, heightOf(other) / rows)
       best ||= scaleOf(1)
       if (scaleOf(number) < 0.95 * best) continue
@@ -701,7 +724,7 @@ class Viewer {
   /* Under headings the panels stay small, and are scrolled to where they are too many. */
   layOutTable(width) {
     const [rows, columns] = this.scene.size, count = this.scene.grid.columns.length, gap = 4, label = width < 760 ? 84 : 128
-    const panelWidth = Math.max(40, Math.min(116, Math.floor((width - label) / count) - gap))
+    const panelWidth = Math.max(40, Math.min(116, Math.floor((width - label - 2 * gap) / count) - gap))
     this.grid.style.gridTemplateColumns = `${label}px repeat(${count}, ${panelWidth}px)`
     this.resize(panelWidth, Math.round(Math.max(20, Math.min(panelWidth * rows / columns, 1.4 * panelWidth))))
   }
@@ -709,6 +732,8 @@ class Viewer {
   resize(panelWidth, height) {
     const size = `${panelWidth},${height}`
     if (size !== this.laidOut) {
+      for (const held of [this.said, this.readout]) held.style.minHeight = ""
+      this.readout.longest = 0
       this.laidOut = size
       this.width = panelWidth
       this.height = height
@@ -869,7 +894,7 @@ class Viewer {
     clearTimeout(this.resting)
     this.hover = null
     this.byKey = false
-    if (!this.picked) this.showNumbers(this.scene)
+    if (!this.picked) this.showWords(this.scene)
     this.draw()
   }
 
@@ -1006,7 +1031,7 @@ class Viewer {
       start += 4 * count
     }
     this.shownSamples = answer.samples
-    this.showNumbers(answer)
+    this.showWords(answer)
     this.painted = {row: answer.row, column: answer.column, asked: answer.asked, samples: answer.samples ?? null}
     this.draw()
     const {refine} = this.scene.live
@@ -1179,20 +1204,41 @@ class Viewer {
     this.state.textContent = lost ? "No live connection: click a pixel" : ""
   }
 
-  showNumbers({numbers, sentence}) {
-    const shown = JSON.stringify([numbers, sentence])
-    if (shown === this.shownNumbers) return
-    this.shownNumbers = shown
-    this.sentence.textContent = sentence ?? ""
-    const cells = [...this.numbers.children], given = numbers ?? []
-    if (cells.length === given.length && cells.every((cell, index) => cell.firstChild.textContent === given[index][0])) {
+  showWords({words}) {
+    if (!words) return
+    const shown = JSON.stringify(words)
+    if (shown === this.shownWords) return
+    this.shownWords = shown
+    const {sentence, chips, numbers} = words, cells = [...this.numbers.children]
+    this.chips.replaceChildren(...chips.map(chip))
+    this.sentence.textContent = sentence
+    this.said.hidden = !sentence && !chips.length
+    this.figures.hidden = !numbers.length
+    if (cells.length === numbers.length && cells.every((cell, index) => cell.firstChild.textContent === numbers[index][0]))
       cells.forEach((cell, index) => {
-        cell.lastChild.textContent = given[index][1]
-        cell.title = given[index][2] ?? ""
+        cell.lastChild.textContent = numbers[index][1]
+        cell.title = numbers[index][2] ?? ""
       })
-      return
+    else {
+      this.numbers.replaceChildren(...definitions(numbers))
+      this.showMore()
     }
-    this.numbers.replaceChildren(...definitions(given))
+    this.hold(this.said)
+  }
+
+  /* What is below a text does not move while it grows and shrinks under the pointer. */
+  hold(box) {
+    const {offsetHeight} = box
+    if (offsetHeight > (parseFloat(box.style.minHeight) || 0)) box.style.minHeight = `${offsetHeight}px`
+  }
+
+  showMore() {
+    const more = this.numbers.children.length - FIRST_NUMBERS
+    this.more.hidden = more <= 0
+    this.more.setAttribute("aria-expanded", showsMore)
+    this.more.textContent = showsMore ? "Less" : "More"
+    this.more.title = showsMore ? "" : `${more} more number${more === 1 ? "" : "s"}`
+    this.numbers.classList.toggle("all", showsMore)
   }
 
   showPins() {
@@ -1237,7 +1283,12 @@ class Viewer {
       }
     }
     if (this.readoutNote) words.push(["", this.readoutNote])
+    const length = words.reduce((sum, [name, value]) => sum + name.length + value.length, 0)
     this.readout.replaceChildren(...words.map(([name, value]) => element("span", {}, name && `${name} `, element("b", {}, value))))
+    if (length > (this.readout.longest ?? 0)) {
+      this.readout.longest = length
+      this.hold(this.readout)
+    }
   }
 
   valueAt(layer, row, column, at, count) {
@@ -1275,9 +1326,11 @@ class Viewer {
     const style = getComputedStyle(this.root)
     const ink = style.color.match(/[\d.]+/g)?.map(Number) ?? [0, 0, 0]
     this.isDark = ink[0] + ink[1] + ink[2] > 384
+    this.root.classList.toggle("dark", this.isDark)
     this.ground = style.getPropertyValue("--st-secondary-background-color") || "#eee"
     this.scene.panels.forEach((panel, index) => this.paintPanel(panel, this.panels[index]))
     this.paintPins()
+    this.showLegend()
     this.root.classList.toggle("late", this.isLate)
     const shown = this.painted
     if (shown) {
@@ -1293,8 +1346,30 @@ class Viewer {
       (!layer.url || layer.picture) && !layer.waits)
   }
 
+  get ratio() { return this.savedRatio ?? (window.devicePixelRatio || 1) }
+
+  /* Run something that paints for a saved picture. */
+  onPaper(paint) {
+    const {isDark, ground} = this
+    Object.assign(this, {isDark: false, ground: AROUND, savedRatio: SAVED_RATIO})
+    try {
+      return paint()
+    } finally {
+      Object.assign(this, {isDark, ground, savedRatio: null})
+    }
+  }
+
+  /* A panel as it is on screen, on a canvas of its own, with its words and its colour bar. */
+  pictureOf(index) {
+    const panel = this.scene.panels[index], canvas = document.createElement("canvas"), context = this.context(canvas)
+    const barred = this.paintLayers(context, panel, {scratch: new Map()}), map = this.mapOf(barred)
+    this.paintRegion(context)
+    this.paintMarks(context)
+    return {canvas, title: panel.title, note: this.panels[index].note.textContent, bar: map && barred.bar ? this.barOf(barred, map) : null}
+  }
+
   context(canvas) {
-    const ratio = window.devicePixelRatio || 1
+    const {ratio} = this
     const width = Math.round(this.width * ratio), height = Math.round(this.height * ratio)
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height})
     const context = canvas.getContext("2d")
@@ -1314,7 +1389,17 @@ class Viewer {
   }
 
   paintPanel(panel, part) {
-    const context = this.context(part.ground)
+    const barred = this.paintLayers(this.context(part.ground), panel, part)
+    this.paintBar(part, barred)
+    const map = barred && this.mapOf(barred), isLate = barred?.live && this.isLate
+    const refine = this.scene.live?.refine
+    const note = isLate ? "computing…" : barred?.live && refine?.length && map && this.shownSamples && map === this.maps.get(barred.name)
+      ? `${this.shownSamples} of ${refine[refine.length - 1]} noisy copies` : barred && !map ? "computing…" : panel.note
+    if (part.note.textContent !== note) part.note.textContent = note
+  }
+
+  /* Paint the layers of a panel; the uppermost map, which the colour bar is of. */
+  paintLayers(context, panel, part) {
     context.fillStyle = this.ground
     context.fillRect(0, 0, this.width, this.height)
     let barred = null
@@ -1324,29 +1409,28 @@ class Viewer {
       if (layer.kind === "map") barred = layer
     }
     this.paintGrid(context, panel)
-    this.paintBar(part, barred)
-    const map = barred && this.mapOf(barred), isLate = barred?.live && this.isLate
-    const refine = this.scene.live?.refine
-    const note = isLate ? "computing…" : barred?.live && refine?.length && map && this.shownSamples && map === this.maps.get(barred.name)
-      ? `${this.shownSamples} of ${refine[refine.length - 1]} noisy copies` : barred && !map ? "computing…" : panel.note
-    this.showNote(part.note, note, panel.layers.findLast(layer => layer.kind === "labels" && layer.values && this.isShown(layer)))
+    return barred
   }
 
-  /* A remark, or the classes that occur with their colours. */
-  showNote(place, note, labels) {
-    const classes = note || !labels ? [] : this.classesIn(labels)
-    const shown = JSON.stringify([note, classes])
-    if (place.shown === shown) return
-    place.shown = shown
-    const marks = classes.map(([name, colour]) => element("span", {class: "class"}, element("i", {style: `background: rgb(${colour})`}), name))
-    place.replaceChildren(note, ...marks)
-    place.title = note || classes.map(([name]) => name).join(", ")
+  /* The classes that occur in labels on screen; without a colour, what stays clear. */
+  classesShown(panels) {
+    const found = new Map()
+    for (const {layers} of panels)
+      for (const layer of layers) {
+        if (layer.kind !== "labels" || !layer.values || !this.isShown(layer)) continue
+        for (const index of layer.values.seen ??= new Set(layer.values))
+          if (layer.palette[index]) found.set(index, {name: layer.classes[index], colour: index === layer.clear ? null : `rgb(${layer.palette[index]})`})
+      }
+    return [...found].sort(([one], [other]) => one - other).map(([, named]) => named)
   }
 
-  classesIn(layer) {
-    const seen = layer.values.seen ??= new Set(layer.values)
-    return [...seen].sort((a, b) => a - b).filter(index => index !== layer.clear && layer.palette[index])
-      .map(index => [layer.classes[index], layer.palette[index]])
+  showLegend() {
+    const classes = this.classesShown(this.scene.panels), shown = JSON.stringify(classes)
+    if (this.legend.shown === shown) return
+    this.legend.shown = shown
+    this.legend.hidden = !classes.length
+    this.legend.replaceChildren(...classes.map(({name, colour}) => element("span", {class: "class", role: "listitem", title: colour ? "" : "Not coloured"},
+      element("i", {style: colour && `background: ${colour}`, class: colour ? "" : "clear"}), name)))
   }
 
   paintLayer(context, layer, part) {
@@ -1383,18 +1467,19 @@ class Viewer {
       context.fillRect(...this.frameOfImage)
       context.globalAlpha = 1
     }
-    const {low, high, stops} = this.scaleOf(layer, map), colours = table(stops), per = 255 / (high - low)
+    const {low, high, stops, bend} = this.scaleOf(layer, map), colours = table(stops)
+    const start = bend(low), per = 255 / (bend(high) - start)
     const over = layer.over || this.value(layer.opacity) < 1
     if (!over) { // outside of its window the map is 0
       context.fillStyle = colourOfZero(colours, low, high)
       context.fillRect(...this.frameOfImage)
     }
     const box = [map.top, map.left, map.top + map.height, map.left + map.width], faint = layer.fading
-    const floor = high * this.value(layer.floor), key = `${low},${high},${stops},${floor}`
+    const floor = high * this.value(layer.floor), key = `${low},${high},${stops},${floor},${bend.name}`
     const paint = map.covers ? this.paintStretched : this.paintValues
     paint.call(this, context, part, layer, opacity, key, box, map.signed, (value, pixels, k) => {
       if (value !== value || Math.abs(value) < floor) return
-      let at = Math.round((value - low) * per)
+      let at = Math.round((bend(value) - start) * per)
       at = 3 * (at < 0 ? 0 : at > 255 ? 255 : at)
       pixels[k] = colours[at]; pixels[k + 1] = colours[at + 1]; pixels[k + 2] = colours[at + 2]
       pixels[k + 3] = faint ? 255 * Math.min(1, Math.abs(value) / high) : 255
@@ -1437,7 +1522,7 @@ class Viewer {
 
   /* Paint what is visible of values (h, w) within box, at most one value per device pixel. */
   paintValues(context, part, layer, opacity, key, [top, left, bottom, right], values, colour, source = values) {
-    const {scale} = this, ratio = window.devicePixelRatio || 1
+    const {scale, ratio} = this
     const [r0, c0] = this.toImage(0, 0).map((value, axis) => Math.max([top, left][axis], Math.floor(value)))
     const [r1, c1] = this.toImage(this.width, this.height).map((value, axis) => Math.min([bottom, right][axis], Math.ceil(value)))
     if (r1 <= r0 || c1 <= c0) return
@@ -1653,8 +1738,7 @@ class Viewer {
     bar.hidden = !beside.some(panel => panel.layers.some(other => other.kind === "map" && other.bar && this.isShown(other)))
     bar.style.visibility = map && layer.bar ? "visible" : "hidden"
     if (!map) return
-    const {low, high, stops} = this.scaleOf(layer, map), beyond = low >= 0 && map.largest > 1.0001 * high
-    const key = `${low},${high},${stops},${layer.unit},${this.width},${beyond}`
+    const {stops, ticks: marks, unit: words} = this.barOf(layer, map), key = `${stops}|${marks}|${words}|${this.width}`
     if (bar.key === key) return
     bar.key = key
     const [canvas, ticks, unit] = bar.children, context = canvas.getContext("2d")
@@ -1665,11 +1749,29 @@ class Viewer {
       image.data[4 * k + 3] = 255
     }
     context.putImageData(image, 0, 0)
-    const count = this.width < 200 ? 3 : 5, size = Math.max(Math.abs(low), Math.abs(high))
-    const power = isExtreme(size) ? Math.floor(Math.log10(size)) : 0, factor = 10 ** power
-    ticks.replaceChildren(...Array.from({length: count}, (_, index) => element("span", {},
-      (beyond && index === count - 1 ? "≥ " : "") + written((low + (high - low) * index / (count - 1)) / factor, 2))))
-    unit.textContent = `${power ? `× ${powerOfTen(power)} ` : ""}${layer.unit}`
+    ticks.replaceChildren(...marks.map(([text, share], index) => element("span", {
+      style: `left: ${100 * share}%; transform: translateX(${index === 0 ? 0 : index === marks.length - 1 ? -100 : -50}%)`}, text)))
+    unit.textContent = words
+  }
+
+  /* The colours of a bar; the numbers below it, each with its place from 0 to 1; and the unit. */
+  barOf(layer, map) {
+    const {low, high, stops, bend} = this.scaleOf(layer, map), beyond = low >= 0 && map.largest > 1.0001 * high
+    const isLog = bend === Math.log1p, size = Math.max(Math.abs(low), Math.abs(high))
+    const power = isExtreme(size) && !isLog ? Math.floor(Math.log10(size)) : 0, factor = 10 ** power
+    const values = isLog ? this.powersUpTo(high) : evenly(low, high, this.width < 200 ? 3 : 5)
+    const ticks = values.map((value, index) => [(beyond && index === values.length - 1 ? "≥ " : "") + written(value / factor, isLog ? 4 : 2),
+      (bend(value) - bend(low)) / (bend(high) - bend(low))])
+    return {stops, ticks, unit: `${power ? `× ${powerOfTen(power)} ` : ""}${layer.unit}`}
+  }
+
+  /* 0, the powers of ten and the end of a logarithmic colour bar, those left out that have no room. */
+  powersUpTo(high) {
+    const found = [high]
+    for (let power = 10 ** Math.floor(Math.log10(high) + 1e-9); power >= 1; power /= 10)
+      if (Math.log1p(found[0]) - Math.log1p(power) > TICK * Math.log1p(high) / this.width) found.unshift(power)
+    if (2 * Math.log1p(found[0]) < TICK * Math.log1p(high) / this.width) found.shift()
+    return [0, ...found]
   }
 
   paintPins() {

@@ -16,7 +16,7 @@ from widgets.viewer.arrays import files_of
 from widgets.viewer.channel import Answer, Live, Request, open_channel
 from widgets.viewer.controls import Control, in_address, keep_settings, keep_texts, values_of
 from widgets.viewer.regions import keep_region
-from widgets.viewer.scene import Grid, Number, Panel, Pin
+from widgets.viewer.scene import Grid, Panel, Pin, Words
 
 Tool = Literal["point", "box", "lasso", "brush"]
 _BLUE_TO_RED_ON_DARK = "c5e3ff 7fc1ff 3d9bff 1f62ad 1a3557 15181d 571f1f b02f2f ff4d4d ff8f86 ffd0ca"
@@ -35,7 +35,7 @@ _component = st.components.v2.component(
     "viewer",
     html=_HTML,
     css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
-    js=(_HERE / "viewer.js").read_text(encoding="utf-8"),
+    js="".join((_HERE / name).read_text(encoding="utf-8") for name in ("saving.js", "viewer.js")),
 )
 
 
@@ -45,6 +45,7 @@ def viewer(
     size: tuple[int, int],
     image_key: str,
     *,
+    name: str = "",
     controls: Sequence[Control] = (),
     settings: Mapping[str, Any] | None = None,
     pixel: tuple[int, int] | None = None,
@@ -52,8 +53,7 @@ def viewer(
     parts: Sequence[DrawnPart] = (),
     tools: Sequence[Tool] = ("point",),
     live: Live | None = None,
-    numbers: Sequence[Number] = (),
-    sentence: str = "",
+    words: Words | None = None,
     has_position: bool = False,
     is_compact: bool = False,
     grid: Grid | None = None,
@@ -70,6 +70,7 @@ def viewer(
         panels: Linked pictures.
         size: (height, width) of the image.
         image_key: Names the image: the zoom is kept while it stays the same.
+        name: Name of the image, which the names of saved pictures begin with.
         controls: Controls in the viewer.
         settings: Their values, from `settings_of`.
         pixel: Row and column of the pixel that is explained.
@@ -77,8 +78,7 @@ def viewer(
         parts: The region drawn so far.
         tools: Tools for the pointer, the first of them at first; without any it zooms and reads values off.
         live: What a pointer position means; None where nothing follows the pointer.
-        numbers: Numbers about the chosen pixel.
-        sentence: A sentence about it.
+        words: What is said about the chosen pixel or the map.
         has_position: Whether row and column can be typed.
         is_compact: Many small panels instead of a few large ones; values are read off the one under the pointer.
         grid: Headings of rows and columns of compact panels; None to lay them out by the width.
@@ -98,6 +98,8 @@ def viewer(
     with files_of(key):
         data = {
             "id": image_key,
+            "key": key,
+            "name": name,
             "size": list(size),
             "panels": [panel.describe() for panel in panels],
             "scales": SCALES,
@@ -111,8 +113,7 @@ def viewer(
             "mode": mode,
             "live": None if live is None else {"token": token, "refine": list(live.refine)},
             "revision": None if live is None else live.revision,
-            "numbers": [number.describe() for number in numbers],
-            "sentence": sentence,
+            "words": (words or Words()).describe(),
             "position": has_position,
             "compact": is_compact,
             "grid": None if grid is None else grid.describe(),

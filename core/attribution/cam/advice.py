@@ -126,6 +126,9 @@ def _slope(target: Target, prediction: Prediction) -> float | None:
     labels = np.full_like(prediction.labels, target.class_index) if target.labels is None else target.labels
     probability = np.take_along_axis(prediction.probabilities, labels[None], axis=0)[0].astype(np.float64)
     slopes = probability * (1 - probability)
+    if target.against is not None:
+        other = prediction.probabilities[target.against].astype(np.float64)
+        slopes = np.maximum(slopes, other * (1 - other))
     if target.mask is None:
         return float(slopes[target.row, target.column])
     return float((np.abs(target.mask) * slopes).sum() / np.abs(target.mask).sum())

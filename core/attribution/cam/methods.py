@@ -24,6 +24,10 @@ class SegGradCam(GradientCam):
 
     name = "seg_grad_cam"
     title = "Seg-Grad-CAM"
+    sentence = (
+        "Each channel of the layer, weighted by its mean gradient over the whole map: what speaks for the "
+        "class, blurred over places."
+    )
     is_linear = True
 
     def layer_map(self, activations: Tensor, gradients: Tensor, settings: LayerSettings) -> Tensor:
@@ -36,6 +40,7 @@ class SegHiResGradCam(GradientCam):
 
     name = "seg_hires_grad_cam"
     title = "Seg-HiRes-Grad CAM"
+    sentence = "Activation times gradient at each position: what at this place speaks for the class."
     is_linear = True
 
     def layer_map(self, activations: Tensor, gradients: Tensor, settings: LayerSettings) -> Tensor:
@@ -53,6 +58,7 @@ class SegXResCam(GradientCam):
 
     name = "seg_xres_cam"
     title = "Seg-XRes-CAM"
+    sentence = "Activation times the gradient pooled over a window: between Seg-HiRes-Grad CAM and Seg-Grad-CAM."
     is_linear = True
 
     @dataclass(frozen=True)
@@ -93,6 +99,10 @@ class LayerCam(GradientCam):
 
     name = "layer_cam"
     title = "LayerCAM"
+    sentence = (
+        "Activation times positive gradient at each position: what speaks for the class, without what "
+        "speaks against it."
+    )
 
     def layer_map(self, activations: Tensor, gradients: Tensor, settings: LayerSettings) -> Tensor:
         return (gradients.relu() * activations).sum(dim=0)
@@ -109,6 +119,7 @@ class GradCamPlusPlus(GradientCam):
 
     name = "grad_cam_plus_plus"
     title = "Grad-CAM++"
+    sentence = "Channels weighted by their positive gradients, so that several small objects count like a large one."
 
     def layer_map(self, activations: Tensor, gradients: Tensor, settings: LayerSettings) -> Tensor:
         positive = gradients.relu()
@@ -123,6 +134,10 @@ class XGradCam(GradientCam):
 
     name = "xgrad_cam"
     title = "XGrad-CAM"
+    sentence = (
+        "Channels weighted by the gradient where they are active, so that a channel's map sums to its "
+        "share of the score."
+    )
     is_linear = True
 
     def layer_map(self, activations: Tensor, gradients: Tensor, settings: LayerSettings) -> Tensor:

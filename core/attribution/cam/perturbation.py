@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...compute.memory import MOST_PIXELS_ON_CPU
 from ...compute.progress import Progress
 from ...errors import UserError
 from ...models.layers import layers as layers_of
@@ -86,6 +87,8 @@ class PerturbationCam(LayerMethod):
         form = form_of(segmenter, recording, layer)
         activations = form.as_map(recording.outputs[layer])[0]
         size = settings.internal_batch_size
+        if segmenter.device.type == "cpu":  # which gains nothing from more, and who cancels waits for a whole batch
+            size = max(1, min(size, MOST_PIXELS_ON_CPU // batch[0, 0].numel()))
         weights = self.weights(
             _Run(segmenter, batch, target, layer, size, progress, recording, form, activations, logits)
         )
@@ -112,6 +115,7 @@ class ScoreCam(PerturbationCam):
 
     name = "score_cam"
     title = "Score-CAM"
+    sentence = "Channels weighted by the score that the network gives the image seen through each of them alone."
 
     def weights(self, run: _Run) -> Tensor:
         height, width = run.batch.shape[-2:]
@@ -144,6 +148,7 @@ class AblationCam(PerturbationCam):
 
     name = "ablation_cam"
     title = "Ablation-CAM"
+    sentence = "Channels weighted by how much the score falls when each of them is set to 0."
 
     def weights(self, run: _Run) -> Tensor:
         score = run.target(run.logits).double()

@@ -9,7 +9,7 @@ import numpy as np
 from ...errors import UserError
 from ...pixel_sets import box, connected_component, point, predicted_class
 from ...segmenter import Prediction
-from ...target import Space, Target
+from ...target import PREDICTED, Score, Space, Target
 
 TargetKind = Literal["patch", "point", "component", "class"]
 
@@ -28,6 +28,7 @@ class TargetSettings:
         n_targets: The most targets per image; there are fewer where it does not have so many different ones.
         class_index: Class of the targets; None draws it.
         space: Score space of the targets.
+        against: Class whose score is subtracted; none of the targets is of it.
         window: Rows and columns of a patch's window, an odd number.
 
     Raises:
@@ -39,8 +40,10 @@ class TargetSettings:
     class_index: int | None = None
     space: Space = "probability"
     window: int = 33
+    against: int | None = None
 
     def __post_init__(self) -> None:
+        _ = Score(PREDICTED if self.class_index is None else self.class_index, self.space, self.against)
         if self.kind not in TARGET_KINDS:
             raise UserError(f'The targets are one of {", ".join(TARGET_KINDS)}; "{self.kind}" was given.')
         if self.n_targets < 1:
@@ -92,6 +95,8 @@ class DrawnTarget:
         count = int(self.target.pixels(self.within.shape).sum())
         place = "" if self.kind == "class" else f" at ({self.row}, {self.column})"
         name = class_names[self.class_index]
+        if self.target.against is not None:
+            name += f" rather than {class_names[self.target.against]}"
         return f"{self.kind} of {name}{place}, {count} pixel{'s' * (count > 1)}"
 
 
@@ -121,10 +126,12 @@ def draw_targets(
     Raises:
         UserError: Nothing but background is predicted, or the class is not.
     """
+    if settings.against is not None:
+        Score(PREDICTED, settings.space, settings.against).check(len(class_names))
     generator = generator or np.random.default_rng(0)
     pool = {
         index: _different(prediction.labels, index, settings, generator)
-        for index in _classes(prediction.labels, class_names, settings.class_index)
+        for index in _classes(prediction.labels, class_names, settings)
     }
     drawn: list[DrawnTarget] = []
     while pool and len(drawn) < settings.n_targets:
@@ -144,12 +151,13 @@ def foreground_classes(class_names: Sequence[str]) -> list[int]:
     return [index for index in range(len(class_names)) if index not in background]
 
 
-def _classes(labels: np.ndarray, class_names: Sequence[str], class_index: int | None) -> list[int]:
-    if class_index is not None:
+def _classes(labels: np.ndarray, class_names: Sequence[str], settings: TargetSettings) -> list[int]:
+    if (class_index := settings.class_index) is not None:
         name = class_names[class_index] if 0 <= class_index < len(class_names) else ""
         predicted_class(labels, class_index, f"class {class_index} ({name})")
         return [class_index]
-    sizes = {index: int((labels == index).sum()) for index in foreground_classes(class_names)}
+    explained = [index for index in foreground_classes(class_names) if index != settings.against]
+    sizes = {index: int((labels == index).sum()) for index in explained}
     there = [index for index, size in sizes.items() if size]
     if not there:
         raise UserError(
@@ -186,7 +194,7 @@ def _different(
             continue
         seen.add(key)
         if kind == "point":
-            target = Target.pixel(row, column, class_index, settings.space)
+            target = Target.pixel(row, column, class_index, settings.space, settings.against)
         else:
-            target = Target.region(pixels, class_index, settings.space, "mean")
+            target = Target.region(pixels, class_index, settings.space, "mean", settings.against)
         yield DrawnTarget(target, kind, class_index, row, column, within)

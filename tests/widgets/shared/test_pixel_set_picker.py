@@ -35,7 +35,7 @@ def explain(name: str) -> None:
     prediction = Prediction(np.stack((1 - values[0], values[0])), labels)
     truth = np.zeros_like(labels)
     truth[5:9, 10:24] = 1
-    selection = Selection(Network(), PickedImage(values, truth, "bar", (), "h"), 1, "logit")
+    selection = Selection(Network(), PickedImage(values, truth, "bar", (), "h"))
     st.session_state["question"] = question_of(name, selection, prediction, "mean")
     st.session_state["in_viewer"] = in_viewer(name, selection, prediction)
 

@@ -18,6 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 from core.attribution.windowed import MapWindow
 from widgets.viewer.channel import TOKENS, Answer, Live, Request
 from widgets.viewer.route import routes
+from widgets.viewer.scene import Words
 
 PATIENCE = 60
 REVISION = "network-image"
@@ -26,7 +27,9 @@ REVISION = "network-image"
 def map_of(request: Request) -> Answer:
     """Values that tell which request they answer."""
     values = np.array([[[request.row, request.column], [0.5, -2]]], np.float32)
-    return Answer({"map": MapWindow(values, request.row, request.column)}, (), f"At {request.row}, {request.column}.")
+    return Answer(
+        {"map": MapWindow(values, request.row, request.column)}, Words(f"At {request.row}, {request.column}.")
+    )
 
 
 class Client:

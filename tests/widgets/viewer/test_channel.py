@@ -22,6 +22,7 @@ from widgets.viewer import channel
 from widgets.viewer.channel import NOT_UNDERSTOOD, TOKENS, TOO_BIG, TOO_MANY, UNKNOWN_TOKEN
 from widgets.viewer.controls import Choice, Slider, Switch
 from widgets.viewer.route import routes
+from widgets.viewer.scene import Words
 from widgets.viewer.viewer import _with_checked_settings
 
 MEMORY = "Memory ran out; take a smaller image, or crop it."
@@ -52,7 +53,8 @@ def test_an_answer_holds_its_maps_numbers_and_sentence(server, opened):
         client.ask(7, 11, id=5)
         header, values = client.answer()
     assert header == {
-        "id": 5, "row": 7, "column": 11, "samples": None, "revision": REVISION, "numbers": [], "sentence": "At 7, 11.",
+        "id": 5, "row": 7, "column": 11, "samples": None, "revision": REVISION,
+        "words": {"sentence": "At 7, 11.", "chips": [], "numbers": []},
         "maps": {"map": {"shape": [1, 2, 2], "window": [7, 11]}},
     }  # fmt: skip
     np.testing.assert_array_equal(values, [7, 11, 0.5, -2])
@@ -349,9 +351,9 @@ def test_a_closed_token_ends_its_connections_at_once_and_no_other(server, opened
 def test_a_token_means_the_latest_page_run(server, opened):
     token = opened()
     with server.viewer(token) as client:
-        TOKENS.open(token, channel.Live(lambda request: channel.Answer({}, (), "new"), "next"))
+        TOKENS.open(token, channel.Live(lambda request: channel.Answer({}, Words("new")), "next"))
         client.ask(1, 2, revision="next")
-        assert client.answer()[0]["sentence"] == "new"
+        assert client.answer()[0]["words"]["sentence"] == "new"
 
 
 def test_the_pool_is_bounded_and_shared_fairly(server, opened, monkeypatch):

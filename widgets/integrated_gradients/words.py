@@ -1,0 +1,76 @@
+"""What is said about an attribution: the scores whose difference it shares, and how exact it is."""
+
+import math
+
+from core.attribution import Attribution
+from core.display.words import number
+from core.pixel_sets import PixelSetName
+from widgets.integrated_gradients.settings import BASELINE_WORDS, EXPLAINED, Settings, kind_of
+from widgets.shared.sidebar import Selection, score_words
+from widgets.viewer.scene import Chip, Number, Words
+
+GOOD, FAIR = 1.0, 5.0
+"""Largest errors of a sum, in per cent, that count as right and as nearly right."""
+_MAP_WEIGHT = 0.5
+"""A map may be off by twice as much as its sum in the same colour: it is looked at, and not added up."""
+SUM_HELP = "How far the sum of the map is from the difference of the scores."
+MAP_HELP = (
+    "Estimated error of the map's values, Σ |error| / Σ |value|, from how much the last refinement of the path changed "
+    "the map."
+)
+
+
+def words_of(selection: Selection, attribution: Attribution, explained: PixelSetName, settings: Settings) -> Words:
+    """The scores of the baseline and of the image, means over a region, and what the map is worth."""
+    target, measured = attribution.target, attribution.measured
+    pixels = int(target.pixels(attribution.image_size).sum())
+    start, end = number(measured["baseline_score"]), number(measured["score"])
+    what = score_words(target.score, selection.segmenter.class_names)
+    where = {"point": f"at row {target.row}, column {target.column}", "class": "over the pixels predicted so"}
+    place = "" if explained == "prediction" else where.get(explained, f"over the {EXPLAINED[explained].lower()}")
+    average = "" if target.mask is None else f"on average over {pixels:,} pixels"
+    baseline = BASELINE_WORDS[kind_of(settings)]
+    sentence = (
+        f"From {baseline} to this image, the {what} {place} goes from {start} to {end} {average}. The map shares that "
+        f"difference among the image's pixels. {_reason(attribution)}"
+    )
+    return Words(
+        " ".join(sentence.split()).replace(" .", "."),
+        error_chips(attribution.convergence_percent, attribution.map_error_percent),
+        [
+            Number("Score of the baseline", start, f"{average or 'At the pixel'}, in {target.score_unit}."),
+            Number("Score of the image", end, f"{average or 'At the pixel'}, in {target.score_unit}."),
+            Number("Steps", f"{measured['steps']}", "Gradients along the path from the baseline to the image."),
+            Number("Time", f"{attribution.seconds:.1f} s"),
+            Number("Error of the sum", _percent(attribution.convergence_percent), SUM_HELP),
+            Number("Error of the map", _percent(attribution.map_error_percent), MAP_HELP),
+        ],
+    )
+
+
+def error_chips(percent: float, map_percent: float = float("nan")) -> list[Chip]:
+    """The errors of the sum and, where it is defined, of the map, in per cent."""
+    if math.isnan(percent):
+        return [Chip("no difference to share")]
+    chips = [Chip(f"sum {percent:.2g} % off", _tone(percent))]
+    if not math.isnan(map_percent):
+        chips.append(Chip(f"map ≈ {map_percent:.2g} % off", _tone(_MAP_WEIGHT * map_percent)))
+    return chips
+
+
+def _tone(percent: float) -> str:
+    return "good" if percent <= GOOD else "plain" if percent <= FAIR else "bad"
+
+
+def _reason(attribution: Attribution) -> str:
+    measured = attribution.measured
+    return {
+        "tolerance": "The steps were enough for the tolerance.",
+        "budget": f"The tolerance was not reached by the {measured.get('missed')} in all the steps that are allowed; "
+        "read the map with care.",
+        "fixed": "",
+    }[measured["stopped"]]
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2g} %"
