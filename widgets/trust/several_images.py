@@ -16,8 +16,9 @@ from core.trust.benchmark.measurement import BenchmarkSettings, Measurement
 from core.trust.benchmark.same_question import ImageFile, Outcomes, SameQuestion, ask_each_image, found_anywhere
 from core.trust.benchmark.summary import ENOUGH_IMAGES, SummaryRow, caution, summarise
 from core.trust.controls import CONTROLS
+from widgets.shared.offered_images import in_groups, sample_images
 from widgets.shared.slow_work import compute_in_background, start_button
-from widgets.shared.sources import best_first, is_convertible, sample_channels, sample_images, seconds_per_image
+from widgets.shared.sources import seconds_per_image
 from widgets.trust.comparison import TABLE_STYLE, described, row_html, show_downloads
 from widgets.trust.tested import QUICK_SETTINGS
 from widgets.trust.trial import Trial, TrustMap, warn_if_empty
@@ -81,11 +82,12 @@ def several_images_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
 
 def offered_images(segmenter: Segmenter) -> dict[str, ImageFile]:
     """Files of the images that the network takes and of their masks, by name, those it was made for first."""
-    samples = sample_images()
+    groups = in_groups(sample_images().values(), segmenter).values()
     return {
-        name: samples[name]
-        for name in best_first(samples, segmenter)
-        if is_convertible(sample_channels(samples[name][0]), segmenter)
+        image.name: (image.path, image.truth)
+        for images in groups
+        for image in images
+        if image.is_convertible(segmenter)
     }
 
 
