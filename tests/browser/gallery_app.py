@@ -13,7 +13,7 @@ def show() -> None:
         with st.sidebar:
             segmenter = pick_model()
             image = pick_image(segmenter)
-        row, column = restore_pixel(image.name, predicted(segmenter, image).labels)
+        row, column = restore_pixel(image, predicted(segmenter, image), segmenter.class_names)
         truth = "none" if image.truth is None else image.truth.sum()
         st.text(f"{image.name} {image.values.shape} truth {truth} pixel {row} {column}")
 

@@ -149,7 +149,7 @@ def test_the_threshold_repaints_without_a_run_until_the_hand_is_lifted(page, add
 
     page.on("websocket", watch)
     viewer = open_explorer(page, address, f"{QUERY}&row=90&column=140")
-    expect(page.locator(".strip button:not(:has(img))")).to_have_count(0)  # it asks for pictures that are being made
+    expect(page.locator(".gallery .card .score")).to_have_count(1)  # it asks until the score of its image is there
     wait_for_rest(page)
     assert sent, "that is how the page asks for a run"
     sent.clear()

@@ -133,7 +133,7 @@ def _request_scores(scores: ImageScores, images: list[OfferedImage]) -> bool:
     if not missing:
         return False
     key = _SCORES, *scores.network, scores.scaling, tuple((image.key, image.truth_key) for image in images)
-    claim = request(_SCORES, key, lambda progress: scores.compute(missing, progress))
+    claim = request(_SCORES, key, lambda progress: scores.compute(missing, progress), "Images scored")
     return not (claim.is_cancelled or claim.computation.done())
 
 

@@ -9,10 +9,11 @@ from core.attribution.attribution import image_hash
 from core.compute.progress import Progress
 from core.data.images import Scaling, with_channels
 from core.errors import UserError
-from core.pixel_sets import NEEDS_PIXEL, check_truth
+from core.pixel_sets import check_truth
 from core.scoring.wrong_parts import wrong_parts
 from core.segmenter import Segmenter
 from widgets.shared.image_scores import LARGE_PIXELS
+from widgets.shared.looked_at import look_at_pixel_set
 from widgets.shared.offered_images import OfferedImage, read_offered, read_truth
 from widgets.shared.pixel_state import set_pixel_of
 from widgets.shared.predictions import passing_prediction
@@ -21,8 +22,6 @@ from widgets.shared.slow_work import compute_in_background
 _PLACE = "next error"
 _SEARCH = "_next_error_search"
 _FOUND = "_next_error_found"
-_PIXEL_SETS = {"pixel_set": NEEDS_PIXEL, "explain": ("point",)}
-"""Pickers of pages, and what they choose when it is a pixel that is explained."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,7 @@ def next_error_button(segmenter: Segmenter, offered: Sequence[OfferedImage], cur
     network = segmenter.weights_hash, str(segmenter.device)
     st.button(
         "Next error", key="next_error", icon=":material/skip_next:", width="stretch",
-        help="Go to the next place where the prediction differs from the ground truth: the largest first, then those "
-        "of the next image.",
+        help="Where the prediction differs from the ground truth, the largest first",
         on_click=_start, args=(network, known, current.name),
     )  # fmt: skip
     search: _Search | None = st.session_state.get(_SEARCH)
@@ -132,9 +130,7 @@ def _follow(search: _Search, segmenter: Segmenter) -> None:
     error = st.session_state[_FOUND] = found[0]
     st.session_state["image"] = error.image
     set_pixel_of(error.file_name, error.size, error.row, error.column)
-    for picker, of_pixel in _PIXEL_SETS.items():
-        if st.session_state.get(picker, of_pixel[0]) not in of_pixel:
-            st.session_state[picker] = of_pixel[0]
+    look_at_pixel_set("point")
 
 
 def _from(current: str, images: Sequence[OfferedImage]) -> tuple[OfferedImage, ...]:

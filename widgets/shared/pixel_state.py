@@ -36,16 +36,17 @@ def restore_pixel(image: "PickedImage", prediction: Prediction, class_names: Seq
     return row, column
 
 
+def set_pixel_of(name: str, size: tuple[int, int], row: int, column: int) -> None:
+    """Make (row, column) the pixel explained of an image that the page has not shown yet."""
+    st.session_state[_IMAGE_OF_PIXEL] = name, size
+    st.session_state.pop(_OPENING, None)
+    set_pixel(row, column)
+
+
 def reason_of_opening(pixel: tuple[int, int]) -> str:
     """Why a page opened on this pixel; empty where somebody chose it."""
     opening = st.session_state.get(_OPENING)
     return opening.reason if opening is not None and (opening.row, opening.column) == pixel else ""
-
-
-def set_pixel_of(name: str, size: tuple[int, int], row: int, column: int) -> None:
-    """Make (row, column) the pixel explained of an image that the page has not shown yet."""
-    st.session_state[_IMAGE_OF_PIXEL] = name, size
-    set_pixel(row, column)
 
 
 def set_pixel(row: int, column: int) -> None:

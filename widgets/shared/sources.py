@@ -69,7 +69,7 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
     _change_image_with_model(offered, segmenter, first)
     _leave_unknown_image(offered, first)
     with st.container(gap="small"):
-        card = st.container()
+        card = st.container(gap=None)
         next_error_button(segmenter, list(offered.values()), offered[st.session_state.get("image") or first])
     with card, st.container(key="image_in_url"):
         st.html(_STYLE)

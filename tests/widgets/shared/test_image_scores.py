@@ -60,7 +60,9 @@ def test_images_are_scored_once_and_one_that_cannot_be_ends_nothing(tmp_path):
         (tmp_path / folder).mkdir()
         for name in ("a", "cut", "many classes"):
             Image.fromarray(values).save(tmp_path / folder / f"{name}.png")
-    (tmp_path / "images/cut.png").write_bytes((tmp_path / "images/a.png").read_bytes()[:60])
+    cut = tmp_path / "images/cut.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 16), np.uint8)).save(cut)
+    cut.write_bytes(cut.read_bytes()[:200])
     Image.fromarray(truth // 51).save(tmp_path / "labels/many classes.png")
     Image.fromarray(bright).save(tmp_path / "images/no truth.png")
     images = {image.path.stem: image for image in images_in(tmp_path)}

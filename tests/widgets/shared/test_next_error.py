@@ -70,7 +70,7 @@ def _page():
         with st.sidebar:
             segmenter = pick_model()
             image = pick_image(segmenter)
-        row, column = restore_pixel(image.name, predicted(segmenter, image).labels)
+        row, column = restore_pixel(image, predicted(segmenter, image), segmenter.class_names)
         st.text(f"{image.name} {image.values.shape} {row} {column}")
 
 
