@@ -130,12 +130,12 @@ def _estimate(run: Run) -> None:
     cost = estimator.estimate(run.request, run.path)
     up, down, left, right = cost.receptive_field
     st.markdown(
-        f"About **{duration(cost.seconds)}**: {cost.pixels:,} output pixels in {cost.passes:,} backward passes, "
-        f"{cost.speedup:.1f} × fewer than one each; at most **{bytes_in_words(cost.disk_bytes)}** on the disk",
-        help=f"Pixels whose receptive fields do not meet share a pass, exactly. They reach {up} rows up, {down} down, "
-        f"{left} left and {right} right. A pass takes {cost.seconds_per_pass:.3f} s, measured, {cost.batch_size} at "
-        f"once, with about {bytes_in_words(cost.memory_bytes)} of memory. {bytes_in_words(cost.free_disk_bytes)} of "
-        "disk are free.",
+        f"About **{duration(cost.seconds)}** for {cost.pixels:,} output pixels in {cost.passes:,} passes, "
+        f"{cost.speedup:.1f}\N{NO-BREAK SPACE}× fewer; at most **{bytes_in_words(cost.disk_bytes)}** on disk",
+        help="Pixels whose receptive fields do not meet share a backward pass, exactly. "
+        f"The fields reach {up} rows up, {down} down, {left} left and {right} right. "
+        f"A pass takes {cost.seconds_per_pass:.3f} s, measured, {cost.batch_size} at once, with about "
+        f"{bytes_in_words(cost.memory_bytes)} of memory. {bytes_in_words(cost.free_disk_bytes)} of disk are free.",
     )
     if cost.note:
         st.info(cost.note, icon=":material/info:")
@@ -144,7 +144,7 @@ def _estimate(run: Run) -> None:
         for stride, name in STRIDES.items()
         if int(stride) != run.request.stride
     )
-    st.caption(f"The others would take about: {others}. Saved in {_in_words(run.path.parent)}")
+    st.caption(f"The others: {others}. Saved in {_in_words(run.path.parent)}")
 
 
 def _wait_for(claim: Claim[Estimator]) -> None:

@@ -230,6 +230,12 @@ class ResultStore:
         with self._changed:
             self._kept.pop(key, None)
 
+    def get(self, key: Hashable) -> Any:
+        """The result under `key` if it is kept, else None."""
+        with self._changed:
+            computation = self._kept.get(key)
+        return None if computation is None else computation.result()
+
     def get_or_compute(self, key: Hashable, compute: Callable[[], Result]) -> Result:
         """The result under `key`, computed here where it is neither kept nor under way.
 
