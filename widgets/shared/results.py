@@ -159,6 +159,16 @@ class Claim(Generic[Result]):
     label: str = ""
     is_open: Callable[[], bool] = _always
     is_cancelled: bool = False
+    _closed_since: float | None = None
+
+    def seconds_closed(self) -> float:
+        """Seconds since the tab was first seen closed; below 0 while it is open."""
+        if self.is_open():
+            self._closed_since = None
+            return -1.0
+        now = time.monotonic()
+        self._closed_since = now if self._closed_since is None else self._closed_since
+        return now - self._closed_since
 
     def cancel(self) -> None:
         """Stop the computation before its next step, unless another request still wants it."""
@@ -288,12 +298,15 @@ class ResultStore:
             return claim, is_new
 
     def _ensure_wanted(self, claim: Claim) -> None:
-        """Wait while all tabs that want the result are closed, then give up."""
-        claims, deadline = claim.computation.claims, float("inf")
+        """Wait while all tabs that want the result are closed, and give up when none has come back in time."""
+        claims = claim.computation.claims
         with self._changed:
-            while not any(one.is_open() for one in claims):
-                deadline = min(deadline, time.monotonic() + self._grace)
-                if not claims or time.monotonic() >= deadline:
+            while True:
+                closed = {one: one.seconds_closed() for one in claims}
+                claims[:] = [one for one, seconds in closed.items() if seconds < self._grace]
+                if min(closed.values(), default=0.0) < 0:
+                    return
+                if not claims:
                     self._forget(claim)  # later requests start again
                     raise Cancelled
                 self._changed.wait(_SECONDS_BETWEEN_LOOKS)

@@ -296,6 +296,22 @@ def test_of_two_tabs_one_that_is_open_keeps_the_work_going():
     assert [claim.computation.result(SECONDS) for claim in claims] == ["result"] * 2
 
 
+def test_a_tab_counts_as_gone_from_when_it_was_first_seen_closed(monkeypatch):
+    """So that after a reload, the page's own Cancel does not wait for the tab that it was before."""
+    tab, now = Tab(), [100.0]
+    monkeypatch.setattr(results.time, "monotonic", lambda: now[0])
+    claim = ResultStore().start("key", lambda _: "result", is_open=tab)
+    assert claim.seconds_closed() < 0
+    tab.close()
+    assert claim.seconds_closed() == 0
+    now[0] = 104.0
+    assert claim.seconds_closed() == 4
+    tab.open()
+    assert claim.seconds_closed() < 0
+    tab.close()
+    assert claim.seconds_closed() == 0
+
+
 def test_work_that_waits_for_its_turn_in_a_closed_tab_is_not_begun():
     store, first, second, tab = ResultStore(max_workers=1, grace=0), Work(), Work(), Tab()
     store.start("first", first)
