@@ -7,7 +7,9 @@ import threading
 from importlib import import_module
 
 import streamlit as st
+from starlette.middleware import Middleware
 
+from widgets.shared.browser import BrowserCookie
 from widgets.viewer.route import routes
 
 # Before torch is imported: its threads else spin while they wait for each other, and where something else needs a core,
@@ -26,4 +28,4 @@ def leave() -> None:
 atexit.register(leave)
 # The first page needs torch, whose import takes longer than the browser needs for Streamlit's own scripts.
 threading.Thread(target=import_module, args=("torch",), daemon=True).start()
-app = st.App("main.py", routes=routes())
+app = st.App("main.py", routes=routes(), middleware=[Middleware(BrowserCookie)])

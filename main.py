@@ -2,13 +2,27 @@
 
 import streamlit as st
 
+from widgets.shared.looked_at import keep_looked_at, restore_looked_at
+from widgets.shared.running_work import show_running_work
+
 st.set_page_config(page_title="WhyPixel", page_icon="widgets/static/icon.png", layout="wide")
-st.navigation(
-    [
-        st.Page("pages/pixel_explorer.py", title="Pixel Explorer", icon=":material/my_location:", default=True),
-        st.Page("pages/jacobian.py", title="Jacobian", icon=":material/grid_on:"),
-        st.Page("pages/integrated_gradients.py", title="Integrated Gradients", icon=":material/stacked_line_chart:"),
-        st.Page("pages/cams.py", title="Class activation maps", icon=":material/layers:"),
-        st.Page("pages/trust.py", title="Trust", icon=":material/verified:"),
-    ]
-).run()
+page = st.navigation(
+    {
+        "Explain": [
+            st.Page("pages/pixel_explorer.py", title="Pixel Explorer", icon=":material/my_location:", default=True),
+            st.Page("pages/jacobian.py", title="Jacobian", icon=":material/grid_on:"),
+            st.Page(
+                "pages/integrated_gradients.py", title="Integrated Gradients", icon=":material/stacked_line_chart:"
+            ),
+            st.Page("pages/cams.py", title="Class activation maps", icon=":material/layers:"),
+        ],
+        "Test": [st.Page("pages/trust.py", title="Trust", icon=":material/verified:")],
+    }
+)
+st.logo("widgets/static/mark.svg", size="large")
+restore_looked_at(page.url_path)
+show_running_work()
+try:
+    page.run()
+finally:
+    keep_looked_at()

@@ -18,9 +18,11 @@ from widgets.jacobian.run import run_card
 from widgets.jacobian.vessels import take_vessel_click, vessels_panel
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
+from widgets.shared.looked_at import look_at_pixel
 from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import Pixel, learn_in_background
 from widgets.shared.pixel_state import restore_pixel
+from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, pick_score, score_words
 from widgets.shared.sources import PickedImage, pick_image, predicted
 from widgets.shared.user_errors import show_user_errors
@@ -92,7 +94,8 @@ def explore(
 ) -> None:
     with show_user_errors():
         selection = Selection(segmenter, image, jacobian.manifest.score)
-        pixel = take_vessel_click(selection) or restore_pixel(image.name, prediction.labels)
+        pixel = take_vessel_click(selection) or restore_pixel(image, prediction, selection.segmenter.class_names)
+        look_at_pixel(pixel)
         field = jacobian.field
         controls = controls_of(
             has_rows=jacobian.manifest.keep_rows and not live,
@@ -118,6 +121,7 @@ def explore(
             words=rows.words(MapWindow(attribution.values, 0, 0), pixel, settings),
             has_position=True,
         )
+        send_pixel("jacobian")
         learn_in_background(selection)
         show_panels(selection, jacobian, view, attribution, pixel)
 

@@ -1,5 +1,7 @@
 """The Pixel Explorer: move over a pixel, see why."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from widgets.pixel_explorer.answers import Explainer
@@ -9,31 +11,31 @@ from widgets.pixel_explorer.pins import keep_pins, kept_pins, pin_cards
 from widgets.pixel_explorer.plain import is_plain, plain_explorer
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
-from widgets.shared.image_strip import image_strip
+from widgets.shared.last_map import keep_last
+from widgets.shared.looked_at import look_at_pixel
 from widgets.shared.model_picker import pick_model
-from widgets.shared.pixel_answers import learn_in_background
-from widgets.shared.pixel_state import restore_pixel
+from widgets.shared.pixel_answers import Pixel, learn_in_background
+from widgets.shared.pixel_state import reason_of_opening, restore_pixel
+from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, pick_score
 from widgets.shared.sources import pick_image
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
+from widgets.viewer.scene import Words
 from widgets.viewer.viewer import viewer
 
 
 def main() -> None:
     page_header(
-        "Why this pixel?", "Move over a pixel: its gradient map shows what the network looked at. Click to pin it."
+        "Why this pixel?",
+        "The map shows what would change this label, not what the network looked at. Move the pointer over the image; "
+        "click to pin.",
     )
-    segmenter = None
-    try:
-        with show_user_errors():
-            with st.sidebar:
-                segmenter = pick_model()
-                selection = Selection(segmenter, pick_image(segmenter), pick_score(segmenter))
-            explore(selection)
-    finally:
-        if segmenter is not None:  # an image that does not fit is left by a click on another one
-            image_strip(segmenter)
+    with show_user_errors():
+        with st.sidebar:
+            segmenter = pick_model()
+            selection = Selection(segmenter, pick_image(segmenter), pick_score(segmenter))
+        explore(selection)
 
 
 @st.fragment
@@ -48,16 +50,18 @@ def explore(selection: Selection) -> None:
     if is_plain():
         plain_explorer(Explainer(selection, prediction, "row", smooth=False), prediction)
         return
-    pixel = restore_pixel(image.name, prediction.labels)
+    pixel = restore_pixel(image, prediction, selection.segmenter.class_names)
+    look_at_pixel(pixel)
     pins = kept_pins(image.name, size)
     controls = controls_of(has_truth=image.truth is not None)
     settings = settings_of(controls)
     explainer = Explainer(selection, prediction, settings["view"], smooth=settings["smooth"])
     attributions = explainer.attributions([pixel, *pins])
     attribution = attributions.get(pixel)
+    last = keep_last("explorer", selection.picture_key, attribution)
     viewer(
         "explorer",
-        [image_panel(selection, prediction), map_panel(explainer, attribution)],
+        [image_panel(selection, prediction), map_panel(explainer, last, is_old=attribution is None)],
         size,
         selection.picture_key,
         name=image.name,
@@ -66,15 +70,21 @@ def explore(selection: Selection) -> None:
         pixel=pixel,
         pins=pin_cards(pins, attributions, explainer, settings),
         live=explainer.live(),
-        words=None if attribution is None else explainer.words(attribution, settings),
+        words=None if attribution is None else with_reason(explainer.words(attribution, settings), pixel),
         has_position=True,
         on_pins=lambda chosen: keep_pins(image.name, chosen),
     )
+    send_pixel("pixel_explorer")
     learn_in_background(selection)
     if attribution is not None:
         row, column = pixel
         stem = image.name.rsplit(".", 1)[0]
         attribution_downloads(attribution, f"{stem}_row{row}_column{column}_{attribution.method}")
+
+
+def with_reason(words: Words, pixel: Pixel) -> Words:
+    reason = reason_of_opening(pixel)
+    return replace(words, sentence=f"{words.sentence} Opened here: {reason}.") if reason else words
 
 
 main()

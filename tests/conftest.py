@@ -13,9 +13,10 @@ from hypothesis import settings
 
 import core.cli
 
-# What is cached stays out of the user's folder, also for the processes that tests start.
-os.environ["WHYPIXEL_CACHE"] = tempfile.mkdtemp(prefix="whypixel-tests-")
-atexit.register(shutil.rmtree, os.environ["WHYPIXEL_CACHE"], ignore_errors=True)
+# What is cached or uploaded stays out of the user's folders, also for the processes that tests start.
+for variable in ("WHYPIXEL_CACHE", "WHYPIXEL_FILES"):
+    os.environ[variable] = tempfile.mkdtemp(prefix="whypixel-tests-")
+    atexit.register(shutil.rmtree, os.environ[variable], ignore_errors=True)
 
 settings.register_profile("project", deadline=None)  # a machine may be busy; no test is about its speed
 settings.load_profile("project")

@@ -132,9 +132,28 @@ def sample_images(folder: str | Path) -> list[Path]:
 
 def mask_beside(image: Path) -> Path | None:
     """The mask of an image in a folder `images/`: the file of its stem in `labels/` or `masks/` beside it, if any."""
-    folders = [image.parents[1] / name for name in _MASK_FOLDERS]
-    found = [path for folder in folders for path in sorted(folder.glob("*")) if path.stem == image.stem]
-    return found[0] if found else None
+    return masks_beside(image.parent).get(image.stem)
+
+
+def masks_beside(images: Path) -> dict[str, Path]:
+    """The masks of the images in a folder `images/`, by the images' stems: see `mask_beside`."""
+    found: dict[str, Path] = {}
+    for folder in (images.parent / name for name in _MASK_FOLDERS):
+        files = {path.stem: path for path in sorted(folder.glob("*"), reverse=True) if not path.name.startswith(".")}
+        masks, ending = _without_ending(files)
+        found = {f"{stem}{_IMAGE_ENDING}" if ending else stem: path for stem, path in masks.items()} | found
+    return found
+
+
+def read_mask_beside(mask: Path) -> NDArray[np.int64]:
+    """The class indices (H, W) of a mask that `mask_beside` found, read as its name or a palette near it says.
+
+    Raises:
+        UserError: As for `read_mask` and `read_index_mask`.
+    """
+    endings = (encoding for ending, encoding in _MASK_ENDINGS.items() if mask.stem.endswith(ending))
+    encoding = next(endings, None) or _palette_encoding(mask.parents[1])
+    return read_mask(mask) if encoding is None else read_index_mask(mask, encoding)
 
 
 def read_pair(pair: ImagePair) -> Sample:

@@ -2,7 +2,10 @@
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -20,6 +23,8 @@ _ALPHA_SAMPLES = (1, 2)
 _COUNTED_FROM_WHITE, _PALETTE = 0, 3
 """Photometric interpretations, as the TIFF specification numbers them."""
 _CHANNEL_AXES = "SC"
+_TO_RGB = ("P", "PA", "CMYK", "YCbCr")
+"""Pillow's modes of pictures that are converted to RGB."""
 
 
 def decode_image(
@@ -37,11 +42,46 @@ def decode_image(
     """
     content, name = _content(source, name)
     notes: list[str] = []
-    try:
+    with _refusing_what_cannot_be_decoded(name):
         if content.startswith(_TIFF_SIGNATURES):
             stored = _decode_tiff(content, name, notes)
         else:
             stored = _decode_with_pillow(content, name, notes, keep_palette=keep_palette)
+    if min(stored.shape[1:]) < MIN_SIDE:
+        raise UserError(
+            f"{name} is {stored.shape[1]}×{stored.shape[2]} pixels; an image needs at least {MIN_SIDE}×{MIN_SIDE}."
+        )
+    return stored, name, notes
+
+
+def count_channels(path: Path) -> int:
+    """The number of channels that `decode_image` would give, from the file's header alone.
+
+    Raises:
+        UserError: A file that is missing or whose header cannot be read.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no image file {path}.")
+    with _refusing_what_cannot_be_decoded(path.name), path.open("rb") as file:
+        if file.read(4).startswith(_TIFF_SIGNATURES):
+            import tifffile  # noqa: PLC0415 - only TIFF files need it
+
+            file.seek(0)
+            with tifffile.TiffFile(file, _multifile=False) as tiff:
+                shape, axes, channel_axis = _tiff_layout(tiff.series[0], path.name)
+                if channel_axis is None:
+                    return 1
+                return int(shape[channel_axis]) - (axes[channel_axis] == "S" and _has_alpha(tiff.series[0].pages[0]))
+        file.seek(0)
+        with PillowImage.open(file, formats=("PNG", "JPEG")) as picture:
+            bands = 3 if picture.mode in _TO_RGB else len(picture.getbands())
+            return bands - (bands in (2, 4))  # the alpha channel
+
+
+@contextmanager
+def _refusing_what_cannot_be_decoded(name: str) -> Iterator[None]:
+    try:
+        yield
     except (UserError, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -50,11 +90,6 @@ def decode_image(
         raise UserError(f"{name} has too many pixels; at most {MAX_PIXELS // 1_000_000} megapixels fit.") from error
     except Exception as error:  # tifffile raises whatever its decoders raise
         raise UserError(f"{name} is broken or cut off and cannot be decoded ({error}).") from error
-    if min(stored.shape[1:]) < MIN_SIDE:
-        raise UserError(
-            f"{name} is {stored.shape[1]}×{stored.shape[2]} pixels; an image needs at least {MIN_SIDE}×{MIN_SIDE}."
-        )
-    return stored, name, notes
 
 
 def _content(source: str | Path | bytes, name: str) -> tuple[bytes, str]:
@@ -105,7 +140,7 @@ def _pillow_values(picture: PillowImage.Image, notes: list[str], *, keep_palette
         return np.asarray(picture)[None]
     if picture.mode == "1":
         picture = picture.convert("L")
-    elif picture.mode in ("P", "PA", "CMYK", "YCbCr"):
+    elif picture.mode in _TO_RGB:
         notes.append(f"converted from {picture.mode} to RGB")
         picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
     values = np.asarray(picture)
@@ -129,20 +164,14 @@ def _decode_tiff(content: bytes, name: str, notes: list[str]) -> np.ndarray:
 
     with tifffile.TiffFile(io.BytesIO(content), _multifile=False) as file:
         series = file.series[0]
-        shape, axes, page = series.shape, series.axes, series.pages[0]
-        kept = [index for index, length in enumerate(shape) if length > 1 or axes[index] in "YX"]
-        shape, axes = tuple(shape[i] for i in kept), "".join(axes[i] for i in kept)
-        if len(shape) not in (2, 3):
-            raise UserError(
-                f"{name} has {len(shape)} dimensions ({axes}); save one plane or stack of channels as its own file."
-            )
-        channel_axis = _channel_axis(axes, shape)
+        page = series.pages[0]
+        shape, axes, channel_axis = _tiff_layout(series, name)
         height, width = (length for index, length in enumerate(shape) if index != channel_axis)
         _check_size(height, width, 1 if channel_axis is None else shape[channel_axis], name)
         if len(file.series) > 1:
             notes.append(f"the first of {len(file.series)} pictures in the file")
         values = _true_intensities(series.asarray().reshape(shape), page, notes)
-        has_alpha = any(sample in _ALPHA_SAMPLES for sample in getattr(page, "extrasamples", ()))
+        has_alpha = _has_alpha(page)
     if channel_axis is None:
         return values[None]
     values = np.moveaxis(values, channel_axis, 0)
@@ -152,6 +181,21 @@ def _decode_tiff(content: bytes, name: str, notes: list[str]) -> np.ndarray:
         notes.append("alpha channel dropped")
         values = values[:-1]
     return values
+
+
+def _tiff_layout(series: Any, name: str) -> tuple[tuple[int, ...], str, int | None]:
+    """Lengths and names of the axes of a TIFF file's first picture, and which of them is that of the channels."""
+    kept = [index for index, length in enumerate(series.shape) if length > 1 or series.axes[index] in "YX"]
+    shape, axes = tuple(series.shape[i] for i in kept), "".join(series.axes[i] for i in kept)
+    if len(shape) not in (2, 3):
+        raise UserError(
+            f"{name} has {len(shape)} dimensions ({axes}); save one plane or stack of channels as its own file."
+        )
+    return shape, axes, _channel_axis(axes, shape)
+
+
+def _has_alpha(page: object) -> bool:
+    return any(sample in _ALPHA_SAMPLES for sample in getattr(page, "extrasamples", ()))
 
 
 def _true_intensities(values: np.ndarray, page: object, notes: list[str]) -> np.ndarray:

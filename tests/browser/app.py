@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -33,13 +33,19 @@ PATIENCE = 120_000
 
 
 @contextmanager
-def running_app(seconds: float = 120, script: str = "app.py", **environment: str) -> Iterator[str]:
-    """The address of the app, or of another script, on a free port of this machine, with changes to the environment."""
+def running_app(
+    seconds: float = 120, script: str = "app.py", arguments: Sequence[str] = (), **environment: str
+) -> Iterator[str]:
+    """The address of the app, or of another script, on a free port of this machine.
+
+    With arguments after `--`, and changes to the environment.
+    """
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     command = [
         sys.executable, "-m", "streamlit", "run", script, "--server.headless", "true", "--server.port", str(port),
+        "--", *arguments,
     ]  # fmt: skip
     process = subprocess.Popen(
         command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, stdout=subprocess.DEVNULL,

@@ -184,7 +184,7 @@ def test_while_a_map_waits_the_last_one_stays_and_says_so():
     (panel,) = viewers(page)[0]["panels"]
     assert (panel["title"], panel["note"]) == ("LayerCAM at decoder.2", "of the settings before")
     assert panel["layers"][1]["opacity"] < 0.5
-    page.selectbox(key="image").set_value("scenes/scene_01").run()
+    page.text_input(key="image").set_value("scenes/scene_01").run()
     assert viewers(page)[0]["panels"][0]["note"] == "no map yet"
 
 
@@ -258,7 +258,7 @@ def test_another_model_brings_a_layer_of_its_own_and_an_image_with_its_channels(
     page = open_page(layer="decoder.1", layers="encoder.0,decoder.1")
     page.selectbox(key="model").set_value("vessmap").run()
     numbers(page)
-    assert page.selectbox(key="image").value.startswith("vessels/")
+    assert page.text_input(key="image").value.startswith("vessels/")
     assert page.selectbox(key="layer").value == "resblock4"
     assert "encoder.0" not in page.multiselect(key="layers").value
 

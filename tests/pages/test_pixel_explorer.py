@@ -1,5 +1,6 @@
 """The Pixel Explorer without a browser: what it shows is what the library says."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import Target, load_segmenter, read_image
-from core.attribution import gradient, influence, smoothgrad
+from core.attribution import Attribution, gradient, influence, smoothgrad
 from core.display.footprint import footprint, share_within
 from tests.pages.viewer_data import numbers, value_of, viewers
+from widgets.pixel_explorer.answers import Explainer
+from widgets.shared import slow_work
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_SQUARE = ROOT / "sample_data" / "formats" / "images" / "not_square.tiff"
@@ -97,7 +100,7 @@ def test_a_wrong_address_still_shows_a_pixel_of_the_image(query):
 
 def test_another_image_gets_a_pixel_of_its_own():
     page = open_page(image="vessels/phantom_00", row="250", column="250")
-    page.selectbox(key="image").set_value("formats/not_square").run()
+    page.text_input(key="image").set_value("formats/not_square").run()
     numbers(page)
     labels = load_segmenter("vessmap", "cpu").predict(read_image(NOT_SQUARE)).labels
     assert labels[pixel(page)] == 1
@@ -134,5 +137,29 @@ def test_at_most_eight_pins_are_kept_and_none_on_another_image():
     pins = ";".join(f"{row},{row}" for row in range(20, 32))
     page = open_page(image="formats/not_square", pins=pins)
     assert [pin["row"] for pin in viewers(page)[0]["pins"]] == list(range(24, 32))
-    page.selectbox(key="image").set_value("vessels/phantom_00").run()
+    page.text_input(key="image").set_value("vessels/phantom_00").run()
     assert viewers(page)[0]["pins"] == []
+
+
+def test_while_a_map_is_computed_the_last_one_stays_dimmed(monkeypatch):
+    page = open_page(image="formats/not_square", row="61", column="99")
+    before, go_on, explain = viewers(page)[0]["panels"][1], threading.Event(), Explainer._explain
+    assert before["note"] == ""
+
+    def slowly(self: Explainer, pixel: tuple[int, int]) -> Attribution:
+        assert go_on.wait(60)
+        return explain(self, pixel)
+
+    monkeypatch.setattr(Explainer, "_explain", slowly)
+    monkeypatch.setattr(slow_work, "PATIENCE", 0)
+    page.session_state["row"] = 64
+    page.run()
+    assert not page.exception
+    panel = viewers(page)[0]["panels"][1]
+    assert panel["note"] == "of the settings before"
+    assert panel["layers"][0]["opacity"] < 0.5
+    assert panel["layers"][0]["array"] == before["layers"][0]["array"]
+    go_on.set()
+    page.session_state["_claims"]["maps"].computation.result(60)
+    page.run()
+    assert viewers(page)[0]["panels"][1]["note"] == ""

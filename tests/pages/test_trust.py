@@ -6,9 +6,12 @@ import io
 import json
 import math
 import re
+import threading
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +36,7 @@ from core.trust import (
 )
 from core.trust.controls import controls
 from core.trust.metrics.localisation import localisation
+from core.trust.sanity import SanityCheck, sanity_check
 from core.trust.similarity import top_overlap
 from tests.pages.viewer_data import value_of, viewers
 from tests.trust.made_up import made_up_metric
@@ -391,6 +395,51 @@ def test_cancelled_maps_can_be_started_again(monkeypatch):
     assert not any("Cancelled" in info.value for info in page.info)
     panels = {panel["name"]: panel for panel in viewers(page)[1]["panels"]}
     assert panels["smoothgrad"]["choosable"]
+
+
+def test_stages_of_the_sanity_check_are_shown_as_they_come(monkeypatch):
+    one_is_there, go_on = threading.Event(), threading.Event()
+
+    def slowly(*given: Any, show: Callable[[SanityCheck], None], **settings: Any) -> SanityCheck:
+        def show_and_wait(found: SanityCheck) -> None:
+            show(found)
+            one_is_there.set()
+            assert go_on.wait(60)
+
+        return sanity_check(*given, show=show_and_wait, **settings)
+
+    monkeypatch.setattr("widgets.trust.sanity.sanity_check", slowly)
+    page = open_page(
+        **{**QUICK, "tab": "Sanity check"}, sanity_method="LayerCAM", stages="2", sanity_mode="One at a time"
+    )
+    monkeypatch.setattr(slow_work, "PATIENCE", 0)
+    page.button(key="run-sanity").click().run()
+    assert one_is_there.wait(60)
+    page.run()
+    assert "the verdict comes with the last one" in texts(page)
+    assert list(page.table[0].value["Stage"]) == ["Stage 1"]
+    claim = page.session_state["_claims"]["sanity"]
+    go_on.set()
+    assert len(claim.computation.result(60).stages) == 2
+    page.run()
+    assert list(page.table[0].value["Stage"]) == ["Stage 1", "Stage 2"]
+    assert "the verdict comes" not in texts(page)
+
+
+def test_the_large_map_stays_dimmed_while_the_next_one_is_computed(monkeypatch):
+    page = open_page(methods=["SmoothGrad"], samples="2", row="70", column="20", pixel_set="One pixel")
+    before = viewers(page)[0]["panels"][1]
+    assert before["note"] == ""
+    monkeypatch.setattr(slow_work, "PATIENCE", 0)
+    page.number_input(key="samples").set_value(60).run()
+    panel = viewers(page)[0]["panels"][1]
+    assert panel["note"] == "of the settings before"
+    assert panel["layers"][1]["opacity"] < 0.5
+    assert panel["layers"][1]["array"] == before["layers"][1]["array"]
+    page.session_state["_claims"]["maps"].cancel()
+    page.run()
+    assert "Start again" in [button.label for button in page.button]
+    assert viewers(page)[0]["panels"][1]["note"] == "of the settings before"
 
 
 def known_comparison(**deletions: float) -> Comparison:

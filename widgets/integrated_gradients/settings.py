@@ -12,12 +12,13 @@ from core.attribution.integrated_gradients import DEFAULT_BUDGET, DEFAULT_STEPS,
 from core.attribution.path_integral import RULES
 from core.attribution.registry import METHODS
 from core.compute.progress import Progress
-from core.data.images import load_image, with_channels
+from core.data.images import with_channels
 from core.pixel_sets import PixelSetName
 from core.target import Target
 from widgets.shared.links import value_in_url
 from widgets.shared.sidebar import Selection
 from widgets.shared.sources import PickedImage
+from widgets.shared.uploads import upload_baseline
 
 EXPLAINED: dict[PixelSetName, str] = {
     "prediction": "Whole prediction", "class": "Class", "point": "Pixel", "box": "Box", "lasso": "Lasso",
@@ -48,6 +49,12 @@ def settings_key(settings: Settings) -> tuple[object, ...]:
 def kind_of(settings: Settings) -> BaselineKind:
     """Kind of the baseline, one of `BASELINE_NAMES`."""
     return settings.baseline if isinstance(settings.baseline, str) else "image"
+
+
+def most_steps(settings: Settings) -> int:
+    """The most gradients that these settings take."""
+    draws = settings.draws if kind_of(settings) == "random" else 1
+    return draws * (settings.max_steps if settings.n_steps == "auto" else settings.n_steps)
 
 
 def attribute(
@@ -138,8 +145,8 @@ def _pick_steps() -> dict[str, Any]:
 
 
 def _own_image(image: PickedImage) -> np.ndarray | None:
-    upload = st.file_uploader("Baseline image, of the same size", type=["png", "jpg", "jpeg", "tif", "tiff"])
-    if upload is None:
+    own = upload_baseline("Baseline image, of the same size")
+    if own is None:
         st.info("Upload the image to start the path from.")
         return None
-    return with_channels(load_image(upload.getvalue(), name=upload.name).values, image.values.shape[0])
+    return with_channels(own.values, image.values.shape[0])

@@ -7,7 +7,8 @@ import streamlit as st
 from core.errors import UserError
 from core.jacobian import Jacobian
 from core.segmenter import Segmenter
-from widgets.shared.sources import SAMPLES, PickedImage
+from widgets.shared.offered_images import SAMPLES
+from widgets.shared.sources import PickedImage
 from widgets.shared.stores import open_store
 
 EXAMPLE = SAMPLES / "jacobians" / "phantom_00.zarr"

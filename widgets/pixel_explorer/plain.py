@@ -27,7 +27,7 @@ def plain_explorer(explainer: Explainer, prediction: Prediction) -> None:
     image, key = selection.image, f"plain-{selection.picture_key}"
     if (clicked := take_click(key)) is not None:
         set_pixel(*clicked)
-    pixel = restore_pixel(image.name, prediction.labels)
+    pixel = restore_pixel(image, prediction, selection.segmenter.class_names)
     attribution = explainer.attributions([pixel]).get(pixel)
     left, right = st.columns(2)
     with left:
@@ -39,5 +39,6 @@ def plain_explorer(explainer: Explainer, prediction: Prediction) -> None:
     signed = attribution.signed_map()
     right.image(signed_scale(colour_limit(signed, proportion=_LIMIT)).rgb(signed), width="stretch")
     words = explainer.words(attribution, _SETTINGS)
+    st.markdown(f"**{' · '.join(chip.text for chip in words.chips)}**")
     st.markdown(words.sentence)
     st.table({name.title(): [getattr(number, name) for number in words.numbers] for name in ("name", "value")})

@@ -1,6 +1,6 @@
 // A file dropped anywhere on the page goes into Streamlit's own uploader, so that its limits and checks apply.
 
-const HINT = "Drop to open the image";
+const HINT = "Drop to open the file";
 
 export default function ({ data, parentElement }) {
   const root = parentElement.host ?? parentElement;

@@ -1,5 +1,7 @@
 """The head of every page."""
 
+from pathlib import Path
+
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
@@ -8,13 +10,18 @@ from widgets.shared.links import update_old_link
 _STYLE = """
 <style>
 .stMainBlockContainer {padding: 1.4rem 2.5rem 3rem}
+.stApp:has([data-testid="stExpandSidebarButton"]) .stMainBlockContainer {padding-top: 3.6rem}
 .stMainBlockContainer h1 {font-size: 1.6rem; padding: 0}
+.stMainBlockContainer :is([data-testid="stElementContainer"], .stElementContainer):has(> .stHtml script) {display: none}
+[data-testid="stSidebarHeader"] > :has(img)::after, [data-testid="stHeader"] :has(> img)::after {content: "WhyPixel";
+  margin-left: .6rem; font-weight: 700; font-size: 1.2rem; letter-spacing: -.01em}
 [data-testid="stMetric"] {padding: 0 !important}
 [data-testid="stMetric"] > div {padding: .4rem .8rem !important}
 [data-testid="stMetricValue"] {font-size: 1.15rem}
 [data-testid="stSidebarUserContent"] {padding-top: 0}
 </style>
 """
+_HISTORY = f"<script>{(Path(__file__).parent / 'history.js').read_text(encoding='utf-8')}</script>"
 
 
 def page_header(title: str, question: str) -> None:
@@ -29,5 +36,6 @@ def page_header(title: str, question: str) -> None:
         st.rerun()
     update_old_link()
     st.html(_STYLE)
+    st.html(_HISTORY, unsafe_allow_javascript=True)
     st.title(title, anchor=False)
     st.caption(question)

@@ -13,6 +13,7 @@ from core.errors import UserError
 from core.pixel_sets import NEEDS_CLASS, NEEDS_PIXEL, NEEDS_TRUTH, PIXEL_SETS, TITLES, PixelSet, PixelSetName
 from core.segmenter import Prediction
 from core.target import PREDICTED, Reduction, Target
+from widgets.shared.looked_at import look_at_pixel_set
 from widgets.shared.pixel_state import restore_pixel
 from widgets.shared.sidebar import Selection, score_words
 from widgets.shared.user_errors import show_user_error
@@ -76,7 +77,8 @@ def question_of(
         None where there are no such pixels (yet), with the reason on the page.
     """
     image = selection.image
-    pixel = restore_pixel(image.name, prediction.labels)
+    look_at_pixel_set(name)
+    pixel = restore_pixel(image, prediction, selection.segmenter.class_names)
     label = int(prediction.labels[pixel])
     at_pixel = name in NEEDS_PIXEL or name in NEEDS_CLASS
     score = selection.score.of_label(label) if at_pixel else selection.score
@@ -115,7 +117,9 @@ def in_viewer(name: PixelSetName, selection: Selection, prediction: Prediction) 
         other: Tool = "lasso" if name == "box" else "box"
         return {"tools": (name, other), "pixel": None, "parts": parts, "has_position": False}
     needs_pixel = name in NEEDS_PIXEL or (name in NEEDS_CLASS and selection.score.class_index == PREDICTED)
-    pixel = restore_pixel(selection.image.name, prediction.labels) if needs_pixel else None
+    pixel = None
+    if needs_pixel:
+        pixel = restore_pixel(selection.image, prediction, selection.segmenter.class_names)
     return {"tools": ("point",) if pixel else (), "pixel": pixel, "parts": (), "has_position": pixel is not None}
 
 

@@ -1,18 +1,28 @@
 """The pixel explained: one row and column in the session state and in the URL, whatever set them."""
 
-import numpy as np
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
+from core.scoring.opening_pixel import opening_pixel
+from core.segmenter import Prediction
+
+if TYPE_CHECKING:  # the picker of images may choose a pixel
+    from widgets.shared.sources import PickedImage
+
+_OPENING = "_opening_pixel"
 _IMAGE_OF_PIXEL = "_image_of_pixel"
 
 
-def restore_pixel(name: str, labels: np.ndarray) -> tuple[int, int]:
-    """The pixel to explain, inside an image with predicted `labels` (H, W).
+def restore_pixel(image: "PickedImage", prediction: Prediction, class_names: Sequence[str]) -> tuple[int, int]:
+    """The pixel to explain, inside the image.
 
     A pixel named by the URL or the widgets is kept, whatever model, scaling or page the image is looked at with. An
-    image of another name or size gets a new one: of the foreground, nearest to the middle.
+    image of another name or size gets a new one, worth explaining.
     """
-    picture = name, labels.shape
+    labels = prediction.labels
+    picture = image.name, labels.shape
     previous = st.session_state.get(_IMAGE_OF_PIXEL)
     st.session_state[_IMAGE_OF_PIXEL] = picture
     from_url = previous is None and {"row", "column"} <= set(st.query_params)
@@ -20,9 +30,22 @@ def restore_pixel(name: str, labels: np.ndarray) -> tuple[int, int]:
         row, column = _known("row"), _known("column")
         row, column = min(max(row, 0), labels.shape[0] - 1), min(max(column, 0), labels.shape[1] - 1)
     else:
-        row, column = _foreground_near_middle(labels)
+        opening = st.session_state[_OPENING] = opening_pixel(prediction, class_names, image.truth)
+        row, column = opening.row, opening.column
     set_pixel(row, column)
     return row, column
+
+
+def reason_of_opening(pixel: tuple[int, int]) -> str:
+    """Why a page opened on this pixel; empty where somebody chose it."""
+    opening = st.session_state.get(_OPENING)
+    return opening.reason if opening is not None and (opening.row, opening.column) == pixel else ""
+
+
+def set_pixel_of(name: str, size: tuple[int, int], row: int, column: int) -> None:
+    """Make (row, column) the pixel explained of an image that the page has not shown yet."""
+    st.session_state[_IMAGE_OF_PIXEL] = name, size
+    set_pixel(row, column)
 
 
 def set_pixel(row: int, column: int) -> None:
@@ -32,18 +55,15 @@ def set_pixel(row: int, column: int) -> None:
             st.session_state[name] = value
 
 
+def forget_pixel() -> None:
+    """Take the pixel from the URL again, as when the first page is opened."""
+    for key in ("row", "column", _IMAGE_OF_PIXEL, _OPENING):
+        st.session_state.pop(key, None)
+
+
 def _known(name: str) -> int:
     value = st.session_state.get(name, st.query_params.get(name, 0))
     try:
         return int(value)
     except (TypeError, ValueError):
         return 0
-
-
-def _foreground_near_middle(labels: np.ndarray) -> tuple[int, int]:
-    middle = labels.shape[0] // 2, labels.shape[1] // 2
-    rows, columns = np.nonzero(labels)
-    if len(rows) == 0:
-        return middle
-    nearest = int(np.argmin((rows - middle[0]) ** 2 + (columns - middle[1]) ** 2))
-    return int(rows[nearest]), int(columns[nearest])

@@ -9,9 +9,12 @@ from core.display.footprint import RADII, Footprint, footprint, magnitude_of, sh
 from core.display.words import number, percent
 from core.segmenter import Prediction
 from widgets.shared.sidebar import Selection, score_words
+from widgets.shared.verdict import verdict_chips
 from widgets.viewer.scene import Number, Words
 
 Pixel = tuple[int, int]
+_NEAR = 16
+"""Radius in pixels of the share that is among the first numbers."""
 
 
 def map_words(
@@ -40,7 +43,8 @@ def map_words(
     given = selection, prediction, window, pixel
     return Words(
         _sentence(*given, remaining, is_influence=is_influence),
-        numbers=_numbers(*given, magnitude, remaining, of_what),
+        verdict_chips(selection, prediction, pixel),
+        _numbers(*given, magnitude, remaining, of_what),
     )
 
 
@@ -53,25 +57,26 @@ def _numbers(
     unit, probability, box = target.unit, prediction.probabilities[(target.class_index, *pixel)], remaining.box
     rows = f"{box.top + window.top}–{box.bottom + window.top}" if box else "none"
     columns = f"{box.left + window.left}–{box.right + window.left}" if box else "none"
-    share = "Share of the sum of magnitudes within this distance of the pixel."
+    within = {
+        radius: Number(
+            f"Within {radius} px",
+            percent(share_within(magnitude, pixel[0] - window.top, pixel[1] - window.left, radius)),
+            "Share of the sum of magnitudes within this distance of the pixel.",
+        )
+        for radius in RADII
+    }
     return [
-        Number(f"P({names[target.class_index]})", number(float(probability))),
-        Number("Label", names[int(prediction.labels[pixel])]),
+        Number(f"P({names[target.class_index]})", number(float(probability)), "Probability of the class explained."),
+        Number("Pixels above", f"{remaining.count:,}", "Pixels whose magnitude exceeds the threshold."),
+        within.pop(_NEAR),
         Number("Maximum", number(float(magnitude.max())), f"Largest magnitude, in {unit}."),
         Number("Threshold", number(remaining.threshold), f"In {unit}{of_what and f': {of_what}'}."),
-        Number("Pixels above", f"{remaining.count:,}", "Pixels whose magnitude exceeds the threshold."),
+        Number("Label", names[int(prediction.labels[pixel])]),
         Number("Box rows", rows, "Rows of the smallest box around the pixels above the threshold."),
         Number("Box columns", columns, "Columns of that box."),
         Number("Box area", f"{box.area:,} px" if box else "0 px"),
         Number("Box filled", percent(remaining.fulfilment), "Fulfilment: pixels above as a share of the box's area."),
-        *(
-            Number(
-                f"Within {radius} px",
-                percent(share_within(magnitude, pixel[0] - window.top, pixel[1] - window.left, radius)),
-                share,
-            )
-            for radius in RADII
-        ),
+        *within.values(),
     ]
 
 
@@ -81,10 +86,7 @@ def _sentence(
 ) -> str:  # fmt: skip
     """What the network says at a pixel, and how many pixels move that."""
     label, names = int(prediction.labels[pixel]), selection.segmenter.class_names
-    sentence = (
-        f"At row {pixel[0]}, column {pixel[1]} the network says {names[label]} with probability "
-        f"{prediction.probabilities[(label, *pixel)]:.3f}. "
-    )
+    sentence = f"At row {pixel[0]}, column {pixel[1]} the network says {names[label]}. "
     if note := selection.contrast_note(label):
         sentence += f"{note} "
     score = selection.score.of_label(label)
@@ -98,7 +100,7 @@ def _above(remaining: Footprint, score: str, *, is_influence: bool) -> str:
     if remaining.box is None:
         return "No pixel lies above the threshold; lower it."
     pixels = f"{remaining.count:,} pixel{'' if remaining.count == 1 else 's'}"
-    within = f"within {remaining.box.height} × {remaining.box.width}"
+    within = f"within {remaining.box.height} × {remaining.box.width} px"
     if is_influence:
         return f"It moves the {score} of {pixels}, {within}, by more than the threshold."
     verb = "moves" if remaining.count == 1 else "move"

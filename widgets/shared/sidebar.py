@@ -12,6 +12,7 @@ from core.segmenter import Prediction, Segmenter
 from core.target import PREDICTED, SPACES, Score
 from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.model_picker import pick_model
+from widgets.shared.predictions import prediction_key, result_key
 from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.shared.sources import PickedImage, pick_image, predicted
 
@@ -43,7 +44,7 @@ class Selection:
 
         It reads all weights once, at the page's run: a click asks for it a dozen times.
         """
-        return self.segmenter.weights_hash, str(self.segmenter.device), self.image.hash
+        return prediction_key(self.segmenter, self.image.hash)
 
     @property
     def picture_key(self) -> str:
@@ -65,7 +66,7 @@ class Selection:
     def predict_in_background(self) -> Prediction | None:
         """The same, None while it is computed: so that the page can show the image meanwhile."""
         self.confirm_large_image()
-        key = "prediction", *self.key
+        key = result_key(self.key)
         predict = self.segmenter.predict
         return compute_in_background("prediction", key, "Prediction", lambda _progress: predict(self.image.values))
 

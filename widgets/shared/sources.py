@@ -1,27 +1,41 @@
 """The picker for the image, and what the network does with it."""
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
-from PIL import Image as PillowImage
 
 from core.attribution.attribution import image_hash
-from core.data import data_sets
-from core.data.data_sets import mask_beside
-from core.data.images import LoadedImage, Scaling, load_image, read_mask, with_channels
+from core.data.images import SUFFIXES, LoadedImage, Scaling, with_channels
 from core.errors import UserError
 from core.segmenter import Prediction, Segmenter
+from widgets.shared.gallery import gallery
+from widgets.shared.image_scores import ImageScores
 from widgets.shared.links import value_in_url
+from widgets.shared.next_error import forget_errors, next_error_button
+from widgets.shared.offered_images import (
+    YOURS,
+    OfferedImage,
+    first_that_fits,
+    in_groups,
+    is_convertible,
+    offered_images,
+    read_offered,
+    read_truth,
+)
+from widgets.shared.predictions import get_prediction, prediction_key
 from widgets.shared.results import results
-from widgets.shared.uploads import kept_uploads, load_upload, say_about_upload, upload_images, upload_truth
+from widgets.shared.uploads import upload_images, upload_truth
+from widgets.shared.user_errors import SolvableError, say, show_said, unknown_name
 
-SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
 _TRIALS = 3
 _MODEL_OF_IMAGE = "_model_of_image"
+# The gallery shows the image and chooses it; this input binds the choice to the URL.
+_STYLE = "<style>.st-key-image_in_url {display: none}</style>"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +58,24 @@ class PickedImage:
 
 
 def pick_image(segmenter: Segmenter) -> PickedImage:
-    """An upload of this session or a sample, chosen in the side bar; the choice is in the URL."""
-    samples, uploads = sample_images(), kept_uploads()
-    _change_image_with_model(samples, segmenter)
-    names = [*uploads, *best_first(samples, segmenter)]
-    _restore_image(names, first=names[len(uploads)])
-    # The default is a sample, since the URL leaves the default out.
-    choice = st.selectbox("Image", names, len(uploads), key="image", bind="query-params")
+    """An upload, an image of a folder or a sample, chosen in the side bar; the choice is in the URL.
+
+    Raises:
+        UserError: The image cannot be read, or the network does not take it; it comes with ways out.
+    """
+    groups = in_groups(offered_images().values(), segmenter).values()
+    offered = {image.name: image for images in groups for image in images}
+    first = first_that_fits(offered.values(), segmenter).name
+    _change_image_with_model(offered, segmenter, first)
+    _leave_unknown_image(offered, first)
+    with st.container(gap="small"):
+        card = st.container()
+        next_error_button(segmenter, list(offered.values()), offered[st.session_state.get("image") or first])
+    with card, st.container(key="image_in_url"):
+        st.html(_STYLE)
+        choice = st.text_input("Image", key="image", bind="query-params")
+    if choice not in offered:  # none yet, or what a link names: its first value comes from there in spite of the state
+        choice = first
     upload_images()
     scaling: Scaling = st.segmented_control(
         "Intensity",
@@ -63,28 +88,30 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
         help="Full range divides by the largest value of the file's type. Percentiles stretch the values between the "
         "0.5th and the 99.5th percentile, for dim images.",
     )
-    if choice in uploads:
+    image = offered[choice]
+    if image.group == YOURS:
         upload_truth(choice)
-    with st.spinner("Reading the image…"):
-        if choice in uploads:
-            upload = uploads[choice]
-            loaded = load_upload(choice, upload, scaling)
-            truth = read_mask(upload.truth[1], upload.truth[0]) if upload.truth else None
-        else:
-            path, truth_path = samples[choice]
-            key = "image file", path, path.stat().st_mtime_ns, scaling
-            loaded = results().get_or_compute(key, lambda: load_image(path, scaling))
-            truth = _sample_truth(truth_path) if truth_path else None
-    values, notes = _fitted(loaded, segmenter)
-    segmenter.findings((values.shape[1], values.shape[2]))
-    st.caption(f"{values.shape[1]} × {values.shape[2]} pixels (rows × columns), " + "; ".join(notes))
-    return PickedImage(values, truth, loaded.name, notes, image_hash(values))
+    scores = ImageScores(segmenter, scaling)
+    others = partial(
+        gallery, segmenter, scores, {name: one for name, one in offered.items() if one is not image}, choice,
+        is_open=True,
+    )  # fmt: skip
+    picked = None
+    try:
+        picked = _read(image, scaling, segmenter, others)
+    finally:  # an image that does not fit is left by a click on another one
+        with card:
+            gallery(segmenter, scores, offered, choice, picked.hash if picked else "")
+    segmenter.findings((picked.values.shape[1], picked.values.shape[2]))
+    st.caption(
+        f"{picked.values.shape[1]} × {picked.values.shape[2]} pixels (rows × columns), " + "; ".join(picked.notes)
+    )
+    return picked
 
 
-def predicted(segmenter: Segmenter, image: PickedImage, key: tuple[str, ...] | None = None) -> Prediction:
+def predicted(segmenter: Segmenter, image: PickedImage, key: tuple[str, str, str] | None = None) -> Prediction:
     """The network's prediction for the image, kept for all pages; `key` is that of the selection, where it is known."""
-    key = key or (segmenter.weights_hash, str(segmenter.device), image.hash)
-    return results().get_or_compute(("prediction", *key), lambda: segmenter.predict(image.values))
+    return get_prediction(segmenter, image.values, key or prediction_key(segmenter, image.hash))
 
 
 def seconds_per_image(segmenter: Segmenter, image: PickedImage) -> float:
@@ -99,78 +126,56 @@ def seconds_per_image(segmenter: Segmenter, image: PickedImage) -> float:
     return results().get_or_compute(key, lambda: min(timed() for _ in range(_TRIALS)))
 
 
-def sample_images() -> dict[str, tuple[Path, Path | None]]:
-    """The sample images and their masks, by the name they have on screen, e.g. "vessels/vessel_01"."""
-    folders = tuple((folder, folder.stat().st_mtime_ns) for folder in SAMPLES.glob("**/"))
-    return dict(_samples_in(SAMPLES, folders))
-
-
-@lru_cache(maxsize=8)
-def _samples_in(
-    samples: Path,
-    folders: tuple[tuple[Path, int], ...],  # noqa: ARG001 - a changed folder is another key
-) -> dict[str, tuple[Path, Path | None]]:
-    found: dict[str, tuple[Path, Path | None]] = {}
-    for path in data_sets.sample_images(samples):
-        data_set, *split = path.relative_to(samples).parts[:-2]
-        name = f"{data_set}/{path.stem}"
-        found[f"{'/'.join((data_set, *split))}/{path.stem}" if name in found else name] = path, mask_beside(path)
-    return found
-
-
-def best_first(samples: dict[str, tuple[Path, Path | None]], segmenter: Segmenter) -> list[str]:
-    """The samples' names: first those the model is named after, then vessels, then whatever has its channels."""
-
-    def rank(name: str) -> tuple[bool, bool, bool]:
-        data_set = name.split("/", maxsplit=1)[0]
-        fits = sample_channels(samples[name][0]) == segmenter.in_channels
-        return not fits, data_set != segmenter.name, data_set != "vessels"
-
-    return sorted(samples, key=rank)
-
-
-def sample_channels(path: Path) -> int:
-    """Number of channels of an image file, from its header."""
-    return _channels_in(str(path), path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _channels_in(path: str, changed: int) -> int:  # noqa: ARG001 - a changed file is another key
-    with PillowImage.open(path) as opened:
-        return len(opened.getbands())
-
-
-def is_convertible(channels: int, segmenter: Segmenter) -> bool:
-    """Whether the network takes an image of so many channels, as it is or converted."""
-    return channels in (1, segmenter.in_channels) or (channels, segmenter.in_channels) == (3, 1)
-
-
-def _restore_image(names: list[str], first: str) -> None:
-    """Before the picker: an image that is not offered gives way to `first`, and an upload in a link is asked for."""
+def _leave_unknown_image(offered: Mapping[str, OfferedImage], first: str) -> None:
+    """Before the picker: an image that is not offered gives way to `first`; one that a link names is told."""
     from_link = value_in_url("image")
-    missing = from_link is not None and from_link not in names
-    if missing or st.session_state.get("image", first) not in names:
-        st.session_state["image"] = first
-    if missing:
-        say_about_upload(f"{from_link} is not here; upload the file again.")
+    if from_link and from_link not in offered:
+        is_file = Path(from_link).suffix.lower() in SUFFIXES
+        missing = f"{from_link} is not here; upload the file again."
+        say("unknown image", [missing if is_file else unknown_name("image", from_link, offered)])
+    name = from_link or st.session_state.get("image") or first
+    if name not in offered:
+        name = st.session_state["image"] = first
+    show_said("unknown image", name)
 
 
-def _change_image_with_model(samples: dict[str, tuple[Path, Path | None]], segmenter: Segmenter) -> None:
-    """After another model is chosen, a sample that it cannot take gives way to one that it can."""
+def _change_image_with_model(offered: Mapping[str, OfferedImage], segmenter: Segmenter, first: str) -> None:
+    """After another model is chosen, an image that it cannot take gives way to `first`; an upload stays."""
     previous = st.session_state.get(_MODEL_OF_IMAGE)
     st.session_state[_MODEL_OF_IMAGE] = weights_hash = segmenter.weights_hash
-    shown = samples.get(st.session_state.get("image", ""))
-    if previous in (None, weights_hash) or shown is None:
+    shown = offered.get(st.session_state.get("image", ""))
+    if previous in (None, weights_hash):
         return
-    if sample_channels(shown[0]) != segmenter.in_channels:
-        st.session_state["image"] = best_first(samples, segmenter)[0]
+    forget_errors()
+    if shown is not None and shown.group != YOURS and not shown.fits(segmenter):
+        st.session_state["image"] = first
 
 
-def _sample_truth(path: Path) -> np.ndarray:
-    return results().get_or_compute(("mask file", path, path.stat().st_mtime_ns), lambda: read_mask(path))
+def _read(image: OfferedImage, scaling: Scaling, segmenter: Segmenter, others: Callable[[], None]) -> PickedImage:
+    """The image as the network takes it, with its ground truth."""
+    try:
+        with st.spinner("Reading the image…"):
+            loaded = read_offered(image, scaling)
+    except UserError as error:
+        raise SolvableError(str(error), others) from error
+    values, notes = _fitted(loaded, segmenter, others)
+    truth = None
+    try:
+        truth = read_truth(image)
+        if truth is not None and truth.shape != values.shape[1:]:
+            raise UserError(
+                f"The ground truth of {loaded.name} is {truth.shape[0]}×{truth.shape[1]} pixels, the image "
+                f"{values.shape[1]}×{values.shape[2]}; it is left out."
+            )
+    except UserError as error:
+        truth = None
+        st.warning(str(error), icon=":material/warning:")
+    return PickedImage(values, truth, loaded.name, notes, image_hash(values))
 
 
-def _fitted(loaded: LoadedImage, segmenter: Segmenter) -> tuple[np.ndarray, tuple[str, ...]]:
+def _fitted(
+    loaded: LoadedImage, segmenter: Segmenter, others: Callable[[], None]
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """The image with the network's number of channels, converted only if the user chooses that."""
     channels = loaded.values.shape[0]
     if channels == segmenter.in_channels:
@@ -181,7 +186,18 @@ def _fitted(loaded: LoadedImage, segmenter: Segmenter) -> tuple[np.ndarray, tupl
         f"{loaded.name} has {channels} channel{plural} and the model {segmenter.name} takes {segmenter.in_channels}"
     )
     if not is_convertible(channels, segmenter):
-        raise UserError(f"{mismatch}; choose another image or another model.")
+        raise SolvableError(f"{mismatch}; choose another image or another model.", others)
     if st.toggle(f"Convert to {wanted}", key="convert", bind="query-params"):
         return with_channels(loaded.values, segmenter.in_channels), (*loaded.notes, f"converted to {wanted}")
-    raise UserError(f"{mismatch}; choose another image, or turn on “Convert to {wanted}” on the left.")
+
+    def solve() -> None:
+        st.button(
+            f"Convert to {wanted}", key="convert_here", icon=":material/contrast:", type="primary", on_click=_convert
+        )
+        others()
+
+    raise SolvableError(f"{mismatch}; convert it, or choose another image.", solve)
+
+
+def _convert() -> None:
+    st.session_state["convert"] = True

@@ -1,16 +1,32 @@
 """A user's mistake as one sentence on the page."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 
 import streamlit as st
 
 from core.errors import UserError, is_out_of_memory
 
 
+class SolvableError(UserError):
+    """A user's mistake together with widgets that solve it.
+
+    Args:
+        sentence: What is wrong and what to do.
+        solve: Draws the widgets, under the sentence.
+    """
+
+    def __init__(self, sentence: str, solve: Callable[[], None]) -> None:
+        super().__init__(sentence)
+        self.solve = solve
+
+
 def show_user_error(error: UserError) -> None:
-    """Show the error's sentence."""
+    """Show the error's sentence, and what solves it where it can be solved."""
     st.error(str(error), icon=":material/error:")
+    if isinstance(error, SolvableError):
+        error.solve()
 
 
 @contextmanager
@@ -24,3 +40,30 @@ def show_user_errors() -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         st.error("Memory ran out; take a smaller image, or crop it.", icon=":material/error:")
+
+
+def say(place: str, sentences: Sequence[str]) -> None:
+    """Sentences about something that went wrong, for `show_said` and, beside a closed side bar, as toasts.
+
+    They replace those of the same place.
+    """
+    st.session_state[f"_said_{place}"] = None, tuple(sentences)
+    for sentence in sentences:
+        st.toast(sentence, icon=":material/error:")
+
+
+def show_said(place: str, choice: object) -> None:
+    """Show what was said until the user chooses something else; `choice` is what is chosen now."""
+    said_of, sentences = st.session_state.get(f"_said_{place}", (None, ()))
+    if said_of not in (None, choice):
+        return
+    if sentences:
+        st.session_state[f"_said_{place}"] = choice, sentences
+    for sentence in sentences:
+        st.error(sentence, icon=":material/error:")
+
+
+def unknown_name(kind: str, name: str, names: Iterable[str]) -> str:
+    """A sentence about a name that is not offered, with the nearest one that is."""
+    nearest = get_close_matches(name, names, 1)
+    return f"There is no {kind} “{name}” here" + (f"; did you mean “{nearest[0]}”?" if nearest else ".")

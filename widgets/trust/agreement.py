@@ -18,7 +18,9 @@ _FEW = 10
 def rank_table(place: str, trial: Trial, maps: Mapping[str, TrustMap]) -> np.ndarray | None:
     """Spearman's correlation of every pair of maps; None while it is computed."""
     key, values = ("ranks", trial.identity, tuple(maps)), [one.values for one in maps.values()]
-    return compute_in_background(place, key, "Maps ranked", lambda progress: rank_correlations(values, progress))
+    return compute_in_background(
+        place, key, "Agreement, maps ranked", lambda progress: rank_correlations(values, progress)
+    )
 
 
 def agreement_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:

@@ -12,6 +12,7 @@ from core.pixel_sets import PixelSetName
 from core.segmenter import Prediction
 from core.trust.controls import CONTROLS
 from widgets.shared.downloads import attribution_downloads
+from widgets.shared.last_map import OLD_NOTE, OLD_OPACITY, keep_last
 from widgets.shared.pixel_set_picker import Question, in_viewer, pixel_set_layers
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
@@ -71,9 +72,15 @@ def show_question(
         choice, shown = chosen_map(trial)
         controls, sentence = [choice, _OPACITY], _sentence(shown, maps.get(shown))
         layers: list[Layer] = [base]
+        old = keep_last(f"trust_{shown}", selection.picture_key, maps.get(shown))
+        note = ""
         if shown in maps:
             layers.append(_layer(maps[shown], _ends(trial, maps)[shown], opacity="$trust_opacity"))
-        note = "" if shown in maps else _WAITING.lower()
+        elif old is not None:
+            layers.append(_layer(old, colour_ends({shown: old}, PERCENTILES)[shown], opacity=OLD_OPACITY))
+            note = OLD_NOTE
+        else:
+            note = _WAITING.lower()
         panels.append(Panel(choice.options[shown], layers, help=sentence, note=note))
     if image.truth is not None:
         truth = Labels(

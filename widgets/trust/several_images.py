@@ -17,8 +17,9 @@ from core.trust.benchmark.measurement import BenchmarkSettings, Measurement
 from core.trust.benchmark.same_question import ImageFile, Outcomes, SameQuestion, ask_each_image, found_anywhere
 from core.trust.benchmark.summary import ENOUGH_IMAGES, SummaryRow, caution, summarise
 from core.trust.controls import CONTROLS
+from widgets.shared.offered_images import in_groups, offered_images
 from widgets.shared.slow_work import compute_in_background, start_button
-from widgets.shared.sources import best_first, is_convertible, sample_channels, sample_images, seconds_per_image
+from widgets.shared.sources import seconds_per_image
 from widgets.trust.comparison import TABLE_STYLE, described, row_html, show_downloads
 from widgets.trust.tested import QUICK_SETTINGS
 from widgets.trust.trial import Trial, TrustMap, warn_if_empty
@@ -38,7 +39,7 @@ def several_images_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         "What holds for one target may be chance. The same question for other images, with the same methods and "
         f"settings: {where[0].lower()}{where[1:]}, in each image."
     )
-    offered = offered_images(trial.segmenter)
+    offered = files_of(trial.segmenter)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         metric = st.selectbox(
             "Test", _QUICK, key="several_test", bind="query-params", format_func=lambda name: METRICS[name].title,
@@ -80,14 +81,10 @@ def several_images_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         _show(trial, found, metric, question)
 
 
-def offered_images(segmenter: Segmenter) -> dict[str, ImageFile]:
+def files_of(segmenter: Segmenter) -> dict[str, ImageFile]:
     """Files of the images that the network takes and of their masks, by name, those it was made for first."""
-    samples = sample_images()
-    return {
-        name: samples[name]
-        for name in best_first(samples, segmenter)
-        if is_convertible(sample_channels(samples[name][0]), segmenter)
-    }
+    groups = in_groups((image for image in offered_images().values() if image.is_convertible(segmenter)), segmenter)
+    return {image.name: (image.path, image.truth) for images in groups.values() for image in images}
 
 
 def _show(trial: Trial, found: Outcomes, metric: str, question: SameQuestion) -> None:

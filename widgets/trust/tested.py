@@ -18,7 +18,7 @@ QUICK_METRICS = ("deletion", "leakage")
 QUICK_STEPS = 8
 QUICK_SETTINGS = EvaluationSettings(values={"n_steps": QUICK_STEPS})
 """The test that runs by itself."""
-_LABEL = "Images through the network"
+_LABEL = "Tests, images through the network"
 
 
 def object_sought(trial: Trial) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -1,6 +1,7 @@
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,10 @@ from torch import nn
 from core import UserError
 from core.models import CheckpointInfo, CustomResNet, build_module, save_checkpoint
 from tests.pages.viewer_data import viewers
-from widgets.shared.model_picker import UPLOAD, factories_of, numbers_in
+from widgets.shared import uploader
+from widgets.shared.model_picker import UPLOAD
+from widgets.shared.networks import numbers_in
+from widgets.shared.start_arguments import repeated
 
 ROOT = Path(__file__).resolve().parents[3]
 FACTORY = "streamlit_networks:vessels"
@@ -51,7 +55,15 @@ def _uploaded(content: bytes, name: str = "mine.pth") -> AppTest:
     page = AppTest.from_function(_page, default_timeout=120).run()
     page.selectbox(key="model").set_value(UPLOAD).run()
     assert "--model package.module:function" in page.info[0].value
-    return page.file_uploader(key="checkpoint").upload(name, content).run()
+    assert any(caption.value == "Until then, vessmap stays." for caption in page.caption)
+    assert page.markdown[0].value == "vessmap: CustomResNet"
+    return page.file_uploader[0].upload(name, content).run()
+
+
+def _asked(page: AppTest, label: str) -> Any:
+    """The widget that asks for what a file does not state."""
+    asking = (*page.selectbox, *page.number_input, *page.text_input)
+    return next(widget for widget in asking if widget.label == label)
 
 
 def _written(page: AppTest) -> list[str]:
@@ -67,14 +79,16 @@ def _saved(module: nn.Module) -> bytes:
 
 
 def test_factories_on_the_command_line():
-    assert factories_of([]) == []
-    assert factories_of(["--model", "a:b", "--other", "--model=c.d:e", "rest", "--model", "a:b"]) == ["a:b", "c.d:e"]
-    with pytest.raises(UserError, match="Name a function after --model"):
-        factories_of(["--model"])
+    assert repeated("--model", "Name a function.", []) == []
+    given = ["--model", "a:b", "--other", "--model=c.d:e", "rest", "--model", "a:b", "--images", "x"]
+    assert repeated("--model", "Name a function.", given) == ["a:b", "c.d:e"]
+    assert repeated("--images", "Name a folder.", given) == ["x"]
+    with pytest.raises(UserError, match="Name a function"):
+        repeated("--model", "Name a function.", ["--model"])
 
 
 def test_numbers():
-    assert numbers_in("0.485, 0.456 0.406", "mean") == (0.485, 0.456, 0.406)
+    assert numbers_in("0.485, 0.456 0.406", "mean") == [0.485, 0.456, 0.406]
     with pytest.raises(UserError, match="The mean is one number, or one per channel"):
         numbers_in("a half", "mean")
 
@@ -124,13 +138,13 @@ def test_a_recognised_upload_offers_its_normalisation():
     assert _written(page) == ["mine: Unet", "channels 3, classes 2",
                               "mean (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225)"]  # fmt: skip
     assert any("Architecture smp_unet recognised" in caption.value for caption in page.caption)
-    page.selectbox(key="normalisation").set_value("none").run()
+    _asked(page, "Normalisation").set_value("none").run()
     assert _written(page)[-1] == "mean (0.0, 0.0, 0.0), std (1.0, 1.0, 1.0)"
-    page.selectbox(key="normalisation").set_value("numbers").run()
-    page.text_input(key="mean").set_value("0.1, 0.2, 0.3").run()
-    page.text_input(key="std").set_value("0.25").run()
+    _asked(page, "Normalisation").set_value("numbers").run()
+    _asked(page, "Mean").set_value("0.1, 0.2, 0.3").run()
+    _asked(page, "Std").set_value("0.25").run()
     assert _written(page)[-1] == "mean (0.1, 0.2, 0.3), std (0.25, 0.25, 0.25)"
-    page.text_input(key="std").set_value("a quarter").run()
+    _asked(page, "Std").set_value("a quarter").run()
     assert page.error[0].value.startswith("The std is one number")
 
 
@@ -141,39 +155,39 @@ def test_an_upload_that_is_not_recognised_is_asked_about():
     assert not page.exception
     assert not page.error
     assert "name the architecture" in page.info[0].value
-    page.selectbox(key="architecture").set_value("smp_unet").run()
-    assert page.selectbox(key="encoder").value == "resnet34"
-    assert (page.number_input(key="channels").value, page.number_input(key="classes").value) == (2, 4)
+    _asked(page, "Architecture").set_value("smp_unet").run()
+    assert _asked(page, "Encoder").value == "resnet34"
+    assert (_asked(page, "Channels of the image").value, _asked(page, "Channels of the output").value) == (2, 4)
     assert "do not fit the architecture smp_unet" in page.error[0].value
-    page.text_input(key="arguments").set_value("[4]").run()
+    _asked(page, "Further arguments").set_value("[4]").run()
     assert page.error[0].value.startswith("Further arguments are a JSON object")
-    page.text_input(key="arguments").set_value("[" * 100_000).run()
+    _asked(page, "Further arguments").set_value("[" * 100_000).run()
     assert page.error[0].value.startswith("Further arguments are a JSON object")
     for text, problem in (
         ('{"encoder_depth": 1000000}', "encoder_depth is a number beyond"),
         ('{"in_channels": "x"}', "in_channels is 'x'"),
         ('{"in_channels": NaN}', "the argument in_channels is not a finite number"),
     ):
-        page.text_input(key="arguments").set_value(text).run()
+        _asked(page, "Further arguments").set_value(text).run()
         assert not page.exception
         assert page.error[0].value.startswith("Further arguments cannot be used: ")
         assert problem in page.error[0].value
-    page.text_input(key="arguments").set_value('{"decoder_use_norm": false}').run()
+    _asked(page, "Further arguments").set_value('{"decoder_use_norm": false}').run()
     assert _written(page) == ["mine: Unet", "channels 2, classes 4", "mean (0.0, 0.0), std (1.0, 1.0)"]
-    assert page.selectbox(key="normalisation").options == ["None", "Numbers…"], "ImageNet's is for three channels"
+    assert _asked(page, "Normalisation").options == ["None", "Numbers…"], "ImageNet's is for three channels"
 
 
 def test_an_upload_that_several_networks_fit_offers_these_first():
     page = _uploaded(_saved(build_module("smp_pspnet", {"encoder_name": "vgg11", "num_classes": 2})))
     assert "alike" in page.info[0].value
-    assert page.selectbox(key="architecture").options[0] == "smp_pspnet"
-    page.selectbox(key="architecture").set_value("smp_pspnet").run()
+    assert _asked(page, "Architecture").options[0] == "smp_pspnet"
+    _asked(page, "Architecture").set_value("smp_pspnet").run()
     assert _written(page)[:2] == ["mine: PSPNet", "channels 3, classes 2"]
 
 
 def test_a_timm_encoder_is_asked_for():
     page = _uploaded(_saved(build_module("smp_unet", {"encoder_name": "tu-resnet18", "num_classes": 4})))
-    page.selectbox(key="architecture").set_value("smp_unet").run()
+    _asked(page, "Architecture").set_value("smp_unet").run()
     assert page.info[0].value == "Choose the network's encoder."
 
 
@@ -185,9 +199,9 @@ def test_an_upload_with_more_channels_than_any_image_is_still_asked_about():
     file = io.BytesIO()
     torch.save(state_dict, file)
     page = _uploaded(file.getvalue())
-    page.selectbox(key="architecture").set_value("smp_unet").run()
+    _asked(page, "Architecture").set_value("smp_unet").run()
     assert not page.exception
-    assert page.number_input(key="channels").value == 1000
+    assert _asked(page, "Channels of the image").value == 1000
 
 
 def test_an_upload_that_says_all_is_not_asked_about(tmp_path):
@@ -196,3 +210,58 @@ def test_an_upload_that_says_all_is_not_asked_about(tmp_path):
     page = _uploaded(path.read_bytes(), "w.safetensors")
     assert _written(page) == ["w: CustomResNet", "channels 1, classes 2", "mean (0.5,), std (1.0,)"]
     assert [box.key for box in page.selectbox] == ["model"]
+
+
+def test_a_network_is_kept_with_its_options_and_not_asked_about_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploader, "browser_token", lambda: "one browser")
+    monkeypatch.setenv("WHYPIXEL_FILES", str(tmp_path))
+    arguments = {"encoder_name": "resnet18", "num_classes": 4, "in_channels": 2, "decoder_use_norm": False}
+    page = _uploaded(_saved(build_module("smp_unet", arguments)), "street.pth")
+    assert page.selectbox(key="model").value == "street.pth"
+    assert page.markdown[0].value == "vessmap: CustomResNet", "until the questions are answered"
+    _asked(page, "Architecture").set_value("smp_unet").run()
+    _asked(page, "Further arguments").set_value('{"decoder_use_norm": false}').run()
+    _asked(page, "Normalisation").set_value("numbers").run()
+    _asked(page, "Mean").set_value("0.25, 0.5").run()
+    answered = _written(page)
+    assert answered == ["street: Unet", "channels 2, classes 4", "mean (0.25, 0.5), std (0.5, 0.5)"]
+    assert not page.expander
+    reloaded = AppTest.from_function(_page, default_timeout=120)
+    reloaded.query_params["model"] = "street.pth"
+    reloaded.run()
+    assert _written(reloaded) == answered
+    assert reloaded.selectbox(key="model").options[-2:] == ["street.pth", UPLOAD]
+    assert [expander.label for expander in reloaded.expander] == ["Options of street.pth"]
+    _asked(reloaded, "Normalisation").set_value("none").run()
+    assert _written(reloaded.run())[-1] == "mean (0.0, 0.0), std (1.0, 1.0)"
+
+
+def test_a_file_without_weights_is_refused_and_not_kept():
+    page = _uploaded(b"nothing", "broken.pth")
+    assert [error.value for error in page.error] == [
+        "broken.pth is not a PyTorch checkpoint, although its name says so."
+    ]
+    assert len(page.toast) == 1
+    assert "broken.pth" not in page.selectbox(key="model").options
+    page.run()
+    assert (len(page.error), len(page.toast)) == (1, 0)
+    page.selectbox(key="model").set_value("fundus").run()
+    assert not page.error
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("vesmap", "There is no model “vesmap” here; did you mean “vessmap”?"),
+        ("x", "There is no model “x” here."),
+        ("mine.pth", "mine.pth is not here; upload the file again."),
+    ],
+)
+def test_a_model_in_a_link_that_is_not_here_is_named_in_one_sentence(name, sentence):
+    page = AppTest.from_function(_page, default_timeout=120)
+    page.query_params["model"] = name
+    page.run()
+    assert [error.value for error in page.error] == [sentence]
+    assert page.markdown[0].value == "vessmap: CustomResNet"
+    page.selectbox(key="model").set_value("fundus").run()
+    assert not page.error

@@ -1,10 +1,10 @@
-"""Two small pages with the image picker and the strip, for `test_image_strip.py`."""
+"""Two small pages with the image picker, for `test_gallery.py`."""
 
 import streamlit as st
 
-from widgets.shared.image_strip import image_strip
 from widgets.shared.model_picker import pick_model
-from widgets.shared.sources import pick_image
+from widgets.shared.pixel_state import restore_pixel
+from widgets.shared.sources import pick_image, predicted
 from widgets.shared.user_errors import show_user_errors
 
 
@@ -12,13 +12,10 @@ def show() -> None:
     with show_user_errors():
         with st.sidebar:
             segmenter = pick_model()
-        try:
-            with st.sidebar:
-                image = pick_image(segmenter)
-        finally:
-            image_strip(segmenter)
+            image = pick_image(segmenter)
+        row, column = restore_pixel(image.name, predicted(segmenter, image).labels)
         truth = "none" if image.truth is None else image.truth.sum()
-        st.text(f"{image.name} {image.values.shape} truth {truth}")
+        st.text(f"{image.name} {image.values.shape} truth {truth} pixel {row} {column}")
 
 
 def second() -> None:

@@ -1,0 +1,62 @@
+"""What was looked at last goes along to the next page: network, image, class, score, pixel or pixel set.
+
+Streamlit keeps the values of widgets that are bound to the URL, and whatever else is in the session state. Here is what
+it drops: the values of widgets that are not bound. After Back or Forward the URL decides.
+"""
+
+import streamlit as st
+from streamlit.errors import StreamlitAPIException
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from core.pixel_sets import PIXEL_SETS, PixelSetName
+from widgets.shared.pixel_state import forget_pixel, reason_of_opening
+
+_PAGE, _KEPT = "_page_looked_at", "_looked_at"
+_NOT_BOUND = ("class", "layer", "method")
+_PIXEL_SET_KEYS: dict[str, tuple[PixelSetName, ...]] = {
+    "pixel_set": tuple(name for name in PIXEL_SETS if name != "prediction"),
+    "explain": ("prediction", "class", "point", "box", "lasso"),
+}
+"""Keys of the pickers for the pixel set, with the sets that each offers."""
+
+
+def restore_looked_at(page: str) -> None:
+    """Before a page's widgets: give them the values that those of another page had; the URL's own come first."""
+    previous, st.session_state[_PAGE] = st.session_state.get(_PAGE), page
+    if page == previous:
+        return
+    context = get_script_run_ctx()
+    if context is not None and context.is_history_navigation:
+        for key in _NOT_BOUND:
+            st.session_state.pop(key, None)
+        for key in ("box", "lasso"):
+            if key in st.query_params:
+                st.session_state[key] = st.query_params[key]
+        if {"row", "column"} <= set(st.query_params):
+            forget_pixel()
+        return
+    for key, value in st.session_state.get(_KEPT, {}).items():
+        if key not in st.session_state and key not in st.query_params:
+            st.session_state[key] = value
+
+
+def keep_looked_at() -> None:
+    """After a page's widgets: keep the values that Streamlit would drop."""
+    kept = st.session_state.setdefault(_KEPT, {})
+    kept.update({key: st.session_state[key] for key in _NOT_BOUND if key in st.session_state})
+
+
+def look_at_pixel(pixel: tuple[int, int]) -> None:
+    """Let the other pages begin with one pixel, once somebody has chosen it."""
+    if not reason_of_opening(pixel):
+        look_at_pixel_set("point")
+
+
+def look_at_pixel_set(name: PixelSetName) -> None:
+    """Let the other pages begin with this pixel set, where they offer it."""
+    for key, offered in _PIXEL_SET_KEYS.items():
+        if name in offered and st.session_state.get(key) != name:
+            try:
+                st.session_state[key] = name
+            except StreamlitAPIException:  # this page's own picker has it already
+                continue
