@@ -9,7 +9,8 @@ import numpy as np
 from ..errors import UserError
 
 FIXED_OPTIONS = frozenset({
-    "border_width", "box", "class", "class_name", "column", "data", "device", "grey", "help", "image", "images",
+    "against", "border_width", "box", "class", "class_name", "column", "data", "device", "grey", "help", "image",
+    "images",
     "lasso", "masks", "method", "methods", "model", "options", "out", "pixel_set", "reading", "reduction", "region",
     "row", "run", "samples", "scaling", "scheduler", "space", "targets", "weights",
 })  # fmt: skip
@@ -20,7 +21,7 @@ FIXED_OPTIONS_OF_EVALUATE = FIXED_OPTIONS | {
 }  # fmt: skip
 """Options and parameters that `evaluate` has beside the settings of metrics, and those of the other commands."""
 FIXED_KEYS = frozenset({
-    "agreement_of", "architecture", "arguments", "border_width", "box", "channels", "checkpoint", "class",
+    "against", "agreement_of", "architecture", "arguments", "border_width", "box", "channels", "checkpoint", "class",
     "classes", "column", "context_only", "convert", "encoder", "file_drop", "fill", "fill_sigma", "image",
     "lasso", "layer", "mean", "methods", "metrics", "model", "normalisation", "over", "pixel_set",
     "ranked_by", "remove_truth", "row", "sanity_method", "sanity_mode", "scaling", "score", "several_images",

@@ -134,7 +134,7 @@ def test_the_trust_page_offers_and_computes_it(monkeypatch):
     assert page.number_input(key="gain").value == 2.0
     large = viewers(page)[0]
     assert large["settings"]["shown"] == "brightness"
-    assert large["sentence"] == "How bright a pixel is."
+    assert large["words"]["sentence"] == "How bright a pixel is."
     ends = _brightness_ends(large)
     page.number_input(key="gain").set_value(4.0).run()
     assert _brightness_ends(viewers(page)[0]) == {setting: pytest.approx(2 * end) for setting, end in ends.items()}

@@ -1,5 +1,6 @@
 """The quick test over several images: means with their intervals, and what each image says."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from core.display.charts import Estimate, interval_figure
-from core.display.words import decimals, duration, same_precision
+from core.display.words import decimals, duration
 from core.io.tables import csv_bytes, json_bytes
 from core.pixel_sets import TITLES
 from core.segmenter import Segmenter
@@ -61,7 +62,7 @@ def several_images_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     described_set, like = sorted(pixel_set.describe().items()), trial.target
     key = (
         "several images", trial.segmenter.weights_hash, str(trial.segmenter.device), str(described_set),
-        like.class_index, like.space, like.reduction, trial.methods, tuple(sorted(trial.settings.items())), metric,
+        like.score, like.reduction, trial.methods, tuple(sorted(trial.settings.items())), metric,
         question.scaling, tuple((path, path.stat().st_mtime_ns) for path, _ in files.values()),
     )  # fmt: skip
 
@@ -138,15 +139,18 @@ def words(rows: Sequence[SummaryRow], metric: str) -> str:
 def summary_html(rows: Sequence[SummaryRow], metric: str) -> str:
     """The means and how each map differs from the best control, with their intervals, all at one precision."""
     heads = METRICS[metric].heading, "Less the best control"
-    numbers = same_precision([
-        value for row in rows
-        for value in (row.mean, row.high - row.mean, row.difference, row.difference_high - row.difference)
-    ])  # fmt: skip
+    places = decimals([row.mean for row in rows])
+
+    def cell(mean: float, high: float, mark: str) -> str:
+        if not math.isfinite(mean):
+            return "<td>–</td>"
+        half = f" ± {high - mean:.{places}f}" if math.isfinite(high) else ""
+        return f'<td class="{mark}">{f"{mean:.{places}f}{half}".replace("-", "−")}</td>'
+
     lines = []
-    for place, row in enumerate(rows):
-        mean, half, less, half_less = numbers[4 * place : 4 * place + 4]
+    for row in rows:
         mark = "beats" if row.verdict == "better" else "fails"
-        cells = f"<td>{_interval(mean, half)}</td><td class='{mark}'>{_interval(less, half_less)}</td>"
+        cells = cell(row.mean, row.high, "mean") + cell(row.difference, row.difference_high, mark)
         lines.append(row_html(row.rank, row.title, cells, is_control=row.is_control))
     titles = "".join(f'<th scope="col">{head}<small>mean ± 95 % interval</small></th>' for head in heads)
     return (
@@ -164,10 +168,6 @@ def per_image(measurements: Sequence[Measurement], metric: str) -> list[dict[str
     return list(rows.values())
 
 
-def _interval(mean: str, half: str) -> str:
-    return mean if half == "–" else f"{mean} ± {half}"
-
-
 def _manifest(trial: Trial, found: Outcomes, rows: Sequence[SummaryRow], question: SameQuestion) -> bytes:
     return json_bytes(
         described(trial)
@@ -175,6 +175,7 @@ def _manifest(trial: Trial, found: Outcomes, rows: Sequence[SummaryRow], questio
             "pixel_set": question.pixel_set.describe(),
             "class_index": question.like.class_index,
             "space": question.like.space,
+            "against": question.like.against,
             "reduction": question.like.reduction,
             "evaluation": question.settings.evaluation.describe(),
             "images": list(dict.fromkeys(one.image for one in found.measurements)),

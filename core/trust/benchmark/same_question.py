@@ -41,7 +41,7 @@ class SameQuestion:
             UserError: There are no such pixels in it.
         """
         like = self.like
-        given = like.class_index, like.space, like.reduction, truth, segmenter.class_names
+        given = like.class_index, like.space, like.reduction, truth, segmenter.class_names, like.against
         return self.pixel_set.target(segmenter.predict(image), *given)
 
     def measure(self, segmenter: Segmenter, file: ImageFile, name: str, progress: Progress | None) -> list[Measurement]:
