@@ -45,7 +45,7 @@ def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -
     if question is not None and chosen is not None:
         attribution = compute_in_background(
             "ig", ("integrated gradients", selection.key, question.key, settings.settings_key(chosen)),
-            "Gradients, at most" if chosen.n_steps == "auto" else "Gradients",
+            "Integrated Gradients, gradients",
             partial(settings.attribute, selection, question.target, chosen),
         )  # fmt: skip
     baseline = None if chosen is None else settings.baseline_picture(image, chosen)

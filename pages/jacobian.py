@@ -37,7 +37,7 @@ INVITATION = """
 The Jacobian holds the gradient map of *every* pixel, and so the number of input pixels above a threshold, the box
 around them and the effective receptive field, all as pictures to click.
 
-**Run** shows a coarse picture of the whole image soon, which becomes finer while you look. It goes on if you leave the
+A run shows a coarse picture of the whole image soon, which becomes finer while you look. It goes on if you leave the
 page, and can be cancelled and resumed.
 """
 

@@ -12,6 +12,7 @@ from widgets.pixel_explorer.plain import is_plain, plain_explorer
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
 from widgets.shared.image_strip import image_strip
+from widgets.shared.last_map import keep_last
 from widgets.shared.looked_at import look_at_pixel
 from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import Pixel, learn_in_background
@@ -63,9 +64,10 @@ def explore(selection: Selection) -> None:
     explainer = Explainer(selection, prediction, settings["view"], smooth=settings["smooth"])
     attributions = explainer.attributions([pixel, *pins])
     attribution = attributions.get(pixel)
+    last = keep_last("explorer", selection.picture_key, attribution)
     viewer(
         "explorer",
-        [image_panel(selection, prediction), map_panel(explainer, attribution)],
+        [image_panel(selection, prediction), map_panel(explainer, last, is_old=attribution is None)],
         size,
         selection.picture_key,
         name=image.name,

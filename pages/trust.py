@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from core.attribution.cam import LayerAdvice
-from core.attribution.registry import METHODS, all_settings, quick_methods, quick_settings
+from core.attribution.registry import METHODS, all_settings, quick_settings
 from core.segmenter import Prediction
 from core.target import Reduction
 from widgets.shared.header import page_header
@@ -18,13 +18,16 @@ from widgets.shared.slow_work import cancel_unless
 from widgets.shared.user_errors import show_user_errors
 from widgets.trust.agreement import agreement_panel
 from widgets.trust.maps import maps_panel, show_question
+from widgets.trust.methods import pick_methods
 from widgets.trust.sanity import sanity_panel
+from widgets.trust.several_images import several_images_panel
 from widgets.trust.tests import tests_panel
 from widgets.trust.trial import Trial, compute_maps
 from widgets.trust.two_networks import two_networks_panel
+from widgets.trust.verdict import show_agreement_with_controls, show_verdict
 
-_PICKER_WIDTH = 290
-TABS = ["Maps", "Tests", "Agreement", "Sanity check", "Two networks"]
+_PICKER_WIDTH = 265
+TABS = ["Tests", "Maps", "Agreement", "Sanity check", "Several images", "Two networks"]
 
 
 def main() -> None:
@@ -53,41 +56,38 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
             name = pick_pixel_set(has_truth=selection.image.truth is not None)
         with st.container(width=_PICKER_WIDTH):
             layer = pick_layer(choices, selection.segmenter, "Layer of class activation maps")
+        methods = pick_methods()
         with st.popover("Settings", icon=":material/tune:"):
             settings = pick_settings(layer.name, size)
-    methods = pick_methods()
     question = question_of(name, selection, prediction, reduction)
     if question is None:
         show_question(selection, prediction, name, None)
         st.info("The maps and their tests come below, once there are pixels to explain.", icon=":material/verified:")
         return
     trial = Trial(selection.segmenter, selection.image, prediction, question, methods, settings)
-    for place in ("tests", "ranks", "sanity"):
+    for place in ("first-test", "tests", "agreeing", "ranks", "sanity"):
         cancel_unless(place, lambda key: isinstance(key, tuple) and key[1] == trial.identity)
     st.markdown(f"Explained: the {question.in_words(selection)}.")
-    picture = st.container()
+    conclusion, picture = st.container(border=True), st.container()
     maps = compute_maps(trial)
     with picture:
         show_question(selection, prediction, name, question, trial, maps)
         send_pixel("trust", is_pixel=name == "point")
-    tabs = st.tabs(TABS, key="tab", bind="query-params")
-    for tab, panel in zip(tabs, (maps_panel, tests_panel, agreement_panel, sanity_panel), strict=False):
+    with conclusion:
+        first = show_verdict(trial, maps)
+        show_agreement_with_controls(trial, maps)
+    panels = (
+        lambda: tests_panel(trial, maps, first),
+        lambda: maps_panel(trial, maps),
+        lambda: agreement_panel(trial, maps),
+        lambda: sanity_panel(trial, maps),
+        lambda: several_images_panel(trial, maps),
+        lambda: two_networks_panel(trial.segmenter, trial.image, trial.prediction, trial.target, trial.settings),
+    )
+    for tab, panel in zip(st.tabs(TABS, key="tab", bind="query-params"), panels, strict=True):
         if tab.open:
             with tab, show_user_errors():
-                panel(trial, maps)
-    if tabs[-1].open:
-        with tabs[-1], show_user_errors():
-            two_networks_panel(trial.segmenter, trial.image, trial.prediction, trial.target, trial.settings)
-
-
-def pick_methods() -> tuple[str, ...]:
-    slow = " and ".join(method.title for method in METHODS.values() if not method.is_quick)
-    chosen = st.multiselect(
-        "Methods", list(METHODS), list(quick_methods()), key="methods", bind="query-params", wrap=True,
-        format_func=lambda name: METHODS[name].title,
-        help=f"{slow} run the network once per channel of the layer, which takes long. The controls are always there.",
-    )  # fmt: skip
-    return tuple(name for name in METHODS if name in chosen)
+                panel()
 
 
 def pick_settings(layer: str, size: tuple[int, int]) -> dict[str, Any]:

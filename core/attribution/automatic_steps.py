@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..compute.progress import Progress
+from ..compute.progress import AtMost, Progress
 from .path_integral import PathIntegral, StraightPath
 
 _FEWEST_STEPS = 9
@@ -47,16 +47,16 @@ def integrate_adaptively(
         tolerance: The error to reach: the sum's as a fraction of the difference of the ends, and the map's,
             Σ |error|, as a fraction of Σ |value|.
         budget: The most gradients to take, at least 3.
-        progress: See `Progress`; counts gradients.
+        progress: See `Progress`; counts gradients against the budget, which is a bound.
     """
     parts = _Parts(path, ends, tolerance)
-    progress(parts.steps, budget)
+    progress(parts.steps, AtMost(budget))
     while parts.steps < _FEWEST_STEPS or parts.missed():
         # No round more than doubles the steps, however large a batch is.
         at_once = max(_FEWEST_AT_ONCE, min(path.batches.size, parts.steps))
         if not parts.refine_most_urgent(at_once, budget - parts.steps):
             break
-        progress(parts.steps, budget)
+        progress(parts.steps, AtMost(budget))
     return PathIntegral(parts.gradient, parts.change / 2, parts.steps, parts.looks, parts.missed())
 
 

@@ -91,7 +91,7 @@ def integrated_gradients(
     for number, start in enumerate(torch.from_numpy(chosen.images).to(batch.device)):
         path = StraightPath(segmenter, batch, start[None], target, batches)
         start_score = float(path.scores(np.zeros(1))[0])
-        part = progress_of_part(progress, number * most, most, baselines * most)
+        part = progress_of_part(progress, steps, most, steps + (baselines - number) * most)
         if n_steps == "auto":
             integral = integrate_adaptively(path, (start_score, score), tolerance, max_steps, part)
         else:

@@ -23,8 +23,9 @@ FIXED_KEYS = frozenset({
     "agreement_of", "architecture", "arguments", "border_width", "box", "channels", "checkpoint", "class",
     "classes", "column", "context_only", "convert", "encoder", "file_drop", "fill", "fill_sigma", "image",
     "lasso", "layer", "mean", "methods", "metrics", "model", "normalisation", "over", "pixel_set",
-    "ranked_by", "remove_truth", "row", "sanity_method", "sanity_mode", "scaling", "score", "shown", "space",
-    "stages", "std", "tab", "top_share", "trust_opacity", "trust_percentile", "trust_scale", "truth_files",
+    "ranked_by", "remove_truth", "row", "sanity_method", "sanity_mode", "scaling", "score", "several_images",
+    "several_test", "shown", "space", "stages", "std", "tab", "top_share", "trust_opacity", "trust_percentile",
+    "trust_scale", "truth_files",
 })  # fmt: skip
 """Keys of the Trust page's inputs beside the settings of methods."""
 METRIC_PREFIX = "test_"

@@ -17,7 +17,7 @@ _SHARE_OF_FREE = 0.4
 """Share of the free memory that a batch may take by estimate: allocators and other programs need some, too."""
 _TRANSIENT = 1.5
 """Memory at the peak of a backward pass, as a multiple of the forward graph's."""
-_MOST_PIXELS_ON_CPU = 2**16
+MOST_PIXELS_ON_CPU = 2**16
 """Pixels in a batch above which a CPU gains nothing from more."""
 _LARGEST_BATCH = 256
 
@@ -50,7 +50,7 @@ def fitting_batch_size(segmenter: Segmenter, image: np.ndarray, most: int) -> in
     """Number of images like this one (C, H, W) whose passes together fit well into the free memory, at most `most`."""
     limit = min(most, _LARGEST_BATCH)
     if segmenter.device.type == "cpu":
-        limit = min(limit, _MOST_PIXELS_ON_CPU // image[0].size)
+        limit = min(limit, MOST_PIXELS_ON_CPU // image[0].size)
     if limit <= 1:
         return 1
     one = _TRANSIENT * graph_bytes(segmenter, image)

@@ -3,7 +3,14 @@
 from collections.abc import Callable
 
 Progress = Callable[[int, int], object]
-"""Called with the number of steps done and the total. What it raises stops the computation and reaches the caller."""
+"""Called with the number of steps done and the total, `AtMost` where it is only a bound.
+
+What it raises stops the computation and reaches the caller.
+"""
+
+
+class AtMost(int):
+    """A total that the work may end before."""
 
 
 def progress_of_part(progress: Progress | None, before: int, part: int, total: int) -> Progress:
@@ -17,7 +24,11 @@ def progress_of_part(progress: Progress | None, before: int, part: int, total: i
     """
 
     def report(done: int, of: int) -> None:
-        if progress is not None:
+        if progress is None:
+            return
+        if isinstance(of, AtMost):
+            progress(before + done, AtMost(total - part + of))
+        else:
             progress(before + part * done // max(of, 1), total)
 
     return report

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,11 +14,10 @@ from .figures import NEUTRAL, TRANSPARENT
 
 _LINE = "#d6246e"
 _AXIS = {"zeroline": False, "gridcolor": "rgba(125,135,148,0.25)", "color": NEUTRAL, "automargin": True}
-_MANY_COLOURS = (
-    "#e4572e", "#19a898", "#5aa9e6", "#c678dd", "#f2a541", "#7cb518", "#ff7eb6", "#3f6fd8", "#a9785a", "#d6246e",
-    "#8f7ff0", "#c2a800", "#00b3c4",
-)  # fmt: skip
-"""For more curves than there are colours of classes."""
+_BOLD = (_LINE, "#2f7fd1", "#1a9c74")
+"""Of curves that stand out."""
+_CONTROL = "#b57614"
+_FAINT = "rgba(125,135,148,0.55)"
 _DASHES = ("dash", "dot", "dashdot", "longdash")
 _LAYOUT = {
     "template": {},  # a named one is copied into every figure, which costs more than all the rest of it
@@ -94,36 +94,45 @@ def tested_curves_figure(
     panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
     controls: Collection[str],
     titles: Mapping[str, tuple[str, str]],
+    highlighted: Sequence[str],
 ) -> go.Figure:
-    """Curves (x, y) by panel and name, two panels per row, one colour per name; the legend hides a name everywhere.
+    """Curves (x, y) by panel and name, two panels per row; the legend hides a name everywhere.
 
-    Names come in the same order in each panel; `controls` are drawn thin and grey. `titles` holds those of both axes.
+    Names come in the same order in each panel. The `highlighted` ones are bold, on top and of a colour each, the
+    `controls` dashed; the others are thin and grey, without an entry in the legend. `titles` holds those of both axes.
     """
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     figure = make_subplots(
-        rows, columns, subplot_titles=list(panels), horizontal_spacing=0.1, vertical_spacing=0.36 / rows
+        rows, columns, subplot_titles=list(panels), horizontal_spacing=0.13, vertical_spacing=0.3 / rows
     )
     figure.update_layout(_LAYOUT, template={}, margin={"l": 8, "r": 8, "t": 30, "b": 8}, hovermode="closest")
     named: set[str] = set()
     for place, (panel, curves) in enumerate(panels.items()):
         where = {"row": 1 + place // columns, "col": 1 + place % columns}
-        ours = [name for name in curves if name not in controls]
-        for name, (x, y) in curves.items():
+        others = [name for name in curves if name not in controls and name not in highlighted]
+        ours = [name for name in reversed(highlighted) if name in curves]
+        for name in [*others, *(name for name in curves if name in controls and name not in ours), *ours]:
+            x, y = curves[name]
+            line: dict[str, Any] = {"color": _FAINT, "width": 1}
             if name in controls:
                 dash = _DASHES[[other for other in curves if other in controls].index(name) % len(_DASHES)]
-                style = {"line": {"color": NEUTRAL, "width": 1.6, "dash": dash}}
-            else:
-                style = {"line": {"color": _MANY_COLOURS[ours.index(name) % len(_MANY_COLOURS)], "width": 2}}
+                line = {"color": _CONTROL, "width": 1.8, "dash": dash}
+            if name in ours:
+                line |= {"width": 3} | ({} if name in controls else {"color": _BOLD[highlighted.index(name)]})
             figure.add_scatter(
-                x=list(x), y=list(y), name=name, mode="lines", legendgroup=name, showlegend=name not in named, **style,
-                **where, hovertemplate="%{x:.0%} of the pixels: %{y:.4~g}<extra>" + name + "</extra>",
+                x=list(x), y=list(y), name=name, mode="lines", legendgroup=name, line=line, **where,
+                showlegend=name not in named and name not in others,
+                legendrank=highlighted.index(name) if name in ours else len(highlighted),
+                hovertemplate="%{x:.0%} of the pixels: %{y:.4~g}<extra>" + name + "</extra>",
             )  # fmt: skip
             named.add(name)
         figure.update_xaxes({**_AXIS, "title": {"text": titles[panel][0], "standoff": 6}, "tickformat": ".0%"}, **where)
         figure.update_yaxes({**_AXIS, "title": {"text": titles[panel][1], "standoff": 4}}, **where)
     figure.update_annotations(font={"size": 14, "color": NEUTRAL})
-    return figure.update_layout(legend={"font": {"color": NEUTRAL, "size": 12}, "tracegroupgap": 0})
+    legend = {"font": {"color": NEUTRAL, "size": 12}, "tracegroupgap": 0, "orientation": "h", "yref": "container",
+              "y": 0, "yanchor": "bottom", "x": 0}  # fmt: skip
+    return figure.update_layout(legend=legend, modebar={"bgcolor": TRANSPARENT, "color": NEUTRAL})
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Numbers in words."""
 
 import math
+from collections.abc import Sequence
 
 
 def duration(seconds: float) -> str:
@@ -32,4 +33,26 @@ def number(value: float, digits: int = 4) -> str:
     return f"{shown}·10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
 
 
+def decimals(values: Sequence[float]) -> int:
+    """Number of decimals that gives the largest of some numbers three digits."""
+    return max(0, 2 - _exponent(values))
+
+
+def same_precision(values: Sequence[float]) -> list[str]:
+    """The numbers of a column, all with the same decimals, see `decimals`; "–" for one that is NaN."""
+    exponent = _exponent(values)
+    power = f"·10{str(exponent).translate(_SUPERSCRIPTS)}" if exponent < -_FEW_ZEROS else ""
+    scale, places = (10.0**exponent, 2) if power else (1.0, decimals(values))
+    return [
+        f"{round(value / scale, places) + 0.0:,.{places}f}{power}".replace("-", "−") if math.isfinite(value) else "–"
+        for value in values
+    ]
+
+
+def _exponent(values: Sequence[float]) -> int:
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    return math.floor(math.log10(largest)) if largest else 2
+
+
+_FEW_ZEROS = 3
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

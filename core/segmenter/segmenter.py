@@ -20,6 +20,7 @@ from .findings import Asked, Findings, decided
 from .grid import Align
 from .identity import weights_checksum, weights_digest
 from .image_batch import Image, checked_batch, counted
+from .interruption import stop_if_interrupted
 from .output_reading import Activation
 
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
@@ -293,6 +294,7 @@ class Segmenter:
 
     def _result(self, images: Tensor, canvas: Canvas | None = None) -> object:
         """The network's raw result for images (B, C, H, W) in [0, 1], on a canvas around them or as they are."""
+        stop_if_interrupted()
         normalised = (images - self._mean) / self._std
         dtype = number_type(self.module)
         extended = normalised if canvas is None else canvas.extend(normalised)

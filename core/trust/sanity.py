@@ -178,6 +178,7 @@ def sanity_check(
     seed: int = 0,
     progress: Progress | None = None,
     name: str = "The method",
+    show: Callable[[SanityCheck], object] | None = None,
 ) -> SanityCheck:
     """A method's maps of copies of the network with randomised weights; see `randomised`.
 
@@ -194,6 +195,7 @@ def sanity_check(
         seed: Seed of the weights, which are drawn for each stage by itself.
         progress: See `Progress`; counts stages.
         name: Name of the method, for the sentence.
+        show: Called with the check of the stages so far, after each.
 
     Raises:
         UserError: An unknown mode, fewer than one stage, a network that cannot be randomised, or as the method.
@@ -214,9 +216,12 @@ def sanity_check(
         copy = randomised(segmenter, group, seed * len(groups) + number)  # or one lucky draw would decide all stages
         importance, labels = _explained(copy, image, target, explain, original.shape)
         stages.append(Stage(tuple(group), importance, labels, likeness(original, importance)))
+        found = SanityCheck(name, original, mode, tuple(stages))
+        if show is not None:
+            show(found)
         if progress is not None:
             progress(len(stages), len(groups))
-    return SanityCheck(name, original, mode, tuple(stages))
+    return found
 
 
 def data_check(

@@ -1,6 +1,6 @@
 """How alike two maps are: in their ranks, as pictures, in their details, and in their most important pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -15,6 +15,8 @@ DETAIL_SIGMA = 3.0
 """Sigma, in pixels, of the Gaussian that takes away what is coarser than a detail."""
 FEWEST_PIXELS = 50
 """Fewest pixels for a correlation of details: for n unrelated ones it is about ±1/√n, so fewer tell nothing."""
+AGREES = 0.95
+"""Rank correlation from which on a map tells no more than a control."""
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, int]:
@@ -49,6 +51,28 @@ def rank_correlations(maps: Sequence[np.ndarray], progress: Progress | None = No
         found[np.ix_(whole, whole)] = _correlations(ranks)
         np.fill_diagonal(found, 1)
     return found
+
+
+def agreeing_controls(
+    table: np.ndarray, names: Sequence[str], controls: Collection[str], at_least: float = AGREES
+) -> list[tuple[str, str, float]]:
+    """The maps that rank the pixels as a control does, so that they could have been made without the network.
+
+    Args:
+        table: Spearman's ρ of every pair, (n, n), as `rank_correlations` gives it.
+        names: Names of the n maps, the controls among them.
+        controls: Names of the controls; they are not held against each other.
+        at_least: Smallest ρ that counts.
+
+    Returns:
+        Map, control and their ρ, in the order of the maps and then of the names; a ρ that is NaN does not count.
+    """
+    return [
+        (name, other, float(table[row, column]))
+        for row, name in enumerate(names)
+        for column, other in enumerate(names)
+        if name not in controls and other in controls and table[row, column] >= at_least
+    ]
 
 
 def structural_similarity(first: np.ndarray, second: np.ndarray) -> float:

@@ -11,6 +11,7 @@ from core.attribution import integrated_gradients
 from core.attribution.integrated_gradients import errors_by_steps
 from core.attribution.path_integral import RULES
 from core.compute.memory import ShrinkingBatches
+from core.compute.progress import AtMost
 from tests.networks import IMAGE_1_TO_9, TinySeg, Wrapped
 
 VESSELS = read_image("sample_data/vessels/images/phantom_00.tiff")[:, 96:160, 96:160]
@@ -180,6 +181,20 @@ def test_the_budget_ends_automatic_steps_and_is_told(vessmap):
     found = integrated_gradients(vessmap, VESSELS, target, n_steps="auto", tolerance=1e-6, max_steps=21)
     assert found.measured["stopped"] == "budget"
     assert found.measured["steps"] <= 21
+
+
+def test_progress_of_automatic_steps_counts_those_taken_and_bounds_the_rest(vessmap):
+    seen: list[tuple[int, int]] = []
+    found = integrated_gradients(
+        vessmap, VESSELS, Target.pixel(5, 5), "random", "auto", draws=3, tolerance=0.05, max_steps=60,
+        progress=lambda done, total: seen.append((done, total)),
+    )  # fmt: skip
+    counts, bounds = zip(*seen, strict=True)
+    assert list(counts) == sorted(counts)
+    assert counts[-1] == found.measured["steps"] < 180
+    assert all(isinstance(bound, AtMost) for bound in bounds)
+    assert bounds[0] == 180
+    assert list(bounds) == sorted(bounds, reverse=True), "what a baseline did not take is taken off"
 
 
 def test_progress_counts_all_gradients_and_can_stop(vessmap):

@@ -301,3 +301,15 @@ def test_words_and_classes_fit_every_width(page, alone):
         page.mouse.move(*viewer.aim(30, 45))
         eventually(page, lambda: _assert("row 30, column 45" in viewer.readout()))
         assert root.evaluate(f"root => {below}") == before, "nothing moves under the pointer"
+
+
+def test_panels_under_headings_stand_beside_and_below_them(page, alone):
+    page.goto(f"{alone}/?height=60&width=90&table=1")
+    viewer = Viewer(page, "one one").wait(live=False)
+    middles = viewer.root.evaluate("""root => ['.head.row', '.head.column', '.panel'].map(kind =>
+        [...root.querySelectorAll(kind)].map(one => one.getBoundingClientRect())
+            .map(({left, right, top, bottom}) => [(left + right) / 2, (top + bottom) / 2]))""")
+    rows, columns, panels = (np.array(found) for found in middles)
+    np.testing.assert_allclose(panels[:, 1], rows[[0, 0, 1, 1], 1], atol=3)
+    np.testing.assert_allclose(panels[:, 0], columns[[0, 1, 0, 1], 0], atol=3)
+    expect(viewer.root.locator(".figures")).to_be_hidden()

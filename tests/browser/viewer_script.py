@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from core.display.colours import signed_scale
 from widgets.viewer.controls import Slider, settings_of
 from widgets.viewer.regions import restore_region
-from widgets.viewer.scene import Chip, Labels, Number, Panel, Picture, ScalarMap, Words
+from widgets.viewer.scene import Chip, Grid, Heading, Labels, Number, Panel, Picture, ScalarMap, Words
 from widgets.viewer.viewer import viewer
 
 st.set_page_config(layout="wide")
@@ -54,3 +54,8 @@ viewer(
     has_position=True,
 )
 st.button("Run again")
+if "table" in st.query_params:
+    heads = [Heading(name) for name in ("one", "two")]
+    picture = [Picture(image=image)]
+    panels = [Panel(f"{row.text} {column.text}", picture) for row in heads for column in heads]
+    viewer("table", panels, (height, width), "table", tools=(), is_compact=True, grid=Grid(heads, heads))

@@ -4,10 +4,12 @@ import io
 import json
 import shutil
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,11 +24,13 @@ from core.display.footprint import footprint
 from core.jacobian import Jacobian, JacobianRequest, Threshold, estimate, jacobian
 from core.jacobian.archive import write_archive
 from tests.pages.viewer_data import numbers, value_of, viewers
+from widgets.jacobian import job
 from widgets.jacobian import run as run_module
 from widgets.jacobian.controls import View, controls_of
 from widgets.jacobian.example import EXAMPLE, example_of
-from widgets.jacobian.job import ACTIVE, Job, Jobs, Run, State
 from widgets.jacobian.row import Rows
+from widgets.shared import slow_work
+from widgets.shared.results import ResultStore
 from widgets.shared.sidebar import Selection
 from widgets.shared.sources import PickedImage
 from widgets.viewer.channel import Request
@@ -123,10 +127,11 @@ def test_former_links_keep_what_they_say(store, image):
 def test_arrival_shows_the_estimate_and_starts_nothing(segmenter, image, tmp_path):
     page = open_page(image)
     page.text_input(key="folder").set_value(str(tmp_path)).run()
-    wait(page, "The others would take about")
+    wait(page, "The others: every 4th")
     expected = estimate(segmenter, image, JacobianRequest(stride=8), tmp_path / "x.zarr")
-    assert f"24 output pixels in {expected.passes:,} backward passes, {expected.speedup:.1f} ×" in markdown(page)
-    assert f"at most **{expected.disk_bytes / 1e3:.1f} kB** on the disk" in markdown(page)
+    fewer = f"{expected.speedup:.1f}\N{NO-BREAK SPACE}× fewer"
+    assert f"24 output pixels in {expected.passes:,} passes, {fewer}; at most **" in markdown(page)
+    assert f"**{expected.disk_bytes / 1e3:.1f} kB** on disk" in markdown(page)
     assert viewers(page) == list(tmp_path.iterdir()) == []
 
 
@@ -160,10 +165,10 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
 
 
 def test_a_run_that_ends_while_the_page_is_drawn_is_seen_to_end(image, monkeypatch, tmp_path):
-    def found_after_the_end(run: Run, job: Job | None) -> Jacobian | None:
-        while job is not None and job.state in ACTIVE:
+    def found_after_the_end(run: job.Run, found: job.Job | None) -> Jacobian | None:
+        while found is not None and found.state in job.ACTIVE:
             time.sleep(0.01)
-        return so_far(run, job)
+        return so_far(run, found)
 
     so_far = run_module._so_far
     monkeypatch.setattr(run_module, "_so_far", found_after_the_end)
@@ -356,49 +361,76 @@ def test_an_archive_is_imported_and_an_evil_one_is_not(store, image, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["stores"]
 
 
-def states(jobs: Jobs, run: Run, until: State) -> Iterator[State]:
+@pytest.fixture
+def tab(monkeypatch):
+    """The requests of a browser tab, outside of any page."""
+    claims: dict[str, Any] = {}
+    for module in (job, slow_work):
+        monkeypatch.setattr(module, "tab_claims", lambda: claims)
+    store = ResultStore(16, lambda _: 1, max_workers=1, grace=0)
+    monkeypatch.setattr(job, "jobs", lambda: store)
+    return claims
+
+
+def run_of(network: torch.nn.Module, image: np.ndarray, folder: Path, stride: int = 1) -> job.Run:
+    picked = PickedImage(image, None, "small.png", (), image_hash(image))
+    return job.Run(Segmenter(network, in_channels=1), picked, JacobianRequest(1, "logit", stride), folder)
+
+
+def states(run: job.Run, until: str) -> Iterator[str]:
     deadline = time.monotonic() + 300
-    while (state := jobs.find(run.path).state) != until:
+    while (state := job.find(run).state) != until:
         assert time.monotonic() < deadline, state
         yield state
         time.sleep(0.01)
 
 
-def test_a_cancelled_job_keeps_what_is_done_and_goes_on_from_there(image, tmp_path):
+def test_a_cancelled_job_keeps_what_is_done_and_goes_on_from_there(image, tmp_path, tab):
     torch.manual_seed(0)
-    segmenter = Segmenter(torch.nn.Conv2d(1, 2, 17, padding=8), in_channels=1)
-    picked = PickedImage(image, None, "small.png", (), image_hash(image))
-    run = Run(segmenter, picked, JacobianRequest(1, "logit"), tmp_path)
-    jobs = Jobs()
-    jobs.start(run)
-    job = jobs.find(run.path)
-    for _ in states(jobs, run, until="running"):
+    run = run_of(torch.nn.Conv2d(1, 2, 17, padding=8), image, tmp_path)
+    job.start(run)
+    for _ in states(run, until="running"):
         pass
-    job.cancel()
-    for state in states(jobs, run, until="cancelled"):
-        assert state in {"running", "cancelling"}
+    first = job.find(run)
+    first.cancel()
+    for state in states(run, until="cancelled"):
+        assert state == "cancelling"
     done = Jacobian(run.path).fraction
     assert 0 < done < 1
-    jobs.start(run)
-    assert jobs.find(run.path) is not job
-    for _ in states(jobs, run, until="finished"):
+    job.start(run)
+    assert job.find(run).claim is not first.claim
+    for _ in states(run, until="finished"):
         pass
-    result = jobs.find(run.path).jacobian
+    result = job.find(run).jacobian
     assert result.complete
-    expected = gradient(segmenter, image, Target.pixel(11, 13, 1, "logit")).values
+    expected = gradient(run.segmenter, image, Target.pixel(11, 13, 1, "logit")).values
     np.testing.assert_allclose(result.row(11, 13), expected, atol=1e-6)
 
 
-def test_a_run_into_a_folder_that_cannot_be_made_fails_with_a_sentence(image, tmp_path):
-    (tmp_path / "file").write_text("")
-    segmenter = Segmenter(torch.nn.Conv2d(1, 2, 3, padding=1), in_channels=1)
-    picked = PickedImage(image, None, "small.png", (), image_hash(image))
-    run = Run(segmenter, picked, JacobianRequest(1, "logit", 8), tmp_path / "file" / "stores")
-    jobs = Jobs()
-    jobs.start(run)
-    for _ in states(jobs, run, until="failed"):
+def test_a_reloaded_tab_takes_part_in_a_run_and_a_closed_one_stops_it(image, tmp_path, tab, monkeypatch):
+    torch.manual_seed(0)
+    run, is_open = run_of(torch.nn.Conv2d(1, 2, 17, padding=8), image, tmp_path), threading.Event()
+    is_open.set()
+    monkeypatch.setattr(slow_work, "tab_is_open", lambda: is_open.is_set)
+    job.start(run)
+    for _ in states(run, until="running"):
         pass
-    assert "choose another folder" in str(jobs.find(run.path).error)
+    closed = dict(tab)
+    tab.clear()
+    assert job.find(run).claim.computation is next(iter(closed.values())).computation, "a reloaded page takes part"
+    is_open.clear()
+    for _ in states(run, until="cancelled"):
+        pass
+    assert 0 < Jacobian(run.path).fraction < 1
+
+
+def test_a_run_into_a_folder_that_cannot_be_made_fails_with_a_sentence(image, tmp_path, tab):
+    (tmp_path / "file").write_text("")
+    run = run_of(torch.nn.Conv2d(1, 2, 3, padding=1), image, tmp_path / "file" / "stores", stride=8)
+    job.start(run)
+    for _ in states(run, until="failed"):
+        pass
+    assert "choose another folder" in str(job.find(run).error)
 
 
 def test_a_dense_network_and_a_disk_too_small_are_told_before_anything_starts(image, monkeypatch, tmp_path):
@@ -411,7 +443,7 @@ def test_a_dense_network_and_a_disk_too_small_are_told_before_anything_starts(im
         assert time.monotonic() < deadline
         time.sleep(0.3)
         page.run()
-    assert f"{image[0].size:,} backward passes" in markdown(page)
+    assert f"{image[0].size:,} passes" in markdown(page)
     told = " ".join(element.value for element in (*page.info, *page.caption, *page.markdown, *page.warning))
     assert "dense path, one pass per pixel" in told
     assert "would not fit on the disk" in told

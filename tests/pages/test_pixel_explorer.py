@@ -1,5 +1,6 @@
 """The Pixel Explorer without a browser: what it shows is what the library says."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import Target, load_segmenter, read_image
-from core.attribution import gradient, influence, smoothgrad
+from core.attribution import Attribution, gradient, influence, smoothgrad
 from core.data.images import read_mask
 from core.display.footprint import footprint, share_within
 from tests.pages.viewer_data import numbers, value_of, viewers
+from widgets.pixel_explorer.answers import Explainer
+from widgets.shared import slow_work
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_SQUARE = ROOT / "sample_data" / "formats" / "images" / "not_square.tiff"
@@ -152,3 +155,27 @@ def test_at_most_eight_pins_are_kept_and_none_on_another_image():
     assert [pin["row"] for pin in viewers(page)[0]["pins"]] == list(range(24, 32))
     page.selectbox(key="image").set_value("vessels/phantom_00").run()
     assert viewers(page)[0]["pins"] == []
+
+
+def test_while_a_map_is_computed_the_last_one_stays_dimmed(monkeypatch):
+    page = open_page(image="formats/not_square", row="61", column="99")
+    before, go_on, explain = viewers(page)[0]["panels"][1], threading.Event(), Explainer._explain
+    assert before["note"] == ""
+
+    def slowly(self: Explainer, pixel: tuple[int, int]) -> Attribution:
+        assert go_on.wait(60)
+        return explain(self, pixel)
+
+    monkeypatch.setattr(Explainer, "_explain", slowly)
+    monkeypatch.setattr(slow_work, "PATIENCE", 0)
+    page.session_state["row"] = 64
+    page.run()
+    assert not page.exception
+    panel = viewers(page)[0]["panels"][1]
+    assert panel["note"] == "of the settings before"
+    assert panel["layers"][0]["opacity"] < 0.5
+    assert panel["layers"][0]["array"] == before["layers"][0]["array"]
+    go_on.set()
+    page.session_state["_claims"]["maps"].computation.result(60)
+    page.run()
+    assert viewers(page)[0]["panels"][1]["note"] == ""

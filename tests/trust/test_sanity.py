@@ -147,9 +147,12 @@ def test_a_network_trained_on_wrong_masks(trained, phantoms, scene):
 
 def test_stages_of_both_modes(trained, scene):
     layers = tuple(layers_from_the_top(trained, (SIZE, SIZE)))
-    seen = []
-    cascading = sanity_check(trained, *scene, by_edges, n_stages=4, progress=lambda *a: seen.append(a))
+    seen, shown = [], []
+    cascading = sanity_check(
+        trained, *scene, by_edges, n_stages=4, progress=lambda *a: seen.append(a), show=shown.append
+    )
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [found.stages for found in shown] == [cascading.stages[:number] for number in (1, 2, 3, 4)]
     lengths = [len(stage.layers) for stage in cascading.stages]
     assert lengths == sorted(lengths)
     assert all(stage.layers == layers[: len(stage.layers)] for stage in cascading.stages)

@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from core import UserError
 from core.trust.similarity import (
+    agreeing_controls,
     detail_correlation,
     rank_correlation,
     structural_similarity,
@@ -180,3 +181,16 @@ def test_mistakes():
     for fraction in (0.0, 1.1):
         with pytest.raises(UserError, match="fraction"):
             top_overlap(np.zeros((8, 8)), np.zeros((8, 8)), fraction)
+
+
+def test_maps_that_could_have_been_made_without_the_network():
+    names, controls = ["ours", "noise", "theirs", "edges"], ["noise", "edges"]
+    table = np.array([
+        [1.00, 0.20, 0.99, 0.95],
+        [0.20, 1.00, 0.97, 0.99],
+        [0.99, 0.97, 1.00, np.nan],
+        [0.95, 0.99, np.nan, 1.00],
+    ])  # fmt: skip
+    # Neither two maps of methods, nor two controls, nor what is not defined.
+    assert agreeing_controls(table, names, controls) == [("ours", "edges", 0.95), ("theirs", "noise", 0.97)]
+    assert agreeing_controls(table, names, controls, 0.96) == [("theirs", "noise", 0.97)]

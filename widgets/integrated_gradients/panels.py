@@ -12,14 +12,14 @@ from core.attribution import Attribution
 from core.attribution.baselines import BaselineKind
 from core.attribution.integrated_gradients import errors_by_steps
 from core.attribution.statistics import RegionShare, statistics
-from core.compute.progress import Progress
+from core.compute.progress import Progress, progress_of_part
 from core.display.charts import correlation_figure, curve_figure
 from core.display.colours import intensity_rgb, png_bytes
 from core.display.words import percent
 from core.io.tables import json_bytes
 from core.segmenter import Prediction
 from core.trust.similarity import rank_correlations
-from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings, attribute, kind_of, settings_key
+from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings, attribute, kind_of, most_steps, settings_key
 from widgets.integrated_gradients.views import Display, map_layers
 from widgets.integrated_gradients.words import error_chips
 from widgets.shared.downloads import attribution_downloads
@@ -86,7 +86,7 @@ def steps_panel(selection: Selection, question: Question, settings: Settings) ->
     if not start_button(key, "Measure", "show_chart"):
         return
     found = compute_in_background(
-        "convergence", key, "Gradients",
+        "convergence", key, "Error against steps, gradients",
         lambda progress: errors_by_steps(
             selection.segmenter, selection.image.values, question.target, settings.baseline, settings.rule, _STEPS,
             settings.sigma, progress=progress,
@@ -116,15 +116,18 @@ def baselines_panel(
         return settings if kind == kind_of(settings) else replace(settings, baseline=kind)
 
     def compute(progress: Progress) -> dict[BaselineKind, Attribution]:
-        def part(index: int) -> Progress:
-            return lambda done, total: progress(index * total + done, len(baselines) * total)
+        found: dict[BaselineKind, Attribution] = {}
+        most = {kind: most_steps(with_baseline(kind)) for kind in baselines}
+        done = 0
+        for kind in baselines:
+            report = progress_of_part(
+                progress, done, most[kind], done + sum(most[left] for left in most if left not in found)
+            )
+            found[kind] = attribute(selection, question.target, with_baseline(kind), report)
+            done += found[kind].measured["steps"]
+        return found
 
-        return {
-            kind: attribute(selection, question.target, with_baseline(kind), part(index))
-            for index, kind in enumerate(baselines)
-        }
-
-    found = compute_in_background("baselines", key, "Gradients, at most", compute)
+    found = compute_in_background("baselines", key, "Comparing baselines, gradients", compute)
     if found is None:
         return
     maps, agreement = st.columns([len(baselines), 1.3], gap="small")

@@ -50,6 +50,12 @@ def kind_of(settings: Settings) -> BaselineKind:
     return settings.baseline if isinstance(settings.baseline, str) else "image"
 
 
+def most_steps(settings: Settings) -> int:
+    """The most gradients that these settings take."""
+    draws = settings.draws if kind_of(settings) == "random" else 1
+    return draws * (settings.max_steps if settings.n_steps == "auto" else settings.n_steps)
+
+
 def attribute(
     selection: Selection, target: Target, settings: Settings, progress: Progress | None = None
 ) -> Attribution:

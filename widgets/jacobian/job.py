@@ -1,9 +1,6 @@
-"""Running a Jacobian in the background: it survives reruns, page changes and closed tabs, and can be cancelled."""
+"""Running a Jacobian in the background: what is done is kept on disk, and a run that was stopped is resumed."""
 
 import re
-import threading
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +11,9 @@ from core.errors import UserError
 from core.jacobian import Jacobian, JacobianRequest, Progress, jacobian
 from core.segmenter import Segmenter
 from core.target import PREDICTED
-from widgets.shared.results import DaemonExecutor
+from widgets.shared.results import Cancelled, Claim, Report, ResultStore
+from widgets.shared.running_work import tab_claims
+from widgets.shared.slow_work import forget, request
 from widgets.shared.sources import PickedImage
 
 State = Literal["waiting", "preparing", "running", "cancelling", "cancelled", "finished", "failed"]
@@ -22,8 +21,6 @@ State = Literal["waiting", "preparing", "running", "cancelling", "cancelled", "f
 ACTIVE: tuple[State, ...] = ("waiting", "preparing", "running", "cancelling")
 SUMMARIES = "summaries"
 _MOST_JOBS = 16
-_EXECUTOR = DaemonExecutor(1)
-"""One run at a time: two would each take twice as long, and the first picture with them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,21 +36,37 @@ class Run:
     def path(self) -> Path:
         """The store: a name to read, and enough of the hashes to tell models and images apart."""
         request = self.request
-        classes = self.segmenter.class_names
-        explained = "predicted" if request.class_index == PREDICTED else classes[request.class_index]
-        names = [self.segmenter.name, Path(self.image.name).stem, explained]
-        if request.against is not None:
-            names += ["minus", classes[request.against]]
+        names = self.segmenter.name, Path(self.image.name).stem, *self._classes
         words = "_".join(re.sub(r"[^\w.-]+", "-", name)[:40] for name in names)
         hashes = f"{self.segmenter.weights_hash[:8]}{self.image.hash[:8]}"
         storage = request.dtype if request.keep_rows else SUMMARIES
         return self.folder / f"{words}_{request.space}_stride{request.stride}_{storage}_{hashes}.zarr"
 
-    def compute(self, progress: Callable[[Progress], None], cancel: Callable[[], bool]) -> Jacobian:
+    @property
+    def label(self) -> str:
+        """What is computed, in words."""
+        return f"Jacobian of {Path(self.image.name).stem}, {' '.join(self._classes)}: passes"
+
+    @property
+    def _classes(self) -> list[str]:
+        request, classes = self.request, self.segmenter.class_names
+        explained = "predicted" if request.class_index == PREDICTED else classes[request.class_index]
+        return [explained] if request.against is None else [explained, "minus", classes[request.against]]
+
+    def compute(self, report: Report) -> Jacobian:
         """Run it, or resume it."""
+
+        def show(progress: Progress) -> None:
+            report.show(progress)
+            report(progress.passes, progress.total)
+
+        def is_cancelled() -> bool:
+            report.ensure_wanted()
+            return False
+
         try:
             return jacobian(
-                self.segmenter, self.image.values, out=self.path, progress=progress, cancel=cancel,
+                self.segmenter, self.image.values, out=self.path, progress=show, cancel=is_cancelled,
                 **asdict(self.request),
             )  # fmt: skip
         except OSError as error:
@@ -62,47 +75,50 @@ class Run:
             ) from error
 
 
+@dataclass(frozen=True, eq=False)
 class Job:
-    """A run in the background.
+    """This browser tab's share in a run.
 
     Attributes:
-        run: What is computed.
-        progress: The last report; None before the first.
+        place: Its place among the tab's requests.
+        claim: Its claim on the result.
     """
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.progress: Progress | None = None
-        self._asked = time.monotonic()
-        self._cancelled = threading.Event()
-        self._future = _EXECUTOR.submit(run.compute, self._note, self._cancelled.is_set)
+    place: str
+    claim: Claim[Jacobian]
 
     def cancel(self) -> None:
-        """Stop soon; what is computed by then is kept."""
-        self._cancelled.set()
-        self._future.cancel()
+        """Stop soon, unless another tab wants it too; what is computed by then is kept."""
+        self.claim.cancel()
 
     @property
     def state(self) -> State:
         """The state of the run."""
-        if self._future.done():
-            return self._end()
-        if self._cancelled.is_set():
-            return "cancelling"
-        if not self._future.running():
+        work = self.claim.computation
+        if not self.claim.is_cancelled and work.done():
+            error = work.exception()
+            return "finished" if error is None else "cancelled" if isinstance(error, Cancelled) else "failed"
+        if self.claim.is_cancelled:
+            return "cancelled" if work.done() or work.claims else "cancelling"
+        if not work.has_begun:
             return "waiting"
         return "preparing" if self.progress is None else "running"
 
     @property
+    def progress(self) -> Progress | None:
+        """The last report; None before the first."""
+        return self.claim.computation.part
+
+    @property
     def seconds(self) -> float:
         """Seconds since it was requested."""
-        return time.monotonic() - self._asked
+        return self.claim.computation.seconds
 
     @property
     def jacobian(self) -> Jacobian | None:
         """The Jacobian so far; None before the first report."""
         if self.state == "finished":
-            return self._future.result()
+            return self.claim.computation.result()
         return self.progress.jacobian if self.progress is not None else None
 
     @property
@@ -114,49 +130,37 @@ class Job:
     @property
     def error(self) -> UserError | None:
         """Why it failed; None if it did not."""
-        error = self._future.exception() if self._future.done() and not self._future.cancelled() else None
-        if error is None or isinstance(error, UserError):
+        if self.state != "failed":
+            return None
+        error = self.claim.computation.exception()
+        if isinstance(error, UserError):
             return error
         return UserError(f"The run stopped: {type(error).__name__}: {error}. What is done is kept; start it again.")
 
-    def _end(self) -> State:
-        if self.error is not None:
-            return "failed"
-        return "finished" if not self._future.cancelled() and self._future.result().complete else "cancelled"
 
-    def _note(self, progress: Progress) -> None:
-        self.progress = progress
+def start(run: Run) -> None:
+    """Start or resume a run, or take part in one that is under way."""
+    claim = tab_claims().get(_place(run))
+    if claim is not None and not claim.is_under_way:
+        forget(_place(run))
+    if not jobs().is_under_way(run.path):
+        jobs().discard(run.path)  # its store may have been deleted since
+    request(_place(run), run.path, run.compute, run.label, jobs())
 
 
-class Jobs:
-    """All jobs of this server by their store. Safe to share between threads."""
+def find(run: Run) -> Job | None:
+    """What this tab has started, or takes part in because it is under way: the page may have been reloaded."""
+    if _place(run) not in tab_claims() and jobs().is_under_way(run.path):
+        start(run)
+    claim = tab_claims().get(_place(run))
+    return None if claim is None else Job(_place(run), claim)
 
-    def __init__(self) -> None:
-        self._jobs: dict[Path, Job] = {}
-        self._lock = threading.Lock()
 
-    def start(self, run: Run) -> None:
-        """Start or resume a run; one that is under way is left alone."""
-        with self._lock:
-            job = self._jobs.get(run.path)
-            if job is None or job.state not in ACTIVE:
-                ended = [path for path, other in self._jobs.items() if other.state not in ACTIVE]
-                for path in ended[: max(0, len(self._jobs) - _MOST_JOBS + 1)]:
-                    del self._jobs[path]
-                self._jobs[run.path] = Job(run)
-
-    def find(self, path: Path) -> Job | None:
-        """The job that is or was writing this store."""
-        with self._lock:
-            return self._jobs.get(path)
-
-    def active(self) -> list[Job]:
-        """Jobs under way."""
-        with self._lock:
-            return [job for job in self._jobs.values() if job.state in ACTIVE]
+def _place(run: Run) -> str:
+    return f"jacobian-{run.path.name}"
 
 
 @st.cache_resource
-def jobs() -> Jobs:
-    """The jobs of this server."""
-    return Jobs()
+def jobs() -> ResultStore:
+    """The runs of this server by their store, one at a time: two would each take twice as long."""
+    return ResultStore(_MOST_JOBS, lambda _: 1, max_workers=1)

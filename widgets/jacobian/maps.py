@@ -42,7 +42,9 @@ def map_layer(
     """One of these maps over the image, which is dimmed where the map has no value; without values if not needed."""
     values = shown_map(jacobian, name, view) if is_needed else None
     has_counts = name in view.counts
-    limits = {log: 1.0 if values is None else limit_of(name, values, is_log=log) for log in (False, True)}
+    limits: dict[float, float] = {
+        log: 1.0 if values is None else limit_of(name, values, is_log=log) for log in (False, True)
+    }
     return ScalarMap(
         name=name, title=MAPS[name].lower(), values=values, unit=unit_of(name, view), over=True, dims=DIMMED,
         scale=magnitude_scale(limits[False]), shown=shown, is_log="$log" if has_counts else False,

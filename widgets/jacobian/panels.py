@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
+from core.attribution.statistics import region_of
 from core.display.colours import SEQUENTIAL, ColourScale, intensity_rgb, png_bytes
 from core.display.footprint import BoundingBox
 from core.errors import UserError
@@ -56,7 +57,7 @@ def picture_panel(selection: Selection, jacobian: Jacobian, view: View) -> Panel
         show_user_error(error)
     layers.append(
         Mask(
-            name="outline", mask=jacobian.labels == jacobian.manifest.class_index, opacity=0.0,
+            name="outline", mask=region_of(jacobian.labels, jacobian.manifest.class_index), opacity=0.0,
             shown=(Shown("outline"), Shown("picture", tuple(MAPS))),
         )
     )  # fmt: skip

@@ -13,9 +13,9 @@ from core.jacobian.disk_space import bytes_in_words
 from core.jacobian.estimation import Estimator
 from core.segmenter import Segmenter
 from core.target import Score
-from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, jobs
-from widgets.shared import slow_work
+from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, find, start
 from widgets.shared.results import Claim
+from widgets.shared.slow_work import follow, request
 from widgets.shared.sources import PickedImage
 from widgets.shared.stores import open_store
 
@@ -25,6 +25,7 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 _WORDS: dict[State, str] = {
     "waiting": "Waiting for another run to end",
     "preparing": "Preparing: tracing the receptive field, planning and timing the passes",
+    "running": "Coarse grids first: the maps become finer; the bar below shows how far it is",
     "cancelling": "Stopping after this pass",
 }
 
@@ -56,7 +57,7 @@ def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Pat
             keep_rows, score.against,
         )  # fmt: skip
         run = Run(segmenter, image, request, folder)
-        job = jobs().find(run.path)
+        job = find(run)
         state = None if job is None else job.state  # once: a run that ends meanwhile is seen by the next look
         active = state in ACTIVE
         if not active and not run.path.exists():
@@ -75,7 +76,6 @@ def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Pat
             st.error(str(error), icon=":material/error:")
         if not fits:
             st.warning("This would not fit on the disk: save fewer bits or summaries only, or sample more coarsely.")
-        _show_other_runs(run)
     return found, active
 
 
@@ -91,37 +91,23 @@ def _so_far(run: Run, job: Job | None) -> Jacobian | None:
 
 
 def _button(run: Run, job: Job | None, found: Jacobian | None) -> bool:
-    """The one button that makes sense now; whether the run fits on the disk, as far as is known."""
+    """Run or Resume where that makes sense; whether the run fits on the disk, as far as is known."""
     if job is not None and job.state in ACTIVE:
-        st.button("Cancel", icon=":material/stop:", key="cancel", on_click=job.cancel,
-                  disabled=job.state == "cancelling")  # fmt: skip
         return True
     if found is not None and found.complete:
         return True
     work = _estimator(run).computation
     fits = found is not None or not work.done() or work.result().estimate(run.request, run.path).fits_on_disk
     label, icon = ("Run", ":material/play_arrow:") if found is None else ("Resume", ":material/resume:")
-    st.button(label, icon=icon, type="primary", key="run", on_click=jobs().start, args=(run,),
+    st.button(label, icon=icon, type="primary", key="run", on_click=start, args=(run,),
               disabled=not fits)  # fmt: skip
     return fits
 
 
-def _follow(job: Job, seen: State | None, *, shown: bool) -> None:
-    @st.fragment(run_every=_SECONDS_BETWEEN_LOOKS)
-    def look() -> None:
-        state, progress = job.state, job.progress
-        if state != seen or (not shown and job.shows_something):
-            st.rerun()
-        if progress is None or state != "running":
-            fraction = progress.fraction if progress is not None else 0.0
-            st.progress(fraction, f"{_WORDS.get(state, '')}… {duration(job.seconds)}")
-            return
-        st.progress(
-            progress.fraction,
-            f"{progress.passes:,} of {progress.total:,} passes, {duration(progress.seconds_left)} left",
-        )
-
-    look()
+def _follow(job: Job, state: State | None, *, shown: bool) -> None:
+    if state is not None:
+        st.caption(f":material/hourglass_top: {_WORDS[state]}.")
+    follow(job.place, job.claim, lambda: (job.state, shown or job.shows_something), (state, shown))
 
 
 def _show_end(run: Run, found: Jacobian) -> None:
@@ -134,14 +120,6 @@ def _show_end(run: Run, found: Jacobian) -> None:
     st.caption(where)
 
 
-def _show_other_runs(run: Run) -> None:
-    for other in jobs().active():
-        if other.run.path != run.path:
-            done = f", {other.progress.fraction:.0%} done" if other.progress is not None else ""
-            st.caption(f"Also under way: {other.run.path.stem}{done}")
-            st.button("Cancel", key=f"cancel-{other.run.path.name}", on_click=other.cancel)
-
-
 def _estimate(run: Run) -> None:
     claim = _estimator(run)
     if not claim.computation.done():
@@ -152,12 +130,12 @@ def _estimate(run: Run) -> None:
     cost = estimator.estimate(run.request, run.path)
     up, down, left, right = cost.receptive_field
     st.markdown(
-        f"About **{duration(cost.seconds)}**: {cost.pixels:,} output pixels in {cost.passes:,} backward passes, "
-        f"{cost.speedup:.1f} × fewer than one each; at most **{bytes_in_words(cost.disk_bytes)}** on the disk",
-        help=f"Pixels whose receptive fields do not meet share a pass, exactly. They reach {up} rows up, {down} down, "
-        f"{left} left and {right} right. A pass takes {cost.seconds_per_pass:.3f} s, measured, {cost.batch_size} at "
-        f"once, with about {bytes_in_words(cost.memory_bytes)} of memory. {bytes_in_words(cost.free_disk_bytes)} of "
-        "disk are free.",
+        f"About **{duration(cost.seconds)}** for {cost.pixels:,} output pixels in {cost.passes:,} passes, "
+        f"{cost.speedup:.1f}\N{NO-BREAK SPACE}× fewer; at most **{bytes_in_words(cost.disk_bytes)}** on disk",
+        help="Pixels whose receptive fields do not meet share a backward pass, exactly. "
+        f"The fields reach {up} rows up, {down} down, {left} left and {right} right. "
+        f"A pass takes {cost.seconds_per_pass:.3f} s, measured, {cost.batch_size} at once, with about "
+        f"{bytes_in_words(cost.memory_bytes)} of memory. {bytes_in_words(cost.free_disk_bytes)} of disk are free.",
     )
     if cost.note:
         st.info(cost.note, icon=":material/info:")
@@ -166,7 +144,7 @@ def _estimate(run: Run) -> None:
         for stride, name in STRIDES.items()
         if int(stride) != run.request.stride
     )
-    st.caption(f"The others would take about: {others}. Saved in {_in_words(run.path.parent)}")
+    st.caption(f"The others: {others}. Saved in {_in_words(run.path.parent)}")
 
 
 def _wait_for(claim: Claim[Estimator]) -> None:
@@ -184,7 +162,7 @@ def _wait_for(claim: Claim[Estimator]) -> None:
 
 def _estimator(run: Run) -> Claim[Estimator]:
     key = "estimator", run.segmenter.weights_hash, str(run.segmenter.device), run.image.values.shape
-    return slow_work.request("estimator", key, lambda _: Estimator(run.segmenter, run.image.values, run.request))
+    return request("estimator", key, lambda _: Estimator(run.segmenter, run.image.values, run.request))
 
 
 def _in_words(path: Path) -> str:

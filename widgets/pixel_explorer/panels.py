@@ -5,6 +5,7 @@ from core.display.colours import magnitude_scale
 from core.segmenter import Prediction
 from core.target import PREDICTED
 from widgets.pixel_explorer.answers import Explainer
+from widgets.shared.last_map import OLD_NOTE, OLD_OPACITY
 from widgets.shared.pixel_answers import MAP, SIGNS, pixel_map_layer
 from widgets.shared.sidebar import Selection
 from widgets.viewer.controls import Shown
@@ -44,18 +45,21 @@ def image_panel(selection: Selection, prediction: Prediction) -> Panel:
     return Panel("Image", layers, help=ZOOMING)
 
 
-def map_panel(explainer: Explainer, attribution: Attribution | None) -> Panel:
-    """The pixel's map, with the box of what lies above the threshold."""
+def map_panel(explainer: Explainer, attribution: Attribution | None, *, is_old: bool = False) -> Panel:
+    """The pixel's map, or dimmed the one before, with the box of what lies above the threshold."""
     layers: list[Layer] = [
-        map_layer(explainer, attribution),
+        map_layer(explainer, attribution, opacity=OLD_OPACITY if is_old else 1.0),
         AboveThreshold(
             name="box", of=MAP, definition="$threshold_of", proportion="$threshold", absolute="$absolute",
             is_tinted=False,
         ),
     ]  # fmt: skip
-    return Panel(explainer.title, layers, help=SIGNS)
+    return Panel(explainer.title, layers, help=SIGNS, note=OLD_NOTE if is_old and attribution is not None else "")
 
 
-def map_layer(explainer: Explainer, attribution: Attribution | None, *, is_live: bool = True) -> ScalarMap:
+def map_layer(
+    explainer: Explainer, attribution: Attribution | None, *, is_live: bool = True, opacity: float = 1.0
+) -> ScalarMap:
     """A pixel's map."""
-    return pixel_map_layer(attribution, explainer.title.split()[0].lower(), explainer.unit, is_live=is_live)
+    title = explainer.title.split()[0].lower()
+    return pixel_map_layer(attribution, title, explainer.unit, is_live=is_live, opacity=opacity)

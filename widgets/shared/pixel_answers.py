@@ -16,6 +16,7 @@ from core.receptive_field.known import learn_field
 from core.segmenter import Prediction
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
+from widgets.shared.slow_work import request
 from widgets.viewer.channel import Answer, Live, Request
 from widgets.viewer.scene import ScalarMap, Words
 
@@ -71,15 +72,17 @@ def learn_in_background(selection: Selection) -> None:
 
     key = "receptive field", *selection.key[:2], size
     if key not in results():
-        results().start(key, learn)
+        request("receptive field", key, learn)
 
 
-def pixel_map_layer(attribution: Attribution | None, title: str, unit: str, *, is_live: bool = True) -> ScalarMap:
+def pixel_map_layer(
+    attribution: Attribution | None, title: str, unit: str, *, is_live: bool = True, opacity: float = 1.0
+) -> ScalarMap:
     """A pixel's map, sent as the box around its values that are not 0; the channel alone sends it where it is None."""
     values, corner = (None, (0, 0)) if attribution is None else _cut(attribution)
     return ScalarMap(
         name=MAP, title=title, values=values, corner=corner, scale=signed_scale(1.0), limit="$limit", unit=unit,
-        is_live=is_live,
+        is_live=is_live, opacity=opacity,
     )  # fmt: skip
 
 

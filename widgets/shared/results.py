@@ -12,7 +12,7 @@ import numpy as np
 import streamlit as st
 from cachetools import LRUCache
 
-from core.compute.progress import Progress
+from core.segmenter.interruption import interruptible
 
 Result = TypeVar("Result")
 
@@ -20,6 +20,9 @@ MAX_BYTES = 512 * 2**20
 _MIN_BYTES = MAX_BYTES // 256
 """Size that a result counts with at least, so that small ones are bounded in number."""
 _WORKERS = 8
+GRACE = 10.0
+"""Seconds for which work pauses when the last tab that wants it is gone: a page that is reloaded comes back for it."""
+_SECONDS_BETWEEN_LOOKS = 0.05
 
 
 class Cancelled(BaseException):
@@ -81,42 +84,99 @@ class Computation(Future[Result]):
 
     Attributes:
         steps_done: Number of steps done.
-        steps: Number of steps in all.
-        num_claims: Number of requests that were not cancelled.
+        steps: Number of steps in all, `AtMost` where it is a bound.
+        has_begun: Whether it runs; before, it waits for others to end.
+        part: What the work has shown of its result so far.
+        claims: The requests that were not cancelled.
         size: Size of the result.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.steps_done, self.steps, self.num_claims = 0, 1, 0
-        self._started = time.monotonic()
+        self.steps_done, self.steps, self.has_begun = 0, 1, False
+        self.part: Any = None
+        self.claims: list[Claim] = []
         self.size = 0
+        self._requested = time.monotonic()
+        self._first: tuple[float, int] | None = None
 
     @property
     def seconds(self) -> float:
         """Seconds since the first request."""
-        return time.monotonic() - self._started
+        return time.monotonic() - self._requested
 
     @property
     def seconds_left(self) -> float:
-        """Estimate from the pace so far; infinite before the first step."""
-        return self.seconds / self.steps_done * (self.steps - self.steps_done) if self.steps_done else float("inf")
+        """Estimate from the pace since the first step was done; infinite until another one is."""
+        if self._first is None or self.steps_done <= self._first[1]:
+            return float("inf")
+        since, before = self._first
+        return (time.monotonic() - since) / (self.steps_done - before) * (self.steps - self.steps_done)
+
+    def count(self, done: int, total: int) -> None:
+        """See `Report`."""
+        self.steps_done, self.steps = done, total
+        if self._first is None and done:
+            self._first = time.monotonic(), done
+
+
+class Report:
+    """Progress of a computation, see `Progress`; calling it raises `Cancelled` once nobody wants the result."""
+
+    def __init__(self, computation: Computation, ensure_wanted: Callable[[], None]) -> None:
+        self._computation = computation
+        self.ensure_wanted = ensure_wanted
+
+    def __call__(self, done: int, total: int) -> None:
+        """Note the number of steps done, and in all."""
+        self.ensure_wanted()
+        self._computation.count(done, total)
+
+    def show(self, part: object) -> None:
+        """Let those who wait see what there is of the result already."""
+        self._computation.part = part
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclasses.dataclass(eq=False)
 class Claim(Generic[Result]):
-    """One request for the result under `key`, whose computation others may have requested too."""
+    """One request for the result under `key`, whose computation others may have requested too.
+
+    Attributes:
+        key: Key of the result.
+        computation: Its computation.
+        label: What is counted, in words; empty for work that is not shown.
+        is_open: Whether the browser tab that requested it is open.
+        is_cancelled: Whether `cancel` was called.
+    """
 
     key: Hashable
     computation: Computation[Result]
-    _lock: threading.Lock
+    _changed: threading.Condition
+    label: str = ""
+    is_open: Callable[[], bool] = _always
     is_cancelled: bool = False
 
     def cancel(self) -> None:
-        """Stop the computation at its next report of progress, unless another request still wants it."""
-        with self._lock:
-            self.computation.num_claims -= not self.is_cancelled
+        """Stop the computation before its next step, unless another request still wants it."""
+        with self._changed:
             self.is_cancelled = True
+            if self in self.computation.claims:
+                self.computation.claims.remove(self)
+                self._changed.notify_all()
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there will be a result."""
+        return not self.is_cancelled and not self.computation.done()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the work was stopped because the tab was gone for a while."""
+        return not self.is_cancelled and self.computation.done() and isinstance(self.computation.exception(), Cancelled)
 
 
 class ResultStore:
@@ -127,18 +187,38 @@ class ResultStore:
     Args:
         max_size: Bound of the sum of all sizes; a single larger result is kept alone.
         size_of: Size of a result, by default the bytes of its arrays.
+        max_workers: Most computations at a time in the background.
+        grace: See `GRACE`.
     """
 
-    def __init__(self, max_size: int = MAX_BYTES, size_of: Callable[[Any], int] | None = None) -> None:
+    def __init__(
+        self,
+        max_size: int = MAX_BYTES,
+        size_of: Callable[[Any], int] | None = None,
+        max_workers: int = _WORKERS,
+        grace: float = GRACE,
+    ) -> None:
         self._size_of = size_of or (lambda result: max(array_bytes(result), _MIN_BYTES))
         self._kept: LRUCache = LRUCache(max_size, lambda computation: min(computation.size, max_size))
         self._under_way: dict[Hashable, Computation] = {}
-        self._lock = threading.Lock()
-        self._executor = DaemonExecutor(_WORKERS)
+        self._changed = threading.Condition()
+        self._executor = DaemonExecutor(max_workers)
+        self._grace = grace
 
     def __contains__(self, key: Hashable) -> bool:
-        with self._lock:
+        with self._changed:
             return key in self._kept
+
+    def is_under_way(self, key: Hashable) -> bool:
+        """Whether the result is computed for somebody."""
+        with self._changed:
+            computation = self._under_way.get(key)
+            return computation is not None and bool(computation.claims)
+
+    def discard(self, key: Hashable) -> None:
+        """Keep a result no longer."""
+        with self._changed:
+            self._kept.pop(key, None)
 
     def get_or_compute(self, key: Hashable, compute: Callable[[], Result]) -> Result:
         """The result under `key`, computed here where it is neither kept nor under way.
@@ -148,7 +228,7 @@ class ResultStore:
         while True:
             claim, is_new = self._claim(key)
             if is_new:
-                self._compute(claim, lambda _progress: compute())
+                self._compute(claim, compute)
             try:
                 return claim.computation.result()
             except Exception:
@@ -159,43 +239,73 @@ class ResultStore:
             finally:
                 claim.cancel()
 
-    def start(self, key: Hashable, compute: Callable[[Progress], Result]) -> Claim[Result]:
-        """Request the result under `key`; it is computed in the background where it is neither kept nor under way."""
-        claim, is_new = self._claim(key)
+    def start(
+        self,
+        key: Hashable,
+        compute: Callable[[Report], Result],
+        label: str = "",
+        is_open: Callable[[], bool] = _always,
+    ) -> Claim[Result]:
+        """Request the result under `key`; it is computed in the background where it is neither kept nor under way.
+
+        Args:
+            key: Key of the result.
+            compute: Computes it. It stops, by an exception, before each run of a network and at each report if
+                nobody wants the result.
+            label: See `Claim`.
+            is_open: See `Claim`.
+        """
+        claim, is_new = self._claim(key, label, is_open)
+
+        report = Report(claim.computation, lambda: self._ensure_wanted(claim))
+
+        def run() -> Result:
+            report.ensure_wanted()
+            claim.computation.has_begun = True
+            with interruptible(report.ensure_wanted):
+                return compute(report)
+
         if is_new:
-            self._executor.submit(self._compute, claim, compute)
+            self._executor.submit(self._compute, claim, run)
         return claim
 
-    def _claim(self, key: Hashable) -> tuple[Claim, bool]:
-        with self._lock:
+    def _claim(self, key: Hashable, label: str = "", is_open: Callable[[], bool] = _always) -> tuple[Claim, bool]:
+        with self._changed:
             computation = self._under_way.get(key) or self._kept.get(key)
             is_new = computation is None
             if computation is None:
                 computation = self._under_way[key] = Computation()
-            computation.num_claims += 1
-            return Claim(key, computation, self._lock), is_new
+            claim: Claim = Claim(key, computation, self._changed, label, is_open)
+            if not computation.done():
+                computation.claims.append(claim)
+                self._changed.notify_all()
+            return claim, is_new
 
-    def _compute(self, claim: Claim[Result], compute: Callable[[Progress], Result]) -> None:
-        computation = claim.computation
-
-        def report(done: int, total: int) -> None:
-            with self._lock:
-                if not computation.num_claims:
+    def _ensure_wanted(self, claim: Claim) -> None:
+        """Wait while all tabs that want the result are closed, then give up."""
+        claims, deadline = claim.computation.claims, float("inf")
+        with self._changed:
+            while not any(one.is_open() for one in claims):
+                deadline = min(deadline, time.monotonic() + self._grace)
+                if not claims or time.monotonic() >= deadline:
                     self._forget(claim)  # later requests start again
                     raise Cancelled
-            computation.steps_done, computation.steps = done, total
+                self._changed.wait(_SECONDS_BETWEEN_LOOKS)
 
+    def _compute(self, claim: Claim[Result], compute: Callable[[], Result]) -> None:
+        computation = claim.computation
         try:
-            report(0, 1)
-            result = compute(report)
+            result = compute()
             computation.size = self._size_of(result)  # here, so that a failure settles the future like any other
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is read
-            with self._lock:
+            with self._changed:
                 self._forget(claim)
+                computation.claims.clear()
                 computation.set_exception(error)
         else:
-            with self._lock:
+            with self._changed:
                 self._forget(claim)
+                computation.claims.clear()
                 computation.set_result(result)
                 self._kept[claim.key] = computation
 

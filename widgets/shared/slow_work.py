@@ -1,4 +1,4 @@
-"""Slow work on a page: what it would cost before it starts, then in the background under a bar with Cancel."""
+"""Slow work on a page: what it would cost before it starts, then in the background, shown in the bar with Cancel."""
 
 from collections.abc import Callable, Hashable
 from concurrent.futures import wait
@@ -6,13 +6,11 @@ from typing import Any
 
 import streamlit as st
 
-from core.compute.progress import Progress
-from core.display.words import duration
-from widgets.shared.results import Claim, Result, results
+from widgets.shared.results import Claim, Report, Result, ResultStore, results
+from widgets.shared.running_work import SECONDS_BETWEEN_LOOKS, bar_follows, show_work, tab_claims, tab_is_open
 
 PATIENCE = 0.4
-"""Seconds to wait for work that may be quick before a bar is shown."""
-_SECONDS_BETWEEN_LOOKS = 0.3
+"""Seconds to wait for work that may be quick before the bar is shown."""
 
 
 def start_button(
@@ -22,12 +20,13 @@ def start_button(
     describe: Callable[[], object] | None = None,
     **options: Any,
 ) -> bool:
-    """Whether this browser tab has started the work, or its result is there; else a button that starts it.
+    """Whether this browser tab has started the work, or it is under way or done; else a button that starts it.
 
     `describe` shows above the button what the work would cost; the options are those of `st.button`.
     """
     started: set[Hashable] = st.session_state.setdefault("_started", set())
-    if result_key in started or result_key in results():
+    if result_key in started or result_key in results() or results().is_under_way(result_key):
+        started.add(result_key)  # a page that was reloaded takes up what it had started
         return True
     if describe is not None:
         describe()
@@ -39,68 +38,90 @@ def compute_in_background(
     place: str,
     key: Hashable,
     label: str,
-    compute: Callable[[Progress], Result],
-    parts: Callable[[], object] | None = None,
+    compute: Callable[[Report], Result],
+    parts: Callable[[], object] = lambda: None,
 ) -> Result | None:
-    """The result under `key`; None while it is computed, under a bar with a Cancel button, and once it was cancelled.
+    """The result under `key`; None while it is computed, shown in the bar with Cancel, and once it was cancelled.
 
-    The page reruns when the result is there. The work goes on while the user is on another page.
+    The page reruns when the result is there. The work goes on while the user is on another page, and ends when the
+    tab is closed.
 
     Args:
         place: Name of a place on the page. One computation runs there at a time; another key cancels it.
         key: Key of the result, for all sessions.
-        label: What is counted, above the bar.
+        label: What is computed, and counted, in the bar.
         compute: Does the work without drawing and reports its progress.
         parts: Returns what is there of the result already; the page reruns to show it whenever that changes.
 
     Raises:
         Whatever the work ended with.
     """
-    claim = request(place, key, compute)
-    wait([claim.computation], max(0.0, PATIENCE - claim.computation.seconds))
+    claim = request(place, key, compute, label)
+    wait([claim.computation], 0 if claim.is_cancelled else max(0.0, PATIENCE - claim.computation.seconds))
     if claim.is_cancelled:
-        st.info("Cancelled.", icon=":material/cancel:")
-        st.button("Start again", key=f"again-{place}", icon=":material/replay:", on_click=_forget, args=(place,))
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.info("Cancelled.", icon=":material/cancel:", width=200)
+            st.button("Start again", key=f"again-{place}", icon=":material/replay:", on_click=forget, args=(place,))
         return None
     if not claim.computation.done():
-        _follow(place, claim, label, parts)
+        follow(place, claim, lambda: (claim.is_under_way, parts()), (True, parts()))
         return None
-    _forget(place)
+    forget(place)
     return claim.computation.result()
 
 
-def request(place: str, key: Hashable, compute: Callable[[Progress], Result]) -> Claim[Result]:
-    """This browser tab's claim on the result under `key`, kept until another key is requested at that place."""
+def request(
+    place: str,
+    key: Hashable,
+    compute: Callable[[Report], Result],
+    label: str = "",
+    store: ResultStore | None = None,
+) -> Claim[Result]:
+    """This browser tab's claim on the result under `key`, kept until another key is requested at that place.
+
+    Args:
+        place: As in `compute_in_background`.
+        key: As there.
+        compute: As there.
+        label: As there; work without one is not shown.
+        store: The store of the result; None takes `results()`.
+    """
     cancel_unless(place, lambda other: other == key)
-    if place not in _claims():
-        _claims()[place] = results().start(key, compute)
-    return _claims()[place]
+    if place not in tab_claims() or tab_claims()[place].is_lost:
+        tab_claims()[place] = (store or results()).start(key, compute, label, tab_is_open())
+    return tab_claims()[place]
 
 
 def cancel_unless(place: str, belongs: Callable[[Hashable], bool]) -> None:
     """Cancel the computation at a place unless its key `belongs` to what the page shows now."""
-    if place in _claims() and not belongs(_claims()[place].key):
-        _claims().pop(place).cancel()
+    if place in tab_claims() and not belongs(tab_claims()[place].key):
+        tab_claims().pop(place).cancel()
 
 
-def _claims() -> dict[str, Claim]:
-    return st.session_state.setdefault("_claims", {})
+def forget(place: str) -> None:
+    """Let a place be free for another request."""
+    tab_claims().pop(place, None)
 
 
-def _forget(place: str) -> None:
-    _claims().pop(place, None)
+def part_at(place: str) -> Any:
+    """What the work requested at a place has shown of its result so far, also after it was cancelled; else None."""
+    claim = tab_claims().get(place)
+    return claim and claim.computation.part
 
 
-def _follow(place: str, claim: Claim, label: str, parts: Callable[[], object] | None) -> None:
-    shown, work = parts and parts(), claim.computation
+def follow(place: str, claim: Claim, state: Callable[[], object], shown: object) -> None:
+    """Run the page again when the `state` is no longer the one `shown`, and see to it that the bar shows the work."""
+    is_first = True
 
-    @st.fragment(run_every=_SECONDS_BETWEEN_LOOKS)
+    @st.fragment(run_every=SECONDS_BETWEEN_LOOKS)
     def look() -> None:
-        if work.done() or claim.is_cancelled or (parts is not None and parts() != shown):
+        nonlocal is_first
+        # The work may have begun after the bar was drawn: until the page runs again it is shown from here.
+        if state() != shown or (bar_follows() is False and not is_first):
             st.rerun()
-        progress = f"{label}: {work.steps_done} of {work.steps}, {duration(work.seconds_left)} left"
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.progress(min(1.0, work.steps_done / work.steps), progress if work.steps_done else f"{label}…")
-            st.button("Cancel", key=f"cancel-{place}", on_click=claim.cancel)
+        is_first = False
+        if not bar_follows() and claim.label and claim.is_under_way:
+            show_work({place: claim}, place)
 
-    look()
+    with st.container(key=f"followed-{place}"):
+        look()

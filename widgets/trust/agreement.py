@@ -15,6 +15,14 @@ _MEASURES = {"ranks": "Ranks of all pixels", "top": "Most important pixels"}
 _FEW = 10
 
 
+def rank_table(place: str, trial: Trial, maps: Mapping[str, TrustMap]) -> np.ndarray | None:
+    """Spearman's correlation of every pair of maps; None while it is computed."""
+    key, values = ("ranks", trial.identity, tuple(maps)), [one.values for one in maps.values()]
+    return compute_in_background(
+        place, key, "Agreement, maps ranked", lambda progress: rank_correlations(values, progress)
+    )
+
+
 def agreement_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     """The matrix of Spearman's correlation, or of the overlap of the most important pixels."""
     slots = st.columns([1.2, 1, 0.8], vertical_alignment="bottom", gap="medium")
@@ -27,10 +35,7 @@ def agreement_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         reading = (
             "Spearman's rank correlation, pixel by pixel: **1** the same order, **0** no relation, **−1** the reverse."
         )
-        table = compute_in_background(
-            "ranks", ("ranks", trial.identity, tuple(maps)), "Maps ranked",
-            lambda progress: rank_correlations(values, progress),
-        )  # fmt: skip
+        table = rank_table("ranks", trial, maps)
     else:
         percent = slots[1].slider("Share of the pixels", 1, 20, 10, format="%d%%", key="top_share", bind="query-params")
         reading = (

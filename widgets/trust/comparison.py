@@ -1,21 +1,25 @@
 """What came out of the tests: a sentence, a table, curves, and the files of both."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from importlib.metadata import version
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from core.display.charts import tested_curves_figure
-from core.io.tables import csv_bytes
-from core.trust import METRICS, Comparison
+from core.display.words import same_precision
+from core.io.tables import csv_bytes, json_bytes
+from core.trust import METRICS, Comparison, EvaluationSettings
 from core.trust.followed_scores import SCORES, ScoreKind
 from core.trust.metrics.registry import ShownCurve
+from widgets.trust.maps import chosen_map
 from widgets.trust.trial import Trial
 
-_STYLE = """
+TABLE_STYLE = """
 <style>
 .trust-table {overflow-x: auto; margin: .2rem 0 .4rem}
 .trust-table table {border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums}
@@ -35,23 +39,33 @@ _STYLE = """
 .trust-table .fails::after {content: "✓"; visibility: hidden; margin-left: 4px}
 .trust-table .by {background: rgba(214,36,110,.08)}
 .trust-table tfoot td {border-top: 2px solid rgba(125,135,148,.5)}
+.trust-table th small {display: block; font-size: 11px; font-weight: 400; opacity: .8}
 .trust-table abbr {text-decoration: none; cursor: help}
 </style>
 """
 _HEIGHT_OF_A_ROW = 330
+_BESIDE_CURVES = 2
+"""Most metrics whose table fits beside the curves."""
+_CURVES_WIDTH, _TABLE_WIDTH = 430, 420
 
 
-def show_comparison(trial: Trial, found: Comparison, metrics: Sequence[str], score: ScoreKind) -> None:
-    """Show the chosen metrics of a comparison that followed `score`."""
+def show_comparison(trial: Trial, found: Comparison, metrics: Sequence[str], settings: EvaluationSettings) -> None:
+    """Show the chosen metrics of a comparison made with the settings: curves, the ranking beside them, and files."""
     ordered = [name for name in METRICS if name in metrics]
-    by = st.selectbox(
-        "Ranked by", ordered, key="ranked_by", bind="query-params", format_func=lambda name: METRICS[name].title,
-        width=260,
-    )  # fmt: skip
+    by = ordered[0]
+    if len(ordered) > 1:
+        by = st.selectbox(
+            "Ranked by", ordered, key="ranked_by", bind="query-params", format_func=lambda name: METRICS[name].title,
+            width=260,
+        )  # fmt: skip
     metric = METRICS[by]
-    st.markdown(summary(found, by))
-    st.caption(f"{metric.heading}: {metric.direction} is better. {metric.question}")
-    st.html(_STYLE + table_html(found, ordered, by))
+    st.markdown(summary(found, by), help=f"{metric.heading}: {metric.direction} is better. {metric.question}")
+    beside = len(ordered) <= _BESIDE_CURVES
+    row = st.container(horizontal=beside, gap="medium")
+    with row.container(width=_CURVES_WIDTH if beside else "stretch"):
+        _draw_curves(trial, found, by, [by] if beside else ordered, settings.removal.score)
+    with row.container(width=_TABLE_WIDTH if beside else "stretch"):
+        st.html(TABLE_STYLE + table_html(found, ordered, by))
     methods = [name for name in found.ranked(by) if not found.candidates[name].is_control]
     failed, unknown = ([name for name in methods if found.beats_controls(name, by) is none] for none in (False, None))
     if failed or unknown:
@@ -60,14 +74,22 @@ def show_comparison(trial: Trial, found: Comparison, metrics: Sequence[str], sco
         parts = [f"{count} method{'s' * (count != 1)} {what}" for what, count in counts.items() if count]
         with st.expander(", ".join(parts), icon=":material/report:"):
             st.markdown("\n".join(lines))
-    _draw_curves(found, ordered, score)
-    stem = f"{trial.image.name.rsplit('.', 1)[0].replace('/', '_')}_{trial.segmenter.name}"
-    files = {"table": ("tests", lambda: table_csv(found, ordered)), "curves": ("curves", lambda: curves_csv(found))}
-    for slot, (name, (ending, content)) in zip(st.columns(4), files.items(), strict=False):
-        slot.download_button(
-            f"{name.capitalize()} (.csv)", content, f"{stem}_{ending}.csv", "text/csv", on_click="ignore",
-            icon=":material/download:", key=f"download-{name}", width="stretch",
-        )  # fmt: skip
+    show_downloads(f"{_stem(trial)}_tests", {
+        "Table (.csv)": ("table.csv", lambda: table_csv(found, ordered)),
+        "Manifest (.json)": ("manifest.json", lambda: manifest_json(trial, found, ordered, settings)),
+        "Curves (.csv)": ("curves.csv", lambda: curves_csv(found)),
+    })  # fmt: skip
+
+
+def show_downloads(stem: str, files: Mapping[str, tuple[str, Callable[[], bytes]]]) -> None:
+    """A button per file, by its label; each name begins with `stem`, and each file is made when it is asked for."""
+    with st.container(horizontal=True):
+        for label, (name, content) in files.items():
+            mime = "application/json" if name.endswith(".json") else "text/csv"
+            st.download_button(
+                label, content, f"{stem}_{name}", mime, on_click="ignore", icon=":material/download:",
+                key=f"download-{stem}-{name}",
+            )  # fmt: skip
 
 
 def summary(found: Comparison, metric: str) -> str:
@@ -102,28 +124,34 @@ def table_html(found: Comparison, metrics: Sequence[str], by: str) -> str:
         for category, names in groups.items()
     )
     heads = "".join(
-        f'<th{kind(metric)} scope="col"><abbr title="{escape(METRICS[metric].question)} '
-        f'{METRICS[metric].direction.capitalize()} is better.">{METRICS[metric].heading}</abbr></th>'
+        f'<th{kind(metric)} scope="col"><abbr title="{escape(METRICS[metric].question)}">{METRICS[metric].heading}'
+        f"</abbr><small>{METRICS[metric].direction} is better</small></th>"
         for metric in metrics
     )
+    ranked = found.ranked(by)
+    columns = [same_precision([found.values[name][metric] for name in ranked]) for metric in metrics]
     rows = []
-    for name in found.ranked(by):
-        candidate = found.candidates[name]
+    for name, numbers in zip(ranked, zip(*columns, strict=True), strict=True):
+        one = found.candidates[name]
         cells = "".join(
-            f"<td{kind(metric, 'beats' if found.beats_controls(name, metric) else 'fails')}>"
-            f"{number(found.values[name][metric])}</td>"
-            for metric in metrics
+            f"<td{kind(metric, 'beats' if found.beats_controls(name, metric) else 'fails')}>{number}</td>"
+            for metric, number in zip(metrics, numbers, strict=True)
         )
-        mark = '<span class="mark">control</span>' if candidate.is_control else ""
-        rows.append(
-            f'<tr class="{"control" if candidate.is_control else "method"}"><td>{found.rank(name, by)}</td>'
-            f'<td class="name">{escape(candidate.title)}{mark}</td>{cells}</tr>'
-        )
+        rows.append(row_html(found.rank(name, by), one.title, cells, is_control=one.is_control))
     counts = "".join(f"<td{kind(metric, 'fails')}>{_count(found, metric)}</td>" for metric in metrics)
     return (
         f'<div class="trust-table"><table><thead><tr><th></th><th></th>{above}</tr>'
         f'<tr><th></th><th class="name" scope="col">Map</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody>'
-        f'<tfoot><tr><td></td><td class="name">Methods that beat every control</td>{counts}</tr></tfoot></table></div>'
+        f'<tfoot><tr><td></td><td class="name">Beat every control</td>{counts}</tr></tfoot></table></div>'
+    )
+
+
+def row_html(rank: int, title: str, cells: str, *, is_control: bool) -> str:
+    """A row of a table of maps: rank, name, whether it is a control, and the cells."""
+    mark = '<span class="mark">control</span>' if is_control else ""
+    return (
+        f'<tr class="{"control" if is_control else "method"}"><td>{rank}</td>'
+        f'<td class="name">{escape(title)}{mark}</td>{cells}</tr>'
     )
 
 
@@ -146,15 +174,44 @@ def curves_csv(found: Comparison) -> bytes:
     ], ("name", "metric", "fraction", "score", "leakage"))  # fmt: skip
 
 
-def number(value: float) -> str:
-    """A metric's value for a table."""
-    if math.isnan(value):
-        return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+def manifest_json(trial: Trial, found: Comparison, metrics: Sequence[str], settings: EvaluationSettings) -> bytes:
+    """What was tested and how, with every number: enough to do it again."""
+    return json_bytes(
+        described(trial)
+        | {
+            "image": trial.image.name,
+            "image_sha256": trial.image.hash,
+            "target": trial.target.describe(),
+            "evaluation": settings.describe(),
+            "metrics": {name: {"direction": METRICS[name].direction} for name in metrics},
+            "maps": {
+                name: {
+                    "title": one.title,
+                    "is_control": one.is_control,
+                    "values": {metric: found.values[name][metric] for metric in metrics},
+                    "beats_every_control": {metric: found.beats_controls(name, metric) for metric in metrics},
+                }
+                for name, one in found.candidates.items()
+            },
+        }
+    )
 
 
-def _draw_curves(found: Comparison, metrics: Sequence[str], score: ScoreKind) -> None:
-    followed = "Score" if score == "target" else SCORES[score]
+def described(trial: Trial) -> dict[str, Any]:
+    """Network, pixel set, settings of the methods and libraries, for a manifest."""
+    return {
+        "schema_version": 1,
+        "model": trial.segmenter.name,
+        "weights_sha256": trial.segmenter.weights_hash,
+        "classes": list(trial.segmenter.class_names),
+        "pixel_set": trial.question.pixel_set.describe(),
+        "settings": dict(trial.settings),
+        "libraries": {name: version(name) for name in ("torch", "numpy", "scipy")},
+    }
+
+
+def _draw_curves(trial: Trial, found: Comparison, by: str, metrics: Sequence[str], score: ScoreKind) -> None:
+    followed = f"Score ({trial.target.score_unit})" if score == "target" else SCORES[score]
     panels, titles = {}, {}
     for metric in metrics:
         shown = METRICS[metric].curve
@@ -163,16 +220,28 @@ def _draw_curves(found: Comparison, metrics: Sequence[str], score: ScoreKind) ->
             panels[title], titles[title] = points, (shown.change, shown.unit or followed)
     if not panels:
         return
-    controls = [candidate.title for candidate in found.candidates.values() if candidate.is_control]
-    st.markdown(
-        "**Curves**: the most important pixels first",
-        help="Controls are grey and dashed. Press a name in the legend to hide it, twice to see it alone. The "
-        "table's leakage is the change elsewhere at the moment when a map's score has gone half of its way.",
-    )
-    figure = tested_curves_figure(panels, controls, titles)
+    controls = [one.title for one in found.candidates.values() if one.is_control]
+    methods = [name for name in found.ranked(by) if not found.candidates[name].is_control]
+    _, large = chosen_map(trial)
+    standing_out = dict.fromkeys([*methods[:1], *([large] if large in methods else []), found.best_control(by)])
+    st.caption(
+        "**Bold**: the best map, the best control, and the map shown large. **Dashed**: controls. Thin and grey: the "
+        "other maps; their names come up under the pointer.",
+        help="Press a name in the legend to hide it, twice to see it alone. Leakage in the table is the change "
+        "elsewhere at the moment when a map's score has gone half of its way.",
+    )  # fmt: skip
+    highlighted = [found.candidates[name].title for name in standing_out if name is not None]
+    figure = tested_curves_figure(panels, controls, titles, highlighted)
     rows = -(-len(panels) // 2)
-    height = max(_HEIGHT_OF_A_ROW * rows, 24 * len(found.candidates) + 40)
-    st.plotly_chart(figure, height=height, theme=None, config={"displayModeBar": False}, key="trust-curves")
+    buttons = {
+        "displayModeBar": True, "displaylogo": False, "modeBarButtons": [["toImage"]],
+        "toImageButtonOptions": {"format": "svg", "filename": f"{_stem(trial)}_curves"},
+    }  # fmt: skip
+    st.plotly_chart(figure, height=_HEIGHT_OF_A_ROW * rows + 60, theme=None, config=buttons, key="trust-curves")
+
+
+def _stem(trial: Trial) -> str:
+    return f"{trial.image.name.rsplit('.', 1)[0].replace('/', '_')}_{trial.segmenter.name}"
 
 
 def _points(found: Comparison, shown: ShownCurve) -> dict[str, tuple[list[float], list[float]]]:

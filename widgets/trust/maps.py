@@ -4,12 +4,15 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import streamlit as st
+
 from core.attribution.registry import METHODS
 from core.display.words import duration
 from core.pixel_sets import PixelSetName
 from core.segmenter import Prediction
 from core.trust.controls import CONTROLS
 from widgets.shared.downloads import attribution_downloads
+from widgets.shared.last_map import OLD_NOTE, OLD_OPACITY, keep_last
 from widgets.shared.pixel_set_picker import Question, in_viewer, pixel_set_layers
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
@@ -38,6 +41,8 @@ _COLOURS: tuple[Control, ...] = (
 )  # fmt: skip
 _OPACITY = share_slider("trust_opacity", "Opacity", 0.7)
 _TRUTH_OPACITY = 0.5
+_FAINT = 0.05
+"""Share of the common scale below which a map looks empty."""
 
 
 def show_question(
@@ -64,12 +69,18 @@ def show_question(
     controls: list[Control] = []
     sentence = ""
     if trial is not None and maps is not None:
-        choice, shown = _chosen(trial)
+        choice, shown = chosen_map(trial)
         controls, sentence = [choice, _OPACITY], _sentence(shown, maps.get(shown))
         layers: list[Layer] = [base]
+        old = keep_last(f"trust_{shown}", selection.picture_key, maps.get(shown))
+        note = ""
         if shown in maps:
             layers.append(_layer(maps[shown], _ends(trial, maps)[shown], opacity="$trust_opacity"))
-        note = "" if shown in maps else _WAITING.lower()
+        elif old is not None:
+            layers.append(_layer(old, colour_ends({shown: old}, PERCENTILES)[shown], opacity=OLD_OPACITY))
+            note = OLD_NOTE
+        else:
+            note = _WAITING.lower()
         panels.append(Panel(choice.options[shown], layers, help=sentence, note=note))
     if image.truth is not None:
         truth = Labels(
@@ -87,7 +98,7 @@ def show_question(
 
 def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     """All maps as linked panels, of which one is chosen to be shown large, and the files of that one."""
-    choice, shown = _chosen(trial)
+    choice, shown = chosen_map(trial)
     settings, ends = settings_of(_COLOURS), _ends(trial, maps)
     groups = groups_of(trial.methods, maps, by_unit=settings["trust_scale"] == "unit")
     panels = []
@@ -95,7 +106,8 @@ def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         for name in names:
             layers, note = [], _WAITING.lower()
             if (one := maps.get(name)) is not None:
-                layers, note = [_layer(one, ends[name], title="value")], _time_taken(one)
+                layers = [_layer(one, ends[name], title="value")]
+                note = _time_taken(one) if one.values.any() else "0 everywhere"
             panels.append(
                 Panel(
                     choice.options[name], layers, help=_sentence(name, one), note=note, name=name,
@@ -103,6 +115,11 @@ def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
                 )
             )  # fmt: skip
     height, width = trial.prediction.labels.shape
+    if settings["trust_scale"] == "unit" and (weak := faint(maps, ends, settings["trust_percentile"])):
+        st.caption(
+            f":material/info: Hardly visible on the common scale, since another map of the unit is {1 / _FAINT:.0f} "
+            f"times as strong or more: {', '.join(weak)}. Choose “{_SCALES['own']}” to see them."
+        )
     viewer(
         "trust-maps", panels, (height, width), trial.picture_key, controls=_COLOURS, settings=settings, tools=(),
         is_compact=True, on_choose=lambda name: keep_settings([choice], {choice.name: name}),
@@ -132,6 +149,15 @@ def colour_ends(maps: Mapping[str, TrustMap], percentiles: Sequence[float]) -> d
     return found
 
 
+def faint(maps: Mapping[str, TrustMap], ends: Mapping[str, ColourEnds], percentile: Value) -> list[str]:
+    """Titles of the maps that look empty on the common scale of their unit."""
+    return [
+        one.title
+        for name, one in maps.items()
+        if one.values.any() and ends[name]["own", percentile] < _FAINT * ends[name]["unit", percentile]
+    ]
+
+
 def groups_of(methods: Sequence[str], maps: Mapping[str, TrustMap], *, by_unit: bool) -> dict[str, list[str]]:
     """Names of the maps by heading: the methods, by unit if they share a scale, then the controls."""
     groups: dict[str, list[str]] = {}
@@ -143,7 +169,7 @@ def groups_of(methods: Sequence[str], maps: Mapping[str, TrustMap], *, by_unit: 
     return groups | waiting | {_CONTROLS: list(CONTROLS)}
 
 
-def _chosen(trial: Trial) -> tuple[Choice, str]:
+def chosen_map(trial: Trial) -> tuple[Choice, str]:
     """The control that chooses the map shown large, and the name of that map."""
     options = {name: METHODS[name].title for name in trial.methods} | {
         name: control.title for name, control in CONTROLS.items()

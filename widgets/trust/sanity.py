@@ -7,14 +7,14 @@ import numpy as np
 import streamlit as st
 
 from core.attribution.registry import METHODS, explain, importance
-from core.compute.progress import Progress, repeatable
+from core.compute.progress import repeatable
 from core.display.charts import curve_figure
 from core.segmenter import Image, Segmenter
 from core.target import Target
 from core.trust.randomisation import layers_from_the_top
 from core.trust.sanity import Mode, SanityCheck, Stage, sanity_check
-from widgets.shared.results import results
-from widgets.shared.slow_work import compute_in_background, start_button
+from widgets.shared.results import Report, results
+from widgets.shared.slow_work import compute_in_background, part_at, start_button
 from widgets.trust.trial import Trial, TrustMap, warn_if_empty
 from widgets.viewer.scene import Labels, Panel, Picture, ScalarMap
 from widgets.viewer.viewer import viewer
@@ -44,18 +44,21 @@ def sanity_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     if not start_button(key, "Run the sanity check", type="primary", key="run-sanity"):
         return
 
-    def check(progress: Progress) -> SanityCheck:
-        report, again = repeatable(progress)
+    def check(report: Report) -> SanityCheck:
+        progress, again = repeatable(report)
 
         def important(segmenter: Segmenter, image: Image, target: Target) -> np.ndarray:
             return importance(explain(segmenter, image, target, method, trial.settings, again))
 
         given = trial.segmenter, trial.image.values, trial.target
-        return sanity_check(*given, important, mode, stages, progress=report, name=maps[method].title)
+        return sanity_check(
+            *given, important, mode, stages, progress=progress, name=maps[method].title, show=report.show
+        )
 
-    found = compute_in_background("sanity", key, "Stages", check)
-    if found is not None:
-        _show(trial, found, maps[method])
+    found = compute_in_background("sanity", key, "Sanity check, stages", check, lambda: part_at("sanity"))
+    so_far = part_at("sanity") if found is None else found
+    if so_far is not None:
+        _show(trial, so_far, maps[method], is_whole=found is not None)
 
 
 def _pick(trial: Trial) -> tuple[str, Mode, int]:
@@ -82,11 +85,14 @@ def _pick(trial: Trial) -> tuple[str, Mode, int]:
     return method, mode, int(stages)
 
 
-def _show(trial: Trial, found: SanityCheck, original: TrustMap) -> None:
+def _show(trial: Trial, found: SanityCheck, original: TrustMap, *, is_whole: bool) -> None:
     box, icon = {
         "passed": (st.success, "check_circle"), "failed": (st.warning, "warning"), "undecided": (st.info, "help"),
     }[found.verdict]  # fmt: skip
-    box(found.in_words(), icon=f":material/{icon}:")
+    if is_whole:
+        box(found.in_words(), icon=f":material/{icon}:")
+    else:
+        st.info("The stages so far; the verdict comes with the last one.", icon=":material/hourglass_top:")
     height, width = trial.prediction.labels.shape
     viewer(
         "trust-sanity-maps", panels_of(trial, found, original), (height, width), trial.picture_key, tools=(),

@@ -126,7 +126,10 @@ def compute_maps(trial: Trial) -> dict[str, TrustMap]:
     if missing:
         there = lambda: sum(_key(trial, name) in results() for name in trial.methods)  # noqa: E731 - a sum, not a step
         with show_user_errors():
-            whole = compute_in_background("maps", key, "Passes of the network", compute, there) is not None
+            whole = (
+                compute_in_background("maps", key, "Maps of the methods, passes of the network", compute, there)
+                is not None
+            )
     found: dict[str, TrustMap] = {}
     for name in METHODS:
         if name in trial.methods and (whole or _key(trial, name) in results()):

@@ -35,6 +35,9 @@ _LABEL_OPACITY = 0.5
 _DIFFERENT = "#e4572e"
 _SCALES = {"raw": "Values", "share": "Shares"}
 _FAINT = 0.02
+_WIDTHS = 250, 170, 220, 190
+_NUMBER_WIDTH = 205
+"""Widths of the inputs and the numbers in CSS pixels; they wrap where a page is narrow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +76,8 @@ def two_networks_panel(
     segmenter: Segmenter, image: PickedImage, prediction: Prediction, target: Target, settings: Mapping[str, Any]
 ) -> None:
     """Choose the second network, and see both; it has the settings of the first, but a layer of its own."""
-    slots = st.columns([2, 1.4, 1.8, 1.6], vertical_alignment="bottom")
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
+    slots = [row.container(width=width) for width in _WIDTHS]
     with slots[0]:
         other = pick_model("second_", "Second network", {UNTRAINED: lambda: _untrained(segmenter)})
     second_class = _pick_class(slots[1], segmenter, other, target.class_index)
@@ -169,7 +173,8 @@ def _explained(network: ExplainedNetwork, method: str, settings: Mapping[str, An
 
 
 def _show_numbers(networks: Sequence[ExplainedNetwork], found: Sequence[Attribution], *, same_classes: bool) -> None:
-    slots = st.columns(4)
+    row = st.container(horizontal=True)
+    slots = [row.container(width=_NUMBER_WIDTH) for _ in range(4)]
     for slot, one in zip(slots, networks, strict=False):
         slot.metric(
             f"Score, {one.segmenter.name}", f"{one.score:.4g}", help=f"{one.in_words()}, over the pixels explained."

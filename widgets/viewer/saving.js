@@ -68,7 +68,7 @@ class Drawing {
 const drawingOf = (viewer, indices) => {
   const {scene, width, height} = viewer, drawing = new Drawing(), isTable = Boolean(scene.grid) && indices.length > 1
   const panels = viewer.onPaper(() => indices.map(index => viewer.pictureOf(index)))
-  const count = isTable ? scene.grid.columns.length : Math.min(indices.length, viewer.across)
+  const count = isTable ? scene.grid.columns.length : Math.min(indices.length, viewer.across ?? 1)
   const left = EDGE + (isTable ? 128 : 0), place = column => left + column * (width + GAP)
   drawing.width = Math.ceil(place(count) - GAP + EDGE)
   let y = EDGE

@@ -733,6 +733,7 @@ class Viewer {
     const size = `${panelWidth},${height}`
     if (size !== this.laidOut) {
       for (const held of [this.said, this.readout]) held.style.minHeight = ""
+      this.readout.longest = 0
       this.laidOut = size
       this.width = panelWidth
       this.height = height
@@ -1212,6 +1213,7 @@ class Viewer {
     this.chips.replaceChildren(...chips.map(chip))
     this.sentence.textContent = sentence
     this.said.hidden = !sentence && !chips.length
+    this.figures.hidden = !numbers.length
     if (cells.length === numbers.length && cells.every((cell, index) => cell.firstChild.textContent === numbers[index][0]))
       cells.forEach((cell, index) => {
         cell.lastChild.textContent = numbers[index][1]
@@ -1219,7 +1221,6 @@ class Viewer {
       })
     else {
       this.numbers.replaceChildren(...definitions(numbers))
-      this.figures.hidden = !numbers.length
       this.showMore()
     }
     this.hold(this.said)

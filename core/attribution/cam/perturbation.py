@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...compute.memory import MOST_PIXELS_ON_CPU
 from ...compute.progress import Progress
 from ...errors import UserError
 from ...models.layers import layers as layers_of
@@ -86,6 +87,8 @@ class PerturbationCam(LayerMethod):
         form = form_of(segmenter, recording, layer)
         activations = form.as_map(recording.outputs[layer])[0]
         size = settings.internal_batch_size
+        if segmenter.device.type == "cpu":  # which gains nothing from more, and who cancels waits for a whole batch
+            size = max(1, min(size, MOST_PIXELS_ON_CPU // batch[0, 0].numel()))
         weights = self.weights(
             _Run(segmenter, batch, target, layer, size, progress, recording, form, activations, logits)
         )

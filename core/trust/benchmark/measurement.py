@@ -13,6 +13,7 @@ from ...data.index_masks import IGNORED
 from ...errors import UserError
 from ...pixel_sets import check_truth
 from ...segmenter import Segmenter
+from ...target import PREDICTED, Target
 from ..candidates import candidates_of
 from ..comparison import compare
 from ..controls import CONTROLS
@@ -151,36 +152,84 @@ def evaluate_image(
     generator = np.random.default_rng([settings.seed, zlib.crc32(name.encode())])
     drawn = draw_targets(prediction, segmenter.class_names, settings, generator)
     measured: list[Measurement] = []
-    total = 2 * _PARTS * len(drawn)
     for number, chosen in enumerate(drawn):
         seed = int(generator.integers(2**31))
-        explained = progress_of_part(progress, 2 * number * _PARTS, _PARTS, total)
-        tested = progress_of_part(progress, (2 * number + 1) * _PARTS, _PARTS, total)
-        explaining = {**settings.explain, "seed": seed}
-        evaluation = replace(settings.evaluation, removal=replace(settings.evaluation.removal, seed=seed))
-        maps = explain_each(segmenter, image, chosen.target, settings.methods, explaining, explained)
-        candidates = candidates_of(maps, segmenter, image, chosen.target, evaluation.removal, explaining)
-        region, known = (None, None) if truth is None else (chosen.object_in(truth), truth != IGNORED)
-        given = segmenter, image, chosen.target, candidates
-        comparison = compare(*given, settings.metrics, evaluation, region, known, tested)
-        measured += [
-            Measurement(
-                name,
-                number,
-                chosen.in_words(segmenter.class_names),
-                chosen.class_index,
-                int(chosen.target.pixels(size).sum()),
-                seed,
-                key,
-                candidate.title,
-                candidate.is_control,
-                candidate.layer,
-                float("nan") if candidate.is_control else candidate.seconds,
-                comparison.values[key],
-            )
-            for key, candidate in candidates.items()
-        ]
+        removal = replace(settings.evaluation.removal, seed=seed)
+        measured += measure_target(
+            segmenter,
+            image,
+            chosen.target,
+            replace(
+                settings,
+                explain={**settings.explain, "seed": seed},
+                evaluation=replace(settings.evaluation, removal=removal),
+            ),
+            name=name,
+            number=number,
+            class_index=chosen.class_index,
+            description=chosen.in_words(segmenter.class_names),
+            region=None if truth is None else chosen.object_in(truth),
+            known=None if truth is None else truth != IGNORED,
+            progress=progress_of_part(progress, 2 * number * _PARTS, 2 * _PARTS, 2 * _PARTS * len(drawn)),
+        )
     return measured
+
+
+def measure_target(
+    segmenter: Segmenter,
+    image: np.ndarray,
+    target: Target,
+    settings: BenchmarkSettings,
+    *,
+    name: str,
+    number: int = 0,
+    class_index: int = PREDICTED,
+    description: str = "",
+    region: np.ndarray | None = None,
+    known: np.ndarray | None = None,
+    progress: Progress | None = None,
+) -> list[Measurement]:
+    """Every metric of every method and control for one target.
+
+    Args:
+        segmenter: The network.
+        image: (C, H, W) in [0, 1].
+        target: The scalar explained.
+        settings: Methods, metrics and their settings, with the seeds that they have; how targets are drawn is not used.
+        name: Name of the image.
+        number: Number of the target in the image.
+        class_index: Class of the target.
+        description: The target in words.
+        region: Bool (H, W), the object that localisation looks for; without it, its metrics are NaN.
+        known: Bool (H, W), the pixels at which the region is known; None knows all.
+        progress: See `Progress`; in parts of the whole, half for the maps and half for the metrics.
+
+    Raises:
+        UserError: What does not fit; see `explain_each` and `compare`.
+    """
+    explained, tested = (progress_of_part(progress, half * _PARTS, _PARTS, 2 * _PARTS) for half in (0, 1))
+    maps = explain_each(segmenter, image, target, settings.methods, settings.explain, explained)
+    removal = settings.evaluation.removal
+    candidates = candidates_of(maps, segmenter, image, target, removal, settings.explain)
+    given = segmenter, image, target, candidates
+    comparison = compare(*given, settings.metrics, settings.evaluation, region, known, tested)
+    return [
+        Measurement(
+            name,
+            number,
+            description,
+            class_index,
+            int(target.pixels(image.shape[-2:]).sum()),
+            removal.seed,
+            key,
+            candidate.title,
+            candidate.is_control,
+            candidate.layer,
+            float("nan") if candidate.is_control else candidate.seconds,
+            comparison.values[key],
+        )
+        for key, candidate in candidates.items()
+    ]
 
 
 def _measurement(row: Mapping[str, str], number: int) -> Measurement:

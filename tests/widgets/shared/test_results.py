@@ -7,9 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
-from core.segmenter import Prediction
-from widgets.shared.results import Cancelled, DaemonExecutor, ResultStore, array_bytes
+from core.segmenter import Prediction, Segmenter
+from widgets.shared import results
+from widgets.shared.results import Cancelled, Computation, DaemonExecutor, Report, ResultStore, array_bytes
 
 SECONDS = 30
 """For what never takes as long: only a fault does."""
@@ -223,3 +225,143 @@ def test_the_executor_runs_so_many_at_once_and_waiting_ones_can_be_cancelled():
     assert futures[0].result(SECONDS) == "result"
     assert executor.submit(lambda: threading.current_thread().daemon).result(SECONDS)
     assert works[1].count == 0
+
+
+class Tab:
+    """A browser tab that can be closed, and tells that somebody has looked whether it is open."""
+
+    def __init__(self, *, is_open: bool = True) -> None:
+        self._is_open, self.was_seen_closed = is_open, threading.Event()
+
+    def close(self) -> None:
+        self._is_open = False
+
+    def open(self) -> None:
+        self._is_open = True
+
+    def __call__(self) -> bool:
+        if not self._is_open:
+            self.was_seen_closed.set()
+        return self._is_open
+
+
+def test_work_of_a_closed_tab_stops_and_can_be_requested_again():
+    store, work, tab = ResultStore(grace=0), Work(), Tab()
+    claim = store.start("key", work, is_open=tab)
+    assert work.started.wait(SECONDS)
+    tab.close()
+    work.go_on.set()
+    assert work.stopped.wait(SECONDS)
+    with pytest.raises(Cancelled):
+        claim.computation.result(SECONDS)
+    assert claim.is_lost
+    assert not claim.is_cancelled, "the user has cancelled nothing"
+    assert store.start("key", lambda _: "again").computation.result(SECONDS) == "again"
+
+
+@pytest.mark.parametrize("comes_back", ["the same tab, connected again", "a reloaded page, which asks again"])
+def test_work_of_a_closed_tab_pauses_and_goes_on_for_who_comes_back(comes_back):
+    store, work, tab = ResultStore(grace=SECONDS), Work(), Tab()
+    first = store.start("key", work, is_open=tab)
+    assert work.started.wait(SECONDS)
+    tab.close()
+    work.go_on.set()
+    assert tab.was_seen_closed.wait(SECONDS)
+    assert not first.computation.done(), "it waits instead of going on"
+    if comes_back.startswith("the same"):
+        tab.open()
+    else:
+        second = store.start("key", work)
+        assert second.computation is first.computation
+    assert first.computation.result(SECONDS) == "result"
+    assert work.count == 1
+
+
+def test_a_cancel_ends_the_wait_for_a_closed_tab():
+    store, work, tab = ResultStore(grace=float("inf")), Work(), Tab()
+    claim = store.start("key", work, is_open=tab)
+    assert work.started.wait(SECONDS)
+    tab.close()
+    work.go_on.set()
+    assert tab.was_seen_closed.wait(SECONDS)
+    claim.cancel()
+    with pytest.raises(Cancelled):
+        claim.computation.result(SECONDS)
+
+
+def test_of_two_tabs_one_that_is_open_keeps_the_work_going():
+    store, work, closed = ResultStore(grace=0), Work(), Tab(is_open=False)
+    claims = [store.start("key", work, is_open=is_open) for is_open in (Tab(), closed)]
+    work.go_on.set()
+    assert [claim.computation.result(SECONDS) for claim in claims] == ["result"] * 2
+
+
+def test_work_that_waits_for_its_turn_in_a_closed_tab_is_not_begun():
+    store, first, second, tab = ResultStore(max_workers=1, grace=0), Work(), Work(), Tab()
+    store.start("first", first)
+    assert first.started.wait(SECONDS)
+    waiting = store.start("second", second, is_open=tab)
+    assert not waiting.computation.has_begun
+    tab.close()
+    first.go_on.set()
+    with pytest.raises(Cancelled):
+        waiting.computation.result(SECONDS)
+    assert second.count == 0
+
+
+def test_work_without_reports_stops_before_the_next_run_of_a_network():
+    segmenter = Segmenter(torch.nn.Conv2d(1, 2, 1), in_channels=1)
+    image, runs, started, go_on = np.zeros((1, 8, 8), np.float32), [], threading.Event(), threading.Event()
+
+    def work(_: object) -> None:
+        while True:
+            segmenter.predict(image)
+            runs.append(1)
+            started.set()
+            assert go_on.wait(SECONDS)
+
+    store = ResultStore()
+    claim = store.start("key", work)
+    assert started.wait(SECONDS)
+    claim.cancel()
+    go_on.set()
+    with pytest.raises(Cancelled):
+        claim.computation.result(SECONDS)
+    assert len(runs) == 1
+    segmenter.predict(image)  # others are not stopped
+
+
+def test_what_the_work_has_shown_is_there_for_all_who_asked():
+    store, shown, go_on = ResultStore(), threading.Event(), threading.Event()
+
+    def work(report: Report) -> str:
+        report.show("half")
+        shown.set()
+        assert go_on.wait(SECONDS)
+        return "whole"
+
+    claims = [store.start("key", work) for _ in range(2)]
+    assert shown.wait(SECONDS)
+    assert store.is_under_way("key")
+    assert [claim.computation.part for claim in claims] == ["half"] * 2
+    go_on.set()
+    assert claims[0].computation.result(SECONDS) == "whole"
+    assert not store.is_under_way("key")
+
+
+def test_a_result_that_was_discarded_is_computed_again():
+    store = ResultStore()
+    assert store.get_or_compute("key", lambda: "old") == "old"
+    store.discard("key")
+    assert store.get_or_compute("key", lambda: "new") == "new"
+
+
+def test_the_time_left_goes_by_the_pace_since_the_first_step(monkeypatch):
+    clock = iter([100.0, 160.0, 166.0])  # requested, first step after a minute of preparation, now
+    monkeypatch.setattr(results.time, "monotonic", lambda: next(clock))
+    work: Computation = Computation()
+    work.count(0, 10)
+    work.count(4, 10)
+    assert work.seconds_left == float("inf")
+    work.count(7, 10)
+    assert work.seconds_left == pytest.approx(6)

@@ -1,0 +1,121 @@
+"""What this browser tab computes: its requests, and the bar at the foot of every page that shows them."""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from core.compute.progress import AtMost
+from core.display.words import duration
+
+if TYPE_CHECKING:  # what it imports is slow to import, and the navigation need not wait for it
+    from widgets.shared.results import Claim, Computation
+
+SECONDS_BETWEEN_LOOKS = 0.3
+_MOST_ROWS = 3
+_ROW_HEIGHT = 2.75
+# The pages end above the bar, so that it covers nothing, and what they show stays where it is.
+_STYLE = """
+<style>
+[data-testid=stAppViewContainer] {{bottom: {height}rem}}
+:is([data-testid=stMain], [data-testid=stSidebar], div:has(> [data-testid=stMain])) {{
+  max-height: calc(100dvh - {height}rem);
+}}
+[data-testid=stLayoutWrapper]:has(> :is(.st-key-all-work, [class*=st-key-followed-])) {{position: absolute}}
+[class*=st-key-running-work] {{
+  position: fixed; inset: auto 0 0; width: 100%; height: {height}rem; z-index: 999995; gap: 0; overflow: hidden;
+  border-top: 1px solid rgba(125,135,148,.35);
+}}
+.stApp:has(.st-key-running-work) [class*=st-key-running-work-] {{display: none}}
+[class*=st-key-work-] {{
+  height: {row}rem; min-height: {row}rem; padding: 0 1rem; flex-wrap: nowrap; gap: .75rem; align-items: center;
+}}
+[class*=st-key-work-] > * {{flex: 0 0 auto}}
+[class*=st-key-work-] > :first-child {{flex: 0 1 auto; min-width: 0}}
+[class*=st-key-work-] > :nth-child(2) {{flex-grow: 1}}
+[class*=st-key-work-] [data-testid=stMarkdownContainer] {{margin-bottom: 0}}
+[class*=st-key-work-] [data-testid=stMarkdownContainer] p {{
+  white-space: nowrap; overflow: hidden; text-overflow: ellipsis; margin: 0;
+}}
+[class*=st-key-work-] button {{min-height: 2rem; padding: 0 .75rem}}
+@media (max-width: 640px) {{
+  [class*=st-key-work-] > :has(.stProgress) {{display: none}}
+  [class*=st-key-work-] p {{font-size: .875rem}}
+}}
+</style>
+"""
+
+
+def tab_claims() -> "dict[str, Claim]":
+    """The requests of this browser tab, by their place on a page."""
+    return st.session_state.setdefault("_claims", {})
+
+
+def tab_is_open() -> Callable[[], bool]:
+    """Tells, from any thread, whether this browser tab is open."""
+    context = get_script_run_ctx()
+    if context is None:
+        return lambda: True
+    session = context.session_id
+    return lambda: not runtime.exists() or bool(runtime.get_instance().is_active_session(session))
+
+
+def show_running_work() -> None:
+    """The bar with all work of this tab, that of other pages too; nothing where there is none. First on every page."""
+    st.session_state["_bar_follows"] = bool(_shown())
+    with st.container(key="all-work"):  # also where it stays empty: what comes after it keeps its place
+        if _shown():
+            _bar()
+
+
+def bar_follows() -> bool | None:
+    """Whether the bar of the last run of the page follows the work; None where there is no such bar."""
+    return st.session_state.get("_bar_follows")
+
+
+def show_work(claims: "dict[str, Claim]", owner: str = "") -> None:
+    """The bar, until it is drawn again. An `owner` other than the page itself has a bar of its own."""
+    rows = dict(list(claims.items())[:_MOST_ROWS])
+    more = len(claims) - len(rows)
+    st.html(_STYLE.format(height=_ROW_HEIGHT * len(rows), row=_ROW_HEIGHT))
+    with st.container(key=f"running-work{owner and f'-{owner}'}"):
+        for place, claim in rows.items():
+            with st.container(key=f"work-{place}", horizontal=True, vertical_alignment="center"):
+                last = place == list(rows)[-1]
+                st.markdown(f"**{claim.label}**{f' and {more} more' if more and last else ''}", width="content")
+                st.markdown(count_in_words(claim.computation), width="content")
+                fraction = fraction_done(claim.computation)
+                if fraction is not None:
+                    st.progress(fraction, width=200)
+                st.button("Cancel", key=f"cancel-{place}", on_click=claim.cancel)
+
+
+def count_in_words(work: "Computation") -> str:
+    """How far a computation is, e.g. "12 of 60, 8 s left"."""
+    if not work.has_begun:
+        return "waiting for other work to end"
+    if not work.steps_done:
+        return "has begun"
+    is_bound, left = isinstance(work.steps, AtMost), work.seconds_left
+    count = f"{work.steps_done:,}{', at most' if is_bound else ' of'} {work.steps:,}"
+    return count + (f", {'at most ' if is_bound else ''}{duration(left)} left" if math.isfinite(left) else "")
+
+
+def fraction_done(work: "Computation") -> float | None:
+    """Share of the steps that are done; None where it is not known how many there are."""
+    is_known = work.steps_done and not isinstance(work.steps, AtMost)
+    return min(1.0, work.steps_done / work.steps) if is_known else None
+
+
+def _shown() -> "dict[str, Claim]":
+    return {place: claim for place, claim in tab_claims().items() if claim.label and claim.is_under_way}
+
+
+@st.fragment(run_every=SECONDS_BETWEEN_LOOKS)
+def _bar() -> None:
+    if not _shown():
+        st.rerun()
+    show_work(_shown())

@@ -1,0 +1,187 @@
+"""The quick test over several images: means with their intervals, and what each image says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import streamlit as st
+
+from core.display.charts import Estimate, interval_figure
+from core.display.words import decimals, duration, same_precision
+from core.io.tables import csv_bytes, json_bytes
+from core.pixel_sets import TITLES
+from core.segmenter import Segmenter
+from core.trust import METRICS, images_needed
+from core.trust.benchmark.measurement import BenchmarkSettings, Measurement
+from core.trust.benchmark.same_question import ImageFile, Outcomes, SameQuestion, ask_each_image, found_anywhere
+from core.trust.benchmark.summary import ENOUGH_IMAGES, SummaryRow, caution, summarise
+from core.trust.controls import CONTROLS
+from widgets.shared.slow_work import compute_in_background, start_button
+from widgets.shared.sources import best_first, is_convertible, sample_channels, sample_images, seconds_per_image
+from widgets.trust.comparison import TABLE_STYLE, described, row_html, show_downloads
+from widgets.trust.tested import QUICK_SETTINGS
+from widgets.trust.trial import Trial, TrustMap, warn_if_empty
+
+_QUICK = tuple(name for name, metric in METRICS.items() if metric.curve is not None)
+"""Metrics that are read off one curve."""
+_FIGURE_WIDTH, _TABLE_WIDTH = 380, 480
+
+
+def several_images_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
+    """Choose images, ask each the same question, and see what holds for all of them."""
+    if warn_if_empty(trial):
+        return
+    pixel_set = found_anywhere(trial.question.pixel_set, trial.target)
+    where = TITLES[pixel_set.name]
+    st.caption(
+        "What holds for one target may be chance. The same question for other images, with the same methods and "
+        f"settings: {where[0].lower()}{where[1:]}, in each image."
+    )
+    offered = offered_images(trial.segmenter)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        metric = st.selectbox(
+            "Test", _QUICK, key="several_test", bind="query-params", format_func=lambda name: METRICS[name].title,
+            width=200,
+        )  # fmt: skip
+        count = len(st.session_state.get("several_images", ())) or None
+        with st.popover("Images" if count is None else f"{count} images", icon=":material/photo_library:"):
+            names = st.multiselect(
+                "Images", list(offered), list(offered)[:ENOUGH_IMAGES], key="several_images", bind="query-params",
+                help=f"At least {ENOUGH_IMAGES} are needed to tell a map from a control.",
+            )  # fmt: skip
+    if not names:
+        st.info("Choose some images.", icon=":material/photo_library:")
+        return
+    settings = BenchmarkSettings(
+        methods=trial.methods, metrics=(metric,), explain=trial.settings, evaluation=QUICK_SETTINGS
+    )
+    question = SameQuestion(pixel_set, trial.target, settings, st.session_state.get("scaling", "dtype"))
+    files = {name: offered[name] for name in names}
+    described_set, like = sorted(pixel_set.describe().items()), trial.target
+    key = (
+        "several images", trial.segmenter.weights_hash, str(trial.segmenter.device), str(described_set),
+        like.class_index, like.space, like.reduction, trial.methods, tuple(sorted(trial.settings.items())), metric,
+        question.scaling, tuple((path, path.stat().st_mtime_ns) for path, _ in files.values()),
+    )  # fmt: skip
+
+    def describe() -> None:
+        took = sum(one.attribution.seconds for one in maps.values() if one.attribution is not None)
+        images = images_needed((metric,), QUICK_SETTINGS, len(trial.methods) + len(CONTROLS))
+        seconds = len(names) * (took + images * seconds_per_image(trial.segmenter, trial.image))
+        st.markdown(f"About **{duration(seconds)}** for {len(names)} images and {len(trial.methods)} methods.")
+
+    if not start_button(key, "Test these images", describe=describe, type="primary", key="run-several"):
+        return
+    found = compute_in_background(
+        "several", key, "Images", lambda progress: ask_each_image(trial.segmenter, files, question, progress)
+    )
+    if found is not None:
+        _show(trial, found, metric, question)
+
+
+def offered_images(segmenter: Segmenter) -> dict[str, ImageFile]:
+    """Files of the images that the network takes and of their masks, by name, those it was made for first."""
+    samples = sample_images()
+    return {
+        name: samples[name]
+        for name in best_first(samples, segmenter)
+        if is_convertible(sample_channels(samples[name][0]), segmenter)
+    }
+
+
+def _show(trial: Trial, found: Outcomes, metric: str, question: SameQuestion) -> None:
+    if found.failed:
+        lines = [f"- **{name}**: {sentence}" for name, sentence in found.failed.items()]
+        with st.expander(f"{len(found.failed)} without a result", icon=":material/report:"):
+            st.markdown("\n".join(lines))
+    if not found.measurements:
+        st.info("No image gave a result.", icon=":material/photo_library:")
+        return
+    rows = summarise(found.measurements, [metric])
+    st.markdown(words(rows, metric))
+    with st.container(horizontal=True, gap="medium"):
+        with st.container(width=_FIGURE_WIDTH):
+            heading = f"{METRICS[metric].title}, mean and 95 % interval: {METRICS[metric].direction} is better"
+            estimates = [Estimate(row.title, row.mean, row.low, row.high, row.is_control, row.verdict == "better",
+                                  row.verdict) for row in rows]  # fmt: skip
+            figure = interval_figure({heading: estimates}, columns=1)
+            figure.update_layout(margin_t=40)
+            st.plotly_chart(figure, theme=None, config={"displayModeBar": False}, key="trust-several")
+        with st.container(width=_TABLE_WIDTH):
+            st.html(TABLE_STYLE + summary_html(rows, metric))
+    table = per_image(found.measurements, metric)
+    shown = f"%.{decimals([one.values[metric] for one in found.measurements])}f"
+    formats = {title: st.column_config.NumberColumn(format=shown) for title in list(table[0])[2:]}
+    st.markdown(f"**Each image**: {METRICS[metric].heading}, {METRICS[metric].direction} is better")
+    st.dataframe(table, hide_index=True, column_config=formats)
+    show_downloads(f"{trial.segmenter.name}_images", {
+        "Means (.csv)": ("summary.csv", lambda: csv_bytes([asdict(row) for row in rows])),
+        "Each image (.csv)": ("targets.csv", lambda: csv_bytes([one.as_row() for one in found.measurements])),
+        "Manifest (.json)": ("summary.json", lambda: _manifest(trial, found, rows, question)),
+    })  # fmt: skip
+
+
+def words(rows: Sequence[SummaryRow], metric: str) -> str:
+    """What holds over the images, in a sentence, with a warning where they are too few."""
+    by_verdict = {verdict: [row.title for row in rows if row.verdict == verdict] for verdict in ("better", "worse")}
+    methods = sum(not row.is_control and row.targets > 0 for row in rows)
+    control = next((row.title for row in rows if row.is_control and row.targets), "")
+    images = max(row.images for row in rows)
+    parts = []
+    if control and METRICS[metric].against_controls and images >= ENOUGH_IMAGES:
+        good, bad = by_verdict["better"], by_verdict["worse"]
+        parts.append(
+            f"Over {images} images **{len(good) or 'none'} of {methods} maps** {'is' if len(good) < 2 else 'are'} "
+            f"better than the best control, {control}{': ' if good else ''}{', '.join(good)}; {len(bad)} worse, "
+            f"{methods - len(good) - len(bad)} not told apart."
+        )
+    return " ".join([*parts, caution(rows)])
+
+
+def summary_html(rows: Sequence[SummaryRow], metric: str) -> str:
+    """The means and how each map differs from the best control, with their intervals, all at one precision."""
+    heads = METRICS[metric].heading, "Less the best control"
+    numbers = same_precision([
+        value for row in rows
+        for value in (row.mean, row.high - row.mean, row.difference, row.difference_high - row.difference)
+    ])  # fmt: skip
+    lines = []
+    for place, row in enumerate(rows):
+        mean, half, less, half_less = numbers[4 * place : 4 * place + 4]
+        mark = "beats" if row.verdict == "better" else "fails"
+        cells = f"<td>{_interval(mean, half)}</td><td class='{mark}'>{_interval(less, half_less)}</td>"
+        lines.append(row_html(row.rank, row.title, cells, is_control=row.is_control))
+    titles = "".join(f'<th scope="col">{head}<small>mean ± 95 % interval</small></th>' for head in heads)
+    return (
+        f'<div class="trust-table"><table><thead><tr><th></th><th class="name" scope="col">Map</th>{titles}</tr>'
+        f"</thead><tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def per_image(measurements: Sequence[Measurement], metric: str) -> list[dict[str, Any]]:
+    """A row per image: its name, the number of pixels explained, and the metric of each map by its title."""
+    rows: dict[str, dict[str, Any]] = {}
+    for one in measurements:
+        row = rows.setdefault(one.image, {"Image": one.image, "Pixels": one.pixels})
+        row[one.title] = one.values[metric]
+    return list(rows.values())
+
+
+def _interval(mean: str, half: str) -> str:
+    return mean if half == "–" else f"{mean} ± {half}"
+
+
+def _manifest(trial: Trial, found: Outcomes, rows: Sequence[SummaryRow], question: SameQuestion) -> bytes:
+    return json_bytes(
+        described(trial)
+        | {
+            "pixel_set": question.pixel_set.describe(),
+            "class_index": question.like.class_index,
+            "space": question.like.space,
+            "reduction": question.like.reduction,
+            "evaluation": question.settings.evaluation.describe(),
+            "images": list(dict.fromkeys(one.image for one in found.measurements)),
+            "failed": dict(found.failed),
+            "summary": [asdict(row) for row in rows],
+        }
+    )
