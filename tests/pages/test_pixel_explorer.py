@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import Target, load_segmenter, read_image
 from core.attribution import Attribution, gradient, influence, smoothgrad
+from core.data.images import read_mask
 from core.display.footprint import footprint, share_within
 from tests.pages.viewer_data import numbers, value_of, viewers
 from widgets.pixel_explorer.answers import Explainer
@@ -46,12 +47,27 @@ def image():
     return read_image(NOT_SQUARE)
 
 
-def test_first_sight_explains_a_foreground_pixel_near_the_middle():
-    page = open_page()
+def test_first_sight_explains_an_error_and_says_why(segmenter):
+    page = open_page(image="vessels/phantom_00")
     found = numbers(page)
-    assert found["Label"] == "vessel"
     assert int(found["Pixels above"].replace(",", "")) > 0
-    assert max(abs(value - 128) for value in pixel(page)) < 64
+    at = pixel(page)
+    label = segmenter.predict(read_image(ROOT / "sample_data" / "vessels" / "images" / "phantom_00.tiff")).labels[at]
+    true = int(read_mask(ROOT / "sample_data" / "vessels" / "labels" / "phantom_00.png")[at])
+    names = segmenter.class_names
+    assert true != label
+    words = viewers(page)[0]["words"]
+    assert words["chips"][0][0] == names[label]
+    assert words["chips"][-1] == [f"wrong: the truth says {names[true]}", "bad"]
+    assert f"Opened here: labelled {names[label]}, the truth says {names[true]}: " in words["sentence"]
+
+
+def test_a_pixel_that_somebody_chose_goes_along_as_a_pixel_set():
+    page = open_page(image="formats/not_square", row="61", column="99")
+    assert "Opened here" not in viewers(page)[0]["words"]["sentence"]
+    assert page.session_state["pixel_set"] == page.session_state["explain"] == "point"
+    page = open_page(image="formats/not_square")
+    assert "pixel_set" not in page.session_state
 
 
 def test_numbers_are_the_librarys(segmenter, image):

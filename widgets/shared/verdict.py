@@ -14,7 +14,7 @@ def verdict_chips(selection: Selection, prediction: Prediction, pixel: tuple[int
     """The label in its colour, its probability, and whether the ground truth says the same, where there is one."""
     names, label = selection.segmenter.class_names, int(prediction.labels[pixel])
     chips = [
-        Chip(names[label], "#{:02x}{:02x}{:02x}".format(*class_colour(label)) if label else "plain"),
+        Chip(names[label], "#" + bytes(class_colour(label)).hex() if label else "plain"),
         Chip(f"{percent(float(prediction.probabilities[(label, *pixel)]))} sure"),
     ]
     true = _true_class(selection.image.truth, prediction.labels.shape, pixel)

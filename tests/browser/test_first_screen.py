@@ -1,0 +1,60 @@
+"""The first screen, and what goes along to the next page, in a real Chromium."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.app import eventually
+from tests.browser.viewer import Viewer
+
+pytestmark = pytest.mark.browser
+
+
+def open_by_side_bar(page: Page, title: str) -> None:
+    page.get_by_test_id("stSidebarNavLink").filter(has_text=title).click()
+
+
+def wait_for_address(page: Page, path: str, pixel: tuple[int, int]) -> None:
+    """Until the address names a page, the network, the image, the intensities, the class and the pixel."""
+    row, column = pixel
+    wanted = (
+        "model=scenes",
+        "image=scenes%2Fscene_03",
+        "scaling=Percentiles",
+        "class=car",
+        f"row={row}",
+        f"column={column}",
+    )
+
+    def check() -> None:
+        address, _, query = page.url.partition("?")
+        assert address.endswith(path)
+        assert set(wanted) <= set(query.split("&"))
+
+    eventually(page, check)
+
+
+def test_the_first_screen_fits_and_what_was_looked_at_goes_along(page, address):
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{address}/?model=scenes&image=scenes/scene_03&scaling=Percentiles&class=car")
+    viewer = Viewer(page).wait()
+    for element in (
+        viewer.canvas,
+        viewer.root.locator('canvas[data-panel="Gradient map"]'),
+        viewer.root.locator(".chips"),
+    ):
+        box = element.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= 800
+    expect(viewer.root.locator(".sentence")).to_contain_text("Opened here")
+    chosen = viewer.click(40, 52)
+    expect(viewer.root.locator(".sentence")).not_to_contain_text("Opened here")
+    wait_for_address(page, "/", chosen)
+    open_by_side_bar(page, "Class activation maps")
+    wait_for_address(page, "/cams", chosen)
+    page.get_by_role("button", name="Integrated Gradients").click()
+    wait_for_address(page, "/integrated_gradients", chosen)
+    page.go_back()
+    wait_for_address(page, "/cams", chosen)
+    page.go_back()
+    wait_for_address(page, "/", chosen)
+    assert Viewer(page).wait().run("viewer.scene.pixel") == list(chosen)
