@@ -1,10 +1,12 @@
 """The Integrated Gradients page without a browser: what it shows is what the library says."""
 
+import io
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core import Target, load_segmenter, read_image
@@ -14,7 +16,7 @@ from core.pixel_sets import PixelSet
 from tests.pages.viewer_data import viewers
 from widgets.integrated_gradients import settings
 from widgets.integrated_gradients.words import error_chips
-from widgets.shared import slow_work
+from widgets.shared import slow_work, uploader
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST = {"image": "formats/not_square", "steps_are": "Fixed", "steps": "2"}
@@ -104,6 +106,26 @@ def test_an_image_without_truth_has_no_layer_of_it():
     assert numbers(page)
     shown = viewers(page)[0]
     assert "truth" not in [layer["name"] for layer in shown["panels"][0]["layers"]]
+
+
+def test_an_own_baseline_image_is_kept(tmp_path, monkeypatch, segmenter, image):
+    monkeypatch.setattr(uploader, "browser_token", lambda: "one browser")
+    monkeypatch.setenv("WHYPIXEL_FILES", str(tmp_path))
+    dim, file = np.uint8(100 * image[0]), io.BytesIO()
+    Image.fromarray(dim).save(file, "PNG")
+    page = open_page(**FAST, baseline="Own image")
+    assert page.info[0].value == "Upload the image to start the path from."
+    uploaders = {found.label: found for found in page.file_uploader}
+    own = uploaders["Baseline image, of the same size"]
+    own.set_value(("broken.png", b"no image", "image/png")).run()
+    assert any("broken.png" in error.value for error in page.error)
+    own = next(found for found in page.file_uploader if found.label.startswith("Baseline"))
+    own.set_value(("dim.png", file.getvalue(), "image/png")).run()
+    target = Target.prediction(segmenter.predict(image).labels)
+    attribution = integrated_gradients(segmenter, image, target, dim[None] / np.float32(255), 2)
+    for shown in (page, open_page(**FAST, baseline="Own image")):
+        assert numbers(shown)["Maximum"] == f"{attribution.magnitude().max():.4g}"
+        assert any(caption.value == "Baseline image: dim.png" for caption in shown.caption)
 
 
 def test_a_pixel_against_a_blurred_baseline(segmenter, image):

@@ -1,0 +1,69 @@
+"""Uploads in a real browser: they stay on all pages and over a reload, and no other browser sees them."""
+
+import io
+import re
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import FilePayload, Locator, Page, expect
+
+from core.models import CheckpointInfo, CustomResNet, save_checkpoint
+from tests.browser.app import PATIENCE, VIEWPORT, wait_for_rest
+
+
+def png(name: str, values: np.ndarray) -> FilePayload:
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "PNG")
+    return {"name": name, "mimeType": "image/png", "buffer": file.getvalue()}
+
+
+def your_files(page: Page, number: int) -> Locator:
+    button = page.get_by_role("button", name=f"Your files ({number})")
+    expect(button).to_be_visible()
+    wait_for_rest(page)
+    return button
+
+
+def chosen(page: Page, label: str) -> Locator:
+    return page.get_by_role("combobox", name=label, exact=True)
+
+
+def test_uploads_stay_on_all_pages_and_over_a_reload_for_this_browser_alone(browser, page, address, tmp_path):
+    info = CheckpointInfo("custom_resnet", {"in_channels": 1, "num_classes": 2, "width": 2}, mean=(0.5,))
+    checkpoint = save_checkpoint(tmp_path / "mine.safetensors", CustomResNet(width=2), info)
+    values = np.random.default_rng(0).integers(0, 255, (48, 64), np.uint8)
+    page.goto(f"{address}/?model=vesmap")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("There is no model “vesmap” here; did you mean “vessmap”?")
+    (cookie,) = [cookie for cookie in page.context.cookies() if cookie["name"] == "whypixel_browser"]
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Lax", "/")
+
+    network: FilePayload = {"name": "mine.safetensors", "mimeType": "", "buffer": checkpoint.read_bytes()}
+    page.locator(".st-key-image_files input").set_input_files([png("cells.png", values), network])
+    your_files(page, 2)
+    page.locator(".st-key-truth_files input").set_input_files(png("mask.png", np.uint8(255) * (values > 99)))
+    your_files(page, 3)
+    expect(page.get_by_test_id("stAlert")).to_have_count(0)
+
+    for _ in ("after a change of the page", "after a reload"):
+        if "jacobian" in page.url:
+            page.reload()
+        else:
+            page.get_by_role("link", name="Jacobian").click()
+            page.wait_for_url("**/jacobian*")
+        your_files(page, 3)
+        expect(chosen(page, "Image")).to_have_value("cells.png")
+        expect(chosen(page, "Model")).to_have_value("mine.safetensors")
+        expect(page.get_by_role("button", name="Remove the ground truth mask.png")).to_be_visible()
+
+    with browser.new_context(viewport=VIEWPORT) as stranger:
+        other = stranger.new_page()
+        other.goto(page.url)
+        sentence = "cells.png is not here; upload the file again."
+        expect(other.get_by_test_id("stAlert").filter(has_text=sentence)).to_be_visible(timeout=PATIENCE)
+        expect(other.get_by_role("button", name="Your files")).to_have_count(0)
+
+    your_files(page, 3).click()
+    page.get_by_role("button", name=re.compile("Remove$")).first.click()
+    your_files(page, 1)
+    expect(chosen(page, "Image")).to_have_value("vessels/phantom_00")
+    expect(chosen(page, "Model")).to_have_value("mine.safetensors")
