@@ -1,0 +1,42 @@
+"""Every page fits: no text is cut off or overlaps, and nothing scrolls sideways, at five widths."""
+
+import pytest
+from playwright.sync_api import ViewportSize
+
+from tests.browser.layout import faults_of
+from tests.browser.screenshots import PAGES, open_page, resize
+
+pytestmark = pytest.mark.browser
+
+SIZES: tuple[ViewportSize, ...] = (
+    {"width": 1280, "height": 800}, {"width": 1920, "height": 1080}, {"width": 1000, "height": 800},
+    {"width": 800, "height": 900}, {"width": 390, "height": 844},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_fits(name, browser, address):
+    page = open_page(browser, f"{address}/{PAGES[name]}?model=scenes")
+    faults = {}
+    for size in SIZES:
+        resize(page, size)
+        if found := faults_of(page):
+            faults[size["width"]] = found
+    page.close()
+    assert not faults
+
+
+def test_the_check_finds_what_it_looks_for(page):
+    page.set_viewport_size({"width": 400, "height": 600})
+    page.set_content(
+        """<main data-testid="stMain" style="font: 16px sans-serif">
+        <div style="width: 60px; overflow: hidden; white-space: nowrap">cut at its side</div>
+        <button style="width: 60px">two lines here</button>
+        <div style="position: absolute; top: 200px">one text</div>
+        <div style="position: absolute; top: 205px">another text</div>
+        <div style="width: 900px">wide</div></main>"""
+    )
+    found = " ".join(faults_of(page))
+    for words in ("cut off: “cut at its side”", "wrapped in its button: “two lines here”", "overlap: “one text”"):
+        assert words in found
+    assert "scrolls sideways" in found
