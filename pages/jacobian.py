@@ -22,7 +22,6 @@ from widgets.shared.looked_at import look_at_pixel
 from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import Pixel, learn_in_background
 from widgets.shared.pixel_state import restore_pixel
-from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, pick_score, score_words
 from widgets.shared.sources import PickedImage, pick_image, predicted
 from widgets.shared.user_errors import show_user_errors
@@ -121,7 +120,6 @@ def explore(
             words=rows.words(MapWindow(attribution.values, 0, 0), pixel, settings),
             has_position=True,
         )
-        send_pixel("jacobian")
         learn_in_background(selection)
         show_panels(selection, jacobian, view, attribution, pixel)
 
