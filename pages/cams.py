@@ -26,6 +26,7 @@ from widgets.shared.last_map import keep_last
 from widgets.shared.layer_picker import layer_choices, pick_layer, size_and_stride
 from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.pixel_set_picker import Question, in_viewer, pick_pixel_set, question_of
+from widgets.shared.recipes import attribution_recipe
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection, pick_selection
 from widgets.shared.user_errors import show_user_errors
@@ -122,6 +123,16 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
             controls=controls,
             settings=settings,
             words=None if shown is None or question is None else Words(numbers=numbers_of(shown, layer, question)),
+            recipe=None
+            if drawn is None or question is None
+            else attribution_recipe(
+                selection,
+                question.pixel_set,
+                question.target.score,
+                method,
+                {"layer": layer.name, "window": window, "pooling": pooling},
+                reduction,
+            ),
             **in_viewer(name, selection, prediction),
         )
         if shown is not None:

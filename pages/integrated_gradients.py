@@ -10,6 +10,7 @@ from widgets.integrated_gradients.words import words_of
 from widgets.shared.header import page_header
 from widgets.shared.last_map import keep_last
 from widgets.shared.pixel_set_picker import in_viewer, question_of
+from widgets.shared.recipes import attribution_recipe
 from widgets.shared.sidebar import Selection, pick_selection
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.user_errors import show_user_errors
@@ -60,6 +61,11 @@ def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -
         controls=controls,
         settings=shown,
         words=words_of(selection, attribution, explained, chosen) if attribution and chosen else Words(),
+        recipe=None
+        if attribution is None or question is None or chosen is None
+        else attribution_recipe(
+            selection, question.pixel_set, question.target.score, "integrated_gradients", vars(chosen), "mean"
+        ),
         **in_viewer(explained, selection, prediction),
     )
     if attribution is None or question is None or chosen is None:

@@ -22,6 +22,7 @@ from widgets.shared.looked_at import look_at_pixel
 from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import Pixel, learn_in_background
 from widgets.shared.pixel_state import restore_pixel
+from widgets.shared.recipes import jacobian_recipe
 from widgets.shared.sidebar import Selection, pick_score, score_words
 from widgets.shared.sources import PickedImage, pick_image, predicted
 from widgets.shared.user_errors import show_user_errors
@@ -118,6 +119,7 @@ def explore(
             pixel=pixel,
             live=rows.live(),
             words=rows.words(MapWindow(attribution.values, 0, 0), pixel, settings),
+            recipe=jacobian_recipe(selection, jacobian.manifest.stride, keeps_rows=jacobian.manifest.keep_rows),
             has_position=True,
         )
         learn_in_background(selection)

@@ -70,6 +70,7 @@ def explore(selection: Selection) -> None:
         pins=pin_cards(pins, attributions, explainer, settings),
         live=explainer.live(),
         words=None if attribution is None else with_reason(explainer.words(attribution, settings), pixel),
+        recipe=None if attribution is None else explainer.recipe(pixel),
         has_position=True,
         on_pins=lambda chosen: keep_pins(image.name, chosen),
     )

@@ -8,15 +8,17 @@ from core.attribution import Attribution, gradient, influence, smoothgrad
 from core.attribution.pixel_gradients import PixelGradients
 from core.attribution.windowed import MapWindow
 from core.compute.progress import Progress
+from core.pixel_sets import PixelSet
 from core.segmenter import Prediction
 from widgets.pixel_explorer.stored import stored_rows
 from widgets.shared.pixel_answers import Pixel, live_map, pixel_gradients
 from widgets.shared.pixel_words import map_words
+from widgets.shared.recipes import attribution_recipe, influence_recipe
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import compute_in_background
 from widgets.viewer.channel import Live, Request
-from widgets.viewer.scene import Words
+from widgets.viewer.scene import Recipe, Words
 from widgets.viewer.settings import threshold_of
 
 SAMPLES = 16
@@ -67,6 +69,14 @@ class Explainer:
         target = attribution.target
         pixel = int(target.row or 0), int(target.column or 0)
         return self._words(MapWindow(attribution.values, 0, 0), pixel, settings)
+
+    def recipe(self, pixel: Pixel) -> Recipe:
+        """How a pixel's map is made again."""
+        score = self.selection.score.of_label(int(self.prediction.labels[pixel]))
+        if self.direction == "column":
+            return influence_recipe(self.selection, *pixel, score)
+        method, settings = ("smoothgrad", {"n_samples": SAMPLES}) if self.smooth else ("gradient", {})
+        return attribution_recipe(self.selection, PixelSet("point", *pixel), score, method, settings)
 
     def live(self) -> Live:
         """What a pointer position means."""

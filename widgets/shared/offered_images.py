@@ -75,6 +75,16 @@ class OfferedImage:
             return self.known_channels
         return _channels_in(self.path, _changed(self.path))
 
+    @property
+    def address(self) -> str:
+        """What a script reads it from: the path, for a sample below the project's folder, or the name of an upload."""
+        return self.file_name if self.hash else _address(self.path)
+
+    @property
+    def truth_address(self) -> str:
+        """The same of the ground truth; empty without one."""
+        return self.truth_name if self.hash else "" if self.truth is None else _address(self.truth)
+
     def fits(self, segmenter: Segmenter) -> bool:
         """Whether the network takes the image as it is."""
         return self.channels == segmenter.in_channels
@@ -188,6 +198,10 @@ def first_that_fits(offered: Iterable[OfferedImage], segmenter: Segmenter) -> Of
             if suits(image, segmenter):
                 return image
     return looked_at[0]
+
+
+def _address(path: Path) -> str:
+    return str(path.relative_to(SAMPLES.parent)) if path.is_relative_to(SAMPLES) else str(path)
 
 
 def is_convertible(channels: int, segmenter: Segmenter) -> bool:

@@ -48,6 +48,10 @@ class PickedImage:
         name: Name on screen.
         notes: How the file was read.
         hash: Hash of the values.
+        file: What a script reads it from: its path, or the name of an upload.
+        truth_file: The same of the ground truth.
+        scaling: How its intensities were scaled.
+        is_converted: Whether it was converted to the network's number of channels.
     """
 
     values: np.ndarray
@@ -55,6 +59,10 @@ class PickedImage:
     name: str
     notes: tuple[str, ...]
     hash: str
+    file: str = ""
+    truth_file: str = ""
+    scaling: Scaling = "dtype"
+    is_converted: bool = False
 
 
 def pick_image(segmenter: Segmenter) -> PickedImage:
@@ -170,7 +178,10 @@ def _read(image: OfferedImage, scaling: Scaling, segmenter: Segmenter, others: C
     except UserError as error:
         truth = None
         st.warning(str(error), icon=":material/warning:")
-    return PickedImage(values, truth, loaded.name, notes, image_hash(values))
+    return PickedImage(
+        values, truth, loaded.name, notes, image_hash(values), image.address, image.truth_address, scaling,
+        is_converted=len(values) != len(loaded.values),
+    )  # fmt: skip
 
 
 def _fitted(

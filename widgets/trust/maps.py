@@ -14,6 +14,7 @@ from core.trust.controls import CONTROLS
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.last_map import OLD_NOTE, OLD_OPACITY, keep_last
 from widgets.shared.pixel_set_picker import Question, in_viewer, pixel_set_layers
+from widgets.shared.recipes import attribution_recipe
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.trust.trial import USUAL_PERCENTILE, Trial, TrustMap
@@ -67,9 +68,14 @@ def show_question(
     pixels, base = pixel_set_layers(question), Picture(image=image.values)
     panels = [Panel("Image", [base, *pixels], help=ZOOMING)]
     controls: list[Control] = []
-    sentence = ""
+    sentence, recipe = "", None
     if trial is not None and maps is not None:
         choice, shown = chosen_map(trial)
+        if shown in METHODS and shown in maps:
+            target = trial.target
+            recipe = attribution_recipe(
+                selection, trial.question.pixel_set, target.score, shown, trial.settings, target.reduction
+            )
         controls, sentence = [choice, _OPACITY], _sentence(shown, maps.get(shown))
         layers: list[Layer] = [base]
         old = keep_last(f"trust_{shown}", selection.picture_key, maps.get(shown))
@@ -91,7 +97,7 @@ def show_question(
     height, width = prediction.labels.shape
     viewer(
         "trust", panels, (height, width), selection.picture_key, controls=controls,
-        settings=settings_of([*controls, *_COLOURS]), words=Words(sentence), name=image.name,
+        settings=settings_of([*controls, *_COLOURS]), words=Words(sentence), recipe=recipe, name=image.name,
         **in_viewer(name, selection, prediction),
     )  # fmt: skip
 

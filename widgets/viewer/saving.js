@@ -168,7 +168,12 @@ const saveMenu = viewer => {
   const fill = () => {
     const {panels} = viewer.scene, all = panels.map((_, index) => index), chosen = viewer.over ?? Math.max(0, panels.findIndex(panel => panel.chosen))
     const single = panels.length <= 6 ? all : [chosen]
+    const report = () => {
+      save(new Blob([reportOf(viewer)], {type: "text/html"}), `${nameOf(all)}.html`)
+      say("Saved as one HTML file.")
+    }
     menu.replaceChildren(...panels.length > 1 ? [row("All panels", all)] : [], ...single.map(index => row(panels[index].title, [index])),
+      ...viewer.scene.recipe ? [element("button", {type: "button", class: "small link", onclick: report}, "Report (HTML)")] : [],
       element("button", {type: "button", class: "small link", onclick: () =>
         copy(location.href).then(() => say("The address of this view is copied."), failed("Copy it from the browser's address bar."))}, "Copy link"),
       element("span", {role: "status"}))

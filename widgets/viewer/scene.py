@@ -366,6 +366,25 @@ class Words:
         }
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How what a viewer shows is made again, for its report.
+
+    Attributes:
+        facts: Names and values of what it was made from.
+        python: A script.
+        shell: A command; empty where there is none.
+    """
+
+    facts: Sequence[tuple[str, str]]
+    python: str
+    shell: str
+
+    def describe(self) -> dict[str, Any]:
+        """The recipe as plain values for the browser."""
+        return {"facts": [list(fact) for fact in self.facts], "python": self.python, "shell": self.shell}
+
+
 @dataclass(frozen=True, eq=False)
 class Pin:
     """A pixel kept for comparison, with its map and a few numbers."""

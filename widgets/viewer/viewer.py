@@ -16,7 +16,7 @@ from widgets.viewer.arrays import files_of
 from widgets.viewer.channel import Answer, Live, Request, open_channel
 from widgets.viewer.controls import Control, in_address, keep_settings, keep_texts, values_of
 from widgets.viewer.regions import keep_region
-from widgets.viewer.scene import Grid, Panel, Pin, Words
+from widgets.viewer.scene import Grid, Panel, Pin, Recipe, Words
 
 Tool = Literal["point", "box", "lasso", "brush"]
 _BLUE_TO_RED_ON_DARK = "c5e3ff 7fc1ff 3d9bff 1f62ad 1a3557 15181d 571f1f b02f2f ff4d4d ff8f86 ffd0ca"
@@ -35,7 +35,7 @@ _component = st.components.v2.component(
     "viewer",
     html=_HTML,
     css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
-    js="".join((_HERE / name).read_text(encoding="utf-8") for name in ("saving.js", "viewer.js")),
+    js="".join((_HERE / name).read_text(encoding="utf-8") for name in ("saving.js", "report.js", "viewer.js")),
 )
 
 
@@ -54,6 +54,7 @@ def viewer(
     tools: Sequence[Tool] = ("point",),
     live: Live | None = None,
     words: Words | None = None,
+    recipe: Recipe | None = None,
     has_position: bool = False,
     is_compact: bool = False,
     grid: Grid | None = None,
@@ -79,6 +80,7 @@ def viewer(
         tools: Tools for the pointer, the first of them at first; without any it zooms and reads values off.
         live: What a pointer position means; None where nothing follows the pointer.
         words: What is said about the chosen pixel or the map.
+        recipe: How the map is made again, for its report; without one no report is offered.
         has_position: Whether row and column can be typed.
         is_compact: Many small panels instead of a few large ones; values are read off the one under the pointer.
         grid: Headings of rows and columns of compact panels; None to lay them out by the width.
@@ -114,6 +116,7 @@ def viewer(
             "live": None if live is None else {"token": token, "refine": list(live.refine)},
             "revision": None if live is None else live.revision,
             "words": (words or Words()).describe(),
+            "recipe": None if recipe is None else recipe.describe(),
             "position": has_position,
             "compact": is_compact,
             "grid": None if grid is None else grid.describe(),
