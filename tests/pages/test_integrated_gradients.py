@@ -121,7 +121,7 @@ def test_an_own_baseline_image_is_kept(tmp_path, monkeypatch, segmenter, image):
     assert any("broken.png" in error.value for error in page.error)
     own = next(found for found in page.file_uploader if found.label.startswith("Baseline"))
     own.set_value(("dim.png", file.getvalue(), "image/png")).run()
-    target = Target.prediction(segmenter.predict(image).labels, "logit")
+    target = Target.prediction(segmenter.predict(image).labels, "logit", "mean")
     attribution = integrated_gradients(segmenter, image, target, dim[None] / np.float32(255), 2)
     for shown in (page, open_page(**FAST, baseline="Own image")):
         assert numbers(shown)["Maximum"] == f"{attribution.magnitude().max():.4g}"
