@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-APP = ("streamlit", "streamlit-plotly-events", "cachetools")
+APP = ("streamlit", "streamlit-plotly-events", "cachetools", "filelock")
 GRADIENT = """
 import sys
 import numpy as np

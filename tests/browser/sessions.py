@@ -116,7 +116,7 @@ def largest_error(sessions: Sequence[Session], segmenter: Segmenter) -> float:
             key = session.image, pixel
             if key not in expected:
                 expected[key] = [
-                    gradient(segmenter, image, Target.pixel(*pixel), window=window).values[0]
+                    gradient(segmenter, image, Target.pixel(*pixel, space="logit"), window=window).values[0]
                     for window in (True, False)
                 ]
             answer = nearest(found, expected[key])

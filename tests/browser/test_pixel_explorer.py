@@ -91,7 +91,7 @@ SCENE = min((ROOT / "sample_data" / "scenes" / "test" / "images").glob("*.png"))
     [
         (QUERY, "vessmap", NOT_SQUARE, 1, (1, 4), 1, "light"),
         (f"?model=fundus&image=fundus/{FUNDUS.stem}", "fundus", FUNDUS, 1, (1, 16), 1.25, "dark"),
-        (f"?model=scenes&image=scenes/{SCENE.stem}", "scenes", SCENE, 1, (4, 16), 2, "light"),
+        (f"?model=scenes&image=scenes/{SCENE.stem}&class=sidewalk", "scenes", SCENE, 1, (4, 16), 2, "light"),
     ],
 )
 def test_hovered_and_clicked_values_are_the_networks(

@@ -235,7 +235,7 @@ WRONG = {
     "model": _NO_TEXTS,
     "weights_hash": [*_NO_HASHES, ""],
     "image_hash": [*_NO_HASHES, "", "0" * 64],
-    "class_index": _NO_INTEGERS,
+    "class_index": [value for value in _NO_INTEGERS if value != -1] + [-2],  # -1 is the class predicted
     "space": [None, 1, "odds", ["logit"], ""],
     "stride": [*_NO_INTEGERS, 0],
     "region_hash": _NO_HASHES,
