@@ -196,9 +196,7 @@ def test_a_long_run_shows_its_first_picture_is_cancelled_and_goes_on(page, addre
     page.get_by_role("button", name="Run", exact=True).click()
     progress, changing = page.locator("[data-testid=stProgress]"), page.get_by_text("Counts still change")
     bar = page.locator("[class*=st-key-work-jacobian]")
-    under_way = bar.filter(
-        has_text=re.compile(r"[1-9][\d,]* of 12,769, .* left")
-    ).first  # the former fades
+    under_way = bar.filter(has_text=re.compile(r"[1-9][\d,]* of 12,769, .* left")).first  # the former fades
     cancel = bar.get_by_role("button", name="Cancel")
     under_way.wait_for()
     changing.wait_for()
