@@ -28,6 +28,7 @@ from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.pixel_set_picker import Question, in_viewer, pick_pixel_set, question_of
 from widgets.shared.recipes import attribution_recipe
 from widgets.shared.results import results
+from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, pick_selection
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
@@ -135,6 +136,7 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
             ),
             **in_viewer(name, selection, prediction),
         )
+        send_pixel("cams", is_pixel=name == "point")
         if shown is not None:
             pin_button((layer.name, method), pinned)
         st.caption(f"**{METHODS[method].title}**: {METHODS[method].sentence}")

@@ -11,6 +11,7 @@ from widgets.shared.header import page_header
 from widgets.shared.last_map import keep_last
 from widgets.shared.pixel_set_picker import in_viewer, question_of
 from widgets.shared.recipes import attribution_recipe
+from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, pick_selection
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.user_errors import show_user_errors
@@ -68,6 +69,7 @@ def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -
         ),
         **in_viewer(explained, selection, prediction),
     )
+    send_pixel("integrated_gradients", is_pixel=explained == "point")
     if attribution is None or question is None or chosen is None:
         return
     display = views.display_of(shown)

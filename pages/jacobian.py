@@ -23,6 +23,7 @@ from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import Pixel, learn_in_background
 from widgets.shared.pixel_state import restore_pixel
 from widgets.shared.recipes import jacobian_recipe
+from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, pick_score, score_words
 from widgets.shared.sources import PickedImage, pick_image, predicted
 from widgets.shared.user_errors import show_user_errors
@@ -122,6 +123,7 @@ def explore(
             recipe=jacobian_recipe(selection, jacobian.manifest.stride, keeps_rows=jacobian.manifest.keep_rows),
             has_position=True,
         )
+        send_pixel("jacobian")
         learn_in_background(selection)
         show_panels(selection, jacobian, view, attribution, pixel)
 

@@ -16,6 +16,7 @@ from widgets.shared.looked_at import look_at_pixel
 from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import Pixel, learn_in_background
 from widgets.shared.pixel_state import reason_of_opening, restore_pixel
+from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, pick_score
 from widgets.shared.sources import pick_image
 from widgets.shared.user_errors import show_user_errors
@@ -74,6 +75,7 @@ def explore(selection: Selection) -> None:
         has_position=True,
         on_pins=lambda chosen: keep_pins(image.name, chosen),
     )
+    send_pixel("pixel_explorer")
     learn_in_background(selection)
     if attribution is not None:
         row, column = pixel

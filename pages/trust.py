@@ -11,6 +11,7 @@ from core.target import Reduction
 from widgets.shared.header import page_header
 from widgets.shared.layer_picker import layer_choices, pick_layer
 from widgets.shared.pixel_set_picker import pick_pixel_set, question_of
+from widgets.shared.send_pixel import send_pixel
 from widgets.shared.setting_inputs import setting_inputs
 from widgets.shared.sidebar import Selection, pick_selection
 from widgets.shared.slow_work import cancel_unless
@@ -71,6 +72,7 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
     maps = compute_maps(trial)
     with picture:
         show_question(selection, prediction, name, question, trial, maps)
+        send_pixel("trust", is_pixel=name == "point")
     with conclusion:
         first = show_verdict(trial, maps)
         show_agreement_with_controls(trial, maps)
