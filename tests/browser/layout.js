@@ -6,7 +6,8 @@
     const style = getComputedStyle(node)
     return node.checkVisibility({opacityProperty: true, visibilityProperty: true}) && style.clipPath === "none"
   }
-  const isAway = node => Boolean(node.closest('[data-testid=stSidebar][aria-expanded=false]'))
+  const bar = document.querySelector("[data-testid=stSidebar]"), isClosed = bar && bar.getBoundingClientRect().right < 2
+  const isAway = node => isClosed && isInside(node, bar)
   const ownText = node => [...node.childNodes].filter(child => child.nodeType === 3).map(child => child.data.trim()).join(" ").trim()
   const words = text => `“${text.replace(/\s+/g, " ").slice(0, 60)}”`
   const parentOf = node => node.parentElement ?? node.getRootNode().host ?? null
@@ -77,13 +78,13 @@
     }
   })
 
-  for (const scroller of [document.documentElement, ...document.querySelectorAll("[data-testid=stMain], [data-testid=stSidebar][aria-expanded=true] [data-testid=stSidebarContent]")])
+  for (const scroller of [document.documentElement, ...document.querySelectorAll(isClosed ? "[data-testid=stMain]" : "[data-testid=stMain], [data-testid=stSidebarContent]")])
     if (scroller.scrollWidth > scroller.clientWidth + 1)
       found.add(`scrolls sideways: ${scroller.dataset.testid ?? "the page"}, ${scroller.scrollWidth} in ${scroller.clientWidth} pixels`)
   const title = document.querySelector("h1"), header = document.querySelector("[data-testid=stHeader]")
   if (title && header && getComputedStyle(header).backgroundColor !== "rgba(0, 0, 0, 0)" && document.querySelector("[data-testid=stMain]").scrollTop === 0) {
     const under = header.getBoundingClientRect().bottom - title.getBoundingClientRect().top
-    if (under > 1) found.add(`title under the header by ${Math.round(under)} pixels`)
+    if (under > 4) found.add(`title under the header by ${Math.round(under)} pixels`)
   }
   return [...found]
 }

@@ -1,15 +1,14 @@
 """What was looked at last goes along to the next page: network, image, class, score, pixel or pixel set.
 
 Streamlit keeps the values of widgets that are bound to the URL, and whatever else is in the session state. Here is what
-it drops: the values of widgets that are not bound. After Back or Forward the URL decides.
+it drops: the values of widgets that are not bound.
 """
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.pixel_sets import PIXEL_SETS, PixelSetName
-from widgets.shared.pixel_state import forget_pixel, reason_of_opening
+from widgets.shared.pixel_state import reason_of_opening
 
 _PAGE, _KEPT = "_page_looked_at", "_looked_at"
 _NOT_BOUND = ("class", "layer", "method")
@@ -24,16 +23,6 @@ def restore_looked_at(page: str) -> None:
     """Before a page's widgets: give them the values that those of another page had; the URL's own come first."""
     previous, st.session_state[_PAGE] = st.session_state.get(_PAGE), page
     if page == previous:
-        return
-    context = get_script_run_ctx()
-    if context is not None and context.is_history_navigation:
-        for key in _NOT_BOUND:
-            st.session_state.pop(key, None)
-        for key in ("box", "lasso"):
-            if key in st.query_params:
-                st.session_state[key] = st.query_params[key]
-        if {"row", "column"} <= set(st.query_params):
-            forget_pixel()
         return
     for key, value in st.session_state.get(_KEPT, {}).items():
         if key not in st.session_state and key not in st.query_params:

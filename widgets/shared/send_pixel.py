@@ -11,6 +11,7 @@ _PAGES = {
     "cams": ("Class activation maps", "Which layers support this class, and where?"),
     "trust": ("Trust", "Do the maps of this score hold up to tests?"),
 }
+_SENT_TO = "_sent_to"
 _OF_PIXELS = "pixel_explorer", "jacobian"
 """Pages that explain one pixel; the others explain a pixel set."""
 
@@ -27,7 +28,18 @@ def send_pixel(page: str, *, is_pixel: bool = True) -> None:
         for other, (title, help_) in _PAGES.items():
             if other == page or (other in _OF_PIXELS and not is_pixel):
                 continue
-            if st.button(title, key=f"send_to_{other}", type="tertiary", help=help_):
-                if is_pixel:
-                    look_at_pixel_set("point")
-                st.switch_page(f"pages/{other}.py")
+            st.button(title, key=f"send_to_{other}", type="tertiary", help=help_, on_click=_send, args=(other, is_pixel))
+    if _SENT_TO in st.session_state:
+        st.rerun()  # a fragment cannot change the page
+
+
+def follow_sent_pixel() -> None:
+    """In the navigation, before the page: open the one that a pixel was sent to."""
+    if (page := st.session_state.pop(_SENT_TO, None)) is not None:
+        st.switch_page(f"pages/{page}.py")
+
+
+def _send(page: str, is_pixel: bool) -> None:  # noqa: FBT001 - Streamlit passes it so
+    st.session_state[_SENT_TO] = page
+    if is_pixel:
+        look_at_pixel_set("point")
