@@ -15,6 +15,7 @@ from widgets.shared.model_picker import pick_model
 from widgets.shared.predictions import prediction_key, result_key
 from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.shared.sources import PickedImage, pick_image, predicted
+from widgets.shared.user_errors import plain_text
 
 SPACE_NAMES: dict[str, str] = {"probability": "Probability", "logit": "Logit", "log_odds": "Log-odds"}
 DEFAULT_SCORE = Score()
@@ -140,8 +141,10 @@ def _pick_class(names: Sequence[str]) -> str:
 
 
 def score_words(score: Score, class_names: Sequence[str], mark: str = "") -> str:
-    """A score in words, such as "car logit" or "car minus road logit"; `mark` is set around the classes."""
+    """A score in words, such as "car logit" or "car minus road logit"; Markdown's `mark` is set around the classes."""
     classes = ["predicted class" if score.class_index == PREDICTED else class_names[score.class_index]]
     if score.against is not None:
         classes.append(class_names[score.against])
-    return f"{' minus '.join(f'{mark}{name}{mark}' for name in classes)} {SPACE_NAMES[score.space].lower()}"
+    if mark:
+        classes = [f"{mark}{plain_text(name)}{mark}" for name in classes]
+    return f"{' minus '.join(classes)} {SPACE_NAMES[score.space].lower()}"

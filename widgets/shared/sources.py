@@ -48,7 +48,7 @@ class PickedImage:
         name: Name on screen.
         notes: How the file was read.
         hash: Hash of the values.
-        file: What a script reads it from: its path, or the name of an upload.
+        file: What a script reads it from: its path, or the name of an upload; empty where there is no file of it.
         truth_file: The same of the ground truth.
         scaling: How its intensities were scaled.
         is_converted: Whether it was converted to the network's number of channels.
@@ -63,6 +63,11 @@ class PickedImage:
     truth_file: str = ""
     scaling: Scaling = "dtype"
     is_converted: bool = False
+
+    @property
+    def stem(self) -> str:
+        """Its name without the suffix, for the names of files made from it."""
+        return Path(self.name).stem
 
 
 def pick_image(segmenter: Segmenter) -> PickedImage:
