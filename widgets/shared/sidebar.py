@@ -10,6 +10,7 @@ from core.attribution.gradient import gradient_cost
 from core.display.words import duration
 from core.segmenter import Prediction, Segmenter
 from core.target import PREDICTED, SPACES, Score
+from widgets.shared.image_scores import LARGE_PIXELS
 from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.model_picker import pick_model
 from widgets.shared.predictions import prediction_key, result_key
@@ -21,7 +22,6 @@ SPACE_NAMES: dict[str, str] = {"probability": "Probability", "logit": "Logit", "
 DEFAULT_SCORE = Score()
 _WERE_TWO = "_class_of_two"
 """Whether the class was chosen of two."""
-LARGE_PIXELS = 2_000_000
 AS_PREDICTED, NOTHING = "As predicted at the pixel", "nothing"
 
 
