@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from skimage.draw import polygon2mask
 
 from core import Target, load_segmenter, read_image
-from core.attribution.cam import cam, gradient_methods
+from core.attribution.cam import cam, gradient_methods, layer_advice
 from core.attribution.registry import METHODS
 from core.display.colours import magnitude_scale
 from tests.browser.app import ROOT, eventually, wait_for_rest
@@ -208,3 +208,30 @@ def test_a_stranger_meets_a_map_and_no_complaint(page, address):
     page.locator("figure.chosen canvas[aria-pressed=true]").wait_for()
     assert viewer.run("viewer.named('positive').map.largest") > 0
     assert page.locator("[data-testid=stAlert]").count() == 0
+
+
+def test_the_large_map_stays_in_view_beside_the_atlas_and_a_pinned_one_beside_it(page, address):
+    page.set_viewport_size({"width": 1280, "height": 800})
+    layers = layer_advice(load_segmenter("vessmap", "cpu"), (256, 256)).layers
+    viewer = open_cams(page, address, f"?layers={','.join(layers)}")
+    panels = page.locator("figure.choosable canvas[data-panel]")
+    some = panels.nth(panels.count() // 2)
+    some.scroll_into_view_if_needed()
+    wait_for_rest(page)
+    assert page.locator("[data-testid=stMain]").evaluate("main => main.scrollTop") > 100
+    large, small = viewer.canvas.bounding_box(), some.bounding_box()
+    assert large["x"] + large["width"] < small["x"]
+    assert 0 <= large["y"] < large["y"] + large["height"] < 800
+
+    pin = page.get_by_role("button", name="Pin this map")
+    pin.click()
+    page.get_by_role("button", name="Unpin this map").wait_for()
+    page.locator(f"canvas[data-panel='{title('layer_cam', 'resblock3')}']").click()
+    wait_for_map(page, "layer_cam", "resblock3")
+    first, second = (box.bounding_box() for box in viewer.root.locator("figure canvas[data-panel]").all())
+    assert first["y"] == second["y"]
+    assert first["width"] == pytest.approx(second["width"], abs=1)
+    expect(page).to_have_url(re.compile("pinned=seg_hires_grad_cam"))
+    page.get_by_text("Activation times positive gradient at each position").wait_for()
+    page.get_by_role("radio", name="Shared").click()
+    page.get_by_text("too faint to be seen on this colour scale").wait_for()

@@ -2,7 +2,7 @@
    page; what only changes the painting happens here. Positions are (row, column); an edge lies at a whole number, so
    that pixel r spans r to r + 1. Regions are sent in Python's convention, where the centre of pixel 0 lies at 0. */
 
-const NARROW = 620                  // CSS pixels
+const NARROW = 480                  // CSS pixels
 const LARGEST_SCALE = 64            // CSS pixels per image pixel
 const GRID_FROM = 12, VALUES_FROM = 44
 const DOUBLE_CLICK = 280            // ms in which a second click may come

@@ -1,0 +1,56 @@
+"""The question that pages ask in a real Chromium: the class predicted at the pixel, or one rather than another."""
+
+import re
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from core import Target, load_segmenter, read_image
+from core.attribution import gradient
+from tests.browser.app import ROOT, eventually, wait_for_rest
+from tests.browser.viewer import Viewer
+
+pytestmark = pytest.mark.browser
+
+SCENE = ROOT / "sample_data" / "scenes" / "test" / "images" / "scene_00.png"
+CAR, ROAD = 5, 0
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    page.get_by_role("combobox", name=label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()
+    wait_for_rest(page)
+
+
+def test_a_click_on_a_car_explains_the_car_and_what_tells_it_from_the_road(page, address):
+    segmenter, image = load_segmenter("scenes", "cpu"), read_image(SCENE)
+    assert segmenter.class_names[CAR] == "car"
+    labels = segmenter.predict(image).labels
+    page.goto(f"{address}/?model=scenes&image=scenes/scene_00")
+    viewer = Viewer(page).wait()
+    row, column = map(int, np.argwhere(labels == CAR)[len(np.argwhere(labels == CAR)) // 2])
+    viewer.click(row, column)
+
+    def shows(target: Target) -> None:
+        expected = gradient(segmenter, image, target).values.sum(axis=0)
+        np.testing.assert_allclose(viewer.values("map", labels.shape), expected, atol=2e-5 * np.abs(expected).max())
+
+    said = viewer.root.locator(".said")
+    expect(said).to_contain_text("car logit")
+    expect(viewer.root.locator(".chip").first).to_contain_text("car")
+    eventually(page, lambda: shows(Target.pixel(row, column, CAR, "logit")))
+
+    choose(page, "Rather than …", segmenter.class_names[ROAD])
+    expect(said).to_contain_text(f"car minus {segmenter.class_names[ROAD]}")
+    eventually(page, lambda: shows(Target.pixel(row, column, CAR, "logit", ROAD)))
+    expect(page).to_have_url(re.compile("against="))
+
+    page.goto(f"{address}/integrated_gradients?model=scenes&image=scenes/scene_00&steps_are=Fixed&steps=2")
+    viewer = Viewer(page).wait(live=False)
+    sentence = viewer.root.locator(".sentence")
+    expect(sentence).to_contain_text(f"on average over {labels.size:,} pixels")
+    expect(sentence).to_contain_text("predicted class logit")
+    expect(page.get_by_role("combobox", name="Class", exact=True)).to_have_count(0)  # it would do nothing here
+    assert viewer.run("viewer.settings.map") == "signed"
+    assert viewer.run("viewer.scene.panels.map(panel => panel.title)") == ["Image", "Attribution"]
