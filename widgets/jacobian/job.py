@@ -71,7 +71,7 @@ class Run:
             )  # fmt: skip
         except OSError as error:
             raise UserError(
-                f"{self.path} could not be written ({error.strerror or error}); choose another folder for the stores."
+                f"{self.path} could not be written ({error.strerror or error}); choose another folder."
             ) from error
 
 

@@ -140,7 +140,7 @@ def seconds_per_image(segmenter: Segmenter, image: PickedImage) -> float:
 
 
 def _leave_unknown_image(offered: Mapping[str, OfferedImage], first: str) -> None:
-    """Before the picker: an image that is not offered gives way to `first`; one that a link names is told."""
+    """Before the picker: an image that is not offered gives way to `first`; a sentence names one from a link."""
     from_link = value_in_url("image")
     if from_link and from_link not in offered:
         is_file = Path(from_link).suffix.lower() in SUFFIXES
