@@ -268,7 +268,7 @@ def test_pinned_maps_stand_beside_the_chosen_one_and_stay_in_the_address(segment
         layer="decoder.2",
         method="layer_cam",
         layers="encoder.1",
-        pinned="nonsense,gradient:encoder.4,xgrad_cam:encoder.4",
+        pinned="nonsense,xgrad_cam:encoder.4,gradient:encoder.4",
     )
     page.button(key="pin_map").click().run()
     page.selectbox(key="method").set_value("seg_grad_cam").run()
