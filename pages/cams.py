@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Collection
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
@@ -152,7 +151,7 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
         st.caption(f"All {len(atlas.maps)} maps come from one forward and one backward pass, in {atlas.seconds:.2g} s.")
     if shown is not None:
         parameters = {**shown.parameters, "pixel_set": question.pixel_set.describe()}
-        stem = f"{Path(image.name).stem}_{method}_{layer.name}_{question.pixel_set.name}"
+        stem = f"{image.stem}_{method}_{layer.name}_{question.pixel_set.name}"
         attribution_downloads(dataclasses.replace(shown, parameters=parameters), stem)
 
 

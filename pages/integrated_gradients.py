@@ -84,9 +84,8 @@ def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -
     with steps:
         panels.steps_panel(selection, question, chosen)
     with downloads:
-        stem = image.name.rsplit(".", 1)[0].replace("/", "_")
         panels.downloads_panel(
-            attribution, image, prediction, display, f"{stem}_integrated_gradients_{settings.kind_of(chosen)}"
+            attribution, image, prediction, display, f"{image.stem}_integrated_gradients_{settings.kind_of(chosen)}"
         )
 
 

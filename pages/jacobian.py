@@ -1,7 +1,5 @@
 """The Jacobian: every pixel's gradient map at once, and their summaries."""
 
-from pathlib import Path
-
 import streamlit as st
 
 from core.attribution import Attribution
@@ -120,7 +118,9 @@ def explore(
             pixel=pixel,
             live=rows.live(),
             words=rows.words(MapWindow(attribution.values, 0, 0), pixel, settings),
-            recipe=jacobian_recipe(selection, jacobian.manifest.stride, keeps_rows=jacobian.manifest.keep_rows),
+            recipe=jacobian_recipe(selection, jacobian.manifest.stride, keeps_rows=jacobian.manifest.keep_rows)
+            if image.file
+            else None,
             has_position=True,
         )
         send_pixel("jacobian")
@@ -151,7 +151,7 @@ def show_panels(selection: Selection, jacobian: Jacobian, view: View, attributio
         with files:
             store_panel(jacobian, selection.image, view)
             st.markdown(f"Row {pixel[0]}, column {pixel[1]}: its gradient map")
-            stem = f"{Path(selection.image.name).stem}_row{pixel[0]}_column{pixel[1]}_jacobian"
+            stem = f"{selection.image.stem}_row{pixel[0]}_column{pixel[1]}_jacobian"
             attribution_downloads(attribution, stem)
 
 

@@ -79,8 +79,7 @@ def explore(selection: Selection) -> None:
     learn_in_background(selection)
     if attribution is not None:
         row, column = pixel
-        stem = image.name.rsplit(".", 1)[0]
-        attribution_downloads(attribution, f"{stem}_row{row}_column{column}_{attribution.method}")
+        attribution_downloads(attribution, f"{image.stem}_row{row}_column{column}_{attribution.method}")
 
 
 def with_reason(words: Words, pixel: Pixel) -> Words:

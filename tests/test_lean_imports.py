@@ -17,7 +17,7 @@ GRADIENT = """
 import numpy as np
 from core import Target, load_segmenter
 from core.attribution import gradient, influence, smoothgrad
-from core.display.colours import class_colour, intensity_rgb, labels_over, magnitude_scale, signed_over, signed_scale
+from core.display.colours import class_colour, intensity_rgb, labels_over, magnitude_scale, signed_scale
 from core.display.footprint import footprint
 
 segmenter = load_segmenter("vessmap", "cpu")
@@ -25,8 +25,7 @@ image = np.random.default_rng(0).random((1, 48, 64), dtype=np.float32)
 labels = segmenter.predict(image).labels
 found = gradient(segmenter, image, Target.pixel(20, 30))
 signed_scale(1.0).over(labels_over(intensity_rgb(image), labels, 0.4), found.signed_map(), 0.5)
-signed_over(magnitude_scale(1.0).rgb(found.magnitude()), found.signed_map(), footprint(found.magnitude(), 0.01).above)
-assert found.magnitude().max() > 0
+assert magnitude_scale(1.0).rgb(found.magnitude()).any() and footprint(found.magnitude(), 0.01).count
 """
 PAGE = """
 from streamlit.testing.v1 import AppTest

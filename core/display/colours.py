@@ -23,8 +23,6 @@ They stay apart for colour-blind people too: chosen for the largest distance und
 """
 FULL_COLOUR_PERCENTILE = 99.5
 """Percentile of a map's magnitudes, those that are not 0, at which colours end that a few large values must not set."""
-POSITIVE, NEGATIVE = "#ff4d4d", "#3d9bff"
-"""Pixels above a threshold, by sign: the ends of the diverging scale, bright enough for a dark image."""
 
 
 def intensity_rgb(image: np.ndarray) -> np.ndarray:
@@ -114,13 +112,6 @@ def labels_over(base: np.ndarray, labels: np.ndarray, opacity: float) -> np.ndar
     """`base` (H, W, 3) under the colours of the classes in `labels` (H, W); the background, class 0, stays clear."""
     table = np.array([class_colour(index) for index in range(int(labels.max()) + 1)], dtype=np.float32)
     return blend(base, table[labels], np.where(labels > 0, np.float32(opacity), np.float32(0)))
-
-
-def signed_over(base: np.ndarray, values: np.ndarray, above: np.ndarray, opacity: float = 0.85) -> np.ndarray:
-    """`base` (H, W, 3) with the pixels in `above` (H, W) tinted by the sign of `values` (H, W)."""
-    positive, negative = (np.array(_rgb_of(colour), np.float32) for colour in (POSITIVE, NEGATIVE))
-    tint = np.where(values[..., None] >= 0, positive, negative)
-    return blend(base, tint, above.astype(np.float32) * opacity)
 
 
 def png_bytes(picture: np.ndarray) -> bytes:

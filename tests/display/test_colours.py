@@ -16,7 +16,6 @@ from core.display.colours import (
     labels_over,
     magnitude_scale,
     png_bytes,
-    signed_over,
     signed_scale,
 )  # fmt: skip
 
@@ -95,10 +94,6 @@ def test_overlays_leave_the_rest_alone():
     assert class_colour(40) != class_colour(0)
     assert (labels_over(base, labels, 0.0) == base).all()
     assert blend(base, (200, 0, 100), 0.5)[0, 0].tolist() == [150, 50, 100]
-    signed = signed_over(base, np.array([[1.0, -1], [1, -1]]), np.array([[True, True], [False, False]]))
-    assert signed[0, 0, 0] > signed[0, 0, 2]
-    assert signed[0, 1, 2] > signed[0, 1, 0]
-    assert (signed[1] == 100).all()
 
 
 def test_png_is_lossless():

@@ -264,7 +264,12 @@ def test_another_model_brings_a_layer_of_its_own_and_an_image_with_its_channels(
 
 
 def test_pinned_maps_stand_beside_the_chosen_one_and_stay_in_the_address(segmenter, image, prediction):
-    page = open_page(layer="decoder.2", method="layer_cam", layers="encoder.1", pinned="nonsense,xgrad_cam:encoder.4")
+    page = open_page(
+        layer="decoder.2",
+        method="layer_cam",
+        layers="encoder.1",
+        pinned="nonsense,xgrad_cam:encoder.4,gradient:encoder.4",
+    )
     page.button(key="pin_map").click().run()
     page.selectbox(key="method").set_value("seg_grad_cam").run()
     titles = [panel["title"] for panel in viewers(page)[0]["panels"]]

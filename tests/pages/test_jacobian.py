@@ -312,6 +312,7 @@ def test_a_store_of_another_image_brings_its_own(store, image):
     page.text_input(key="store_path").set_value(str(store.path)).run()
     check_maximum(page, store)
     assert "its own" in captions(page)
+    assert viewers(page)[0]["recipe"] is None, "no file holds this image, least of all the one picked"
 
 
 def test_a_damaged_store_is_shown_with_a_warning(store, image, tmp_path):

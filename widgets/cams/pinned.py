@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 import streamlit as st
 
-from core.attribution.registry import METHODS
+from core.attribution.cam import cam_methods
 from widgets.cams.maps import Place
 from widgets.shared.links import value_in_url, write_to_url
 
@@ -16,7 +16,7 @@ def pinned_maps(layers: Collection[str]) -> list[Place]:
     """Layer and method of each pinned map, the oldest first; those that the network does not have are left out."""
     text = st.session_state.get(_KEY, value_in_url(_KEY) or "")
     found = [(layer, method) for method, _, layer in (piece.partition(":") for piece in text.split(","))]
-    return [place for place in dict.fromkeys(found) if place[0] in layers and place[1] in METHODS][-MOST_PINNED:]
+    return [place for place in dict.fromkeys(found) if place[0] in layers and place[1] in cam_methods()][-MOST_PINNED:]
 
 
 def pin_button(shown: Place, pinned: Sequence[Place]) -> None:

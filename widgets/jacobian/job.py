@@ -36,7 +36,7 @@ class Run:
     def path(self) -> Path:
         """The store: a name to read, and enough of the hashes to tell models and images apart."""
         request = self.request
-        names = self.segmenter.name, Path(self.image.name).stem, *self._classes
+        names = self.segmenter.name, self.image.stem, *self._classes
         words = "_".join(re.sub(r"[^\w.-]+", "-", name)[:40] for name in names)
         hashes = f"{self.segmenter.weights_hash[:8]}{self.image.hash[:8]}"
         storage = request.dtype if request.keep_rows else SUMMARIES
@@ -45,7 +45,7 @@ class Run:
     @property
     def label(self) -> str:
         """What is computed, in words."""
-        return f"Jacobian of {Path(self.image.name).stem}, {' '.join(self._classes)}: passes"
+        return f"Jacobian of {self.image.stem}, {' '.join(self._classes)}: passes"
 
     @property
     def _classes(self) -> list[str]:
@@ -71,7 +71,7 @@ class Run:
             )  # fmt: skip
         except OSError as error:
             raise UserError(
-                f"{self.path} could not be written ({error.strerror or error}); choose another folder for the stores."
+                f"{self.path} could not be written ({error.strerror or error}); choose another folder."
             ) from error
 
 
@@ -108,11 +108,6 @@ class Job:
     def progress(self) -> Progress | None:
         """The last report; None before the first."""
         return self.claim.computation.part
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since it was requested."""
-        return self.claim.computation.seconds
 
     @property
     def jacobian(self) -> Jacobian | None:

@@ -60,7 +60,10 @@ def open_card(segmenter: Segmenter, image: PickedImage, folder: Path) -> tuple[J
         own = found.manifest.image_hash != image.hash
         _describe(found, image, path, segmenter, own=own)
     if own:
-        image = replace(image, values=found.image, truth=None, name=path.stem, notes=(), hash=found.manifest.image_hash)
+        image = replace(
+            image, values=found.image, truth=None, name=path.stem, notes=(), hash=found.manifest.image_hash, file="",
+            truth_file="",
+        )  # fmt: skip
     return found, image
 
 

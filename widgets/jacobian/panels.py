@@ -148,7 +148,7 @@ def store_panel(jacobian: Jacobian, image: PickedImage, view: View) -> None:
         f"`{jacobian.path}`: {bytes_in_words(size)}, model **{manifest.model}**, "
         f"weights `{manifest.weights_hash[:12]}`, image `{manifest.image_hash[:12]}`. {manifest.note}"
     )
-    stem = f"{image.name.rsplit('.', 1)[0]}_{view.threshold.definition}_{100 * view.threshold.proportion:.2g}percent"
+    stem = f"{image.stem}_{view.threshold.definition}_{100 * view.threshold.proportion:.2g}percent"
 
     def raw() -> bytes:
         return npy_bytes(jacobian.threshold_map(view.threshold, within_prediction=view.within))

@@ -10,17 +10,18 @@ from core.attribution.gradient import gradient_cost
 from core.display.words import duration
 from core.segmenter import Prediction, Segmenter
 from core.target import PREDICTED, SPACES, Score
+from widgets.shared.image_scores import LARGE_PIXELS
 from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.model_picker import pick_model
 from widgets.shared.predictions import prediction_key, result_key
 from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.shared.sources import PickedImage, pick_image, predicted
+from widgets.shared.user_errors import plain_text
 
 SPACE_NAMES: dict[str, str] = {"probability": "Probability", "logit": "Logit", "log_odds": "Log-odds"}
 DEFAULT_SCORE = Score()
 _WERE_TWO = "_class_of_two"
 """Whether the class was chosen of two."""
-LARGE_PIXELS = 2_000_000
 AS_PREDICTED, NOTHING = "As predicted at the pixel", "nothing"
 
 
@@ -140,8 +141,10 @@ def _pick_class(names: Sequence[str]) -> str:
 
 
 def score_words(score: Score, class_names: Sequence[str], mark: str = "") -> str:
-    """A score in words, such as "car logit" or "car minus road logit"; `mark` is set around the classes."""
+    """A score in words, such as "car logit" or "car minus road logit"; Markdown's `mark` is set around the classes."""
     classes = ["predicted class" if score.class_index == PREDICTED else class_names[score.class_index]]
     if score.against is not None:
         classes.append(class_names[score.against])
-    return f"{' minus '.join(f'{mark}{name}{mark}' for name in classes)} {SPACE_NAMES[score.space].lower()}"
+    if mark:
+        classes = [f"{mark}{plain_text(name)}{mark}" for name in classes]
+    return f"{' minus '.join(classes)} {SPACE_NAMES[score.space].lower()}"

@@ -48,7 +48,7 @@ class PickedImage:
         name: Name on screen.
         notes: How the file was read.
         hash: Hash of the values.
-        file: What a script reads it from: its path, or the name of an upload.
+        file: What a script reads it from: its path, or the name of an upload; empty where there is no file of it.
         truth_file: The same of the ground truth.
         scaling: How its intensities were scaled.
         is_converted: Whether it was converted to the network's number of channels.
@@ -63,6 +63,11 @@ class PickedImage:
     truth_file: str = ""
     scaling: Scaling = "dtype"
     is_converted: bool = False
+
+    @property
+    def stem(self) -> str:
+        """Its name without the suffix, for the names of files made from it."""
+        return Path(self.name).stem
 
 
 def pick_image(segmenter: Segmenter) -> PickedImage:
@@ -135,7 +140,7 @@ def seconds_per_image(segmenter: Segmenter, image: PickedImage) -> float:
 
 
 def _leave_unknown_image(offered: Mapping[str, OfferedImage], first: str) -> None:
-    """Before the picker: an image that is not offered gives way to `first`; one that a link names is told."""
+    """Before the picker: an image that is not offered gives way to `first`; a sentence names one from a link."""
     from_link = value_in_url("image")
     if from_link and from_link not in offered:
         is_file = Path(from_link).suffix.lower() in SUFFIXES

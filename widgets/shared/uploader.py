@@ -22,7 +22,7 @@ from widgets.shared.kept_files import (
     remove_expired,
     size_in_words,
 )
-from widgets.shared.user_errors import say
+from widgets.shared.user_errors import plain_text, say
 
 IMAGE_TYPES = tuple(suffix.removeprefix(".") for suffix in SUFFIXES)
 _LIST_WIDTH = 420
@@ -88,7 +88,8 @@ def your_files() -> None:
                     continue
                 of = f" of {file.name}" if kind == "truth" else ""
                 with st.container(horizontal=True, horizontal_alignment="distribute", width=_LIST_WIDTH):
-                    st.markdown(f"**{_plain(file.title)}**  \n:small[{title}{_plain(of)}, {size_in_words(file.size)}]")
+                    name, of = plain_text(file.title), plain_text(of)
+                    st.markdown(f"**{name}**  \n:small[{title}{of}, {size_in_words(file.size)}]")
                     st.button(
                         "Remove", key=f"remove_{kind}_{file.name}", icon=":material/delete:", type="tertiary",
                         width="content", on_click=files.remove, args=(kind, file.name),
@@ -103,11 +104,6 @@ def your_files() -> None:
 def removed_for_room(names: Sequence[str]) -> list[str]:
     """A sentence about older files that gave way to a new one."""
     return [f"Removed to make room: {', '.join(names)}."] if names else []
-
-
-def _plain(name: str) -> str:
-    """A name without what Markdown would read as formatting."""
-    return "".join(f"\\{sign}" if sign in "\\`*_{}[]()<>#+-.!|~$:" else sign for sign in name)
 
 
 @st.cache_resource(ttl=3600, show_spinner=False)

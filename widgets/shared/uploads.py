@@ -58,7 +58,10 @@ def kept_uploads() -> dict[str, Upload]:
     for name, file in reversed(files.files("image").items()):
         truth = truths.get(name)
         about_truth = (files.path(truth), truth.title, truth.hash) if truth else ()
-        channels, height, width = file.details["shape"]
+        try:
+            channels, height, width = map(int, file.details["shape"])
+        except (KeyError, TypeError, ValueError):  # a changed index; the list of files still offers to remove it
+            continue
         found[name] = Upload(files.path(file), file.hash, (channels, height, width), *about_truth)
     return found
 

@@ -24,7 +24,7 @@ class SolvableError(UserError):
 
 def show_user_error(error: UserError) -> None:
     """Show the error's sentence, and what solves it where it can be solved."""
-    st.error(str(error), icon=":material/error:")
+    _show(str(error), st.error)
     if isinstance(error, SolvableError):
         error.solve()
 
@@ -49,7 +49,7 @@ def say(place: str, sentences: Sequence[str]) -> None:
     """
     st.session_state[f"_said_{place}"] = None, tuple(sentences)
     for sentence in sentences:
-        st.toast(sentence, icon=":material/error:")
+        _show(sentence, st.toast)
 
 
 def show_said(place: str, choice: object) -> None:
@@ -60,7 +60,17 @@ def show_said(place: str, choice: object) -> None:
     if sentences:
         st.session_state[f"_said_{place}"] = choice, sentences
     for sentence in sentences:
-        st.error(sentence, icon=":material/error:")
+        _show(sentence, st.error)
+
+
+def _show(sentence: str, show: Callable[..., object]) -> None:
+    """Names in a sentence may hold formulas and formatting; commands between backticks are meant."""
+    show(plain_text(sentence, "$*~"), icon=":material/error:")
+
+
+def plain_text(name: str, signs: str = "\\`*_{}[]()<>#+-.!|~$:") -> str:
+    """A name in which Markdown reads none of these signs as formatting."""
+    return "".join(f"\\{sign}" if sign in signs else sign for sign in name)
 
 
 def unknown_name(kind: str, name: str, names: Iterable[str]) -> str:

@@ -241,7 +241,7 @@ def _draw_curves(trial: Trial, found: Comparison, by: str, metrics: Sequence[str
 
 
 def _stem(trial: Trial) -> str:
-    return f"{trial.image.name.rsplit('.', 1)[0].replace('/', '_')}_{trial.segmenter.name}"
+    return f"{trial.image.stem}_{trial.segmenter.name}"
 
 
 def _points(found: Comparison, shown: ShownCurve) -> dict[str, tuple[list[float], list[float]]]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import streamlit as st
 
@@ -133,7 +132,7 @@ def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     large = maps.get(shown)
     if large is not None and large.attribution is not None:
         parameters = {**large.attribution.parameters, "pixel_set": trial.question.pixel_set.describe()}
-        stem = f"{Path(trial.image.name).stem}_{shown}_{trial.question.pixel_set.name}"
+        stem = f"{trial.image.stem}_{shown}_{trial.question.pixel_set.name}"
         attribution_downloads(dataclasses.replace(large.attribution, parameters=parameters), stem)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 
 import numpy as np
 import pytest
@@ -122,6 +123,25 @@ def test_a_broken_file_leaves_the_image_that_was_shown(content):
     assert len(page.error) == 1, "still there when the page runs again by itself"
     page.text_input(key="image").set_value("vessels/phantom_01").run()
     assert shown(page).startswith("phantom_01.tiff")
+
+
+def test_a_name_that_looks_like_formatting_is_told_as_it_is():
+    page = upload(open_page(), ("a $x$ *b* ~c~.png", b"no image"))
+    assert page.error[0].value == r"a \$x\$ \*b\* \~c\~.png is not a PNG, JPEG or TIFF image, whatever its name says."
+
+
+@pytest.mark.parametrize("details", ["{}", '{"shape": null}', '{"shape": [1, 2]}', '{"shape": ["a", 2, 3]}'])
+def test_an_image_that_the_index_says_nothing_about_can_be_removed(tmp_path, monkeypatch, details):
+    monkeypatch.setattr(uploader, "folder_of", lambda _: tmp_path / "browser")
+    page = upload(open_page(), ("a.png", png(51)))
+    index = tmp_path / "browser" / "index.json"
+    (entry,) = json.loads(index.read_bytes())
+    index.write_text(json.dumps([entry | {"details": json.loads(details)}]))
+    page.run()
+    assert not page.exception
+    assert options(page)[0] == "vessels/phantom_00"
+    page.button(key="remove_image_a.png").click().run()
+    assert json.loads(index.read_bytes()) == []
 
 
 def test_other_channels_leave_the_other_images_selectable():
