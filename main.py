@@ -4,7 +4,6 @@ import streamlit as st
 
 from widgets.shared.looked_at import keep_looked_at, restore_looked_at
 from widgets.shared.running_work import show_running_work
-from widgets.shared.send_pixel import follow_sent_pixel
 
 st.set_page_config(page_title="WhyPixel", page_icon="widgets/static/icon.png", layout="wide")
 page = st.navigation(
@@ -21,7 +20,6 @@ page = st.navigation(
     }
 )
 st.logo("widgets/static/mark.svg", size="large")
-follow_sent_pixel()
 restore_looked_at(page.url_path)
 show_running_work()
 try:

@@ -16,7 +16,7 @@ from widgets.jacobian.run import run_card
 from widgets.jacobian.vessels import take_vessel_click, vessels_panel
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
-from widgets.shared.looked_at import look_at_pixel
+from widgets.shared.looked_at import look_at_pixel_set
 from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import Pixel, learn_in_background
 from widgets.shared.pixel_state import restore_pixel
@@ -94,7 +94,7 @@ def explore(
     with show_user_errors():
         selection = Selection(segmenter, image, jacobian.manifest.score)
         pixel = take_vessel_click(selection) or restore_pixel(image, prediction, selection.segmenter.class_names)
-        look_at_pixel(pixel)
+        look_at_pixel_set("point")
         field = jacobian.field
         controls = controls_of(
             has_rows=jacobian.manifest.keep_rows and not live,

@@ -12,7 +12,7 @@ from widgets.pixel_explorer.plain import is_plain, plain_explorer
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
 from widgets.shared.last_map import keep_last
-from widgets.shared.looked_at import look_at_pixel
+from widgets.shared.looked_at import look_at_pixel_set
 from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import Pixel, learn_in_background
 from widgets.shared.pixel_state import reason_of_opening, restore_pixel
@@ -51,7 +51,7 @@ def explore(selection: Selection) -> None:
         plain_explorer(Explainer(selection, prediction, "row", smooth=False), prediction)
         return
     pixel = restore_pixel(image, prediction, selection.segmenter.class_names)
-    look_at_pixel(pixel)
+    look_at_pixel_set("point")
     pins = kept_pins(image.name, size)
     controls = controls_of(has_truth=image.truth is not None)
     settings = settings_of(controls)

@@ -8,7 +8,6 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from core.pixel_sets import PIXEL_SETS, PixelSetName
-from widgets.shared.pixel_state import reason_of_opening
 
 _PAGE, _KEPT = "_page_looked_at", "_looked_at"
 _NOT_BOUND = ("class", "layer", "method")
@@ -33,12 +32,6 @@ def keep_looked_at() -> None:
     """After a page's widgets: keep the values that Streamlit would drop."""
     kept = st.session_state.setdefault(_KEPT, {})
     kept.update({key: st.session_state[key] for key in _NOT_BOUND if key in st.session_state})
-
-
-def look_at_pixel(pixel: tuple[int, int]) -> None:
-    """Let the other pages begin with one pixel, once somebody has chosen it."""
-    if not reason_of_opening(pixel):
-        look_at_pixel_set("point")
 
 
 def look_at_pixel_set(name: PixelSetName) -> None:

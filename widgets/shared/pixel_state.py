@@ -56,12 +56,6 @@ def set_pixel(row: int, column: int) -> None:
             st.session_state[name] = value
 
 
-def forget_pixel() -> None:
-    """Take the pixel from the URL again, as when the first page is opened."""
-    for key in ("row", "column", _IMAGE_OF_PIXEL, _OPENING):
-        st.session_state.pop(key, None)
-
-
 def _known(name: str) -> int:
     value = st.session_state.get(name, st.query_params.get(name, 0))
     try:
