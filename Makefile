@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test conformance check samples bench browser clean
+.PHONY: run test conformance check samples bench screenshots browser clean
 
 run: $(VENV)/.installed
 	$(BIN)/streamlit run app.py
@@ -30,6 +30,10 @@ bench: $(VENV)/.installed-dev browser
 	$(BIN)/python benchmarks/click.py
 	$(BIN)/python benchmarks/ten_sessions.py
 	$(BIN)/python benchmarks/jacobian.py
+
+# Every page in three widths and two themes with three networks, and what is wrong with their layout.
+screenshots: browser
+	$(BIN)/python tests/browser/screenshots.py screenshots
 
 browser: $(VENV)/.installed-dev
 	@command -v chromium >/dev/null 2>&1 \

@@ -84,7 +84,7 @@
   const title = document.querySelector("h1"), header = document.querySelector("[data-testid=stHeader]")
   if (title && header && getComputedStyle(header).backgroundColor !== "rgba(0, 0, 0, 0)" && document.querySelector("[data-testid=stMain]").scrollTop === 0) {
     const under = header.getBoundingClientRect().bottom - title.getBoundingClientRect().top
-    if (under > 4) found.add(`title under the header by ${Math.round(under)} pixels`)
+    if (under > 1) found.add(`title under the header by ${Math.round(under)} pixels`)
   }
   return [...found]
 }

@@ -53,7 +53,9 @@ def open_page(browser: Browser, address: str, scheme: ColorScheme = "light") -> 
     page = browser.new_page(viewport=SIZES[0], color_scheme=scheme)
     page.set_default_timeout(PATIENCE)
     page.goto(address)
-    page.locator('.viewer[data-ready="true"]').first.wait_for(state="attached")
+    page.locator('.viewer[data-ready="true"], [data-testid=stMain] [data-testid=stImage]').first.wait_for(
+        state="attached"
+    )
     wait_for_rest(page)
     return page
 

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import ViewportSize
 
-from tests.browser.layout import faults_of
+from tests.browser.layout import faults_of, pale_texts_of
 from tests.browser.screenshots import PAGES, open_page, resize
 
 pytestmark = pytest.mark.browser
@@ -27,6 +27,14 @@ def test_every_page_fits(name, browser, address):
     assert not faults
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["explorer", "trust"])
+def test_text_stands_out_from_its_background(name, scheme, browser, address):
+    page = open_page(browser, f"{address}/{PAGES[name]}?model=scenes", scheme)
+    assert not pale_texts_of(page)
+    page.close()
+
+
 def test_the_check_finds_what_it_looks_for(page):
     page.set_viewport_size({"width": 400, "height": 600})
     page.set_content(
@@ -41,3 +49,7 @@ def test_the_check_finds_what_it_looks_for(page):
     for words in ("cut off: “cut at its side”", "wrapped in its button: “two lines here”", "overlap: “one text”"):
         assert words in found
     assert "scrolls sideways" in found
+    page.set_content(
+        "<p style='color: #777; background: #fff'>pale</p><p style='color: #767676; background: #fff'>dark</p>"
+    )
+    assert [text.partition(": ")[2] for text in pale_texts_of(page)] == ["“pale”"]

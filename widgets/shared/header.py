@@ -10,11 +10,15 @@ from widgets.shared.links import update_old_link
 _STYLE = """
 <style>
 .stMainBlockContainer {padding: 1.4rem 2.5rem 3rem}
-.stApp:has([data-testid="stExpandSidebarButton"]) .stMainBlockContainer {padding-top: 3.6rem}
+.stApp:has([data-testid="stExpandSidebarButton"]) .stMainBlockContainer {padding-top: 3.9rem}
 .stMainBlockContainer h1 {font-size: 1.6rem; padding: 0}
 .stMainBlockContainer :is([data-testid="stElementContainer"], .stElementContainer):has(> .stHtml script) {display: none}
 [data-testid="stSidebarHeader"] > :has(img)::after, [data-testid="stHeader"] :has(> img)::after {content: "WhyPixel";
   margin-left: .6rem; font-weight: 700; font-size: 1.2rem; letter-spacing: -.01em}
+[data-testid="stCaptionContainer"] {color: inherit; opacity: .8}
+button[data-variant][aria-checked="true"] {color: inherit !important}
+[data-tag] {color: inherit !important; background-color: rgba(125, 135, 148, .25) !important}
+[data-tag] * {color: inherit !important}
 [data-testid="stMetric"] {padding: 0 !important}
 [data-testid="stMetric"] > div {padding: .4rem .8rem !important}
 [data-testid="stMetricValue"] {font-size: 1.15rem}

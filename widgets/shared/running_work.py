@@ -43,7 +43,9 @@ _STYLE = """
 [class*=st-key-work-] button {{min-height: 2rem; padding: 0 .75rem}}
 @media (max-width: 640px) {{
   [class*=st-key-work-] > :has(.stProgress) {{display: none}}
-  [class*=st-key-work-] [data-testid=stMarkdownContainer] p {{white-space: normal; font-size: .75rem; line-height: 1.25}}
+  [class*=st-key-work-] [data-testid=stMarkdownContainer] p {{
+    white-space: normal; font-size: .75rem; line-height: 1.25;
+  }}
   [class*=st-key-work-] > :nth-child(2) {{flex: 0 1 auto; min-width: 0}}
 }}
 </style>
