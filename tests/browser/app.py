@@ -96,6 +96,11 @@ def wait_for_rest(page: Page) -> None:
     )
 
 
+def open_by_side_bar(page: Page, title: str) -> None:
+    """Click the link to a page in the side bar."""
+    page.get_by_test_id("stSidebarNavLink").filter(has_text=title).click()
+
+
 def numbers(page: Page) -> dict[str, str]:
     """The numbers on screen by name."""
     return page.evaluate(

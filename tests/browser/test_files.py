@@ -8,7 +8,7 @@ from PIL import Image
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from core.models import CheckpointInfo, CustomResNet, save_checkpoint
-from tests.browser.app import PATIENCE, VIEWPORT, wait_for_rest
+from tests.browser.app import PATIENCE, VIEWPORT, open_by_side_bar, wait_for_rest
 
 
 def png(name: str, values: np.ndarray) -> FilePayload:
@@ -52,7 +52,7 @@ def test_uploads_stay_on_all_pages_and_over_a_reload_for_this_browser_alone(brow
         if "jacobian" in page.url:
             page.reload()
         else:
-            page.get_by_role("link", name="Jacobian").click()
+            open_by_side_bar(page, "Jacobian")
             page.wait_for_url("**/jacobian*")
         your_files(page, 3)
         expect(shown(page, "cells.png")).to_be_visible()

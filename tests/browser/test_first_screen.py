@@ -3,14 +3,10 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.app import eventually
+from tests.browser.app import eventually, open_by_side_bar
 from tests.browser.viewer import Viewer
 
 pytestmark = pytest.mark.browser
-
-
-def open_by_side_bar(page: Page, title: str) -> None:
-    page.get_by_test_id("stSidebarNavLink").filter(has_text=title).click()
 
 
 def wait_for_address(page: Page, path: str, pixel: tuple[int, int]) -> None:

@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 from core import load_segmenter
 from core.display.colours import magnitude_scale
 from core.jacobian import Jacobian, Threshold
-from tests.browser.app import ROOT, eventually, wait_for_rest
+from tests.browser.app import ROOT, eventually, open_by_side_bar, wait_for_rest
 from tests.browser.viewer import Viewer
 from widgets.jacobian.maps import limit_of
 
@@ -231,7 +231,7 @@ def test_a_long_run_shows_its_first_picture_is_cancelled_and_goes_on(page, addre
     under_way.wait_for()
     assert passes(under_way.inner_text()) >= done
 
-    page.get_by_role("link", name="Pixel Explorer").click()
+    open_by_side_bar(page, "Pixel Explorer")
     page.get_by_role("heading", name="Why this pixel?").wait_for()
     page.goto(url)
     choose_folder(page, tmp_path)

@@ -8,7 +8,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.app import PATIENCE, eventually, running_app
+from tests.browser.app import PATIENCE, eventually, open_by_side_bar, running_app
 from tests.browser.sessions import server_at
 
 WORK = "/integrated_gradients?image=vessels/phantom_00&steps_are=Fixed&steps=300&explain=Class"
@@ -65,10 +65,10 @@ def test_work_ends_with_its_tab_and_a_reload_takes_it_up(browser: Browser, own_a
     page.reload()
     assert steps_done(page) >= done, "a reload takes part in the same computation"
 
-    page.get_by_role("link", name="Class activation maps").click()
+    open_by_side_bar(page, "Class activation maps")
     page.get_by_role("heading", name="Class activation maps").wait_for()
     steps_done(page, above=done)
-    page.get_by_role("link", name="Integrated Gradients").click()
+    open_by_side_bar(page, "Integrated Gradients")
     page.get_by_role("button", name="Cancel").click()
     asked = time.monotonic()
     page.get_by_text("Cancelled.").wait_for()

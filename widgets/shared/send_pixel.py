@@ -10,6 +10,7 @@ _PAGES = {
     "cams": ("Class activation maps", "Which layers support this class, and where?"),
     "trust": ("Trust", "Do the maps of this score hold up to tests?"),
 }
+_ICON = ":material/arrow_forward:"
 _OF_PIXELS = "pixel_explorer", "jacobian"
 """Pages that explain one pixel; the others explain a pixel set."""
 
@@ -27,6 +28,6 @@ def send_pixel(page: str, *, is_pixel: bool = True) -> None:
             if other == page or (other in _OF_PIXELS and not is_pixel):
                 continue
             try:
-                st.page_link(f"pages/{other}.py", label=title, help=help_, width="content")
+                st.page_link(f"pages/{other}.py", label=title, icon=_ICON, help=help_, width="content")
             except StreamlitPageNotFoundError:  # a page that runs by itself has no others
                 return
