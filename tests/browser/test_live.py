@@ -99,7 +99,7 @@ def test_smoothgrad_becomes_finer_while_the_pointer_rests(page, address, segment
     image, pixel = image_of("phantom_00"), viewer.hover(120, 90)
     expect(viewer.root).to_have_attribute("data-samples", "16")
     painted = [found for found in viewer.paints() if (found["row"], found["column"]) == pixel]
-    assert [found["samples"] for found in painted] == [1, 4, 16]
+    assert list(dict.fromkeys(found["samples"] for found in painted)) == [1, 4, 16]
     expect(page.locator(".viewer .note", has_text="16 of 16 noisy copies")).to_be_visible()
     for found in painted:
         expected = smoothgrad(segmenter, image, Target.pixel(*pixel, 1, "logit"), found["samples"])
