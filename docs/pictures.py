@@ -38,6 +38,7 @@ def main() -> None:
         for name, picture in (("cams", "class_activation_maps"), ("trust", "trust")):
             page.goto(f"{address}/{name}")
             Viewer(page).wait(live=False)
+            page.locator(".st-key-running-work").wait_for(state="detached")
             wait_for_rest(page)
             page.screenshot(path=HERE / f"{picture}.png")
 

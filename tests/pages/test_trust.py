@@ -34,6 +34,7 @@ from core.trust import (
     compare,
     removal_curve,
 )
+from core.trust.controls import CONTROLS as NETWORKLESS
 from core.trust.controls import controls
 from core.trust.metrics.localisation import localisation
 from core.trust.sanity import SanityCheck, sanity_check
@@ -41,6 +42,7 @@ from core.trust.similarity import top_overlap
 from tests.pages.viewer_data import value_of, viewers
 from tests.trust.made_up import made_up_metric
 from widgets.shared import slow_work
+from widgets.trust import tested
 from widgets.trust.comparison import curves_csv, manifest_json, summary, table_csv, table_html
 from widgets.trust.maps import colour_ends, faint
 from widgets.trust.trial import TrustMap
@@ -463,6 +465,24 @@ def test_a_method_has_to_beat_the_best_control():
     assert "not defined" in summary(found, "leakage")
     tied = known_comparison(ours=0.3, theirs=0.4, low=0.3, high=0.9)
     assert "none of the 2 methods beats" in summary(tied, "deletion")
+
+
+def test_the_controls_are_tested_first_so_that_no_map_beats_every_control_too_early(monkeypatch):
+    names: list[str] = []
+
+    def compare_one(candidates, *_, progress):
+        names.extend(candidates)
+        return Comparison({}, {}, {})
+
+    maps = dict.fromkeys(["gradient", *NETWORKLESS, "layer_cam"])
+    monkeypatch.setattr(tested, "_given", lambda trial: ())
+    monkeypatch.setattr(tested, "_candidates", lambda *given: maps)
+    monkeypatch.setattr(tested, "compare", compare_one)
+    monkeypatch.setattr(
+        tested, "compute_in_background", lambda place, key, label, compute, parts: compute(lambda done, total: None)
+    )
+    tested.quickly_tested("a place", SimpleNamespace(identity="controls first"), maps)
+    assert names == [*NETWORKLESS, "gradient", "layer_cam"]
 
 
 def test_the_verdict_in_words():

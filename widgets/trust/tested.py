@@ -10,6 +10,7 @@ from core.data.index_masks import IGNORED
 from core.segmenter import Segmenter
 from core.target import Target
 from core.trust import Candidate, Comparison, EvaluationSettings, candidates_of, compare, images_needed
+from core.trust.controls import CONTROLS
 from widgets.shared.results import results
 from widgets.shared.slow_work import compute_in_background
 from widgets.trust.trial import Trial, TrustMap
@@ -54,26 +55,27 @@ def tested(
 def quickly_tested(place: str, trial: Trial, maps: Mapping[str, TrustMap]) -> Comparison:
     """The quick test of the maps tested so far; the others are tested meanwhile, one by one.
 
-    Each map's result is kept by itself, so that one more map costs only its own test.
+    Each map's result is kept by itself, so that one more map costs only its own test. The controls come first: no map
+    beats every control before all of them are known.
     """
     quick = QUICK_METRICS, QUICK_SETTINGS
-    keys = {name: ("quick", trial.identity, name) for name in maps}
+    keys = {name: ("quick", trial.identity, name) for name in sorted(maps, key=lambda name: name not in CONTROLS)}
 
     def compute(progress: Progress) -> Comparison:
         candidates = _candidates(trial, maps, QUICK_SETTINGS)
-        images, parts = images_needed(*quick, 1), []
+        images, parts = images_needed(*quick, 1), {}
         for index, (name, key) in enumerate(keys.items()):
             part = progress_of_part(progress, index * images, images, len(keys) * images)
             test = partial(compare, *_given(trial), {name: candidates[name]}, *quick, progress=part)
-            parts.append(results().get_or_compute(key, test))
+            parts[name] = results().get_or_compute(key, test)
             part(1, 1)
-        return merged(parts)
+        return merged([parts[name] for name in maps])
 
     def there() -> list[str]:
         return [name for name, key in keys.items() if key in results()]
 
     whole = compute_in_background(place, ("quick", trial.identity, tuple(maps)), _LABEL, compute, there)
-    return whole or merged([results().get_or_compute(keys[name], lambda: merged([])) for name in there()])
+    return whole or merged([found for name in maps if (found := results().get(keys[name])) is not None])
 
 
 def _given(trial: Trial) -> tuple[Segmenter, np.ndarray, Target]:
