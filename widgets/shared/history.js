@@ -1,19 +1,24 @@
-/* One entry of the browser's history per page opened. Streamlit empties the address of the page that is left by an entry
-   of its own, and puts each value that goes along into that of the new page by another, so that Back would undo the
-   values one by one. Back to another page loads it by its address: Streamlit would give it the values of the one left. */
+/* One entry of the browser's history per page opened. Streamlit empties the address of the page that is left, and puts
+   each value that goes along into that of the new page by an entry of its own, so that Back would undo the values one
+   by one, or find none. Back to another page loads it by its address: Streamlit would give it the values of the one left. */
 (() => {
   if (window.hasTidyHistory) return
   window.hasTidyHistory = true
   const app = document.querySelector("[data-testid=stApp]"), isRunning = () => app.dataset.testScriptState !== "notRunning"
   const push = history.pushState.bind(history), replace = history.replaceState.bind(history)
-  let path = location.pathname, isNew = isRunning(), isEmptied = false
+  let path = location.pathname, isNew = isRunning(), emptying = null
   new MutationObserver(() => {
-    if (!isRunning()) isNew = isEmptied = false
+    if (!isRunning()) isNew = false
   }).observe(app, {attributes: true, attributeFilter: ["data-test-script-state"]})
   history.pushState = (state, title, url) => {
-    const {pathname, search} = new URL(url ?? "", location.href), isHere = pathname === path;
-    (isHere ? isNew : isEmptied) ? replace(state, title, url) : push(state, title, url)
-    isEmptied = isHere && !isNew && !search
+    const {pathname, search} = new URL(url ?? "", location.href), isHere = pathname === path
+    const change = () => isHere && isNew ? replace(state, title, url) : push(state, title, url)
+    clearTimeout(emptying)
+    if (isHere && !search && location.search) { // of a page that is left unless no other page follows
+      emptying = setTimeout(change, 500)
+      return
+    }
+    change()
     if (isHere) return
     path = pathname
     isNew = true
