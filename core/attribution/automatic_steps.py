@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..compute.progress import AtMost, Progress
 from .path_integral import PathIntegral, StraightPath
 
 _FEWEST_STEPS = 9
 """The path in three parts, each in three: before that, estimates of the error mean little."""
 _FEWEST_AT_ONCE = 6
 """Gradients of a round, where a batch holds fewer."""
+_FEWEST_TO_EXPECT = 27
+"""Gradients from which on their number in the end can be told within a factor of about two."""
 _MOST_GROUPS = 16
 """Groups of parts, each of which holds two images."""
 _ROUNDING = 2e-7
@@ -22,9 +23,9 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 
 def integrate_adaptively(
-    path: StraightPath, ends: tuple[float, float], tolerance: float, budget: int, progress: Progress
-) -> PathIntegral:
-    """The integral with steps where the map still changes and where the score bends.
+    path: StraightPath, ends: tuple[float, float], tolerance: float, budget: int
+) -> Iterator[PathIntegral]:
+    """The integral with steps where the map still changes and where the score bends, as it stands after each round.
 
     The gradient in the middle of a part of the path stands for the whole part. A part is refined by cutting it in
     three, of which the middle one keeps the gradient, so that none is wasted. Two errors say where to refine and when
@@ -47,17 +48,20 @@ def integrate_adaptively(
         tolerance: The error to reach: the sum's as a fraction of the difference of the ends, and the map's,
             Σ |error|, as a fraction of Σ |value|.
         budget: The most gradients to take, at least 3.
-        progress: See `Progress`; counts gradients against the budget, which is a bound.
     """
     parts = _Parts(path, ends, tolerance)
-    progress(parts.steps, AtMost(budget))
-    while parts.steps < _FEWEST_STEPS or parts.missed():
+    while True:
+        errors = parts.errors()
+        missed = tuple(name for name, error in errors.items() if error > 1)
+        is_done = parts.steps >= _FEWEST_STEPS and not missed
+        expected = parts.steps if is_done else None
+        if not is_done and parts.steps >= _FEWEST_TO_EXPECT:
+            expected = int(min(budget, parts.steps * max(errors.values())))  # errors fall as 1 / steps
+        yield PathIntegral(parts.gradient, parts.change / 2, parts.steps, parts.looks, expected, missed)
         # No round more than doubles the steps, however large a batch is.
         at_once = max(_FEWEST_AT_ONCE, min(path.batches.size, parts.steps))
-        if not parts.refine_most_urgent(at_once, budget - parts.steps):
-            break
-        progress(parts.steps, AtMost(budget))
-    return PathIntegral(parts.gradient, parts.change / 2, parts.steps, parts.looks, parts.missed())
+        if is_done or not parts.refine_most_urgent(at_once, budget - parts.steps):
+            return
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,12 +102,14 @@ class _Parts:
         self._groups = [self._group(whole, gradient, torch.zeros_like(gradient), np.inf, self._rise, ends[0])]
         self._total()
 
-    def missed(self) -> tuple[str, ...]:
-        """What is not within the tolerance."""
+    def errors(self) -> dict[str, float]:
+        """The errors of the sum of the map and of the map itself, in units of what is allowed."""
         errors = np.array([group.sum_error for group in self._groups])
         sum_error = max(abs(float(errors.sum())), float(np.linalg.norm(errors)))
-        found = {"sum": sum_error > self._allowed_sum, "map": self._size(self.change) > self._allowed_change}
-        return tuple(name for name, is_missed in found.items() if is_missed)
+        return {
+            "sum": sum_error / max(self._allowed_sum, _TINY),
+            "map": self._size(self.change) / max(self._allowed_change, _TINY),
+        }
 
     def refine_most_urgent(self, at_once: int, at_most: int) -> bool:
         """Refine the groups that matter most; False if `at_most` gradients are not enough for any.

@@ -1,6 +1,7 @@
 """Integrated Gradients: the gradient averaged on the way from a baseline to the image, times the way."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,20 +9,26 @@ import numpy as np
 import torch
 
 from ..compute.memory import ShrinkingBatches, fitting_batch_size
-from ..compute.progress import Progress, progress_of_part
+from ..compute.progress import About, AtMost, Progress, progress_of_part
 from ..errors import UserError
 from ..segmenter import Image, Segmenter
 from ..target import Target
 from .attribution import Attribution, make_attribution
 from .automatic_steps import integrate_adaptively
 from .baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, TITLES, BaselineKind, make_baseline, sigma_setting
-from .path_integral import Rule, StraightPath, integrate, nodes_and_weights
+from .path_integral import PathIntegral, Rule, StraightPath, integrate, nodes_and_weights
 from .registry import Method, register
 from .settings import seed_setting, setting
 
 DEFAULT_STEPS = 50
 DEFAULT_TOLERANCE = 0.01
 DEFAULT_BUDGET = 600
+_FEWEST_TO_SHOW = 3
+"""Gradients before which a map says little."""
+_SECONDS_BETWEEN_MAPS = 1.0
+
+Show = Callable[[Attribution], object]
+"""Called about once a second with the attribution by the steps so far, whose `measured["stopped"]` is "unfinished"."""
 
 
 def integrated_gradients(
@@ -39,6 +46,7 @@ def integrated_gradients(
     tolerance: float = DEFAULT_TOLERANCE,
     max_steps: int = DEFAULT_BUDGET,
     progress: Progress | None = None,
+    show: Show | None = None,
 ) -> Attribution:
     """(image - baseline) · ∫₀¹ ∂target / ∂image at baseline + α · (image - baseline) dα.
 
@@ -65,6 +73,7 @@ def integrated_gradients(
             the estimated error of the map as a fraction of Σ |values|.
         max_steps: Most gradients that "auto" takes per baseline.
         progress: See `Progress`; counts gradients.
+        show: See `Show`. Steps so far are spread over the whole path, so their map is a coarser one of the same kind.
 
     Returns:
         Values (C, H, W) in units of the score. `measured` holds `steps`, `scores_looked_at`, `stopped` ("fixed",
@@ -84,42 +93,47 @@ def integrated_gradients(
         score = float(target(segmenter.logits(batch))[0])
     batches = ShrinkingBatches(internal_batch_size or fitting_batch_size(segmenter, array, most))
     baselines = len(chosen.images)
-    values = torch.zeros_like(batch[0], dtype=torch.float64)
-    errors = torch.zeros_like(values)
-    steps, looks, baseline_score = 0, 0, 0.0
-    missed: set[str] = set()
-    for number, start in enumerate(torch.from_numpy(chosen.images).to(batch.device)):
-        path = StraightPath(segmenter, batch, start[None], target, batches)
-        start_score = float(path.scores(np.zeros(1))[0])
-        part = progress_of_part(progress, steps, most, steps + (baselines - number) * most)
-        if n_steps == "auto":
-            integral = integrate_adaptively(path, (start_score, score), tolerance, max_steps, part)
-        else:
-            integral = integrate(path, method, n_steps, part)
-        values += integral.mean_gradient * path.difference / baselines
-        if integral.error is not None:
-            errors += integral.error * path.difference / baselines
-        steps, looks = steps + integral.steps, looks + integral.looks
-        baseline_score += start_score / baselines
-        missed |= set(integral.missed)
-    difference = score - baseline_score
-    delta = float(values.sum()) - difference
     parameters = chosen.describe("baseline") | {"n_steps": n_steps}
     parameters |= {"tolerance": tolerance, "max_steps": max_steps} if n_steps == "auto" else {"rule": method}
-    measured = {
-        "steps": steps,
-        "scores_looked_at": looks,
-        "stopped": "fixed" if n_steps != "auto" else "budget" if missed else "tolerance",
-        "missed": " and ".join(sorted(missed)),
-        "score": score,
-        "baseline_score": baseline_score,
-        "batch_size": batches.size,
-    }
-    return make_attribution(
-        values, segmenter, image, target, "integrated_gradients", parameters, started, target.score_unit,
-        convergence_delta=delta, score_difference=difference, measured=measured,
-        map_error=_map_error(errors, values, delta) if steps > baselines else None,
-    )  # fmt: skip
+
+    def attribution(found: _Sums, stopped: str) -> Attribution:
+        values, baseline_score = found.values / found.baselines, found.baseline_scores / found.baselines
+        difference = score - baseline_score
+        delta = float(values.sum()) - difference
+        measured = {
+            "steps": found.steps,
+            "scores_looked_at": found.looks,
+            "stopped": stopped,
+            "missed": " and ".join(sorted(found.missed)),
+            "score": score,
+            "baseline_score": baseline_score,
+            "batch_size": batches.size,
+        }
+        return make_attribution(
+            values, segmenter, image, target, "integrated_gradients", parameters, started, target.score_unit,
+            convergence_delta=delta, score_difference=difference, measured=measured,
+            map_error=None if found.errors is None else _map_error(found.errors / found.baselines, values, delta),
+        )  # fmt: skip
+
+    zeros = torch.zeros_like(batch[0], dtype=torch.float64)
+    found, next_shown = _Sums(zeros, zeros), 0.0
+    for start in torch.from_numpy(chosen.images).to(batch.device):
+        path = StraightPath(segmenter, batch, start[None], target, batches)
+        start_score = float(path.scores(np.zeros(1))[0])
+        if n_steps == "auto":
+            integrals = integrate_adaptively(path, (start_score, score), tolerance, max_steps)
+        else:
+            integrals = integrate(path, method, n_steps)
+        before = found
+        for integral in integrals:
+            found = before.plus(path, start_score, integral)
+            if progress is not None:
+                total = before.total(integral.expected, baselines, most)
+                progress(found.steps, int(total) if n_steps != "auto" else total)
+            if show is not None and found.steps >= _FEWEST_TO_SHOW and time.perf_counter() >= next_shown:
+                show(attribution(found, "unfinished"))
+                next_shown = time.perf_counter() + _SECONDS_BETWEEN_MAPS
+    return attribution(found, "fixed" if n_steps != "auto" else "budget" if found.missed else "tolerance")
 
 
 @register
@@ -152,15 +166,58 @@ class IntegratedGradients(Method):
         max_steps: int = setting(DEFAULT_BUDGET, help="Most automatic steps per baseline.", low=3, on_page=False)
 
     def run(
-        self, segmenter: Segmenter, image: Image, target: Target, settings: Settings, progress: Progress | None
-    ) -> Attribution:
+        self, segmenter: Segmenter, image: Image, target: Target, settings: Settings, progress: Progress | None,
+        show: Show | None = None,
+    ) -> Attribution:  # fmt: skip
         given = vars(settings) | {"method": settings.rule}
         del given["rule"]
-        return integrated_gradients(segmenter, image, target, **given, progress=progress)
+        return integrated_gradients(segmenter, image, target, **given, progress=progress, show=show)
 
     def passes(self, settings: Settings, segmenter: Segmenter, size: tuple[int, int]) -> int:
         steps = settings.max_steps if settings.n_steps == "auto" else settings.n_steps
         return steps * (settings.draws if isinstance(settings.baseline, str) and settings.baseline == "random" else 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Sums over baselines.
+
+    Attributes:
+        values: Values, float64 (C, H, W).
+        errors: Estimated errors of `values`, the same shape; None where one of them is not known.
+        baselines: Number of baselines.
+        steps: Gradients taken.
+        looks: Scores looked at without a gradient.
+        baseline_scores: Scores of the baselines.
+        missed: What did not reach the tolerance.
+    """
+
+    values: torch.Tensor
+    errors: torch.Tensor | None
+    baselines: int = 0
+    steps: int = 0
+    looks: int = 0
+    baseline_scores: float = 0.0
+    missed: frozenset[str] = frozenset()
+
+    def plus(self, path: StraightPath, baseline_score: float, integral: PathIntegral) -> "_Sums":
+        """The sums with those of one more baseline."""
+        is_known = self.errors is not None and integral.error is not None
+        return _Sums(
+            self.values + integral.mean_gradient * path.difference,
+            self.errors + integral.error * path.difference if is_known else None,  # type: ignore[operator]
+            self.baselines + 1,
+            self.steps + integral.steps,
+            self.looks + integral.looks,
+            self.baseline_scores + baseline_score,
+            self.missed | set(integral.missed),
+        )
+
+    def total(self, expected: int | None, baselines: int, most: int) -> AtMost | About:
+        """Gradients of all baselines, where each of those left takes as many as `expected`, or else as those before."""
+        left = baselines - self.baselines
+        expected = expected or (self.steps // self.baselines if self.baselines else None)
+        return AtMost(self.steps + left * most) if expected is None else About(self.steps + left * expected)
 
 
 def _map_error(errors: torch.Tensor, values: torch.Tensor, delta: float) -> float | None:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..compute.memory import ShrinkingBatches
-from ..compute.progress import Progress
 from ..errors import UserError
 from ..segmenter import Segmenter
 from ..segmenter.differentiation import input_gradient
@@ -72,9 +71,10 @@ class PathIntegral:
 
     Attributes:
         mean_gradient: Float64 (C, H, W).
-        error: Estimated error of `mean_gradient` up to its sign, float64 (C, H, W); None where one step tells nothing.
+        error: Estimated error of `mean_gradient` up to its sign, float64 (C, H, W); None where the steps tell nothing.
         steps: Gradients taken.
         looks: Scores looked at without a gradient, both ends left out.
+        expected: Gradients that it will have taken in the end; None before that can be told.
         missed: What did not reach the tolerance within the budget: the "sum" of the map, the "map" itself.
     """
 
@@ -82,11 +82,16 @@ class PathIntegral:
     error: Tensor | None
     steps: int
     looks: int
+    expected: int | None
     missed: tuple[str, ...] = ()
 
 
-def integrate(path: StraightPath, rule: Rule, n_steps: int, progress: Progress) -> PathIntegral:
-    """The integral by a rule with `n_steps` nodes; the progress counts gradients after each batch.
+def integrate(path: StraightPath, rule: Rule, n_steps: int) -> Iterator[PathIntegral]:
+    """The integral by a rule with `n_steps` nodes, as it stands after each batch of gradients; the last is the whole.
+
+    The nodes are taken in van der Corput's order, so that those so far are spread over the whole path, and their
+    weights are scaled to sum to 1: each integral is a coarser one of the same. (From the baseline on, the first half of
+    the nodes would give the integral of another path, that to the image at half its difference to the baseline.)
 
     The error is estimated without further gradients, by how far the last doubling of steps moved the map: every other
     node is one half, the nodes between them are the other, the weights of each are scaled to sum to 1, and the estimate
@@ -95,15 +100,22 @@ def integrate(path: StraightPath, rule: Rule, n_steps: int, progress: Progress) 
     estimate, not a bound: for a smooth score it is far too large, and a score with very few switches can hide from it.
     """
     nodes, weights = nodes_and_weights(rule, n_steps)
-    halves = [torch.zeros_like(path.difference, dtype=torch.float64) for _ in range(2)]
-    for start, gradients in path.gradients(nodes):
-        for number, gradient in enumerate(gradients, start):
+    order = _spread_order(n_steps)
+    even, odd = halves = [torch.zeros_like(path.difference, dtype=torch.float64) for _ in range(2)]
+    done = [0.0, 0.0]
+    for start, gradients in path.gradients(nodes[order]):
+        stop = start + len(gradients)
+        for number, gradient in zip(order[start:stop], gradients, strict=True):
             halves[number % 2].add_(gradient, alpha=float(weights[number]))
-        progress(start + len(gradients), n_steps)
-    even, odd = halves
-    # The whole is as far from one half as the other half weighs, in units of their distance: half of it on average.
-    error = None if n_steps == 1 else (even / weights[0::2].sum() - odd / weights[1::2].sum()) / 2
-    return PathIntegral(even + odd, error, n_steps, 0)
+            done[number % 2] += weights[number]
+        # The whole is as far from one half as the other half weighs, in units of their distance: half of it on average.
+        error = (even / done[0] - odd / done[1]) / 2 if all(done) else None
+        yield PathIntegral((even + odd) / sum(done), error, stop, 0, n_steps)
+
+
+def _spread_order(n: int) -> list[int]:
+    """The numbers 0 … n - 1 by their bits in reverse, 0 at the end: any first few of them are spread over all."""
+    return sorted(range(n), key=lambda number: (number == 0, f"{number:064b}"[::-1]))
 
 
 def nodes_and_weights(rule: Rule, n: int) -> tuple[np.ndarray, np.ndarray]:

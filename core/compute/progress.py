@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 Progress = Callable[[int, int], object]
-"""Called with the number of steps done and the total, `AtMost` where it is only a bound.
+"""Called with the number of steps done and the total, `AtMost` where it is only a bound, `About` where it is estimated.
 
 What it raises stops the computation and reaches the caller.
 """
@@ -11,6 +11,10 @@ What it raises stops the computation and reaches the caller.
 
 class AtMost(int):
     """A total that the work may end before."""
+
+
+class About(int):
+    """A total that is estimated."""
 
 
 def progress_of_part(progress: Progress | None, before: int, part: int, total: int) -> Progress:
@@ -28,6 +32,8 @@ def progress_of_part(progress: Progress | None, before: int, part: int, total: i
             return
         if isinstance(of, AtMost):
             progress(before + done, AtMost(total - part + of))
+        elif isinstance(of, About):
+            progress(before + done, AtMost(total))
         else:
             progress(before + part * done // max(of, 1), total)
 

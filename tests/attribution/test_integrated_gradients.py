@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from core import Segmenter, Target, UserError, load_segmenter, read_image
-from core.attribution import integrated_gradients
+from core.attribution import Attribution, gradient, integrated_gradients
 from core.attribution.integrated_gradients import errors_by_steps
-from core.attribution.path_integral import RULES
+from core.attribution.path_integral import RULES, nodes_and_weights
 from core.compute.memory import ShrinkingBatches
-from core.compute.progress import AtMost
+from core.compute.progress import About, AtMost
 from tests.networks import IMAGE_1_TO_9, TinySeg, Wrapped
 
 VESSELS = read_image("sample_data/vessels/images/phantom_00.tiff")[:, 96:160, 96:160]
@@ -114,6 +116,67 @@ def test_completeness_on_the_shipped_network(vessmap, baseline, space):
     assert found.measured["score"] == pytest.approx(score, rel=1e-5)
 
 
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("n_steps", [2, 11])
+def test_a_fixed_rule_is_the_sum_of_its_weighted_gradients(rule, n_steps):
+    torch.manual_seed(0)
+    # Without ReLUs, which another rounding can switch.
+    network = nn.Sequential(nn.Conv2d(1, 8, 5, padding=2), nn.Tanh(), nn.Conv2d(8, 2, 3, padding=1))
+    segmenter, target = Segmenter(network, in_channels=1), Target.region(np.ones((64, 64)), 1, "probability")
+    nodes, weights = nodes_and_weights(rule, n_steps)
+    each = [gradient(segmenter, float(node) * VESSELS, target).values.astype(np.float64) for node in nodes]
+    expected = VESSELS * np.tensordot(weights, each, 1)
+    found = integrated_gradients(segmenter, VESSELS, target, n_steps=n_steps, method=rule).values
+    np.testing.assert_allclose(found, expected, atol=2e-6 * np.abs(expected).max())
+
+
+@pytest.fixture
+def shown_at_once(monkeypatch):
+    monkeypatch.setattr(sys.modules[integrated_gradients.__module__], "_SECONDS_BETWEEN_MAPS", 0)
+
+
+def test_steps_so_far_are_spread_over_the_path(shown_at_once):
+    """The score is the first pixel's square, whose gradient grows along the path: its integral is 1."""
+    segmenter = Segmenter(TwoInputs(lambda first, _: first**2), in_channels=1, size_multiple=1)
+    image, shown = torch.tensor([[[1.0, 0.0]]]), []
+    integrated_gradients(
+        segmenter, image, Target.pixel(0, 0, 1, "logit"), n_steps=64, method="midpoint", internal_batch_size=1,
+        show=shown.append,
+    )  # fmt: skip
+    assert [one.measured["steps"] for one in shown] == list(range(3, 65))
+    values = {one.measured["steps"]: float(one.values[0, 0, 0]) for one in shown}
+    # The discrepancy of van der Corput's first n points is at most (log2(n) / 3 + 1) / n, and the gradient varies by 2.
+    # The node nearest the baseline comes last instead of first, which moves each point's rank by one.
+    assert all(abs(value - 1) <= 2 * (np.log2(steps) / 3 + 2) / steps for steps, value in values.items())
+    assert values[8] == pytest.approx(1, abs=0.15)
+    assert values[64] == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("n_steps", [32, "auto"])
+def test_maps_of_the_steps_so_far_say_what_they_miss(vessmap, shown_at_once, n_steps):
+    target = Target.prediction(vessmap.predict(VESSELS).labels, "logit", "mean")
+    shown: list[Attribution] = []
+    options = {"n_steps": n_steps, "tolerance": 0.05, "internal_batch_size": 4}
+    found = integrated_gradients(vessmap, VESSELS, target, "random", draws=2, show=shown.append, **options)
+    assert {one.measured["stopped"] for one in shown} == {"unfinished"}
+    assert found.measured["stopped"] != "unfinished"
+    for one in shown:
+        difference = one.measured["score"] - one.measured["baseline_score"]
+        assert one.convergence_delta == pytest.approx(one.values.sum(dtype=np.float64) - difference, abs=1e-5)
+    # Of the first draw alone: already a map of that draw's own question.
+    first = integrated_gradients(vessmap, VESSELS, target, "random", draws=1, **options)
+    (alone,) = [one for one in shown if one.measured["steps"] == first.measured["steps"]]
+    np.testing.assert_allclose(alone.values, first.values, atol=1e-6 * np.abs(first.values).max())
+
+
+def test_maps_of_the_steps_so_far_come_once_a_second(vessmap):
+    shown: list[Attribution] = []
+    found = integrated_gradients(
+        vessmap, VESSELS, Target.pixel(5, 5), n_steps=24, internal_batch_size=1, show=shown.append
+    )
+    assert 1 <= len(shown) <= 1 + found.seconds
+
+
 @pytest.mark.parametrize("batch_size", [None, 1, 7])
 @pytest.mark.parametrize("space", ["logit", "probability", "log_odds"])
 def test_captum_gives_the_same(vessmap, batch_size, space):
@@ -183,18 +246,37 @@ def test_the_budget_ends_automatic_steps_and_is_told(vessmap):
     assert found.measured["steps"] <= 21
 
 
-def test_progress_of_automatic_steps_counts_those_taken_and_bounds_the_rest(vessmap):
+def test_progress_of_automatic_steps_bounds_their_number_until_it_can_be_told(vessmap):
     seen: list[tuple[int, int]] = []
     found = integrated_gradients(
-        vessmap, VESSELS, Target.pixel(5, 5), "random", "auto", draws=3, tolerance=0.05, max_steps=60,
+        vessmap, VESSELS, Target.pixel(5, 5), "random", "auto", draws=3, tolerance=0.05, max_steps=200,
         progress=lambda done, total: seen.append((done, total)),
     )  # fmt: skip
-    counts, bounds = zip(*seen, strict=True)
+    counts, totals = zip(*seen, strict=True)
+    steps = found.measured["steps"]
     assert list(counts) == sorted(counts)
-    assert counts[-1] == found.measured["steps"] < 180
-    assert all(isinstance(bound, AtMost) for bound in bounds)
-    assert bounds[0] == 180
-    assert list(bounds) == sorted(bounds, reverse=True), "what a baseline did not take is taken off"
+    assert counts[-1] == totals[-1] == steps < 600
+    bounds = [total for total in totals if isinstance(total, AtMost)]
+    assert {*bounds} == {600}
+    estimates = totals[len(bounds) :]
+    assert all(isinstance(total, About) for total in estimates)
+    assert counts[len(bounds)] >= 9
+    assert all(done <= total <= 600 for done, total in seen)
+
+
+@pytest.mark.parametrize(("model", "baseline"), [("vessmap", "zero"), ("vessmap", "blur"), ("scenes", "zero")])
+def test_the_number_of_automatic_steps_is_told_within_a_factor_of_about_two(model, baseline):
+    image = VESSELS if model == "vessmap" else read_image("sample_data/scenes/test/images/scene_00.png")[:, :64, :64]
+    segmenter = load_segmenter(model, "cpu")
+    target = Target.prediction(segmenter.predict(image).labels, "logit", "mean")
+    seen: list[int] = []
+    found = integrated_gradients(
+        segmenter, image, target, baseline, "auto", tolerance=0.01, progress=lambda _, total: seen.append(total)
+    )
+    told = [total for total in seen if isinstance(total, About)]
+    assert len(told) > 3
+    assert max(told) < 2.2 * found.measured["steps"]
+    assert min(told) > found.measured["steps"] / 2.2
 
 
 def test_progress_counts_all_gradients_and_can_stop(vessmap):

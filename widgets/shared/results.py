@@ -23,6 +23,8 @@ _WORKERS = 8
 GRACE = 10.0
 """Seconds for which work pauses when the last tab that wants it is gone: a page that is reloaded comes back for it."""
 _SECONDS_BETWEEN_LOOKS = 0.05
+_STEPS_TO_ESTIMATE, _SECONDS_TO_ESTIMATE = 2, 1.5
+"""Steps and seconds from which on the pace of work tells the time left: at first a page is drawn beside it."""
 
 
 class Cancelled(BaseException):
@@ -84,7 +86,7 @@ class Computation(Future[Result]):
 
     Attributes:
         steps_done: Number of steps done.
-        steps: Number of steps in all, `AtMost` where it is a bound.
+        steps: Number of steps in all, `AtMost` where it is a bound, `About` where it is estimated.
         has_begun: Whether it runs; before, it waits for others to end.
         part: What the work has shown of its result so far.
         claims: The requests that were not cancelled.
@@ -107,11 +109,14 @@ class Computation(Future[Result]):
 
     @property
     def seconds_left(self) -> float:
-        """Estimate from the pace since the first step was done; infinite until another one is."""
-        if self._first is None or self.steps_done <= self._first[1]:
+        """Estimate from the pace since the first step was done; infinite until that has told something."""
+        if self._first is None or self.steps_done < self._first[1] + _STEPS_TO_ESTIMATE:
             return float("inf")
         since, before = self._first
-        return (time.monotonic() - since) / (self.steps_done - before) * (self.steps - self.steps_done)
+        seconds = time.monotonic() - since
+        if seconds < _SECONDS_TO_ESTIMATE:
+            return float("inf")
+        return seconds / (self.steps_done - before) * max(0, self.steps - self.steps_done)
 
     def count(self, done: int, total: int) -> None:
         """See `Report`."""

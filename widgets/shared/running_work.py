@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from core.compute.progress import AtMost
+from core.compute.progress import About, AtMost
 from core.display.words import duration
 
 if TYPE_CHECKING:  # what it imports is slow to import, and the navigation need not wait for it
@@ -102,9 +102,11 @@ def count_in_words(work: "Computation") -> str:
         return "waiting for other work to end"
     if not work.steps_done:
         return "has begun"
-    is_bound, left = isinstance(work.steps, AtMost), work.seconds_left
-    count = f"{work.steps_done:,}{', at most' if is_bound else ' of'} {work.steps:,}"
-    return count + (f", {'at most ' if is_bound else ''}{duration(left)} left" if math.isfinite(left) else "")
+    if isinstance(work.steps, AtMost):  # far more than it may take, so it says nothing about the time
+        return f"{work.steps_done:,}, at most {work.steps:,}"
+    count = f"{work.steps_done:,} of{' about' * isinstance(work.steps, About)} {work.steps:,}"
+    left = work.seconds_left
+    return count + (f", {duration(left)} left" if math.isfinite(left) else "")
 
 
 def fraction_done(work: "Computation") -> float | None:

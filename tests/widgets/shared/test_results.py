@@ -373,11 +373,12 @@ def test_a_result_that_was_discarded_is_computed_again():
 
 
 def test_the_time_left_goes_by_the_pace_since_the_first_step(monkeypatch):
-    clock = iter([100.0, 160.0, 166.0])  # requested, first step after a minute of preparation, now
+    clock = iter([100.0, 160.0, 161.0, 166.0])  # requested, first step after a minute of preparation, too early, now
     monkeypatch.setattr(results.time, "monotonic", lambda: next(clock))
     work: Computation = Computation()
     work.count(0, 10)
     work.count(4, 10)
     assert work.seconds_left == float("inf")
     work.count(7, 10)
+    assert work.seconds_left == float("inf")
     assert work.seconds_left == pytest.approx(6)

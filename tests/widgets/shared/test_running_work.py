@@ -1,12 +1,14 @@
 """The bar of the work under way, and how a page and its tab come by what is computed."""
 
+import itertools
 import threading
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.compute.progress import AtMost
+from core.compute.progress import About, AtMost
+from widgets.shared import results as results_module
 from widgets.shared import slow_work
 from widgets.shared.results import Computation, results
 from widgets.shared.running_work import count_in_words, fraction_done
@@ -22,19 +24,27 @@ def counted(*reports: tuple[int, int]) -> Computation:
     return work
 
 
-def test_a_count_says_what_is_known():
+@pytest.fixture
+def clock(monkeypatch):
+    """Ten seconds pass from one look at the clock to the next."""
+    monkeypatch.setattr(results_module.time, "monotonic", itertools.count(0, 10).__next__)
+
+
+def test_a_count_says_what_is_known(clock):
     assert count_in_words(Computation()) == "waiting for other work to end"
     assert count_in_words(counted((0, 60))) == "has begun"
     assert count_in_words(counted((12, 1060))) == "12 of 1,060"
-    assert count_in_words(counted((12, 60), (60, 60))).startswith("60 of 60, ")
+    assert count_in_words(counted((12, 60), (36, 60))) == "36 of 60, 10 s left"
+    assert count_in_words(counted((12, 60), (13, 60))) == "13 of 60", "one step says little about the next"
 
 
-def test_a_bound_is_called_one_and_fills_no_bar():
+def test_a_bound_is_called_one_and_fills_no_bar(clock):
     work = counted((16, AtMost(600)))
     assert count_in_words(work) == "16, at most 600"
     assert fraction_done(work) is None
     assert fraction_done(counted((15, 60))) == 0.25
-    assert ", at most " in count_in_words(counted((8, AtMost(600)), (16, AtMost(600)))).removeprefix("16, at most 600")
+    assert count_in_words(counted((8, AtMost(600)), (16, AtMost(600)))) == "16, at most 600", "it may end far sooner"
+    assert count_in_words(counted((8, AtMost(600)), (28, About(48)))) == "28 of about 48, 10 s left"
 
 
 def _page() -> None:
