@@ -13,7 +13,7 @@ from widgets.shared.pixel_set_picker import in_viewer, question_of
 from widgets.shared.recipes import attribution_recipe
 from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, pick_selection
-from widgets.shared.slow_work import compute_in_background
+from widgets.shared.slow_work import compute_in_background, part_at, was_cancelled
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
 from widgets.viewer.scene import Words
@@ -42,26 +42,37 @@ def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -
     if settings.has_class() != with_class:
         st.rerun(scope="app")  # the side bar shows the class or hides it
     question = question_of(explained, selection, prediction, "mean")
-    attribution = None
+    attribution, so_far, is_cancelled = None, None, False
     if question is not None and chosen is not None:
         attribution = compute_in_background(
             "ig", ("integrated gradients", selection.key, question.key, settings.settings_key(chosen)),
             "Integrated Gradients, gradients",
-            partial(settings.attribute, selection, question.target, chosen),
+            lambda report: settings.attribute(selection, question.target, chosen, report, report.show),
+            partial(part_at, "ig"),
         )  # fmt: skip
+        so_far, is_cancelled = part_at("ig"), was_cancelled("ig")
     baseline = None if chosen is None else settings.baseline_picture(image, chosen)
     controls = views.controls_of(has_truth=image.truth is not None)
     shown = settings_of(controls)
     last = keep_last("integrated_gradients", selection.picture_key, attribution)
+    current = attribution or so_far
     viewer(
         "integrated_gradients",
-        views.panels_of(selection, prediction, question, baseline, last, is_old=attribution is None),
+        views.panels_of(
+            selection,
+            prediction,
+            question,
+            baseline,
+            current or last,
+            is_old=current is None and last is not None,
+            is_cancelled=is_cancelled,
+        ),
         prediction.labels.shape,
         selection.picture_key,
         name=image.name,
         controls=controls,
         settings=shown,
-        words=words_of(selection, attribution, explained, chosen) if attribution and chosen else Words(),
+        words=words_of(selection, current, explained, chosen) if current and chosen else Words(),
         recipe=None
         if attribution is None or question is None or chosen is None
         else attribution_recipe(
@@ -71,6 +82,8 @@ def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -
     )
     send_pixel("integrated_gradients", is_pixel=explained == "point")
     if attribution is None or question is None or chosen is None:
+        if so_far is not None:
+            st.caption("Numbers and downloads come here once the map is finished.")
         return
     display = views.display_of(shown)
     numbers, channels, baselines, steps, downloads = st.tabs(TABS)

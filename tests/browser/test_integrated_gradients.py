@@ -1,5 +1,6 @@
 """Integrated Gradients in a real Chromium: click a pixel, draw regions, change the display, stop a computation."""
 
+import re
 from urllib.parse import parse_qs, urlparse
 
 import numpy as np
@@ -175,7 +176,17 @@ def test_a_long_computation_can_be_cancelled_and_started_again_and_keeps_the_las
     page.get_by_text("Cancelled.").wait_for()
     assert page.get_by_test_id("stMetric").count() == 0
     page.get_by_role("button", name="Start again").click()
-    cancel.wait_for()
+    caption = viewer.root.locator("figcaption").last
+    expect(caption).to_have_text(re.compile(r"Attribution, \d+ steps so far\s*sharpening"))
+    first = viewer.values("signed", (200, 312))
+    assert np.abs(first).max() > 0
+    expect(viewer.root.locator(".said")).to_contain_text("off so far")
+
+    def check_sharper() -> None:
+        assert not np.array_equal(viewer.values("signed", (200, 312)), first)
+
+    eventually(page, check_sharper)
     assert viewer.canvas.bounding_box()["y"] < 800 < cancel.bounding_box()["y"] < 1000, "both are in sight"
     cancel.click()
     page.get_by_text("Cancelled.").wait_for()
+    expect(caption).to_have_text(re.compile(r"Attribution, \d+ steps so far\s*cancelled"))

@@ -1,6 +1,7 @@
 """The Integrated Gradients page without a browser: what it shows is what the library says."""
 
 import io
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core import Target, load_segmenter, read_image
-from core.attribution import integrated_gradients
+from core.attribution import Attribution, integrated_gradients
 from core.attribution.statistics import statistics
 from core.pixel_sets import PixelSet
 from tests.pages.viewer_data import viewers
@@ -157,7 +158,7 @@ def test_nothing_drawn_yet_is_no_error():
     assert any("draw" in info.value for info in page.info)
     shown = viewers(page)[0]
     assert shown["tools"] == ["lasso", "box"]
-    assert shown["panels"][1]["note"] == "not computed yet"
+    assert shown["panels"][1]["note"] == "no pixels yet"
 
 
 def test_automatic_steps_say_so():
@@ -192,11 +193,12 @@ def test_a_cancelled_computation_can_start_again(monkeypatch):
     monkeypatch.setattr(slow_work, "PATIENCE", 0)
     page = open_page(**FAST, explain="Pixel", row="40", column="41")
     assert not page.metric
-    assert viewers(page)[0]["panels"][1]["note"] == "not computed yet"
+    assert viewers(page)[0]["panels"][1]["note"] == "computing…"
     page.session_state["_claims"]["ig"].cancel()
     page.session_state["_claims"]["ig"].computation.exception(60)
     page.run()
     assert any("Cancelled" in info.value for info in page.info)
+    assert viewers(page)[0]["panels"][1]["note"] == "cancelled"
     monkeypatch.setattr(slow_work, "PATIENCE", 120)
     next(button for button in page.button if button.label == "Start again").click().run()
     assert numbers(page)
@@ -229,3 +231,43 @@ def test_while_a_map_is_computed_the_last_one_stays_dimmed(monkeypatch):
     assert panel["layers"][0]["opacity"] < 0.5
     assert not page.metric
     page.session_state["_claims"]["ig"].computation.result(60)  # before Python ends
+
+
+def test_the_map_of_the_steps_so_far_is_shown_as_such(monkeypatch, segmenter, image):
+    shown, is_shown, go_on = [], threading.Event(), threading.Event()
+    attribute = settings.attribute
+
+    def wait_halfway(selection, target, chosen, report, show) -> Attribution:
+        found = attribute(selection, target, chosen, report, lambda part: (shown.append(part), show(part)))
+        is_shown.set()
+        assert go_on.wait(60)
+        return found
+
+    monkeypatch.setattr(settings, "attribute", wait_halfway)
+    monkeypatch.setattr(slow_work, "PATIENCE", 0)
+    page = open_page(**FAST | {"steps": "24"}, explain="Pixel", row="45", column="46")
+    assert is_shown.wait(60)
+    page.run()
+    part = shown[-1]
+    assert part.measured["steps"] < 24
+    (panel, words, recipe) = (viewers(page)[0][name] for name in ("panels", "words", "recipe"))
+    assert (panel[1]["title"], panel[1]["note"]) == (
+        f"Attribution, {part.measured['steps']} steps so far", "sharpening"
+    )  # fmt: skip
+    limit = np.abs(part.values[0]).max()
+    assert panel[1]["layers"][1]["ends"]["values"]["100"] == pytest.approx(limit, rel=1e-4)
+    assert panel[1]["layers"][1]["opacity"] == 1
+    assert words["chips"][0][0] == f"{part.measured['steps']} steps so far"
+    assert words["chips"][1][0] == f"sum {part.convergence_percent:.2g} % off so far"
+    assert "coarse map" in words["sentence"]
+    assert recipe is None
+    assert not page.metric
+    assert not page.download_button
+    claim = page.session_state["_claims"]["ig"]
+    go_on.set()
+    found = claim.computation.result(60)
+    page.run()
+    assert viewers(page)[0]["panels"][1]["title"] == "Attribution"
+    assert numbers(page)["Maximum"] == f"{found.magnitude().max():.4g}"
+    expected = integrated_gradients(segmenter, image, Target.pixel(45, 46, space="logit"), n_steps=24)
+    np.testing.assert_allclose(found.values, expected.values, atol=1e-5 * np.abs(expected.values).max())

@@ -8,9 +8,8 @@ import streamlit as st
 from core.attribution import Attribution
 from core.attribution.attribution import image_hash
 from core.attribution.baselines import DEFAULT_DRAWS, DEFAULT_SIGMA, BaselineKind, make_baseline
-from core.attribution.integrated_gradients import DEFAULT_BUDGET, DEFAULT_STEPS, IntegratedGradients
+from core.attribution.integrated_gradients import DEFAULT_BUDGET, DEFAULT_STEPS, IntegratedGradients, Show
 from core.attribution.path_integral import RULES
-from core.attribution.registry import METHODS
 from core.compute.progress import Progress
 from core.data.images import with_channels
 from core.pixel_sets import PixelSetName
@@ -58,11 +57,11 @@ def most_steps(settings: Settings) -> int:
 
 
 def attribute(
-    selection: Selection, target: Target, settings: Settings, progress: Progress | None = None
+    selection: Selection, target: Target, settings: Settings, progress: Progress, show: Show | None = None
 ) -> Attribution:
     """Integrated Gradients with these settings."""
-    method = METHODS["integrated_gradients"]
-    return method.run(selection.segmenter, selection.image.values, target, settings, progress)
+    run = IntegratedGradients().run
+    return run(selection.segmenter, selection.image.values, target, settings, progress, show)
 
 
 def has_class() -> bool:

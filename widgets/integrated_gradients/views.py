@@ -1,6 +1,6 @@
 """The pictures of the page of Integrated Gradients: one viewer with the controls of its display."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -11,6 +11,7 @@ import streamlit as st
 from core.attribution import Attribution
 from core.display.colours import ColourScale, colour_limit, magnitude_scale, signed_scale
 from core.segmenter import Prediction
+from widgets.integrated_gradients.words import is_unfinished
 from widgets.shared.last_map import OLD_NOTE, OLD_OPACITY
 from widgets.shared.pixel_set_picker import Question, pixel_set_layers
 from widgets.shared.sidebar import Selection
@@ -95,8 +96,9 @@ def panels_of(
     attribution: Attribution | None,
     *,
     is_old: bool,
+    is_cancelled: bool,
 ) -> list[Panel]:
-    """The image with what can be laid over it, and the map; an old map is dimmed and says so."""
+    """The image with what can be laid over it, and the map, which says so while it is old (dimmed) or unfinished."""
     image, names = selection.image, selection.segmenter.class_names
     over: list[Layer] = [Picture(image=image.values)]
     if baseline is not None:
@@ -108,13 +110,18 @@ def panels_of(
     if attribution is not None:
         over += map_layers(attribution, is_over=True)
         shown = map_layers(attribution, opacity=OLD_OPACITY if is_old else 1.0)
+    title, note = "Attribution", OLD_NOTE if is_old else ""
+    if attribution is None:
+        note = "no pixels yet" if question is None else "no baseline yet" if baseline is None else "computing…"
+    elif not is_old and is_unfinished(attribution):
+        title, note = f"{title}, {attribution.measured['steps']} steps so far", "sharpening"
+    if is_cancelled and not is_old:
+        note = "cancelled"
+    help_ = "Signed: red raises the score, blue lowers it; or its magnitude."
     return [
         Panel("Image", [*over, *pixel_set_layers(question)], ZOOMING),
-        Panel(
-            "Attribution", shown, "Signed: red raises the score, blue lowers it; or its magnitude.",
-            _note(shown, is_old),
-        ),
-    ]  # fmt: skip
+        Panel(title, shown, help_, note, name="Attribution"),
+    ]
 
 
 def map_layers(attribution: Attribution, *, of: str = "", is_over: bool = False, opacity: float = 1.0) -> list[Layer]:
@@ -157,12 +164,6 @@ def channel_names(channels: int) -> tuple[str, ...]:
     if channels == 3:
         return "Red", "Green", "Blue"
     return ("Grey",) if channels == 1 else tuple(f"Channel {index}" for index in range(channels))
-
-
-def _note(layers: Sequence[Layer], is_old: bool) -> str:
-    if not layers:
-        return "not computed yet"
-    return OLD_NOTE if is_old else ""
 
 
 def _maps(attribution: Attribution) -> dict[str, tuple[np.ndarray, Limits]]:

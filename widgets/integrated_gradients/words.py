@@ -20,6 +20,11 @@ MAP_HELP = (
 )
 
 
+def is_unfinished(attribution: Attribution) -> bool:
+    """Whether it is only that of the steps so far."""
+    return attribution.measured["stopped"] == "unfinished"
+
+
 def words_of(selection: Selection, attribution: Attribution, explained: PixelSetName, settings: Settings) -> Words:
     """The scores of the baseline and of the image, means over a region, and what the map is worth."""
     target, measured = attribution.target, attribution.measured
@@ -28,22 +33,28 @@ def words_of(selection: Selection, attribution: Attribution, explained: PixelSet
     what = score_words(target.score, selection.segmenter.class_names)
     where = {"point": f"at row {target.row}, column {target.column}", "class": "over the pixels predicted so"}
     place = "" if explained == "prediction" else where.get(explained, f"over the {EXPLAINED[explained].lower()}")
+    so_far = " so far" if is_unfinished(attribution) else ""
     average = "" if target.mask is None else f"on average over {pixels:,} pixels"
     baseline = BASELINE_WORDS[kind_of(settings)]
     sentence = (
         f"From {baseline} to this image, the {what} {place} goes from {start} to {end} {average}. The map shares that "
         f"difference among the image's pixels. {_reason(attribution)}"
     )
+    chips = error_chips(attribution.convergence_percent, attribution.map_error_percent)
+    if so_far:
+        chips = [Chip(f"{measured['steps']} steps so far"), *(Chip(f"{chip.text} so far") for chip in chips)]
     return Words(
         " ".join(sentence.split()).replace(" .", "."),
-        error_chips(attribution.convergence_percent, attribution.map_error_percent),
+        chips,
         [
             Number("Score of the baseline", start, f"{average or 'At the pixel'}, in {target.score_unit}."),
             Number("Score of the image", end, f"{average or 'At the pixel'}, in {target.score_unit}."),
-            Number("Steps", f"{measured['steps']}", "Gradients along the path from the baseline to the image."),
-            Number("Time", f"{attribution.seconds:.1f} s"),
-            Number("Error of the sum", _percent(attribution.convergence_percent), SUM_HELP),
-            Number("Error of the map", _percent(attribution.map_error_percent), MAP_HELP),
+            Number(
+                f"Steps{so_far}", str(measured["steps"]), "Gradients along the path from the baseline to the image."
+            ),
+            Number(f"Time{so_far}", f"{attribution.seconds:.1f} s"),
+            Number(f"Error of the sum{so_far}", _percent(attribution.convergence_percent), SUM_HELP),
+            Number(f"Error of the map{so_far}", _percent(attribution.map_error_percent), MAP_HELP),
         ],
     )
 
@@ -69,6 +80,7 @@ def _reason(attribution: Attribution) -> str:
         "budget": f"The tolerance was not reached by the {measured.get('missed')} in all the steps that are allowed; "
         "read the map with care.",
         "fixed": "",
+        "unfinished": "It is a coarse map of the steps so far, over the whole path, and sharpens as more are taken.",
     }[measured["stopped"]]
 
 

@@ -109,6 +109,12 @@ def part_at(place: str) -> Any:
     return claim and claim.computation.part
 
 
+def was_cancelled(place: str) -> bool:
+    """Whether the user has cancelled the work requested at a place."""
+    claim = tab_claims().get(place)
+    return claim is not None and claim.is_cancelled
+
+
 def follow(place: str, claim: Claim, state: Callable[[], object], shown: object) -> None:
     """Run the page again when the `state` is no longer the one `shown`, and see to it that the bar shows the work."""
     is_first = True
