@@ -110,7 +110,8 @@ class PixelSet:
         """The score of a class over these pixels.
 
         Arguments as in `mask` and `Target.region`. Without a class, or with `PREDICTED`, it is at every pixel the class
-        predicted there, as always for "prediction"; `against` as in `Target.prediction`.
+        predicted there, as always for "prediction"; `against` as in `Target.prediction`. The set "zero" has no mean:
+        its score is the sum over nothing, 0.
 
         Raises:
             UserError: As in `mask` and `Target.region`, or the set is that of a class, and none is given.
@@ -119,6 +120,8 @@ class PixelSet:
             class_index = None
         if class_index is None and self.name in NEEDS_CLASS:
             raise UserError(f"The pixel set {self.name} needs to know of which class; name one.")
+        if self.name == "zero":
+            reduction = "sum"
         labels = prediction.labels
         mask = self.mask(prediction, class_index or 0, truth, class_names)
         if self.name == "point" and self.row is not None and self.column is not None:

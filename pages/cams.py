@@ -24,7 +24,7 @@ from widgets.shared.header import page_header
 from widgets.shared.last_map import keep_last
 from widgets.shared.layer_picker import layer_choices, pick_layer, size_and_stride
 from widgets.shared.links import restore_choice, write_to_url
-from widgets.shared.pixel_set_picker import Question, in_viewer, pick_pixel_set, question_of
+from widgets.shared.pixel_set_picker import Question, in_viewer, pick_pixel_set, pick_reduction, question_of
 from widgets.shared.recipes import attribution_recipe
 from widgets.shared.results import results
 from widgets.shared.send_pixel import send_pixel
@@ -60,12 +60,7 @@ def main() -> None:
     with show_user_errors():
         with st.sidebar:
             selection = pick_selection()
-            reduction: Reduction = st.segmented_control(
-                "Over the pixels", ["sum", "mean"], default="sum", required=True, key="reduction", bind="query-params",
-                format_func=str.capitalize,
-                help="The score of the class is added up over the pixels, or averaged: the maps differ by a factor, "
-                "but for Grad-CAM++ and Score-CAM, where the score's size counts.",
-            )  # fmt: skip
+            reduction = pick_reduction()
         prediction = selection.predict()
         explore(selection, prediction, layer_choices(selection.segmenter, prediction.labels.shape), reduction)
 
@@ -131,7 +126,7 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
                 question.target.score,
                 method,
                 {"layer": layer.name, "window": window, "pooling": pooling},
-                reduction,
+                question.target.reduction,
             ),
             **in_viewer(name, selection, prediction),
         )

@@ -10,7 +10,7 @@ from core.segmenter import Prediction
 from core.target import Reduction
 from widgets.shared.header import page_header
 from widgets.shared.layer_picker import layer_choices, pick_layer
-from widgets.shared.pixel_set_picker import pick_pixel_set, question_of
+from widgets.shared.pixel_set_picker import pick_pixel_set, pick_reduction, question_of
 from widgets.shared.send_pixel import send_pixel
 from widgets.shared.setting_inputs import setting_inputs
 from widgets.shared.sidebar import Selection, pick_selection
@@ -38,11 +38,7 @@ def main() -> None:
     with show_user_errors():
         with st.sidebar:
             selection = pick_selection()
-            reduction: Reduction = st.segmented_control(
-                "Over the pixels", ["mean", "sum"], default="mean", required=True, key="over", bind="query-params",
-                format_func=str.capitalize,
-                help="The score of the class is averaged over the pixels, or added up: the maps differ by a factor.",
-            )  # fmt: skip
+            reduction = pick_reduction()
         prediction = selection.predict()
         explore(selection, prediction, layer_choices(selection.segmenter, prediction.labels.shape), reduction)
 

@@ -54,7 +54,10 @@ class TargetOptions(OptionGroup):
     lasso: Annotated[str | None, typer.Option(help="Corners as row,column: '0,0 0,9.5 9,9'.")] = None
     border_width: Annotated[int, typer.Option(help="Width of the border, in pixels.")] = 1
     space: Annotated[Space, typer.Option(help="Score space to explain.")] = "logit"
-    reduction: Annotated[Reduction, typer.Option(help="How the scores of the pixels are put together.")] = "sum"
+    reduction: Annotated[
+        Reduction,
+        typer.Option(help="How the scores of the pixels are put together: by default as in Python; the pages average."),
+    ] = "sum"
 
     @property
     def pixels(self) -> PixelSet:

@@ -65,7 +65,7 @@ def prediction(segmenter, image):
 
 def check(page: AppTest, segmenter, image, mask, layer: str, method="seg_hires_grad_cam", space="logit", **options):
     """The numbers on the page are those of the library's map of one layer."""
-    target = Target.region(mask, CAR, space, options.pop("reduction", "sum"))
+    target = Target.region(mask, CAR, space, options.pop("reduction", "mean"))
     raw = cam(segmenter, image, target, layer, method, **options)
     values, positive = raw.values[0], raw.at_image_size()
     found = numbers(page)
@@ -92,14 +92,25 @@ def test_first_sight_is_the_predicted_class_at_the_suggested_layer(segmenter, im
 
 def test_every_choice_reaches_the_library(segmenter, image):
     page = open_page(
-        layer="decoder.1", method="seg_xres_cam", space="Log-odds", reduction="Mean", pixel_set="A box",
+        layer="decoder.1", method="seg_xres_cam", space="Log-odds", over="Sum", pixel_set="A box",
         box="60,80,89.5,120", window="2", pooling="Max",
     )  # fmt: skip
     mask = np.zeros(image.shape[1:], dtype=bool)
     mask[60:90, 80:121] = True
     check(
-        page, segmenter, image, mask, "decoder.1", "seg_xres_cam", "log_odds", reduction="mean", window=2, pooling="max"
+        page, segmenter, image, mask, "decoder.1", "seg_xres_cam", "log_odds", reduction="sum", window=2, pooling="max"
     )
+
+
+def test_the_mean_over_the_pixels_differs_from_their_sum_by_their_number_alone(prediction):
+    count = int((prediction.labels == CAR).sum())
+    mean, total, of_former_link = (open_page(**query) for query in ({}, {"over": "Sum"}, {"reduction": "Sum"}))
+    assert "mean of the **car** logit" in texts(mean)
+    assert "sum of the **car** logit" in texts(total)
+    found, expected = numbers(mean), numbers(total)
+    assert numbers(of_former_link) == expected
+    assert float(expected["Maximum"]) == pytest.approx(count * float(found["Maximum"]), rel=1e-3)
+    assert found["Inside the pixels"] == expected["Inside the pixels"]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +176,9 @@ def test_the_atlas_has_a_panel_per_method_and_layer_and_marks_the_chosen_one(seg
     heads = [(head["help"], head["note"]) for head in atlas["grid"]["rows"]]
     assert heads[:2] == [("encoder.1", "64×128"), ("encoder.4", "8×16")]
     raw = {
-        layer: cam(segmenter, image, Target.region(prediction.labels == CAR, CAR), layer, "layer_cam").values
+        layer: cam(
+            segmenter, image, Target.region(prediction.labels == CAR, CAR, "logit", "mean"), layer, "layer_cam"
+        ).values
         for layer in found
     }
     for layer in found:
@@ -222,10 +235,6 @@ def test_a_layer_before_the_head_is_called_degenerate():
         ({"pixel_set": "A box", "box": "5.1,5.1,5.8,5.8"}, "no pixel's centre inside the region"),
         ({"pixel_set": "A box", "box": "900,5,950,9"}, "no pixel's centre inside the region"),
         ({"pixel_set": "A box", "box": "somewhere"}, '"somewhere" is no region'),
-        (
-            {"reduction": "Mean", "pixel_set": "No pixel (a check: its map is 0)"},
-            "The mean over an empty region is not defined",
-        ),
     ],
 )
 def test_pixels_that_are_none_get_one_sentence(query, sentence):
@@ -280,7 +289,8 @@ def test_pinned_maps_stand_beside_the_chosen_one_and_stay_in_the_address(segment
     ]
     assert page.query_params["pinned"] == "xgrad_cam:encoder.4,layer_cam:decoder.2"
     positive = viewers(page)[0]["panels"][2]["layers"][1]
-    largest = cam(segmenter, image, Target.region(prediction.labels == CAR, CAR), "decoder.2", "layer_cam").values.max()
+    target = Target.region(prediction.labels == CAR, CAR, "logit", "mean")
+    largest = cam(segmenter, image, target, "decoder.2", "layer_cam").values.max()
     assert positive["ends"]["values"]["own"] == pytest.approx(largest, rel=1e-4)
     page.selectbox(key="method").set_value("layer_cam").run()
     page.button(key="pin_map").click().run()

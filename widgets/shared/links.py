@@ -18,11 +18,15 @@ _LABELS_BY_FORMER_ONES = {
     "trust_scale": {"One a unit": "One per unit"},
 }
 
+_KEYS_BY_FORMER_ONES = {"reduction": "over"}
+
 
 def update_old_link() -> None:
-    """Before the widgets: replace what their options were called in former links."""
+    """Before the widgets: replace what they and their options were called in former links."""
     former = {key: st.query_params[key] for key in _LABELS_BY_FORMER_ONES if key in st.query_params}
     found = {key: new for key, label in former.items() if (new := _LABELS_BY_FORMER_ONES[key].get(label))}
+    for key in _KEYS_BY_FORMER_ONES.keys() & st.query_params.keys():
+        found[_KEYS_BY_FORMER_ONES[key]] = st.query_params.pop(key)
     if found:
         st.query_params.update(found)
         st.rerun()  # widgets take their first values from the URL that the run began with

@@ -64,12 +64,23 @@ def pick_pixel_set(*, has_truth: bool, without: Collection[str] = ("prediction",
     offered = [name for name in PIXEL_SETS if name not in without and (has_truth or name not in NEEDS_TRUTH)]
     return st.selectbox(
         "Pixels explained", offered, key="pixel_set", bind="query-params", format_func=lambda name: TITLES[name],
-        help="The score of the class is summed or averaged over these pixels, and the maps explain that.",
+        help="The score of the class is averaged or added up over these pixels, and the maps explain that.",
+    )  # fmt: skip
+
+
+def pick_reduction() -> Reduction:
+    """Picker for how the scores of the pixels are put together, kept in the URL."""
+    return st.segmented_control(
+        "Over the pixels", ["mean", "sum"], default="mean", required=True, key="over", bind="query-params",
+        format_func=str.capitalize,
+        help="The score of the class is averaged over the pixels, or added up, as in the formula of Seg-Grad-CAM. The "
+        "sum makes a map as many times as large and leaves its picture as it is, but for Grad-CAM++ and Score-CAM, "
+        "where the score's size counts.",
     )  # fmt: skip
 
 
 def question_of(
-    name: PixelSetName, selection: Selection, prediction: Prediction, reduction: Reduction = "sum"
+    name: PixelSetName, selection: Selection, prediction: Prediction, reduction: Reduction = "mean"
 ) -> Question | None:
     """The score over a pixel set, chosen or drawn in the viewer before, with the set's own inputs.
 
