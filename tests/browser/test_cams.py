@@ -65,7 +65,7 @@ def wait_for_map(page: Page, method: str, layer: str) -> None:
 
 
 def compare(page: Page, viewer: Viewer, segmenter, image, mask: np.ndarray, layer: str, method: str) -> None:
-    expected = cam(segmenter, image, Target.region(mask, CAR), layer, method)
+    expected = cam(segmenter, image, Target.region(mask, CAR, "logit", "mean"), layer, method)
     raw, positive = expected.values[0], expected.at_image_size()
 
     def check() -> None:
@@ -157,7 +157,9 @@ def test_a_panel_of_the_atlas_holds_the_raw_map_over_the_area_of_its_layer(
     open_cams(page, address, query)
     other, values = load_segmenter(network, "cpu"), read_image(path)
     labels = other.predict(values).labels
-    expected = cam(other, values, Target.region(labels == class_index, class_index), layer, "layer_cam")
+    expected = cam(
+        other, values, Target.region(labels == class_index, class_index, "logit", "mean"), layer, "layer_cam"
+    )
     raw = expected.values[0]
     atlas = Viewer(page, title("layer_cam", layer)).wait(live=False)
     found = eventually(
