@@ -144,7 +144,7 @@ def test_the_threshold_repaints_the_tint_at_once_and_the_map_when_the_hand_is_li
         places = np.argwhere(np.abs(row) > threshold)
         assert len(places)
         strongest = np.unravel_index(np.abs(row).argmax(), SHAPE)
-        red, _, blue = shown.colour("Above the threshold", *map(int, strongest))
+        red, _, blue = shown.colour("Input pixels above the threshold", *map(int, strongest))
         assert (red > blue) == (row[strongest] > 0)
         assert abs(red - blue) > 40, "the image itself is grey"
         box = shown.run("viewer.mapOf(viewer.named('map')).boxed.box")
