@@ -49,7 +49,8 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.installed: requirements.txt | $(VENV)/.made
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@echo "Installing, once: torch and its CUDA libraries are several GB, which takes some minutes."
+	$(BIN)/pip install --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

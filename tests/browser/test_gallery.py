@@ -141,6 +141,17 @@ def test_the_gallery_by_mouse_and_keyboard(opened):
     expect(dialog).to_have_count(0)
 
 
+def test_a_press_is_not_lost_while_scores_come(page, address):
+    page.goto(f"{address}/?image=vessels/phantom_00&scaling=Percentiles")  # no other test asks for these scores
+    card(page).click()
+    pressed = tile(page, "vessels/phantom_12")
+    pressed.hover()
+    page.mouse.down()
+    expect(pressed).to_have_accessible_name(re.compile(r"Dice 0\.\d{3}"))
+    page.mouse.up()
+    wait_for_image(page, "phantom_12.tiff")
+
+
 def test_a_large_folder_is_paged_and_searched(opened, folder):
     card(opened).click()
     group = opened.get_by_role("region", name=folder.name)

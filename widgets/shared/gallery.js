@@ -109,6 +109,14 @@ function fill(gallery, data) {
   const focused = root.activeElement?.image?.name ?? root.activeElement?.turn;
   const top = gallery.groups.scrollTop;
   const current = data.current?.name;
+  const places = JSON.stringify(data.groups.map(({ name, count, first, images }) => [name, count, first, images.map((image) => image.name)]));
+  // Where only pictures or scores have come, the tiles stay: one that is taken away under a press gets no click.
+  if (gallery.places === places) {
+    const images = data.groups.flatMap((group) => group.images);
+    tiles(gallery).forEach((button, index) => describe(button, images[index], data, current));
+    return;
+  }
+  gallery.places = places;
   gallery.groups.replaceChildren(...data.groups.map((group) => makeGroup(group, data, current)));
   if (!data.groups.some((group) => group.images.length)) {
     const words = gallery.asked.find ? "No image has this in its name." : "Loading…";
@@ -156,14 +164,18 @@ function turn(gallery, button) {
 }
 
 function tile(image, data, current) {
-  const score = image.score ? `${data.scoreName} ${image.score}` : image.hint;
   const button = element("button", { type: "button", className: "tile", tabIndex: -1, title: image.name });
+  describe(button, image, data, current);
+  return button;
+}
+
+function describe(button, image, data, current) {
+  const score = image.score ? `${data.scoreName} ${image.score}` : image.hint;
   button.image = image;
   button.ariaLabel = score ? `${image.name}, ${score}` : image.name;
-  if (image.name === current) button.ariaCurrent = "true";
+  button.ariaCurrent = image.name === current ? "true" : null;
   const label = element("span", { className: "name" }, image.label);
-  button.append(picture(image), label, element("span", { className: "score" }, image.score || image.hint));
-  return button;
+  button.replaceChildren(picture(image), label, element("span", { className: "score" }, image.score || image.hint));
 }
 
 function picture({ url, width, height }) {

@@ -19,6 +19,7 @@ _STYLE = """
 button[data-variant][aria-checked="true"] {color: inherit !important}
 [data-tag] {color: inherit !important; background-color: rgba(125, 135, 148, .25) !important}
 [data-tag] * {color: inherit !important}
+[data-testid="stBaseButton-primary"]:enabled {color: light-dark(#fff, #14171c)}
 [data-testid="stMetric"] {padding: 0 !important}
 [data-testid="stMetric"] > div {padding: .4rem .8rem !important}
 [data-testid="stMetricValue"] {font-size: 1.15rem}

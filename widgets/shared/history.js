@@ -1,18 +1,21 @@
 /* One entry of the browser's history per page opened. Streamlit empties the address of the page that is left, and puts
-   each value that goes along into that of the new page by an entry of its own, so that Back would undo the values one
-   by one, or find none. Back to another page loads it by its address: Streamlit would give it the values of the one left. */
+  each value that goes along into that of the new page by an entry of its own, so that Back would undo the values one
+  by one, or find none; so until a page has come to rest and was touched, what changes its address replaces it.
+  Back to another page loads it by its address: Streamlit would give it the values of the one left. */
 (() => {
   if (window.hasTidyHistory) return
   window.hasTidyHistory = true
   const app = document.querySelector("[data-testid=stApp]"), isRunning = () => app.dataset.testScriptState !== "notRunning"
   const push = history.pushState.bind(history), replace = history.replaceState.bind(history)
-  let path = location.pathname, isNew = isRunning(), emptying = null
+  let path = location.pathname, hasRested = !isRunning(), isTouched = false, emptying = null
   new MutationObserver(() => {
-    if (!isRunning()) isNew = false
+    if (!isRunning()) hasRested = true
   }).observe(app, {attributes: true, attributeFilter: ["data-test-script-state"]})
+  for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => isTouched = true, true)
+  addEventListener("blur", () => isTouched = true) // a press inside a frame
   history.pushState = (state, title, url) => {
     const {pathname, search} = new URL(url ?? "", location.href), isHere = pathname === path
-    const change = () => isHere && isNew ? replace(state, title, url) : push(state, title, url)
+    const change = () => isHere && !(hasRested && isTouched) ? replace(state, title, url) : push(state, title, url)
     clearTimeout(emptying)
     if (isHere && !search && location.search) { // of a page that is left unless no other page follows
       emptying = setTimeout(change, 500)
@@ -21,7 +24,7 @@
     change()
     if (isHere) return
     path = pathname
-    isNew = true
+    hasRested = isTouched = false
   }
   addEventListener("popstate", event => {
     if (location.pathname === path) return

@@ -40,18 +40,21 @@ def attribution_recipe(
     given = ", ".join(
         f"{name!r}: {f'read_image({files[name]!r})' if name in files else repr(value)}" for name, value in own.items()
     )
-    truth = f", read_mask({image.truth_file!r})" if pixel_set.name in NEEDS_TRUTH else ", None"
-    against = "" if score.against is None else f"{truth}, segmenter.class_names, {score.against}"
-    target = f"{_pixel_set_code(pixel_set)}.target(prediction, {score.class_index}, {score.space!r}, {reduction!r}"
-    python = [
+    needs_truth = pixel_set.name in NEEDS_TRUTH
+    arguments = ["prediction", str(score.class_index), repr(score.space), repr(reduction)]
+    if needs_truth:
+        arguments.append(f"truth=read_mask({image.truth_file!r})")
+    if score.against is not None:
+        arguments += ["class_names=segmenter.class_names", f"against={score.against}"]
+    imports = [
         "from core.attribution.registry import explain",
-        *(["from core.data.images import read_mask"] if pixel_set.name in NEEDS_TRUTH else []),
+        *(["from core.data.images import read_mask"] if needs_truth else []),
         *(["from core.drawn_regions import parts_of"] if pixel_set.parts else []),
         "from core.pixel_sets import PixelSet",
-        "",
-        *_network_and_image(segmenter, image),
+    ]
+    lines = [
         "prediction = segmenter.predict(image)",
-        f"target = {target}{against or (truth if pixel_set.name in NEEDS_TRUTH else '')})",
+        f"target = {_pixel_set_code(pixel_set)}.target({', '.join(arguments)})",
         f"attribution = explain(segmenter, image, target, {method!r}, {{{given}}})",
         f'attribution.save("{_OUT}")',
     ]
@@ -64,52 +67,49 @@ def attribution_recipe(
         "Method": METHODS[method].title,
         **{name.replace("_", " ").capitalize(): str(files.get(name, value)) for name, value in own.items()},
     }
-    return Recipe([*_facts(selection), *facts.items()], _imports_first(python), shell)
+    return _recipe(selection, facts, imports, lines, shell)
 
 
 def influence_recipe(selection: Selection, row: int, column: int, score: Score) -> Recipe:
     """How an influence map is made again; the command line does not offer it."""
     against = "" if score.against is None else f", against={score.against}"
-    python = [
-        "from core.attribution import influence",
-        "",
-        *_network_and_image(selection.segmenter, selection.image),
+    lines = [
         f"attribution = influence(segmenter, image, {row}, {column}, {score.class_index}, {score.space!r}{against})",
         f'attribution.save("{_OUT}")',
     ]
     facts = {"Input pixel": f"row {row}, column {column}", "Score": score_words(score, selection.segmenter.class_names)}
-    return Recipe([*_facts(selection), *facts.items()], _imports_first(python), "")
+    return _recipe(selection, facts, ["from core.attribution import influence"], lines, "")
 
 
 def jacobian_recipe(selection: Selection, stride: int, *, keeps_rows: bool) -> Recipe:
     """How a Jacobian is computed again."""
-    score, image = selection.score, selection.image
+    score = selection.score
     against = "" if score.against is None else f", against={score.against}"
     rows = "" if keeps_rows else ", keep_rows=False"
-    python = [
-        "from core.jacobian import jacobian",
-        "",
-        *_network_and_image(selection.segmenter, image),
-        f"found = jacobian(segmenter, image, {score.class_index}, {score.space!r}, 'run.zarr', {stride}{against}"
-        + rows
-        + ")",
-    ]
+    arguments = f"{score.class_index}, {score.space!r}, 'run.zarr', {stride}{against}{rows}"
+    lines = [f"found = jacobian(segmenter, image, {arguments})"]
     options = [*_class_options(selection.segmenter, score), "--stride", str(stride)]
     shell = _command("jacobian", selection, [*options, *([] if keeps_rows else ["--summaries"]), "--out", "runs"])
     facts = {"Score": score_words(score, selection.segmenter.class_names), "Stride": f"{stride} pixels"}
-    return Recipe([*_facts(selection), *facts.items()], _imports_first(python), shell)
+    return _recipe(selection, facts, ["from core.jacobian import jacobian"], lines, shell)
 
 
-def _facts(selection: Selection) -> list[tuple[str, str]]:
+def _recipe(selection: Selection, facts: Mapping[str, str], imports: list[str], lines: list[str], shell: str) -> Recipe:
+    """The network, the image and their facts first, then what is given."""
     segmenter, image = selection.segmenter, selection.image
-    return [
-        ("Network", f"{segmenter.name}, weights {segmenter.weights_hash[:12]}"),
-        ("Image", f"{image.name}, {' × '.join(map(str, image.values.shape[1:]))} pixels, hash {image.hash[:12]}"),
-        ("Intensities", "; ".join(image.notes)),
-    ]
+    all_facts = {
+        "Network": f"{segmenter.name}, weights {segmenter.weights_hash[:12]}",
+        "Image": f"{image.name}, {' × '.join(map(str, image.values.shape[1:]))} pixels, hash {image.hash[:12]}",
+        "Intensities": "; ".join(image.notes),
+        **facts,
+    }
+    first_imports, first_lines = _network_and_image(segmenter, image)
+    python = [*sorted([*first_imports, *imports]), "", *first_lines, *lines]
+    return Recipe(list(all_facts.items()), "\n".join(python), shell)
 
 
-def _network_and_image(segmenter: Segmenter, image: PickedImage) -> list[str]:
+def _network_and_image(segmenter: Segmenter, image: PickedImage) -> tuple[list[str], list[str]]:
+    """The imports and the lines that make `segmenter` and `image`."""
     model = _model(segmenter)
     is_function = ":" in model
     load = "segmenter_from_factory" if is_function else "load_segmenter"
@@ -117,18 +117,14 @@ def _network_and_image(segmenter: Segmenter, image: PickedImage) -> list[str]:
     given = (kept.details.get("options") or {}) if kept else {}
     options = "".join(f", {name}={value!r}" for name, value in given.items())
     scaling = "" if image.scaling == "dtype" else f", {image.scaling!r}"
-    lines = [
+    imports = [
         "from core.models.factory import segmenter_from_factory" if is_function else "from core import load_segmenter",
         "from core.data.images import read_image" + (", with_channels" if image.is_converted else ""),
-        f"segmenter = {load}({model!r}{options})",
-        f"image = read_image({image.file!r}{scaling})",
     ]
-    return [*lines, *(["image = with_channels(image, segmenter.in_channels)"] if image.is_converted else [])]
-
-
-def _imports_first(lines: list[str]) -> str:
-    imports = sorted(line for line in lines if line.startswith("from "))
-    return "\n".join([*imports, "", *(line for line in lines if line and not line.startswith("from "))])
+    lines = [f"segmenter = {load}({model!r}{options})", f"image = read_image({image.file!r}{scaling})"]
+    if image.is_converted:
+        lines.append("image = with_channels(image, segmenter.in_channels)")
+    return imports, lines
 
 
 def _model(segmenter: Segmenter) -> str:

@@ -13,9 +13,9 @@ from core.target import PREDICTED, SPACES, Score
 from widgets.shared.image_scores import LARGE_PIXELS
 from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.model_picker import pick_model
-from widgets.shared.predictions import prediction_key, result_key
+from widgets.shared.predictions import get_prediction, prediction_key, result_key
 from widgets.shared.slow_work import compute_in_background, start_button
-from widgets.shared.sources import PickedImage, pick_image, predicted
+from widgets.shared.sources import PickedImage, pick_image
 from widgets.shared.user_errors import plain_text
 
 SPACE_NAMES: dict[str, str] = {"probability": "Probability", "logit": "Logit", "log_odds": "Log-odds"}
@@ -62,7 +62,7 @@ class Selection:
     def predict(self) -> Prediction:
         """The network's prediction for the image, kept for all pages; for a large one the user confirms the cost."""
         self.confirm_large_image()
-        return predicted(self.segmenter, self.image, self.key)
+        return get_prediction(self.segmenter, self.image.values, self.key)
 
     def predict_in_background(self) -> Prediction | None:
         """The same, None while it is computed: so that the page can show the image meanwhile."""

@@ -122,9 +122,9 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
     return picked
 
 
-def predicted(segmenter: Segmenter, image: PickedImage, key: tuple[str, str, str] | None = None) -> Prediction:
-    """The network's prediction for the image, kept for all pages; `key` is that of the selection, where it is known."""
-    return get_prediction(segmenter, image.values, key or prediction_key(segmenter, image.hash))
+def predicted(segmenter: Segmenter, image: PickedImage) -> Prediction:
+    """The network's prediction for the image, kept for all pages."""
+    return get_prediction(segmenter, image.values, prediction_key(segmenter, image.hash))
 
 
 def seconds_per_image(segmenter: Segmenter, image: PickedImage) -> float:
