@@ -166,7 +166,7 @@ def _estimate(run: Run, claim: Claim[Estimator]) -> None:
     cost = estimator.estimate(run.request, run.path)
     up, down, left, right = cost.receptive_field
     st.markdown(
-        f"About **{duration(cost.seconds)}** for {cost.pixels:,} output pixels, at most "
+        f"About **{duration(cost.seconds)}** for {cost.pixels:,} pixels, at most "
         f"**{bytes_in_words(cost.disk_bytes)}** in {_in_words(run.folder)}",
         help=f"{cost.passes:,} passes, {cost.speedup:.1f}\N{NO-BREAK SPACE}× fewer than pixels: "
         "those whose receptive fields do not meet share a backward pass, exactly. "
