@@ -28,7 +28,7 @@ from widgets.shared.pixel_set_picker import Question, in_viewer, pick_pixel_set,
 from widgets.shared.recipes import attribution_recipe
 from widgets.shared.results import results
 from widgets.shared.send_pixel import send_pixel
-from widgets.shared.sidebar import Selection, pick_selection
+from widgets.shared.sidebar import Selection, pick_selection, side_bar
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
 from widgets.viewer.scene import Number, Words
@@ -58,8 +58,8 @@ def main() -> None:
         "Which layers support this class, and where? Every layer by every method at once.",
     )
     with show_user_errors():
-        with st.sidebar:
-            selection = pick_selection()
+        with side_bar() as files:
+            selection = pick_selection(files)
             reduction: Reduction = st.segmented_control(
                 "Over the pixels", ["sum", "mean"], default="sum", required=True, key="reduction", bind="query-params",
                 format_func=str.capitalize,

@@ -12,7 +12,7 @@ from widgets.shared.last_map import keep_last
 from widgets.shared.pixel_set_picker import in_viewer, question_of
 from widgets.shared.recipes import attribution_recipe
 from widgets.shared.send_pixel import send_pixel
-from widgets.shared.sidebar import Selection, pick_selection
+from widgets.shared.sidebar import Selection, pick_selection, side_bar
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
@@ -28,9 +28,9 @@ def main() -> None:
         "Integrated Gradients share the score's difference to a baseline image among the pixels, to the last per cent.",
     )
     with show_user_errors():
-        with st.sidebar:
+        with side_bar() as files:
             with_class = settings.has_class()
-            selection = pick_selection(with_class=with_class)
+            selection = pick_selection(files, with_class=with_class)
         explain(selection, selection.predict(), with_class=with_class)
 
 

@@ -20,7 +20,7 @@ from widgets.shared.pixel_answers import Pixel, learn_in_background
 from widgets.shared.pixel_state import restore_pixel
 from widgets.shared.recipes import jacobian_recipe
 from widgets.shared.send_pixel import send_pixel
-from widgets.shared.sidebar import Selection, pick_score
+from widgets.shared.sidebar import Selection, pick_score, side_bar
 from widgets.shared.sources import PickedImage, pick_image, predicted
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
@@ -35,15 +35,17 @@ def main() -> None:
         "The whole Jacobian", "How many input pixels influence each output pixel, which ones, and how far away?"
     )
     with show_user_errors():
-        with st.sidebar:
+        with side_bar() as files:
             segmenter = pick_model()
-            image = pick_image(segmenter)
+            image = pick_image(segmenter, files)
+            scored = st.container(gap="xxsmall")
             origin = st.segmented_control(
                 "Jacobian", ["compute", "open"], default="compute", required=True, key="origin", bind="query-params",
                 format_func=lambda name: {"compute": "Compute", "open": "Open saved"}[name],
             )  # fmt: skip
             if origin == "compute":
-                score = pick_score(segmenter)
+                with scored:
+                    score = pick_score(segmenter)
             folder = pick_folder()
         if origin == "compute":
             found, live = run_card(segmenter, image, score, folder)

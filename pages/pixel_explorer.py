@@ -13,12 +13,10 @@ from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
 from widgets.shared.last_map import keep_last
 from widgets.shared.looked_at import look_at_pixel_set
-from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import Pixel, learn_in_background
 from widgets.shared.pixel_state import reason_of_opening, restore_pixel
 from widgets.shared.send_pixel import send_pixel
-from widgets.shared.sidebar import Selection, pick_score
-from widgets.shared.sources import pick_image
+from widgets.shared.sidebar import Selection, pick_selection, side_bar
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
 from widgets.viewer.scene import Words
@@ -32,9 +30,8 @@ def main() -> None:
         "click to pin.",
     )
     with show_user_errors():
-        with st.sidebar:
-            segmenter = pick_model()
-            selection = Selection(segmenter, pick_image(segmenter), pick_score(segmenter))
+        with side_bar() as files:
+            selection = pick_selection(files)
         explore(selection)
 
 

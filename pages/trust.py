@@ -13,7 +13,7 @@ from widgets.shared.layer_picker import layer_choices, pick_layer
 from widgets.shared.pixel_set_picker import pick_pixel_set, question_of
 from widgets.shared.send_pixel import send_pixel
 from widgets.shared.setting_inputs import setting_inputs
-from widgets.shared.sidebar import Selection, pick_selection
+from widgets.shared.sidebar import Selection, pick_selection, side_bar
 from widgets.shared.slow_work import cancel_unless
 from widgets.shared.user_errors import show_user_errors
 from widgets.trust.agreement import agreement_panel
@@ -36,8 +36,8 @@ def main() -> None:
         "One target, explained by every method. Which maps does the network confirm, which could be made without it?",
     )
     with show_user_errors():
-        with st.sidebar:
-            selection = pick_selection()
+        with side_bar() as files:
+            selection = pick_selection(files)
             reduction: Reduction = st.segmented_control(
                 "Over the pixels", ["mean", "sum"], default="mean", required=True, key="over", bind="query-params",
                 format_func=str.capitalize,

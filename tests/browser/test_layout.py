@@ -1,7 +1,7 @@
 """Every page fits: no text is cut off or overlaps, and nothing scrolls sideways, at five widths."""
 
 import pytest
-from playwright.sync_api import ViewportSize
+from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.browser.layout import faults_of, pale_texts_of
 from tests.browser.screenshots import PAGES, SCHEMES, open_page, resize
@@ -26,10 +26,42 @@ def test_every_page_fits(name, browser, address):
     faults = {}
     for size in SIZES:
         resize(page, size)
+        if size == SIZES[0]:
+            assert_choices_are_above_the_fold(page, name)
+        if size["width"] == 800:
+            assert page.get_by_test_id("stSidebar").bounding_box()["width"] < 240
         if found := faults_of(page):
             faults[size["width"]] = found
     page.close()
     assert not faults
+
+
+def assert_choices_are_above_the_fold(page: Page, name: str) -> None:
+    """What is chosen often, even while two computations are shown at the foot of the page."""
+    labels = {"jacobian": ("Model", "Class", "Score"), "integrated_gradients": ("Model", "Rather than …", "Score")}
+    side_bar = page.get_by_test_id("stSidebar")
+    for label in labels.get(name, ("Model", "Class", "Rather than …", "Score")):
+        box = side_bar.get_by_role("combobox", name=label, exact=True).bounding_box()
+        assert box["y"] + box["height"] <= 712, label
+    if name == "trust":
+        tops = page.locator(".viewer").first.evaluate(
+            "node => [...node.querySelectorAll('.picture')].map(picture => picture.getBoundingClientRect().top)"
+        )
+        assert len(tops) == 3
+        assert len(set(tops)) == 1
+
+
+def test_a_table_wider_than_a_phone_fades_where_there_is_more(browser, address):
+    page = open_page(browser, f"{address}/cams?model=scenes")
+    table = page.locator(".panels.table")
+    resize(page, SIZES[0])
+    fade = "node => getComputedStyle(node).mask"
+    assert table.evaluate(fade) == "none"
+    resize(page, SIZES[-1])
+    expect(table).to_have_css("mask-position", "-40px 0px")  # the fade lies over the right edge
+    table.evaluate("node => node.scrollLeft = 1000")
+    expect(table).to_have_css("mask-position", "0px 0px")  # and beyond it
+    page.close()
 
 
 @pytest.mark.parametrize("name", PAGES)

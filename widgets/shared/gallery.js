@@ -54,7 +54,7 @@ function build(gallery, data) {
 }
 
 function makeCard(gallery) {
-  gallery.card = element("button", { type: "button", className: "card", "aria-haspopup": "dialog" });
+  gallery.card = element("button", { type: "button", className: "card", "aria-haspopup": "dialog", "data-wraps": "" });
   gallery.card.addEventListener("click", () => {
     gallery.dialog.showModal();
     gallery.ask({ open: true });
@@ -97,7 +97,7 @@ function dropZone(gallery) {
 
 function showCard(gallery, image) {
   const score = image.score ? `${gallery.data.scoreName} ${image.score}` : "";
-  const words = element("span", { className: "words" }, element("span", { className: "name" }, image.name));
+  const words = element("span", { className: "words" }, element("span", { className: "name" }, image.name.replaceAll("/", "/\u200b")));
   if (score || image.hint) words.append(element("span", { className: "score" }, score || image.hint));
   gallery.card.replaceChildren(picture(image), words, element("span", { className: "more", ariaHidden: "true" }));
   gallery.card.title = image.name;

@@ -24,6 +24,14 @@ button[data-variant][aria-checked="true"] {color: inherit !important}
 [data-testid="stMetric"] > div {padding: .4rem .8rem !important}
 [data-testid="stMetricValue"] {font-size: 1.15rem}
 [data-testid="stSidebarUserContent"] {padding-top: 0}
+[data-testid="stSidebarHeader"] {margin-bottom: 0}
+[data-testid="stSidebarNavSeparator"] {padding-top: .4rem}
+.st-key-files {border-top: 1px solid rgba(125, 135, 148, .35); padding-top: .5rem}
+@media (min-width: 768px) and (max-width: 1000px) {
+  .stSidebar[data-collapsed="false"][style*="width: 300px"] {width: 232px !important}
+  .stSidebar [data-testid="stSidebarContent"] {padding: 0 6px}
+  .stMainBlockContainer {padding-left: 1.5rem; padding-right: 1.5rem}
+}
 </style>
 """
 _HISTORY = f"<script>{(Path(__file__).parent / 'history.js').read_text(encoding='utf-8')}</script>"

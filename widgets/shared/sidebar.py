@@ -1,10 +1,12 @@
 """The side bar that the pages share: network, image, class and score."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.attribution.gradient import gradient_cost
 from core.display.words import duration
@@ -88,10 +90,19 @@ class Selection:
             st.stop()
 
 
-def pick_selection(*, with_class: bool = True) -> Selection:
-    """Pickers for network, image, class and score, all kept in the URL."""
+@contextmanager
+def side_bar() -> Iterator[DeltaGenerator]:
+    """The side bar for what is chosen often; yields the place under it, for files and how they are read."""
+    with st.sidebar:
+        often, files = st.container(gap="xxsmall"), st.container(key="files", gap="xsmall")
+    with often:
+        yield files
+
+
+def pick_selection(files: DeltaGenerator, *, with_class: bool = True) -> Selection:
+    """Pickers for network, image, class and score, all kept in the URL; those of `side_bar` for files in `files`."""
     segmenter = pick_model()
-    return Selection(segmenter, pick_image(segmenter), pick_score(segmenter, with_class=with_class))
+    return Selection(segmenter, pick_image(segmenter, files), pick_score(segmenter, with_class=with_class))
 
 
 def pick_score(segmenter: Segmenter, *, with_class: bool = True) -> Score:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.attribution.attribution import image_hash
 from core.data.images import SUFFIXES, LoadedImage, Scaling, with_channels
@@ -70,8 +71,12 @@ class PickedImage:
         return Path(self.name).stem
 
 
-def pick_image(segmenter: Segmenter) -> PickedImage:
+def pick_image(segmenter: Segmenter, files: DeltaGenerator | None = None) -> PickedImage:
     """An upload, an image of a folder or a sample, chosen in the side bar; the choice is in the URL.
+
+    Args:
+        segmenter: The network.
+        files: Place for the uploads and for how a file is read; None for under the image.
 
     Raises:
         UserError: The image cannot be read, or the network does not take it; it comes with ways out.
@@ -81,7 +86,7 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
     first = first_that_fits(offered.values(), segmenter).name
     _change_image_with_model(offered, segmenter, first)
     _leave_unknown_image(offered, first)
-    with st.container(gap="small"):
+    with st.container(gap="xxsmall"):
         card = st.container(gap=None)
         next_error_button(segmenter, list(offered.values()), offered[st.session_state.get("image") or first])
     with card, st.container(key="image_in_url"):
@@ -89,21 +94,22 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
         choice = st.text_input("Image", key="image", bind="query-params")
     if choice not in offered:  # none yet, or what a link names: its first value comes from there in spite of the state
         choice = first
-    upload_images()
-    scaling: Scaling = st.segmented_control(
-        "Intensity",
-        ["dtype", "percentile"],
-        default="dtype",
-        required=True,
-        key="scaling",
-        bind="query-params",
-        format_func=lambda name: {"dtype": "Full range", "percentile": "Percentiles"}[name],
-        help="Full range divides by the largest value of the file's type. Percentiles stretch the values between the "
-        "0.5th and the 99.5th percentile, for dim images.",
-    )
-    image = offered[choice]
-    if image.group == YOURS:
-        upload_truth(choice)
+    image, files = offered[choice], files or st.container()
+    with files:
+        upload_images()
+        if image.group == YOURS:
+            upload_truth(choice)
+        scaling: Scaling = st.segmented_control(
+            "Intensity",
+            ["dtype", "percentile"],
+            default="dtype",
+            required=True,
+            key="scaling",
+            bind="query-params",
+            format_func=lambda name: {"dtype": "Full range", "percentile": "Percentiles"}[name],
+            help="Full range divides by the largest value of the file's type. Percentiles stretch the values between "
+            "the 0.5th and the 99.5th percentile, for dim images.",
+        )
     scores = ImageScores(segmenter, scaling)
     others = partial(
         gallery, segmenter, scores, {name: one for name, one in offered.items() if one is not image}, choice,
@@ -111,12 +117,13 @@ def pick_image(segmenter: Segmenter) -> PickedImage:
     )  # fmt: skip
     picked = None
     try:
-        picked = _read(image, scaling, segmenter, others)
+        with files:
+            picked = _read(image, scaling, segmenter, others)
     finally:  # an image that does not fit is left by a click on another one
         with card:
             gallery(segmenter, scores, offered, choice, picked.hash if picked else "")
     segmenter.findings((picked.values.shape[1], picked.values.shape[2]))
-    st.caption(
+    files.caption(
         f"{picked.values.shape[1]} × {picked.values.shape[2]} pixels (rows × columns), " + "; ".join(picked.notes)
     )
     return picked

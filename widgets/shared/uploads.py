@@ -22,6 +22,9 @@ _STYLE = """
 :is(.st-key-image_files, .st-key-truth_files) [data-testid="stFileUploaderDropzone"] {
   padding: 0; min-height: 0; background: none; border: 0
 }
+.st-key-image_files .stFileUploader {
+  display: flex; flex-wrap: wrap; align-items: center; justify-content: space-between;
+}
 </style>
 """
 _file_drop = st.components.v2.component(

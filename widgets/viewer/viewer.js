@@ -2,7 +2,9 @@
    page; what only changes the painting happens here. Positions are (row, column); an edge lies at a whole number, so
    that pixel r spans r to r + 1. Regions are sent in Python's convention, where the centre of pixel 0 lies at 0. */
 
-const NARROW = 480                  // CSS pixels
+const NARROW = 480                  // CSS pixels, of a viewer
+const NARROW_IN_SMALL_WINDOW = 560, SMALL_WINDOW = 900
+const LOW = 130                     // CSS pixels: in lines this low pictures end above the fold
 const LARGEST_SCALE = 64            // CSS pixels per image pixel
 const GRID_FROM = 12, VALUES_FROM = 44
 const DOUBLE_CLICK = 280            // ms in which a second click may come
@@ -694,27 +696,27 @@ class Viewer {
     const {scene} = this, [rows, columns] = scene.size, count = this.panels.length, {compact} = scene
     const gap = 12, scrolled = this.grid.closest('[data-testid="stMain"]') ?? document.querySelector('[data-testid="stMain"]')
     const top = this.grid.getBoundingClientRect().top + (scrolled?.scrollTop ?? 0)
-    const isNarrow = !compact && width < NARROW // panels stand below each other, and the page scrolls
+    const isNarrow = !compact && width < (window.innerWidth < SMALL_WINDOW ? NARROW_IN_SMALL_WINDOW : NARROW) // panels stand below each other, and the page scrolls
     const below = scene.words.numbers.length ? 290 : 180 // what is read along with the panels
     const room = isNarrow ? 0.6 * window.innerHeight
       : Math.max(280, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - below)
     // As many panels side by side as show the image largest.
     const widthOf = number => Math.floor((width - gap * (number - 1)) / number)
-    const heightOf = number => {
+    const heightOf = (number, least) => {
       const lines = Math.ceil(count / number)
-      return lines > 1 && !isNarrow ? Math.max(200, room / lines - 40) : room
+      return lines > 1 && !isNarrow ? Math.max(least, room / lines - 40) : room
     }
     let across = 1
     if (compact) across = Math.min(count, Math.max(2, Math.floor((width + gap) / (132 + gap))))
     else if (!isNarrow) for (let number = 2, best = 0; number <= count; number++) {
-      const scaleOf = other => Math.min(widthOf(other) / columns, heightOf(other) / rows)
+      const scaleOf = other => Math.min(widthOf(other) / columns, heightOf(other, LOW) / rows)
       best ||= scaleOf(1)
       if (scaleOf(number) < 0.95 * best) continue
       best = Math.max(best, scaleOf(number))
       across = number
     }
     const panelWidth = widthOf(across), natural = panelWidth * rows / columns
-    let height = compact ? Math.min(natural, 1.4 * panelWidth) : Math.min(natural, heightOf(across))
+    let height = compact ? Math.min(natural, 1.4 * panelWidth) : Math.min(natural, heightOf(across, 200))
     height = Math.round(Math.max(height, Math.min(compact ? 60 : 180, room)))
     this.across = across
     this.grid.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`
