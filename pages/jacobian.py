@@ -4,11 +4,9 @@ import streamlit as st
 
 from core.attribution import Attribution
 from core.attribution.windowed import MapWindow
-from core.display.colours import intensity_rgb
 from core.jacobian import Jacobian
 from core.segmenter import Prediction, Segmenter
 from widgets.jacobian.controls import LARGE_RANGE, View, controls_of
-from widgets.jacobian.example import example_button, example_of
 from widgets.jacobian.open import open_card, pick_folder
 from widgets.jacobian.panels import boxes_panel, picture_panel, receptive_field_panel, row_panels, store_panel
 from widgets.jacobian.row import Rows
@@ -22,7 +20,7 @@ from widgets.shared.pixel_answers import Pixel, learn_in_background
 from widgets.shared.pixel_state import restore_pixel
 from widgets.shared.recipes import jacobian_recipe
 from widgets.shared.send_pixel import send_pixel
-from widgets.shared.sidebar import Selection, pick_score, score_words, side_bar
+from widgets.shared.sidebar import Selection, pick_score, side_bar
 from widgets.shared.sources import PickedImage, pick_image, predicted
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
@@ -30,19 +28,12 @@ from widgets.viewer.viewer import viewer
 
 SECONDS_BETWEEN_PICTURES = 2.0
 PANELS = ("Receptive field", "Boxes", "Vessels", "Files and downloads")
-INVITATION = """
-**How many input pixels influence each output pixel, where are they, and how far away?**
-
-The Jacobian holds the gradient map of *every* pixel, and so the number of input pixels above a threshold, the box
-around them and the effective receptive field, all as pictures to click.
-
-A run shows a coarse picture of the whole image soon, which becomes finer while you look. It goes on if you leave the
-page, and can be cancelled and resumed.
-"""
 
 
 def main() -> None:
-    page_header("The whole Jacobian", "Every pixel's gradient map at once: which inputs influence it, how far away.")
+    page_header(
+        "The whole Jacobian", "How many input pixels influence each output pixel, which ones, and how far away?"
+    )
     with show_user_errors():
         with side_bar() as files:
             segmenter = pick_model()
@@ -58,36 +49,13 @@ def main() -> None:
             folder = pick_folder()
         if origin == "compute":
             found, live = run_card(segmenter, image, score, folder)
-            if found is None and (found := example_of(segmenter, image)) is not None:
-                say_example(segmenter, found)
         else:
             live = False
             found, image = open_card(segmenter, image, folder)
-        if found is None:
-            invite(image)
-        else:
+        if found is not None:
             prediction = predicted(segmenter, image)
             every = SECONDS_BETWEEN_PICTURES if live else None
             st.fragment(explore, run_every=every)(segmenter, found, image, prediction, live=live)
-
-
-def invite(image: PickedImage) -> None:
-    slots = st.columns([1, 2], gap="medium")
-    with slots[0]:
-        st.markdown(f"**{image.name}**")
-        st.image(intensity_rgb(image.values), width="stretch")
-    with slots[1]:
-        st.markdown(INVITATION)
-        example_button()
-
-
-def say_example(segmenter: Segmenter, example: Jacobian) -> None:
-    manifest = example.manifest
-    score = score_words(manifest.score, segmenter.class_names, "**")
-    st.caption(
-        f":material/auto_stories: An example, made beforehand: {score}, every {manifest.stride}th pixel. **Run** "
-        "computes the Jacobian of your choices above and on the left."
-    )
 
 
 def explore(
@@ -106,7 +74,10 @@ def explore(
         settings = settings_of(controls)
         view = View.of(settings)
         if not jacobian.complete:
-            say_why_counts_change(view)
+            st.caption(
+                ":material/hourglass_top: Counts still change: the threshold is a proportion of the largest value "
+                "found so far, which may still grow."
+            )
         rows = Rows(selection, prediction, jacobian, view)
         attribution = rows.attribution(pixel)
         viewer(
@@ -128,14 +99,6 @@ def explore(
         send_pixel("jacobian")
         learn_in_background(selection)
         show_panels(selection, jacobian, view, attribution, pixel)
-
-
-def say_why_counts_change(view: View) -> None:
-    percent, largest = 100 * view.threshold.proportion, "|J|" if view.threshold.definition == "absolute" else "J"
-    st.caption(
-        f":material/hourglass_top: Counts still change: the threshold is {percent:.3g} % of the largest {largest} so "
-        "far, which may still grow, and the coarse grid comes before the finer ones."
-    )
 
 
 def show_panels(selection: Selection, jacobian: Jacobian, view: View, attribution: Attribution, pixel: Pixel) -> None:

@@ -119,13 +119,25 @@ def test_hovered_and_clicked_rows_are_those_of_autograd(page, address, picture, 
         assert f"row={pixel[0]}&column={pixel[1]}" in page.url
         shown.leave()
         check(shown, truth, largest, pixel, proportion=0.01)
-        assert told in shown.root.locator(".sentence").inner_text()
+        assert shown.numbers()["Gradient map"] == told
 
     slider = page.get_by_role("slider", name="Proportion of the maximum")
     slider.focus()
     for _ in range(10):
         page.keyboard.press("ArrowRight")
     check(shown, truth, largest, pixel, proportion=0.1)
+
+
+def test_back_leads_from_the_example_to_the_model_and_image_left_for_it(page, address):
+    page.goto(f"{address}/jacobian?model=scenes&image=scenes/scene_03")
+    page.get_by_role("button", name="Open the example: vessels/phantom_00, vessmap").click()
+    row_panel(page)
+    page.get_by_role("button", name="Back to scenes/scene_03, scenes").wait_for()
+    page.wait_for_url("**image=vessels*")
+    page.go_back()
+    page.get_by_role("button", name="Open the example").wait_for()
+    page.get_by_text("scene_03.png").wait_for()
+    assert "model=scenes" in page.url
 
 
 def test_the_threshold_repaints_the_tint_at_once_and_the_map_when_the_hand_is_lifted(
@@ -144,7 +156,7 @@ def test_the_threshold_repaints_the_tint_at_once_and_the_map_when_the_hand_is_li
         places = np.argwhere(np.abs(row) > threshold)
         assert len(places)
         strongest = np.unravel_index(np.abs(row).argmax(), SHAPE)
-        red, _, blue = shown.colour("Above the threshold", *map(int, strongest))
+        red, _, blue = shown.colour("Input pixels above the threshold", *map(int, strongest))
         assert (red > blue) == (row[strongest] > 0)
         assert abs(red - blue) > 40, "the image itself is grey"
         box = shown.run("viewer.mapOf(viewer.named('map')).boxed.box")

@@ -129,9 +129,12 @@ def test_arrival_shows_the_estimate_and_starts_nothing(segmenter, image, tmp_pat
     page.text_input(key="folder").set_value(str(tmp_path)).run()
     wait(page, "The others: every 4th")
     expected = estimate(segmenter, image, JacobianRequest(stride=8), tmp_path / "x.zarr")
-    fewer = f"{expected.speedup:.1f}\N{NO-BREAK SPACE}× fewer"
-    assert f"24 output pixels in {expected.passes:,} passes, {fewer}; at most **" in markdown(page)
-    assert f"**{expected.disk_bytes / 1e3:.1f} kB** on disk" in markdown(page)
+    told = next(element for element in page.markdown if "for 24 pixels, at most" in element.value)
+    assert f"**{expected.disk_bytes / 1e3:.1f} kB** in `{tmp_path}`" in told.value
+    assert f"{expected.passes:,} passes, {expected.speedup:.1f}\N{NO-BREAK SPACE}× fewer" in told.proto.help
+    assert [button.label for button in page.button if button.key in ("run", "example")] == [
+        "Run", "Open the example: vessels/phantom_00, vessmap"
+    ]  # fmt: skip
     assert viewers(page) == list(tmp_path.iterdir()) == []
 
 
@@ -142,12 +145,14 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     page.button(key="run").click().run()
     wait(page, "Complete: all")
     (path,) = tmp_path.iterdir()
-    assert str(path) in captions(page)
+    (complete,) = [caption for caption in page.caption if "Complete: all" in caption.value]
+    assert str(path) in complete.proto.help
     result = Jacobian(path)
     attribution = gradient(segmenter, image, Target.pixel(*pixel, space="logit"))
     threshold = result.threshold(Threshold(0.01, source="histogram"))
     check_row(page, attribution, threshold)
-    assert "read from the disk" in viewers(page)[0]["words"]["sentence"]
+    assert numbers(page)["Gradient map"] == "read from the disk"
+    assert "(1 % of the largest value in all pixels' maps)" in viewers(page)[0]["words"]["sentence"]
     counts = result.threshold_map(0.01, source="histogram")
     assert numbers(page)["Pixels above"] == f"{int(counts[pixel]):,}"
     assert counts[pixel] > 0
@@ -161,7 +166,7 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     again.text_input(key="folder").set_value(str(tmp_path)).run()
     assert "Complete: all" in captions(again), "a finished store is opened at once"
     check_row(again, gradient(segmenter, image, Target.pixel(3, 5, space="logit")), threshold)
-    assert "computed just now" in viewers(again)[0]["words"]["sentence"]
+    assert numbers(again)["Gradient map"] == "computed just now"
 
 
 def test_a_run_that_ends_while_the_page_is_drawn_is_seen_to_end(image, monkeypatch, tmp_path):
@@ -209,7 +214,8 @@ def test_the_example_opens_at_once_and_is_what_the_network_says(segmenter):
     page = AppTest.from_file(str(ROOT / "pages" / "jacobian.py"), default_timeout=120)
     page.query_params["row"], page.query_params["column"] = "96", "132"
     page.run()
-    assert "An example, made beforehand" in captions(page)
+    assert "A finished example" in captions(page)
+    assert "leave_example" not in [button.key for button in page.button]
     assert "Counts still change" not in captions(page)
     assert page.button(key="run").label == "Run"
     example = example_of(segmenter, PickedImage(SAMPLE, None, "phantom_00.tiff", (), image_hash(SAMPLE)))
@@ -220,11 +226,44 @@ def test_the_example_opens_at_once_and_is_what_the_network_says(segmenter):
     assert example.threshold_map(0.01)[96, 132] == pytest.approx((row.magnitude() > threshold).sum(), abs=1)
     assert sum(file.stat().st_size for file in EXAMPLE.rglob("*")) < 3_000_000
 
-    page.text_input(key="image").set_value("vessels/phantom_01").run()
+
+def test_the_example_says_what_was_changed_for_it_and_leads_back():
+    page = AppTest.from_file(str(ROOT / "pages" / "jacobian.py"), default_timeout=120)
+    for name, value in {"model": "scenes", "image": "scenes/scene_03", "row": "40", "column": "50"}.items():
+        page.query_params[name] = value
+    page.run()
     assert not viewers(page)
+    page.selectbox(key="class").set_value("car").run()
     page.button(key="example").click().run()
-    assert page.text_input(key="image").value == "vessels/phantom_00"
-    assert value_of(numbers(page)["Threshold"]) == pytest.approx(threshold, rel=1e-3)
+    assert (page.selectbox(key="model").value, page.text_input(key="image").value) == ("vessmap", "vessels/phantom_00")
+    assert "Model and image were changed for it" in captions(page)
+    assert viewers(page)[0]["name"] == "phantom_00.tiff"
+    back = page.button(key="leave_example")
+    assert back.label == "Back to scenes/scene_03, scenes"
+    back.click().run()
+    assert (page.selectbox(key="model").value, page.text_input(key="image").value) == ("scenes", "scenes/scene_03")
+    assert page.selectbox(key="class").value == "car"
+    assert not viewers(page)
+    assert not page.exception
+
+
+def test_the_number_of_the_pixel_looked_at_is_the_only_one_and_comes_first():
+    page = AppTest.from_file(str(ROOT / "pages" / "jacobian.py"), default_timeout=120)
+    page.query_params["row"], page.query_params["column"], page.query_params["panel"] = "125", "192", "Boxes"
+    page.run()
+
+    def titles(viewer: dict) -> list[str]:
+        layers = [layer for panel in viewer["panels"] for layer in panel["layers"]]
+        return [layer["title"] for layer in layers if layer["kind"] == "map" and layer["read"]]
+
+    main, boxes = viewers(page)
+    assert titles(main) == ["gradient"], (
+        "the maps hold the number of the nearest computed pixel, of which there are few"
+    )
+    assert titles(boxes) == ["at the nearest computed pixel"] * 3
+    for picture, first in (("threshold", "Pixels above"), ("area", "Box area"), ("fulfilment", "Box filled")):
+        set_controls(page, picture=picture)
+        assert next(iter(numbers(page))) == first
 
 
 def test_counts_are_coloured_on_a_logarithmic_scale_with_the_predictions_outline():
@@ -264,9 +303,10 @@ def test_rows_under_the_pointer_are_read_where_stored_and_computed_elsewhere(seg
         largest = float(expected.abs().max())
         found = answer.maps["map"].on(image.shape[1:])
         np.testing.assert_allclose(found, expected[0].numpy(), atol=1e-5 * largest)
-        assert told in answer.words.sentence
+        found = {number.name: number.value for number in answer.words.numbers}
+        assert found["Gradient map"] == told
         above = int((expected.abs() > store.threshold(Threshold(0.1, source="histogram"))).sum())
-        assert {number.name: number.value for number in answer.words.numbers}["Pixels above"] == f"{above:,}"
+        assert found["Pixels above"] == f"{above:,}"
     assert store.row(8, 16).max() > 0
 
 
@@ -444,7 +484,7 @@ def test_a_dense_network_and_a_disk_too_small_are_told_before_anything_starts(im
         assert time.monotonic() < deadline
         time.sleep(0.3)
         page.run()
-    assert f"{image[0].size:,} passes" in markdown(page)
+    assert any(element.proto.help.startswith(f"{image[0].size:,} passes") for element in page.markdown)
     told = " ".join(element.value for element in (*page.info, *page.caption, *page.markdown, *page.warning))
     assert "dense path, one pass per pixel" in told
     assert "would not fit on the disk" in told

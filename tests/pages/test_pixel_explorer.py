@@ -94,7 +94,9 @@ def test_every_choice_reaches_the_library(segmenter, image, view, smooth, expect
     )  # fmt: skip
     magnitude = expected(segmenter, image).magnitude()
     assert value_of(numbers(page)["Maximum"]) == pytest.approx(magnitude.max(), rel=1e-3)
+    assert "the threshold (1 % of this map's own maximum)" in viewers(page)[0]["words"]["sentence"]
     choose(page, threshold_of="absolute")
+    assert "maximum" not in viewers(page)[0]["words"]["sentence"]
     assert numbers(page)["Threshold"] == "0.001"
     assert numbers(page)["Pixels above"] == f"{footprint(magnitude, threshold=0.001).count:,}"
 

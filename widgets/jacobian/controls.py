@@ -14,7 +14,8 @@ COUNTS = ("threshold", "area")
 """Those of them that count pixels."""
 LARGE_RANGE = 1000
 """Pixels in a receptive field from which on counts are coloured on a logarithmic scale at first."""
-_PICTURES = MAPS | {"prediction": "Prediction", "image": "Image", "truth": "Truth"}
+PICTURES = MAPS | {"prediction": "Prediction", "image": "Image", "truth": "Truth"}
+"""Pictures to click."""
 
 
 @dataclass(frozen=True)
@@ -70,24 +71,10 @@ def controls_of(*, has_rows: bool, has_truth: bool, has_large_range: bool) -> li
     return [
         Choice(
             name="picture", label="Picture to click", default="threshold",
-            options={name: title for name, title in _PICTURES.items() if name != "truth" or has_truth},
-        ),
-        Choice(
-            name="definition", label="Threshold relative to", default="absolute",
-            options={"absolute": "Max |J|", "original": "Max J"},
-            help="Max |J|: the largest magnitude of all rows; the map holds counts. Max J: the largest signed value, "
-            "with the map between its minimum and maximum, the definition of the first thresholded gradients.",
+            options={name: title for name, title in PICTURES.items() if name != "truth" or has_truth},
         ),
         Switch(
-            name="scaled", label="0 to 1", default=False, when=("definition", ("absolute",)),
-            help="Show the threshold map between its minimum and maximum, not as counts.",
-        ),
-        Switch(
-            name="within", label="In prediction", default=False,
-            help="Leave out the pixels that are not predicted as this class.",
-        ),
-        Switch(
-            name="outline", label="Outline", default=True, when=("picture", tuple(MAPS)),
+            name="outline", label="Outline of prediction", default=True, when=("picture", tuple(MAPS)),
             help="Outline of what is predicted as this class.",
         ),
         Switch(
@@ -95,7 +82,24 @@ def controls_of(*, has_rows: bool, has_truth: bool, has_large_range: bool) -> li
             help="Colour counts on a logarithmic scale, so that small ones can be told apart beside large ones. The "
             "ticks of the colour bar are the counts themselves.",
         ),
-        proportion_slider(),
+        proportion_slider(
+            "Of the largest value in all pixels' maps: one threshold for all, so that their counts can be compared. "
+            "The Pixel Explorer takes the maximum of each map, so its counts differ."
+        ),
         limit_slider(),
+        Choice(
+            name="definition", label="Threshold relative to", default="absolute", below=True,
+            options={"absolute": "Max |J|", "original": "Max J"},
+            help="Max |J|: the largest magnitude of all rows; the map holds counts. Max J: the largest signed value, "
+            "with the map between its minimum and maximum, the definition of the first thresholded gradients.",
+        ),
+        Switch(
+            name="scaled", label="Scale to 0 to 1", default=False, below=True, when=("definition", ("absolute",)),
+            help="Show the threshold map between its minimum and maximum, not as counts.",
+        ),
+        Switch(
+            name="within", label="Predicted pixels only", default=False, below=True,
+            help="Leave out the pixels that are not predicted as this class.",
+        ),
         *([exact] if has_rows else []),
     ]  # fmt: skip

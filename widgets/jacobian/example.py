@@ -6,12 +6,16 @@ from core.errors import UserError
 from core.jacobian import Jacobian
 from core.segmenter import Segmenter
 from widgets.shared.offered_images import SAMPLES
+from widgets.shared.pixel_state import IMAGE_OF_PIXEL
+from widgets.shared.sidebar import score_words
 from widgets.shared.sources import PickedImage
 from widgets.shared.stores import open_store
 
 EXAMPLE = SAMPLES / "jacobians" / "phantom_00.zarr"
 """Made by `python -m core jacobian`, see the README of the samples."""
 _CHOICES = {"model": "vessmap", "image": "vessels/phantom_00", "scaling": "dtype", "origin": "compute"}
+_CHANGED = (*_CHOICES, "class", "against", "row", "column", IMAGE_OF_PIXEL)
+_LEFT = "_left_for_example"
 
 
 def example_of(segmenter: Segmenter, image: PickedImage) -> Jacobian | None:
@@ -27,6 +31,31 @@ def example_of(segmenter: Segmenter, image: PickedImage) -> Jacobian | None:
 
 def example_button() -> None:
     """A button that chooses the network and the image of the example, where there is one."""
+    st.session_state.pop(_LEFT, None)
     if EXAMPLE.is_dir():
-        st.button("Open the example", icon=":material/auto_stories:", key="example", on_click=st.session_state.update,
-                  args=(_CHOICES,))  # fmt: skip
+        label = f"Open the example: {_CHOICES['image']}, {_CHOICES['model']}"
+        st.button(label, icon=":material/auto_stories:", key="example", on_click=_open)
+
+
+def say_example(segmenter: Segmenter, example: Jacobian) -> None:
+    """What the example is, and where another network or image was left for it, the way back."""
+    manifest = example.manifest
+    score = score_words(manifest.score, segmenter.class_names, "**")
+    made = f":material/auto_stories: A finished example: {score}, every {manifest.stride}th pixel."
+    left = st.session_state.get(_LEFT)
+    if left is None:
+        st.caption(f"{made} **Run** computes the Jacobian of your choices.")
+        return
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.caption(f"{made} Model and image were changed for it.", width="stretch")
+    row.button(f"Back to {left['image']}, {left['model']}", icon=":material/undo:", key="leave_example",
+               on_click=_go_back)  # fmt: skip
+
+
+def _open() -> None:
+    st.session_state[_LEFT] = {key: st.session_state[key] for key in _CHANGED if key in st.session_state}
+    st.session_state.update(_CHOICES)
+
+
+def _go_back() -> None:
+    st.session_state.update(st.session_state.pop(_LEFT))

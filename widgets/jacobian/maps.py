@@ -16,9 +16,9 @@ from widgets.viewer.controls import Shown
 from widgets.viewer.scene import Ends, ScalarMap
 
 _UNITS = {
-    "threshold": "input pixels above the threshold",
-    "area": "input pixels in their bounding box",
-    "fulfilment": "share of the box that lies above the threshold",
+    "threshold": "input pixels that influence the pixel",
+    "area": "input pixels in the box around them",
+    "fulfilment": "share of the box that they fill",
 }
 
 
@@ -37,18 +37,23 @@ def shown_map(jacobian: Jacobian, name: str, view: View) -> np.ndarray:
 
 
 def map_layer(
-    jacobian: Jacobian, name: str, view: View, shown: Shown | None = None, *, is_needed: bool = True
-) -> ScalarMap:
-    """One of these maps over the image, which is dimmed where the map has no value; without values if not needed."""
+    jacobian: Jacobian, name: str, view: View, shown: Shown | None = None, *, is_needed: bool = True,
+    is_read: bool = True,
+) -> ScalarMap:  # fmt: skip
+    """One of these maps over the image, which is dimmed where the map has no value; without values if not needed.
+
+    Where it `is_read`, the line that reads values off says that they are those of the nearest computed pixel.
+    """
     values = shown_map(jacobian, name, view) if is_needed else None
     has_counts = name in view.counts
     limits: dict[float, float] = {
         log: 1.0 if values is None else limit_of(name, values, is_log=log) for log in (False, True)
     }
+    title = MAPS[name].lower() if jacobian.computed.all() else "at the nearest computed pixel"
     return ScalarMap(
-        name=name, title=MAPS[name].lower(), values=values, unit=unit_of(name, view), over=True, dims=DIMMED,
+        name=name, title=title, values=values, unit=unit_of(name, view), over=True, dims=DIMMED,
         scale=magnitude_scale(limits[False]), shown=shown, is_log="$log" if has_counts else False,
-        ends=Ends("log", limits) if has_counts else None,
+        ends=Ends("log", limits) if has_counts else None, is_read=is_read,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from core.jacobian import Jacobian
 from core.jacobian.archive import store_bytes, write_archive
 from core.jacobian.disk_space import bytes_in_words
 from core.jacobian.map_pictures import decades, map_over
-from widgets.jacobian.controls import MAPS, View
+from widgets.jacobian.controls import MAPS, PICTURES, View
 from widgets.jacobian.maps import limit_of, map_layer, shown_map
 from widgets.jacobian.row import Rows
 from widgets.shared.pixel_answers import MAP, SIGNS, Pixel, pixel_map_layer
@@ -51,8 +51,12 @@ def picture_panel(selection: Selection, jacobian: Jacobian, view: View) -> Panel
         )  # fmt: skip
     try:
         layers += [
-            map_layer(jacobian, name, view, Shown("picture", name), is_needed=name == view.picture) for name in MAPS
-        ]
+            map_layer(
+                jacobian, name, view, Shown("picture", name), is_needed=name == view.picture,
+                is_read=False,  # the numbers say it of the very pixel
+            )
+            for name in MAPS
+        ]  # fmt: skip
     except UserError as error:  # a threshold that is not resolved: the control to change it is in the viewer
         show_user_error(error)
     layers.append(
@@ -63,7 +67,8 @@ def picture_panel(selection: Selection, jacobian: Jacobian, view: View) -> Panel
     )  # fmt: skip
     stride = jacobian.manifest.stride
     between = f" Every {stride}th pixel is computed; between them the value of the nearest one is shown."
-    return Panel("Picture", layers, help=f"Click a pixel. {ZOOMING}{between if stride > 1 else ''}")
+    help_ = f"Click a pixel to see which input pixels influence it. {ZOOMING}{between if stride > 1 else ''}"
+    return Panel(f"{PICTURES[view.picture]}: click a pixel", layers, help=help_, name="Picture")
 
 
 def row_panels(selection: Selection, rows: Rows, attribution: Attribution) -> list[Panel]:
@@ -76,9 +81,10 @@ def row_panels(selection: Selection, rows: Rows, attribution: Attribution) -> li
 
     row = pixel_map_layer(attribution, "gradient", rows.unit)
     return [
-        Panel("Gradient map of the pixel", [row, above("box", is_tinted=False)], help=SIGNS),
-        Panel("Above the threshold", [Picture(image=selection.image.values), above("above", is_tinted=True)],
-              help=SIGNS),
+        Panel("Gradient map of the pixel", [row, above("box", is_tinted=False)], help=SIGNS,
+              note="red raises, blue lowers"),
+        Panel("Input pixels above the threshold",
+              [Picture(image=selection.image.values), above("above", is_tinted=True)], help=SIGNS),
     ]  # fmt: skip
 
 

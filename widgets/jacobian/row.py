@@ -19,8 +19,11 @@ from widgets.shared.pixel_words import map_words
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.viewer.channel import Live, Request
-from widgets.viewer.scene import Words
+from widgets.viewer.scene import Number, Words
 from widgets.viewer.settings import PROPORTIONS
+
+_NUMBER_OF_MAP = {"threshold": "Pixels above", "area": "Box area", "fulfilment": "Box filled"}
+"""The number of the very pixel that a map shows for all."""
 
 
 class Rows:
@@ -72,10 +75,14 @@ class Rows:
         if isnan(threshold):
             return Words("The summaries do not resolve this threshold; take a larger proportion, or save rows.")
         given = self._selection, self._prediction, window, pixel, {"threshold": threshold}
-        largest = "|J|" if self._view.threshold.definition == "absolute" else "J"
-        words = map_words(*given, f"{100 * proportion:.3g} % of the largest {largest} of all rows")
+        largest = "value" if self._view.threshold.definition == "absolute" else "signed value"
+        so_far = "" if self._jacobian.complete else " so far"
+        words = map_words(*given, f"{100 * proportion:.3g} % of the largest {largest} in all pixels' maps{so_far}")
         origin = "read from the disk" if self._jacobian.is_stored(*pixel) else "computed just now"
-        return replace(words, sentence=f"{words.sentence} Its gradient map was {origin}.")
+        numbers = [*words.numbers, Number("Gradient map", origin, "Saved rows are read, others are computed.")]
+        first = _NUMBER_OF_MAP.get(self._view.picture)
+        numbers.sort(key=lambda number: number.name != first)
+        return replace(words, numbers=numbers)
 
     def live(self) -> Live:
         """What a pointer position means."""

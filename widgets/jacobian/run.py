@@ -4,7 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from core.display.colours import intensity_rgb
 from core.display.words import duration
 from core.errors import UserError
 from core.jacobian import Jacobian, JacobianRequest
@@ -13,6 +15,7 @@ from core.jacobian.disk_space import bytes_in_words
 from core.jacobian.estimation import Estimator
 from core.segmenter import Segmenter
 from core.target import Score
+from widgets.jacobian.example import example_button, example_of, say_example
 from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, find, start
 from widgets.shared.results import Claim
 from widgets.shared.slow_work import follow, request
@@ -25,16 +28,25 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 _WORDS: dict[State, str] = {
     "waiting": "Waiting for another run to end",
     "preparing": "Preparing: tracing the receptive field, planning and timing the passes",
-    "running": "Coarse grids first: the maps become finer; the bar below shows how far it is",
+    "running": "Running: coarse grids first, so the maps become finer",
     "cancelling": "Stopping after this pass",
 }
+
+_INVITATION = """
+You will see **how many input pixels influence each output pixel**, as a picture of the whole image. Click one of its
+pixels to see which they are.
+
+The picture is coarse at first and becomes finer while you look. The run goes on if you leave the page, and can be
+cancelled and resumed.
+"""
 
 
 def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Path) -> tuple[Jacobian | None, bool]:
     """Choices, estimate, progress and buttons of one run.
 
     Returns:
-        The Jacobian so far, None before anything is known of it, and whether it still grows.
+        The Jacobian so far, before anything is known of it the example if it is the same network and image, else None;
+        and whether it still grows.
     """
     with st.container(border=True):
         choices = st.container(horizontal=True, vertical_alignment="bottom")
@@ -63,20 +75,50 @@ def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Pat
         if not active and not run.path.exists():
             job = None  # its store was deleted
         found = _so_far(run, job)
-        with choices:
-            fits = _button(run, job, found)
-        if job is not None and active:
-            _follow(job, state, shown=found is not None)
-            st.caption(f"Saved in {_in_words(run.path.parent)}")
-        elif found is None:
-            _estimate(run)
-        else:
-            _show_end(run, found)
+        example = example_of(segmenter, image) if found is None else None
+        is_empty = found is None and example is None
+        with _beside(image) if is_empty else choices:
+            if job is not None and active:
+                _follow(job, state, folder, shown=found is not None)
+            elif found is None:
+                _offer(run, has_example=example is not None)
+            elif not found.complete:
+                _button(run, "Resume", "resume")
+            else:
+                _say_complete(found)
+            if is_empty:
+                st.markdown(_INVITATION)
+        if found is not None and not active and not found.complete:
+            _show_stopped(run, found)
         if job is not None and (error := job.error) is not None:
             st.error(str(error), icon=":material/error:")
-        if not fits:
-            st.warning("This would not fit on the disk: save fewer bits or summaries only, or sample more coarsely.")
-    return found, active
+        if example is not None:
+            say_example(segmenter, example)
+    return found or example, active
+
+
+def _beside(image: PickedImage) -> DeltaGenerator:
+    """A place beside the image, while there is no other picture."""
+    slots = st.columns([1, 2], gap="medium")
+    with slots[0]:
+        st.image(intensity_rgb(image.values), image.name, width="stretch")
+    return slots[1]
+
+
+def _offer(run: Run, *, has_example: bool) -> None:
+    """What the run would cost, and the button that starts it: in one line where the example is shown already."""
+    claim = _estimator(run)
+    fits = not claim.computation.done() or claim.computation.result().estimate(run.request, run.path).fits_on_disk
+    if has_example:
+        _button(run, "Run", "play_arrow", fits=fits)
+    with st.container(gap=None):
+        _estimate(run, claim)
+    if not has_example:
+        with st.container(horizontal=True):
+            _button(run, "Run", "play_arrow", fits=fits)
+            example_button()
+    if not fits:
+        st.warning("This would not fit on the disk: save fewer bits or summaries only, or sample more coarsely.")
 
 
 def _so_far(run: Run, job: Job | None) -> Jacobian | None:
@@ -90,49 +132,44 @@ def _so_far(run: Run, job: Job | None) -> Jacobian | None:
     return found if found.fraction > 0 else None
 
 
-def _button(run: Run, job: Job | None, found: Jacobian | None) -> bool:
-    """Run or Resume where that makes sense; whether the run fits on the disk, as far as is known."""
-    if job is not None and job.state in ACTIVE:
-        return True
-    if found is not None and found.complete:
-        return True
-    work = _estimator(run).computation
-    fits = found is not None or not work.done() or work.result().estimate(run.request, run.path).fits_on_disk
-    label, icon = ("Run", ":material/play_arrow:") if found is None else ("Resume", ":material/resume:")
-    st.button(label, icon=icon, type="primary", key="run", on_click=start, args=(run,),
+def _button(run: Run, label: str, icon: str, *, fits: bool = True) -> None:
+    st.button(label, icon=f":material/{icon}:", type="primary", key="run", on_click=start, args=(run,),
               disabled=not fits)  # fmt: skip
-    return fits
 
 
-def _follow(job: Job, state: State | None, *, shown: bool) -> None:
+def _follow(job: Job, state: State | None, folder: Path, *, shown: bool) -> None:
     if state is not None:
-        st.caption(f":material/hourglass_top: {_WORDS[state]}.")
+        st.caption(f":material/hourglass_top: {_WORDS[state]}. Saved in {_in_words(folder)}")
     follow(job.place, job.claim, lambda: (job.state, shown or job.shows_something), (state, shown))
 
 
-def _show_end(run: Run, found: Jacobian) -> None:
+def _say_complete(found: Jacobian) -> None:
+    st.caption(
+        f":material/check_circle: Complete: all {found.num_passes:,} passes, "
+        f"{bytes_in_words(store_bytes(found.path))} on disk",
+        help=f"Saved as {_in_words(found.path)}.",
+    )
+
+
+def _show_stopped(run: Run, found: Jacobian) -> None:
     done = round(found.fraction * found.num_passes)
-    where = f"{bytes_in_words(store_bytes(run.path))} in {_in_words(run.path)}"
-    if found.complete:
-        st.caption(f":material/check_circle: Complete: all {found.num_passes:,} passes, {where}")
-        return
     st.progress(found.fraction, f"{done:,} of {found.num_passes:,} passes done, then stopped; Resume goes on there")
-    st.caption(where)
+    st.caption(f"{bytes_in_words(store_bytes(run.path))} in {_in_words(run.path)}")
 
 
-def _estimate(run: Run) -> None:
-    claim = _estimator(run)
+def _estimate(run: Run, claim: Claim[Estimator]) -> None:
     if not claim.computation.done():
         _wait_for(claim)
-        st.caption(f"Saved in {_in_words(run.path.parent)}")
+        st.caption(f"Saved in {_in_words(run.folder)}")
         return
     estimator = claim.computation.result()
     cost = estimator.estimate(run.request, run.path)
     up, down, left, right = cost.receptive_field
     st.markdown(
-        f"About **{duration(cost.seconds)}** for {cost.pixels:,} output pixels in {cost.passes:,} passes, "
-        f"{cost.speedup:.1f}\N{NO-BREAK SPACE}× fewer; at most **{bytes_in_words(cost.disk_bytes)}** on disk",
-        help="Pixels whose receptive fields do not meet share a backward pass, exactly. "
+        f"About **{duration(cost.seconds)}** for {cost.pixels:,} pixels, at most "
+        f"**{bytes_in_words(cost.disk_bytes)}** in {_in_words(run.folder)}",
+        help=f"{cost.passes:,} passes, {cost.speedup:.1f}\N{NO-BREAK SPACE}× fewer than pixels: "
+        "those whose receptive fields do not meet share a backward pass, exactly. "
         f"The fields reach {up} rows up, {down} down, {left} left and {right} right. "
         f"A pass takes {cost.seconds_per_pass:.3f} s, measured, {cost.batch_size} at once, with about "
         f"{bytes_in_words(cost.memory_bytes)} of memory. {bytes_in_words(cost.free_disk_bytes)} of disk are free.",
@@ -144,7 +181,7 @@ def _estimate(run: Run) -> None:
         for stride, name in STRIDES.items()
         if int(stride) != run.request.stride
     )
-    st.caption(f"The others: {others}. Saved in {_in_words(run.path.parent)}")
+    st.caption(f"The others: {others}")
 
 
 def _wait_for(claim: Claim[Estimator]) -> None:

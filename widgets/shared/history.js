@@ -15,7 +15,12 @@
   addEventListener("blur", () => isTouched = true) // a press inside a frame
   history.pushState = (state, title, url) => {
     const {pathname, search} = new URL(url ?? "", location.href), isHere = pathname === path
-    const change = () => isHere && !(hasRested && isTouched) ? replace(state, title, url) : push(state, title, url)
+    const change = () => {
+      const isNew = !isHere || hasRested && isTouched
+      isTouched &&= !isNew // a touch makes one entry, however many values it changes
+      if (isNew) push(state, title, url)
+      else replace(state, title, url)
+    }
     clearTimeout(emptying)
     if (isHere && !search && location.search) { // of a page that is left unless no other page follows
       emptying = setTimeout(change, 500)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:  # the picker of images may choose a pixel
     from widgets.shared.sources import PickedImage
 
 _OPENING = "_opening_pixel"
-_IMAGE_OF_PIXEL = "_image_of_pixel"
+IMAGE_OF_PIXEL = "_image_of_pixel"
+"""Key in the session state of the name and size of the image that the row and column belong to."""
 
 
 def restore_pixel(image: "PickedImage", prediction: Prediction, class_names: Sequence[str]) -> tuple[int, int]:
@@ -23,8 +24,8 @@ def restore_pixel(image: "PickedImage", prediction: Prediction, class_names: Seq
     """
     labels = prediction.labels
     picture = image.name, labels.shape
-    previous = st.session_state.get(_IMAGE_OF_PIXEL)
-    st.session_state[_IMAGE_OF_PIXEL] = picture
+    previous = st.session_state.get(IMAGE_OF_PIXEL)
+    st.session_state[IMAGE_OF_PIXEL] = picture
     from_url = previous is None and {"row", "column"} <= set(st.query_params)
     if from_url or (previous == picture and "row" in st.session_state):
         row, column = _known("row"), _known("column")
@@ -38,7 +39,7 @@ def restore_pixel(image: "PickedImage", prediction: Prediction, class_names: Seq
 
 def set_pixel_of(name: str, size: tuple[int, int], row: int, column: int) -> None:
     """Make (row, column) the pixel explained of an image that the page has not shown yet."""
-    st.session_state[_IMAGE_OF_PIXEL] = name, size
+    st.session_state[IMAGE_OF_PIXEL] = name, size
     st.session_state.pop(_OPENING, None)
     set_pixel(row, column)
 

@@ -35,14 +35,16 @@ def map_words(
         window: The map.
         pixel: Row and column of the pixel.
         threshold: Keyword argument of `core.display.footprint.footprint`: `proportion` or `threshold`.
-        of_what: What the threshold is a proportion of, where that is not this map's maximum.
+        of_what: What `threshold` is a proportion of, in words; `proportion` is one of this map's maximum.
         is_influence: Whether the map says what the pixel moves, rather than what moves the pixel.
     """
     magnitude = magnitude_of(window.values)
     remaining = footprint(magnitude, **threshold)
     given = selection, prediction, window, pixel
+    if "proportion" in threshold:
+        of_what = f"{100 * threshold['proportion']:.3g} % of this map's own maximum"
     return Words(
-        _sentence(*given, remaining, is_influence=is_influence),
+        _sentence(*given, remaining, of_what, is_influence=is_influence),
         verdict_chips(selection, prediction, pixel),
         _numbers(*given, magnitude, remaining, of_what),
     )
@@ -81,8 +83,8 @@ def _numbers(
 
 
 def _sentence(
-    selection: Selection, prediction: Prediction, window: MapWindow, pixel: Pixel, remaining: Footprint, *,
-    is_influence: bool,
+    selection: Selection, prediction: Prediction, window: MapWindow, pixel: Pixel, remaining: Footprint, of_what: str,
+    *, is_influence: bool,
 ) -> str:  # fmt: skip
     """What the network says at a pixel, and how many pixels move that."""
     label, names = int(prediction.labels[pixel]), selection.segmenter.class_names
@@ -93,15 +95,16 @@ def _sentence(
     if not window.values.any():
         saturated = ", perhaps because the probability is saturated" if score.space == "probability" else ""
         return f"{sentence}The map is 0 to float precision: this score does not move with the image here{saturated}."
-    return sentence + _above(remaining, score_words(score, names), is_influence=is_influence)
+    return sentence + _above(remaining, score_words(score, names), of_what, is_influence=is_influence)
 
 
-def _above(remaining: Footprint, score: str, *, is_influence: bool) -> str:
+def _above(remaining: Footprint, score: str, of_what: str, *, is_influence: bool) -> str:
+    threshold = f"the threshold{of_what and f' ({of_what})'}"
     if remaining.box is None:
-        return "No pixel lies above the threshold; lower it."
+        return f"No pixel lies above {threshold}; lower it."
     pixels = f"{remaining.count:,} pixel{'' if remaining.count == 1 else 's'}"
     within = f"within {remaining.box.height} × {remaining.box.width} px"
     if is_influence:
-        return f"It moves the {score} of {pixels}, {within}, by more than the threshold."
+        return f"It moves the {score} of {pixels}, {within}, by more than {threshold}."
     verb = "moves" if remaining.count == 1 else "move"
-    return f"{pixels}, {within}, {verb} its {score} by more than the threshold."
+    return f"{pixels}, {within}, {verb} its {score} by more than {threshold}."

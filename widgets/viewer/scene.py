@@ -118,6 +118,7 @@ class ScalarMap(Layer):
         has_bar: Whether it has a colour bar.
         names_unit: Whether the line that reads values off names the unit.
         is_log: Whether the colours follow log(1 + value), with ticks at 0 and the powers of ten.
+        is_read: Whether the line that reads values off names its value.
     """
 
     values: np.ndarray | None
@@ -135,6 +136,7 @@ class ScalarMap(Layer):
     has_bar: bool = True
     names_unit: bool = False
     is_log: Painted = False
+    is_read: bool = True
 
     def describe(self) -> dict[str, Any]:
         """See `Layer.describe`."""
@@ -164,6 +166,7 @@ class ScalarMap(Layer):
             "bar": self.has_bar,
             "readUnit": self.names_unit,
             "log": self.is_log,
+            "read": self.is_read,
         }
 
 

@@ -52,7 +52,11 @@ def threshold_sliders() -> list[Control]:
             options={"relative": "Relative", "absolute": "Absolute"},
             help="Relative to the largest magnitude of this map, or a value in its unit, the same for every pixel.",
         ),
-        proportion_slider(when=("threshold_of", ("relative",))),
+        proportion_slider(
+            "Of the largest magnitude of this pixel's own map, so that the threshold differs from pixel to pixel. The "
+            "Jacobian page takes the largest of all maps, so its counts differ.",
+            when=("threshold_of", ("relative",)),
+        ),
         Slider(
             name="absolute", label="Magnitude", default=1e-3, values=THRESHOLDS, form="{:.2g}", below=True,
             when=("threshold_of", ("absolute",)),
@@ -60,11 +64,11 @@ def threshold_sliders() -> list[Control]:
     ]  # fmt: skip
 
 
-def proportion_slider(when: tuple[str, Sequence[str]] | None = None) -> Slider:
-    """The threshold on magnitudes as a proportion of a maximum."""
+def proportion_slider(of_what: str, when: tuple[str, Sequence[str]] | None = None) -> Slider:
+    """The threshold on magnitudes as a proportion of a maximum; `of_what` says of which."""
     return Slider(
         name="threshold", label="Proportion of the maximum", default=0.01, values=PROPORTIONS, form=_PERCENT,
-        factor=100, below=True, when=when,
+        factor=100, below=True, when=when, help=of_what,
     )  # fmt: skip
 
 

@@ -1276,7 +1276,7 @@ class Viewer {
         read = panel.layers
       }
       for (const layer of read) {
-        if (said.has(layer.name)) continue
+        if (said.has(layer.name) || layer.read === false) continue
         const value = this.valueAt(layer, row, column, at, rows * columns)
         if (value != null) {
           said.add(layer.name)
