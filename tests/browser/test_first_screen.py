@@ -45,6 +45,9 @@ def test_the_first_screen_fits_and_what_was_looked_at_goes_along(page, address):
     chosen = viewer.click(40, 52)
     expect(viewer.root.locator(".sentence")).not_to_contain_text("Opened here")
     wait_for_address(page, "/", chosen)
+    # As a run does that began before the click.
+    page.evaluate("history.pushState({}, '', location.href.replace(/&(row|column)=[0-9]+/g, ''))")
+    wait_for_address(page, "/", chosen)
     open_by_side_bar(page, "Class activation maps")
     wait_for_address(page, "/cams", chosen)
     page.locator(".st-key-send_pixel").get_by_role("link", name="Integrated Gradients").click()

@@ -14,21 +14,28 @@
   for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => isTouched = true, true)
   addEventListener("blur", () => isTouched = true) // a press inside a frame
   history.pushState = (state, title, url) => {
-    const {pathname, search} = new URL(url ?? "", location.href), isHere = pathname === path
+    const address = new URL(url ?? "", location.href), isHere = address.pathname === path
+    const isLeft = isHere && !address.search && location.search // unless no other page follows
     const change = () => {
+      if (isHere && typeof url === "string") {
+        const present = new URLSearchParams(location.search)
+        for (const name of window.namesOfViewer ?? [])
+          if (present.has(name) && !address.searchParams.has(name)) address.searchParams.set(name, present.get(name))
+      }
       const isNew = !isHere || hasRested && isTouched
       isTouched &&= !isNew // a touch makes one entry, however many values it changes
-      if (isNew) push(state, title, url)
-      else replace(state, title, url)
+      if (isNew) push(state, title, address)
+      else replace(state, title, address)
     }
     clearTimeout(emptying)
-    if (isHere && !search && location.search) { // of a page that is left unless no other page follows
+    if (isLeft) {
       emptying = setTimeout(change, 500)
       return
     }
     change()
     if (isHere) return
-    path = pathname
+    path = address.pathname
+    window.namesOfViewer?.clear()
     hasRested = isTouched = false
   }
   addEventListener("popstate", event => {

@@ -1169,8 +1169,9 @@ class Viewer {
   /* The page's address names what is shown. A pixel that was chosen is an entry in the history; all else changes the
      entry that is there. Python does not write these names: its own writing would be an entry of its own. */
   writeAddress(names = this.scene.address, isNew = false) {
-    const address = new URL(location.href), before = address.search
+    const address = new URL(location.href), before = address.search, known = window.namesOfViewer ??= new Set()
     for (const [name, text] of Object.entries(names)) {
+      known.add(name)
       if (text == null || text === "") address.searchParams.delete(name)
       else if (address.searchParams.get(name) !== text) address.searchParams.set(name, text)
     }
