@@ -22,7 +22,7 @@
         for (const name of window.namesOfViewer ?? [])
           if (present.has(name) && !address.searchParams.has(name)) address.searchParams.set(name, present.get(name))
       }
-      const isNew = !isHere || hasRested && isTouched
+      const isNew = !isHere || hasRested && isTouched && address.href !== location.href
       isTouched &&= !isNew // a touch makes one entry, however many values it changes
       if (isNew) push(state, title, address)
       else replace(state, title, address)

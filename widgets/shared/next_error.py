@@ -18,6 +18,7 @@ from widgets.shared.offered_images import OfferedImage, read_offered, read_truth
 from widgets.shared.pixel_state import set_pixel_of
 from widgets.shared.predictions import passing_prediction
 from widgets.shared.slow_work import compute_in_background
+from widgets.shared.user_errors import plain_text
 
 _PLACE = "next error"
 _SEARCH = "_next_error_search"
@@ -89,7 +90,7 @@ def next_error_button(segmenter: Segmenter, offered: Sequence[OfferedImage], cur
     )  # fmt: skip
     search: _Search | None = st.session_state.get(_SEARCH)
     if search is not None:
-        _follow(search, segmenter)
+        _follow(search, segmenter, current)
     found: FoundError | None = st.session_state.get(_FOUND)
     if found is not None and found.image == (st.session_state.get("image") or current.name):
         st.caption(found.sentence)
@@ -110,7 +111,7 @@ def _start(network: tuple[str, str], known: Sequence[OfferedImage], first: str) 
     st.session_state[_SEARCH] = _Search(network, scaling, number, _from(current, known))
 
 
-def _follow(search: _Search, segmenter: Segmenter) -> None:
+def _follow(search: _Search, segmenter: Segmenter, current: OfferedImage) -> None:
     keys = tuple((image.key, image.truth_key) for image in search.images)
     key = "next error", *search.network, search.scaling, search.number, keys
     try:
@@ -128,6 +129,11 @@ def _follow(search: _Search, segmenter: Segmenter) -> None:
         st.caption("No error in the images with a ground truth that the network takes.")
         return
     error = st.session_state[_FOUND] = found[0]
+    if current.truth is None:
+        st.toast(
+            f"{plain_text(current.name)} has no ground truth. The next error is in {plain_text(error.image)}.",
+            icon=":material/skip_next:",
+        )
     st.session_state["image"] = error.image
     set_pixel_of(error.file_name, error.size, error.row, error.column)
     look_at_pixel_set("point")

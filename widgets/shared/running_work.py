@@ -16,38 +16,44 @@ if TYPE_CHECKING:  # what it imports is slow to import, and the navigation need 
 
 SECONDS_BETWEEN_LOOKS = 0.3
 _MOST_ROWS = 3
-_ROW_HEIGHT = 2.75
+# On every page, also where nothing runs: the browser drops a style that came with the bar before the bar itself, which
+# would stand at the head of the page meanwhile.
 # The pages end above the bar, so that it covers nothing, and what they show stays where it is.
 _STYLE = """
 <style>
-[data-testid=stAppViewContainer] {{bottom: {height}rem}}
-:is([data-testid=stMain], [data-testid=stSidebar], div:has(> [data-testid=stMain])) {{
-  max-height: calc(100dvh - {height}rem);
-}}
-[data-testid=stLayoutWrapper]:has(> :is(.st-key-all-work, [class*=st-key-followed-])) {{position: absolute}}
-[class*=st-key-running-work] {{
-  position: fixed; inset: auto 0 0; width: 100%; height: {height}rem; z-index: 999995; gap: 0; overflow: hidden;
+[data-testid=stLayoutWrapper]:has(> :is(.st-key-all-work, [class*=st-key-followed-])) {position: absolute}
+.stApp:has([class*=st-key-running-work]) {
+  --work-height: 2.75rem;
+  [data-testid=stAppViewContainer] {bottom: var(--work-height)}
+  :is([data-testid=stMain], [data-testid=stSidebar], div:has(> [data-testid=stMain])) {
+    max-height: calc(100dvh - var(--work-height));
+  }
+}
+.stApp:has([class*=st-key-running-work] > :nth-child(2)) {--work-height: 5.5rem}
+.stApp:has([class*=st-key-running-work] > :nth-child(3)) {--work-height: 8.25rem}
+[class*=st-key-running-work] {
+  position: fixed; inset: auto 0 0; width: 100%; height: var(--work-height); z-index: 999995; gap: 0; overflow: hidden;
   border-top: 1px solid rgba(125,135,148,.35);
-}}
-.stApp:has(.st-key-running-work) [class*=st-key-running-work-] {{display: none}}
-[class*=st-key-work-] {{
-  height: {row}rem; min-height: {row}rem; padding: 0 1rem; flex-wrap: nowrap; gap: .75rem; align-items: center;
-}}
-[class*=st-key-work-] > * {{flex: 0 0 auto}}
-[class*=st-key-work-] > :first-child {{flex: 0 1 auto; min-width: 0}}
-[class*=st-key-work-] > :nth-child(2) {{flex-grow: 1}}
-[class*=st-key-work-] [data-testid=stMarkdownContainer] {{margin-bottom: 0}}
-[class*=st-key-work-] [data-testid=stMarkdownContainer] p {{
+}
+.stApp:has(.st-key-running-work) [class*=st-key-running-work-] {display: none}
+[class*=st-key-work-] {
+  height: 2.75rem; min-height: 2.75rem; padding: 0 1rem; flex-wrap: nowrap; gap: .75rem; align-items: center;
+}
+[class*=st-key-work-] > * {flex: 0 0 auto}
+[class*=st-key-work-] > :first-child {flex: 0 1 auto; min-width: 0}
+[class*=st-key-work-] > :nth-child(2) {flex-grow: 1}
+[class*=st-key-work-] [data-testid=stMarkdownContainer] {margin-bottom: 0}
+[class*=st-key-work-] [data-testid=stMarkdownContainer] p {
   white-space: nowrap; overflow: hidden; text-overflow: ellipsis; margin: 0;
-}}
-[class*=st-key-work-] button {{min-height: 2rem; padding: 0 .75rem}}
-@media (max-width: 640px) {{
-  [class*=st-key-work-] > :has(.stProgress) {{display: none}}
-  [class*=st-key-work-] [data-testid=stMarkdownContainer] p {{
+}
+[class*=st-key-work-] button {min-height: 2rem; padding: 0 .75rem}
+@media (max-width: 640px) {
+  [class*=st-key-work-] > :has(.stProgress) {display: none}
+  [class*=st-key-work-] [data-testid=stMarkdownContainer] p {
     white-space: normal; font-size: .75rem; line-height: 1.25;
-  }}
-  [class*=st-key-work-] > :nth-child(2) {{flex: 0 1 auto; min-width: 0}}
-}}
+  }
+  [class*=st-key-work-] > :nth-child(2) {flex: 0 1 auto; min-width: 0}
+}
 </style>
 """
 
@@ -69,6 +75,7 @@ def tab_is_open() -> Callable[[], bool]:
 def show_running_work() -> None:
     """The bar with all work of this tab, that of other pages too; nothing where there is none. First on every page."""
     st.session_state["_bar_follows"] = bool(_shown())
+    st.html(_STYLE)
     with st.container(key="all-work"):  # also where it stays empty: what comes after it keeps its place
         if _shown():
             _bar()
@@ -83,7 +90,6 @@ def show_work(claims: "dict[str, Claim]", owner: str = "") -> None:
     """The bar, until it is drawn again. An `owner` other than the page itself has a bar of its own."""
     rows = dict(list(claims.items())[:_MOST_ROWS])
     more = len(claims) - len(rows)
-    st.html(_STYLE.format(height=_ROW_HEIGHT * len(rows), row=_ROW_HEIGHT))
     with st.container(key=f"running-work{owner and f'-{owner}'}"):
         for place, claim in rows.items():
             with st.container(key=f"work-{place}", horizontal=True, vertical_alignment="center"):
