@@ -11,9 +11,10 @@ from ..compute.memory import ShrinkingBatches, free_bytes
 from ..errors import explained_differentiation, is_out_of_memory
 from ..segmenter import Segmenter
 from ..segmenter.differentiation import exact_arithmetic
-from ..target import PREDICTED, Score, class_scores, scores_of_labels
+from ..target import Score
 from .batchable import Batchable
 from .request import ImageRequest
+from .scores import scores_of_image
 
 _MOST_PIXELS_AT_ONCE_ON_CPU = 2**18
 """Above, a single pass on a CPU runs near its arithmetic peak already."""
@@ -142,14 +143,8 @@ class PassRunner:
 
     def _forward(self, *, batchable: bool) -> tuple[Tensor, Tensor]:
         image = self._image.clone().requires_grad_()
-        with self._segmenter.lock, Batchable() if batchable else contextlib.nullcontext():
-            self._segmenter.decide(image[None])
-            logits = self._segmenter.unchecked_logits(image[None])
-        score = self._score
-        if score.class_index != PREDICTED:
-            return image, class_scores(logits, score.class_index, score.space, score.against)[0]
-        labels = logits[0].argmax(dim=0) if self._labels is None else self._labels
-        return image, scores_of_labels(logits, labels, score.space, score.against)[0]
+        with Batchable() if batchable else contextlib.nullcontext():
+            return image, scores_of_image(self._segmenter, image, self._score, self._labels)
 
 
 def _gradient(scores: Tensor, image: Tensor, outputs: Tensor, *, is_grads_batched: bool = False) -> Tensor:
