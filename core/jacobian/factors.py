@@ -19,6 +19,7 @@ from ..segmenter import Segmenter
 from ..segmenter.differentiation import exact_arithmetic
 from ..segmenter.image_statistics import FindStatistics, HoldStatistics, Statistics
 from ..target import Score
+from .coupling import Coupling
 from .scores import scores_of_image
 
 
@@ -35,42 +36,56 @@ class FactorRunner:
     def __init__(self, segmenter: Segmenter, image: np.ndarray, score: Score, labels: np.ndarray) -> None:
         self._segmenter, self._score = segmenter, score
         self._labels = torch.from_numpy(labels.astype(np.int64)).to(segmenter.device)
-        self._image = torch.from_numpy(np.ascontiguousarray(image)).to(segmenter.device)
-        self._leading = self._image.clone().requires_grad_()
-        with torch.enable_grad(), exact_arithmetic(segmenter.device), FindStatistics() as finding:
-            self._scores(self._leading)
-        self._found = finding.statistics
-        self.statistics = self._found.detached()
-        """The statistics of the image."""
+        self._image = _on_device(segmenter, image).requires_grad_()
+        self._found = _found(segmenter, self._image)
+        self._held = self._found.detached()
         self._places = [(place, index) for place, value in self._found.values.items() for index in range(value.numel())]
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def gradients(self, span: range) -> np.ndarray:
-        """Total derivatives ds(k) / dx of some statistics, float32 (len(span), C, H, W)."""
+    def factors(self, span: range) -> Coupling:
+        """The factors of some statistics."""
+        return Coupling(self._derivatives(span), self._gradients(span))
+
+    def _gradients(self, span: range) -> np.ndarray:
         results = []
         with exact_arithmetic(self._segmenter.device), explained_differentiation():
             for place, index in self._places[span.start : span.stop]:
                 statistic = self._found.values[place].reshape(-1)[index]
-                (gradient,) = torch.autograd.grad(statistic, self._leading, retain_graph=True, materialize_grads=True)
+                (gradient,) = torch.autograd.grad(statistic, self._image, retain_graph=True, materialize_grads=True)
                 results.append(gradient)
         return torch.stack(results).cpu().numpy()
 
     @torch.no_grad()
-    def derivatives(self, span: range) -> np.ndarray:
-        """Derivatives ∂f(p) / ∂s(k) of every pixel's score by some statistics, float32 (len(span), H, W)."""
-        results = []
+    def _derivatives(self, span: range) -> np.ndarray:
+        image, results = self._image.detach(), []
         for place, index in self._places[span.start : span.stop]:
-            value = self.statistics.values[place]
+            value = self._held.values[place]
             direction = torch.zeros_like(value)
             direction.view(-1)[index] = 1
             with exact_arithmetic(self._segmenter.device), forward_ad.dual_level():
-                held = {**self.statistics.values, place: forward_ad.make_dual(value, direction)}
+                held = {**self._held.values, place: forward_ad.make_dual(value, direction)}
                 with HoldStatistics(Statistics(held)):
-                    tangent = forward_ad.unpack_dual(self._scores(self._image)).tangent
-            results.append(torch.zeros_like(self._image[0]) if tangent is None else tangent)
+                    scores = scores_of_image(self._segmenter, image, self._score, self._labels)
+                tangent = forward_ad.unpack_dual(scores).tangent
+            results.append(torch.zeros_like(image[0]) if tangent is None else tangent)
         return torch.stack(results).cpu().numpy()
 
-    def _scores(self, image: Tensor) -> Tensor:
-        return scores_of_image(self._segmenter, image, self._score, self._labels)
+
+def find_statistics(segmenter: Segmenter, image: np.ndarray) -> Statistics:
+    """The statistics over an image float32 (C, H, W), in the order of their factors."""
+    return _found(segmenter, _on_device(segmenter, image).requires_grad_()).detached()
+
+
+def _found(segmenter: Segmenter, image: Tensor) -> Statistics:
+    with torch.enable_grad(), exact_arithmetic(segmenter.device), segmenter.lock:
+        segmenter.decide(image[None])
+        segmenter.canvas(*image.shape[1:])  # which runs the network to find one, the first time
+        with FindStatistics() as finding:
+            segmenter.unchecked_logits(image[None])
+    return finding.statistics
+
+
+def _on_device(segmenter: Segmenter, image: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(image, np.float32)).to(segmenter.device)

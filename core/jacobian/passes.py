@@ -11,6 +11,7 @@ from ..compute.memory import ShrinkingBatches, free_bytes
 from ..errors import explained_differentiation, is_out_of_memory
 from ..segmenter import Segmenter
 from ..segmenter.differentiation import exact_arithmetic
+from ..segmenter.image_statistics import HoldStatistics, Statistics
 from ..target import Score
 from .batchable import Batchable
 from .request import ImageRequest
@@ -43,6 +44,7 @@ class PassRunner:
         batch_size: Passes run at once.
         labels: Int (H, W), the predicted class of each pixel, for the score of the class predicted there; None takes
             those of this run.
+        statistics: Statistics over the image to hold; None runs the network as it is.
     """
 
     def __init__(
@@ -52,11 +54,15 @@ class PassRunner:
         score: Score,
         batch_size: int = 1,
         labels: np.ndarray | None = None,
+        statistics: Statistics | None = None,
     ) -> None:
         self._segmenter = segmenter
         self._image = torch.from_numpy(np.ascontiguousarray(image)).to(segmenter.device)
         self._score = score
         self._labels = None if labels is None else torch.from_numpy(labels.astype(np.int64)).to(segmenter.device)
+        self._statistics = statistics
+        self.reference = self if statistics is None else PassRunner(segmenter, image, score, labels=labels)
+        """Runs the same passes through the network as it is."""
         self._batches = ShrinkingBatches(batch_size, "a single backward pass")
         self._graph: tuple[Tensor, Tensor] | None = None
         self._batches_are_proven = False
@@ -143,7 +149,11 @@ class PassRunner:
 
     def _forward(self, *, batchable: bool) -> tuple[Tensor, Tensor]:
         image = self._image.clone().requires_grad_()
-        with Batchable() if batchable else contextlib.nullcontext():
+        held = self._statistics
+        with (
+            Batchable() if batchable else contextlib.nullcontext(),
+            contextlib.nullcontext() if held is None else HoldStatistics(held),
+        ):
             return image, scores_of_image(self._segmenter, image, self._score, self._labels)
 
 

@@ -14,22 +14,16 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ..errors import UserError
-
 _REDUCTIONS = {
     *("mean", "sum", "var", "std", "var_mean", "std_mean", "amax", "amin", "norm", "vector_norm", "logsumexp"),
     *("adaptive_avg_pool2d", "adaptive_max_pool2d", "adaptive_max_pool2d_with_indices", "avg_pool2d"),
 }
+_NO_IMAGE = 2
+"""Dimensions of (B, C), which have no image."""
 _FEWEST_TO_ONE = 4
 """Values that become one: below, a reduction is taken for a local one."""
 _MOST_VALUES = 2**13
 """A reduction that leaves more is no statistic that a factor could be made of."""
-
-Replace = Callable[[int, "Tensor | None"], Tensor]
-
-
-class StatisticsChangedError(Exception):
-    """A run of the network took another way than the one in which its statistics were found."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +56,12 @@ class ImageStatistics(TorchFunctionMode):
     ) -> Any:
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
-        if (norm := _NORMS.get(name)) is not None:
-            described = norm(*args, **kwargs)
-            if described is not None:
+        if name in _ARGUMENTS:
+            norm = _norm_of(name, args, kwargs)
+            if norm is not None:
                 self._place += 1
-                return self.normalised(func, described, args, kwargs)
-        elif name in _REDUCTIONS and args and isinstance(args[0], Tensor) and args[0].ndim > 2:
+                return self.normalised(func, norm, args, kwargs)
+        elif name in _REDUCTIONS and args and isinstance(args[0], Tensor) and args[0].ndim > _NO_IMAGE:
             self._place += 1
             return self.reduced(func, args, kwargs)
         return func(*args, **kwargs)
@@ -191,36 +185,28 @@ class _Norm:
         return self.values.reshape(len(self.values), self.groups, -1)
 
 
-def _group_norm(
-    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5,
-    *_: Any, **__: Any,
-) -> _Norm | None:  # fmt: skip
-    return _Norm(input, num_groups, weight, bias, eps) if input.ndim > 2 else None
-
-
-def _instance_norm(
-    input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None, weight: Tensor | None = None,
-    bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
-    *_: Any, **__: Any,
-) -> _Norm | None:  # fmt: skip
-    return _Norm(input, input.shape[1], weight, bias, eps) if use_input_stats and input.ndim > 2 else None
-
-
-def _batch_norm(
-    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
-    bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5, *_: Any, **__: Any,
-) -> _Norm | None:  # fmt: skip
-    return _instance_norm(input, None, None, weight, bias, training and len(input) == 1, momentum, eps)
-
-
-def _layer_norm(
-    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None,
-    eps: float = 1e-5, *_: Any, **__: Any,
-) -> _Norm | None:  # fmt: skip
-    over_image = input.ndim > 2 and len(normalized_shape) == input.ndim - 1
-    return _Norm(input, 1, weight, bias, eps) if over_image else None
-
-
-_NORMS: dict[str, Callable[..., _Norm | None]] = {
-    "group_norm": _group_norm, "instance_norm": _instance_norm, "batch_norm": _batch_norm, "layer_norm": _layer_norm,
+_ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "group_norm": ("input", "num_groups", "weight", "bias", "eps"),
+    "instance_norm": (
+        "input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps",
+    ),
+    "batch_norm": ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
+    "layer_norm": ("input", "normalized_shape", "weight", "bias", "eps"),
 }  # fmt: skip
+"""The arguments of torch's normalisations, in order."""
+
+
+def _norm_of(name: str, args: tuple, kwargs: Mapping[str, Any]) -> _Norm | None:
+    """The normalisation that a call makes; None where it is not over the image."""
+    given = dict(zip(_ARGUMENTS[name], args, strict=False)) | dict(kwargs)
+    values = given["input"]
+    if values.ndim <= _NO_IMAGE:
+        return None
+    over_image = {
+        "group_norm": True,
+        "instance_norm": given.get("use_input_stats", True),
+        "batch_norm": given.get("training", False) and len(values) == 1,
+        "layer_norm": len(given.get("normalized_shape", ())) == values.ndim - 1,
+    }[name]
+    groups = {"group_norm": given.get("num_groups", 1), "layer_norm": 1}.get(name, values.shape[1])
+    return _Norm(values, groups, given.get("weight"), given.get("bias"), given.get("eps", 1e-5)) if over_image else None
