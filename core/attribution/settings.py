@@ -10,9 +10,8 @@ from ..errors import UserError
 
 FIXED_OPTIONS = frozenset({
     "against", "border_width", "box", "class", "class_name", "column", "data", "device", "grey", "help", "image",
-    "images",
-    "lasso", "masks", "method", "methods", "model", "options", "out", "pixel_set", "reading", "reduction", "region",
-    "row", "run", "samples", "scaling", "scheduler", "space", "targets", "weights",
+    "images", "lasso", "masks", "method", "methods", "model", "options", "out", "pixel_set", "reading",
+    "reduction", "region", "row", "run", "samples", "scaling", "scheduler", "space", "targets", "weights",
 })  # fmt: skip
 """Options and parameters that `explain`, `ig` and `cam` have beside the settings of methods."""
 FIXED_OPTIONS_OF_EVALUATE = FIXED_OPTIONS | {
@@ -22,7 +21,7 @@ FIXED_OPTIONS_OF_EVALUATE = FIXED_OPTIONS | {
 """Options and parameters that `evaluate` has beside the settings of metrics, and those of the other commands."""
 FIXED_KEYS = frozenset({
     "against", "agreement_of", "architecture", "arguments", "border_width", "box", "channels", "class", "classes",
-    "column", "context_only", "convert", "convert_here", "encoder", "file_drop", "fill", "fill_sigma", "image",
+    "column", "context_only", "convert", "convert_here", "encoder", "file_drop", "files", "fill", "fill_sigma", "image",
     "image_in_url", "lasso", "layer", "methods", "metrics", "next_error", "normalisation", "over", "pixel_set",
     "ranked_by", "remove_truth", "row", "sanity_method", "sanity_mode", "scaling", "score", "send_pixel",
     "several_images", "several_test", "shown", "space", "stages", "tab", "top_share", "trust_opacity",

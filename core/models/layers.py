@@ -1,5 +1,6 @@
 """The layers of a network by name, in the order in which they finish, and the shape of each one's output."""
 
+import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -52,12 +53,16 @@ def layers(segmenter: Segmenter, size: tuple[int, int]) -> list[Layer]:
         raise UserError(f"An image has at least one row and one column; {size[0]}×{size[1]} was given.")
     black = torch.zeros(1, segmenter.in_channels, *size, device=segmenter.device)
     outputs: dict[str, torch.Size] = {}  # (channels, height, width) by name, under "" those of the network's input
+    owner = threading.get_ident()  # not everything that runs a network holds its lock
 
     def start(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        outputs.clear()  # the run before was of a size that the network refused
-        outputs[""] = inputs[0].shape[1:]
+        if threading.get_ident() == owner:
+            outputs.clear()  # the run before was of a size that the network refused
+            outputs[""] = inputs[0].shape[1:]
 
     def record(name: str, output: object) -> None:
+        if threading.get_ident() != owner:
+            return
         outputs.pop(name, None)
         if isinstance(output, Tensor) and output.ndim == 4 and output.shape[0] == 1 and output.numel() > 0:
             outputs[name] = output.shape[1:]

@@ -43,8 +43,12 @@ class Viewer:
     def hover(self, row: int, column: int) -> tuple[int, int]:
         """Move over a pixel and wait for its live map; the pixel that the viewer says was hit."""
         self.page.mouse.move(*self.aim(row, column))
-        self.page.mouse.move(*self.aim(row, column))
-        return self.wait_for_live()
+        while True:
+            aim = self.aim(row, column)
+            self.page.mouse.move(*aim)
+            hit = self.wait_for_live()
+            if self.aim(row, column) == aim:  # else what stands above has come or gone meanwhile
+                return hit
 
     def wait_for_live(self) -> tuple[int, int]:
         """Until the map on screen is that of the pixel under the pointer."""

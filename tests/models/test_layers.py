@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -72,6 +74,30 @@ def test_no_hook_and_no_lock_stay_behind(network):
         assert not part._forward_pre_hooks
     assert segmenter.lock.acquire(blocking=False)
     segmenter.lock.release()
+
+
+def test_a_run_in_another_thread_is_not_taken_for_ones_own():
+    """Not everything that runs a network holds its lock, as other threads that predict with it do not."""
+
+    class Interrupted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 2, 1)
+            self.is_owned = True
+
+        def forward(self, values: Tensor) -> Tensor:
+            features = self.first(values)
+            if self.is_owned:
+                self.is_owned = False
+                other = threading.Thread(target=self, args=(torch.zeros(1, 1, 40, 40),))
+                other.start()
+                other.join()
+                self.is_owned = True
+            return self.second(features)
+
+    segmenter = Segmenter(Interrupted(), in_channels=1)
+    found = layers(segmenter, (20, 20))
+    assert [(layer.name, layer.height) for layer in found] == [("first", 20), ("second", 20)]
 
 
 def test_a_size_without_pixels():

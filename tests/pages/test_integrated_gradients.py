@@ -238,7 +238,8 @@ def test_the_map_of_the_steps_so_far_is_shown_as_such(monkeypatch, segmenter, im
     attribute = settings.attribute
 
     def wait_halfway(selection, target, chosen, report, show) -> Attribution:
-        found = attribute(selection, target, chosen, report, lambda part: (shown.append(part), show(part)))
+        # The first only: on a busy machine a later one may be of all steps.
+        found = attribute(selection, target, chosen, report, lambda part: shown or (shown.append(part), show(part)))
         is_shown.set()
         assert go_on.wait(60)
         return found
