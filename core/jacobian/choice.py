@@ -17,7 +17,7 @@ from .factors import FactorRunner, find_statistics
 _MOST_FACTOR_BYTES = 2**31
 _TIMED_STATISTICS = 64
 _TIMED_ROWS = 16
-_FEWEST_PIXELS = 64
+_FEWEST_PIXELS = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +77,9 @@ def cheapest_plan(
     return (other, seconds_of_other) if seconds_of_other < seconds else (plan, seconds)
 
 
-def may_be_uncoupled(plan: Plan) -> bool:
-    """Whether it is worth a look: no two pixels share a pass."""
-    return len(plan) == plan.num_pixels >= _FEWEST_PIXELS and not plan.field.reason
+def may_be_uncoupled(plan: Plan, stride: int) -> bool:
+    """Whether it is worth a look: no two pixels share a pass, and without the stride there are many."""
+    return len(plan) == plan.num_pixels >= _FEWEST_PIXELS / stride**2 and not plan.field.reason
 
 
 def _seconds_per_row(number: int, shape: tuple[int, ...]) -> float:

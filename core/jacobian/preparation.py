@@ -76,7 +76,7 @@ def prepare(segmenter: Segmenter, asked: ImageRequest, batch_size: int | None = 
         prediction = prediction_of(segmenter.logits(asked.image[None])[0])
     field, uncoupled = structural_support(segmenter, (size[0], size[1])), None
     plan = plan_passes(field, stride, asked.region)
-    if may_be_uncoupled(plan):
+    if may_be_uncoupled(plan, stride):
         uncoupled = Uncoupled.find(segmenter, asked.image, score, prediction.labels)
     graph = graph_bytes(segmenter, asked.image)
     fastest, seconds_per_pass = fastest_batch_size(segmenter, asked, graph, batch_size)

@@ -39,11 +39,13 @@ class PooledBranch(nn.Module):
 class CoupledUNet(nn.Module):
     """A U-Net of `depth` stages with a normalisation, and at its end squeeze-and-excite or a pooled branch."""
 
-    def __init__(self, norm: Norm = NORMS["instance"], depth: int = 2, width: int = 4, end: str = "") -> None:
+    def __init__(
+        self, norm: Norm = NORMS["instance"], depth: int = 2, width: int = 4, end: str = "", channels: int = 1
+    ) -> None:
         super().__init__()
         widths = [width * 2**stage for stage in range(depth)]
         self.down = nn.ModuleList(
-            self._block(before, after, norm) for before, after in zip([1, *widths], widths, strict=False)
+            self._block(before, after, norm) for before, after in zip([channels, *widths], widths, strict=False)
         )
         self.up = nn.ModuleList(nn.ConvTranspose2d(wide, wide // 2, 2, 2) for wide in widths[:0:-1])
         self.merge = nn.ModuleList(self._block(wide, wide // 2, norm) for wide in widths[:0:-1])
