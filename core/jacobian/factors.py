@@ -4,9 +4,9 @@ With y = f(x, s(x)), where s are the statistics over the image, a row of the Jac
 
     ∂y(p) / ∂x  =  ∂f(p) / ∂x  +  Σ over k of ∂f(p) / ∂s(k) · ds(k) / dx.
 
-The first term is local, and its rows share passes. ∂f / ∂s(k), a map over the output pixels, takes one forward-mode pass
-for each statistic with the others held; ds(k) / dx, an image, one backward pass through all that leads to it. It is
-J = A + B (I - D)⁻¹ C with the inverse done by backpropagation: the total derivatives are (I - D)⁻¹ C.
+The first term is local, and its rows share passes. ∂f / ∂s(k), a map over the output pixels, takes one forward-mode
+pass for each statistic with the others held; ds(k) / dx, an image, one backward pass through all that leads to it. It
+is J = A + B (I - D)⁻¹ C with the inverse done by backpropagation: the total derivatives are (I - D)⁻¹ C.
 """
 
 import numpy as np

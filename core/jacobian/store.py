@@ -214,8 +214,7 @@ class JacobianStore:
         return np.zeros(self._layouts[name].shape, self._layouts[name].dtype)
 
     def read(self, name: str, selection: Any = ...) -> np.ndarray:
-        """Part of one of the arrays "rows", "statistics", "histogram", "boxes", "centred", of finished blocks, or of
-        `FACTORS`.
+        """Part of one of `FACTORS`, or of the "rows", "statistics", "histogram", "boxes", "centred" of finished blocks.
 
         Args:
             name: Name of the array.

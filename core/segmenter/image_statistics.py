@@ -60,17 +60,17 @@ class ImageStatistics(TorchFunctionMode):
             norm = _norm_of(name, args, kwargs)
             if norm is not None:
                 self._place += 1
-                return self.normalised(func, norm, args, kwargs)
+                return self._normalised(func, norm, args, kwargs)
         elif name in _REDUCTIONS and args and isinstance(args[0], Tensor) and args[0].ndim > _NO_IMAGE:
             self._place += 1
-            return self.reduced(func, args, kwargs)
+            return self._reduced(func, args, kwargs)
         return func(*args, **kwargs)
 
-    def normalised(self, func: Callable, norm: "_Norm", args: tuple, kwargs: dict[str, Any]) -> Tensor:
+    def _normalised(self, func: Callable, norm: "_Norm", args: tuple, kwargs: dict[str, Any]) -> Tensor:
         """The result of a normalisation over the image."""
         raise NotImplementedError
 
-    def reduced(self, func: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
+    def _reduced(self, func: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
         """The result of a reduction."""
         raise NotImplementedError
 
@@ -87,13 +87,13 @@ class FindStatistics(ImageStatistics):
         """What was found so far."""
         return Statistics(self._found)
 
-    def normalised(self, func: Callable, norm: "_Norm", args: tuple, kwargs: dict[str, Any]) -> Tensor:
+    def _normalised(self, func: Callable, norm: "_Norm", args: tuple, kwargs: dict[str, Any]) -> Tensor:
         if not norm.values.requires_grad:
             return func(*args, **kwargs)
         statistic = self._found[self._place] = norm.statistic()
         return norm.applied(statistic)
 
-    def reduced(self, func: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
+    def _reduced(self, func: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
         result = func(*args, **kwargs)
         many = result if isinstance(result, tuple) else (result,)
         values = sum(each.numel() for each in many)
@@ -116,11 +116,11 @@ class HoldStatistics(ImageStatistics):
         super().__init__()
         self._held = statistics.values
 
-    def normalised(self, func: Callable, norm: "_Norm", args: tuple, kwargs: dict[str, Any]) -> Tensor:
+    def _normalised(self, func: Callable, norm: "_Norm", args: tuple, kwargs: dict[str, Any]) -> Tensor:
         held = self._held.get(self._place)
         return func(*args, **kwargs) if held is None else norm.applied(held)
 
-    def reduced(self, func: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
+    def _reduced(self, func: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
         held = self._held.get(self._place)
         if held is None:
             return func(*args, **kwargs)
@@ -134,14 +134,14 @@ class LeaveOutStatistics(ImageStatistics):
         super().__init__()
         self._places = statistics.values.keys()
 
-    def normalised(self, func: Callable, norm: "_Norm", args: tuple, kwargs: dict[str, Any]) -> Tensor:
+    def _normalised(self, func: Callable, norm: "_Norm", args: tuple, kwargs: dict[str, Any]) -> Tensor:
         if self._place not in self._places:
             return func(*args, **kwargs)
         statistic = torch.zeros_like(norm.statistic())
         statistic[1] = 1
         return norm.applied(statistic)
 
-    def reduced(self, func: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
+    def _reduced(self, func: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
         result = func(*args, **kwargs)
         if self._place not in self._places:
             return result

@@ -39,9 +39,7 @@ class PooledBranch(nn.Module):
 class CoupledUNet(nn.Module):
     """A U-Net of `depth` stages with a normalisation, and at its end squeeze-and-excite or a pooled branch."""
 
-    def __init__(
-        self, norm: Norm = NORMS["instance"], depth: int = 2, width: int = 4, end: str = "", channels: int = 1
-    ) -> None:
+    def __init__(self, norm: Norm, depth: int, width: int, end: str, channels: int) -> None:
         super().__init__()
         widths = [width * 2**stage for stage in range(depth)]
         self.down = nn.ModuleList(
