@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ..receptive_field import ReceptiveField
 from ..receptive_field.support import support_without
 from ..segmenter import Segmenter
+from ..segmenter.examination import REFUSALS
 from ..target import Score
 from .colouring import Plan, plan_passes
 from .coupling import Coupling
@@ -40,18 +42,19 @@ class Uncoupled:
     def find(cls, segmenter: Segmenter, image: np.ndarray, score: Score, labels: np.ndarray) -> "Uncoupled | None":
         """For an image float32 (C, H, W); None where that does not uncouple distant pixels, or cannot be computed."""
         channels, height, width = image.shape
-        statistics = find_statistics(segmenter, image)
-        number = len(statistics)
-        if not 0 < 4 * number * (channels + 1) * height * width <= _MOST_FACTOR_BYTES:
-            return None
-        field = support_without(segmenter, (height, width), statistics)
-        if field.dense:
-            return None
-        runner = FactorRunner(segmenter, image, score, labels)
         try:
+            statistics = find_statistics(segmenter, image)
+            number = len(statistics)
+            if not 0 < 4 * number * (channels + 1) * height * width <= _MOST_FACTOR_BYTES:
+                return None
+            field = support_without(segmenter, (height, width), statistics)
+            if field.dense:
+                return None
+            runner = FactorRunner(segmenter, image, score, labels)
             runner.factors(range(1))  # what torch makes at its first forward-mode pass is made once
-            seconds = [_seconds(lambda at=at: runner.factors(range(at, at + 1))) for at in {0, number // 2, number - 1}]
-        except (NotImplementedError, RuntimeError):  # an operation without forward-mode differentiation
+            timed = [range(at, at + 1) for at in (0, number // 2, number - 1)]
+            seconds = [_seconds(partial(runner.factors, one)) for one in timed]
+        except REFUSALS:  # such as an operation without forward-mode differentiation; a pass for each pixel needs none
             return None
         return cls(field, number, sum(seconds) / len(seconds), _seconds_per_row(number, image.shape))
 

@@ -45,8 +45,9 @@ def all_rows(computed: Jacobian) -> np.ndarray:
     return np.stack([[computed.row(row, column) for column in range(width)] for row in range(height)])
 
 
-@pytest.mark.parametrize("depth", [2, 3])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "depth"), [*((kind, 2) for kind in KINDS), ("instance", 3), ("group, pooled", 3), ("excite", 3)]
+)
 def test_all_rows_columns_and_summaries(kind, depth, tmp_path):
     segmenter, image = network(kind, depth), random_image(1, 48, 48)
     computed = jacobian(segmenter, image, out=tmp_path / "run.zarr")
@@ -57,7 +58,7 @@ def test_all_rows_columns_and_summaries(kind, depth, tmp_path):
     )
     assert computed.num_passes < 48 * 48 / 2
     expected = dense_jacobian(segmenter, image)
-    assert largest_relative_error(all_rows(computed), expected) <= 1e-5
+    assert largest_relative_error(all_rows(computed), expected) <= 2e-6
     largest = np.abs(expected).max()
     np.testing.assert_allclose(computed.column(20, 31)[0], expected[:, :, 0, 20, 31], atol=1e-6 * largest)
     assert computed.maximum() == pytest.approx(largest, rel=1e-5)
