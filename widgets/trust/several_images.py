@@ -99,11 +99,11 @@ def _show(trial: Trial, found: Outcomes, metric: str, question: SameQuestion) ->
     st.markdown(words(rows, metric))
     with st.container(horizontal=True, gap="medium"):
         with st.container(width=_FIGURE_WIDTH):
-            heading = f"{METRICS[metric].title}, mean and 95 % interval: {METRICS[metric].direction} is better"
+            st.markdown(f"**{METRICS[metric].title}**, mean and 95 % interval: {METRICS[metric].direction} is better")
             estimates = [Estimate(row.title, row.mean, row.low, row.high, row.is_control, row.verdict == "better",
                                   row.verdict) for row in rows]  # fmt: skip
-            figure = interval_figure({heading: estimates}, columns=1)
-            figure.update_layout(margin_t=40)
+            figure = interval_figure({"": estimates}, columns=1)
+            figure.update_layout(margin_t=8)
             st.plotly_chart(figure, theme=None, config={"displayModeBar": False}, key="trust-several")
         with st.container(width=_TABLE_WIDTH):
             st.html(TABLE_STYLE + summary_html(rows, metric))
