@@ -26,7 +26,7 @@ from widgets.trust.trial import Trial, TrustMap, warn_if_empty
 
 _QUICK = tuple(name for name, metric in METRICS.items() if metric.curve is not None)
 """Metrics that are read off one curve."""
-_FIGURE_WIDTH, _TABLE_WIDTH = 380, 480
+_FIGURE_WIDTH, _TABLE_WIDTH = 355, 505
 
 
 def several_images_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
@@ -109,7 +109,8 @@ def _show(trial: Trial, found: Outcomes, metric: str, question: SameQuestion) ->
             st.html(TABLE_STYLE + summary_html(rows, metric))
     table = per_image(found.measurements, metric)
     shown = f"%.{decimals([one.values[metric] for one in found.measurements])}f"
-    formats = {title: st.column_config.NumberColumn(format=shown) for title in list(table[0])[2:]}
+    formats: dict[str, Any] = {title: st.column_config.NumberColumn(format=shown) for title in list(table[0])[2:]}
+    formats["Image"] = st.column_config.TextColumn(pinned=True)
     st.markdown(f"**Each image**: {METRICS[metric].heading}, {METRICS[metric].direction} is better")
     st.dataframe(table, hide_index=True, column_config=formats)
     show_downloads(f"{trial.segmenter.name}_images", {
@@ -143,7 +144,7 @@ def summary_html(rows: Sequence[SummaryRow], metric: str) -> str:
 
     def cell(mean: float, high: float, mark: str) -> str:
         if not math.isfinite(mean):
-            return "<td>–</td>"
+            return f'<td class="{mark}">–</td>'
         half = f" ± {high - mean:.{places}f}" if math.isfinite(high) else ""
         return f'<td class="{mark}">{f"{mean:.{places}f}{half}".replace("-", "−")}</td>'
 
