@@ -72,7 +72,9 @@ def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -
         name=image.name,
         controls=controls,
         settings=shown,
-        words=words_of(selection, current, explained, chosen) if current and chosen else Words(),
+        words=words_of(selection, current, explained, chosen, is_cancelled=is_cancelled)
+        if current and chosen
+        else Words(),
         recipe=None
         if attribution is None or question is None or chosen is None
         else attribution_recipe(

@@ -15,7 +15,7 @@ from core.attribution.statistics import RegionShare, compared_with, statistics
 from core.compute.progress import Progress, progress_of_part
 from core.display.charts import correlation_figure, curve_figure
 from core.display.colours import intensity_rgb, png_bytes
-from core.display.words import percent
+from core.display.words import number, percent
 from core.io.tables import json_bytes
 from core.segmenter import Prediction
 from core.target import Target
@@ -47,16 +47,16 @@ def statistics_panel(
     numbers = statistics(attribution, prediction, truth)
     st.markdown(f"**The map**: magnitude per pixel, in {attribution.unit}")
     for slot, name in zip(st.columns(6), ("mean", "std", "minimum", "maximum"), strict=False):
-        slot.metric(name.capitalize(), f"{getattr(numbers, name):.4g}", border=True)
+        slot.metric(name.capitalize(), number(getattr(numbers, name)), border=True)
     _share(_region_in_words(attribution.target, class_names), numbers.predicted)
     if numbers.truth is not None:
         _share("The same by the ground truth", numbers.truth)
     if len(names) > 1:
-        st.markdown(f"**The channels**: their sums add up to that of the map, {sum(numbers.channel_sums):.4g}")
+        st.markdown(f"**The channels**: their sums add up to that of the map, {number(sum(numbers.channel_sums))}")
         parts = zip(names, numbers.channel_sums, numbers.channel_shares, strict=True)
         for slot, (name, part, share) in zip(st.columns(max(6, len(names))), parts, strict=False):
             words = f"{percent(share)} of Σ|a|"
-            slot.metric(name, f"{part:.4g}", words, border=True, delta_color="off", delta_arrow="off")
+            slot.metric(name, number(part), words, border=True, delta_color="off", delta_arrow="off")
 
 
 def _region_in_words(target: Target, class_names: tuple[str, ...]) -> str:
@@ -153,7 +153,7 @@ def baselines_panel(
             chips = error_chips(one.convergence_percent, one.map_error_percent)
             slot.markdown(" ".join(_BADGES[chip.tone].format(chip.text) for chip in chips))
             ratio = statistics(one, prediction).predicted.ratio
-            slot.caption(f"score difference {one.score_difference:.4g}, ratio {_number(ratio)}")
+            slot.caption(f"score difference {number(one.score_difference or 0.0)}, ratio {_number(ratio)}")
     with agreement:
         st.markdown("**Agreement**", help="Spearman's rank correlation of the magnitudes, pixel by pixel.")
         table = rank_correlations([one.magnitude() for one in found.values()])
@@ -176,4 +176,4 @@ def downloads_panel(
 
 
 def _number(value: float) -> str:
-    return "none" if math.isnan(value) else f"{value:.4g}"
+    return "none" if math.isnan(value) else number(value)

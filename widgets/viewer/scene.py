@@ -215,13 +215,13 @@ class Mask(Layer):
 
     Attributes:
         mask: Bool (H, W).
-        colour: Its colour, as "#rrggbb".
+        colour: Its colour, as "#rrggbb"; white unless told otherwise, since the other colours are those of classes.
     """
 
     mask: np.ndarray
-    colour: str = "#19c3b2"
+    colour: str = "#ffffff"
     name: str = "pixel set"
-    opacity: Painted = 0.35
+    opacity: Painted = 0.25
 
     def describe(self) -> dict[str, Any]:
         """See `Layer.describe`."""
