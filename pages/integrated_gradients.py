@@ -89,7 +89,7 @@ def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -
     numbers, channels, baselines, steps, downloads = st.tabs(TABS)
     with numbers:
         names = views.channel_names(len(attribution.values))
-        panels.statistics_panel(attribution, prediction, image.truth, names)
+        panels.statistics_panel(attribution, prediction, image.truth, names, selection.segmenter.class_names)
     with channels:
         views.show_channels(attribution, selection, shown)
     with baselines:
