@@ -61,14 +61,7 @@ def open_checked(
         UserError: A store of another version.
         ValueError: No store, or one that is damaged; the message names the part.
     """
-    attributes = attributes_of(path)
-    entries, hashes = attributes.get(_KEY), attributes.get(_HASHES)
-    if not isinstance(entries, dict):
-        raise ValueError(f"{METADATA} says nothing of a Jacobian")  # noqa: TRY004 - a store's fault, not a caller's
-    check_schema(path, entries.get("schema"))
-    if not isinstance(hashes, dict) or hashes.get(_MANIFEST) != hash_of_entries(entries):
-        raise ValueError(f"its manifest in {METADATA} is damaged")
-    manifest = checked_manifest(entries)
+    manifest, hashes = read_manifest(path)
     factors = FACTORS if manifest.statistics else ()
     check_files(path, {*CONSTANTS, *SUMMARIES, *factors, *(["rows"] if manifest.keep_rows else [])})
     image_shape, num_passes = shapes_of_constants(path)
@@ -84,6 +77,23 @@ def open_checked(
     for layout in (*layouts.values(), *of_factors.values()):
         check_layout(path, layout)
     return manifest, plan, constants, layouts, of_factors
+
+
+def read_manifest(path: Path) -> tuple[Manifest, dict[str, object]]:
+    """The manifest of a store and the hashes of what is written once, by name, from one small file.
+
+    Raises:
+        UserError: A store of another version.
+        ValueError: No store, or one whose manifest is damaged.
+    """
+    attributes = attributes_of(path)
+    entries, hashes = attributes.get(_KEY), attributes.get(_HASHES)
+    if not isinstance(entries, dict):
+        raise ValueError(f"{METADATA} says nothing of a Jacobian")  # noqa: TRY004 - a store's fault, not a caller's
+    check_schema(path, entries.get("schema"))
+    if not isinstance(hashes, dict) or hashes.get(_MANIFEST) != hash_of_entries(entries):
+        raise ValueError(f"its manifest in {METADATA} is damaged")
+    return checked_manifest(entries), hashes
 
 
 def _constant(path: Path, layout: ArrayLayout, expected: object) -> np.ndarray:

@@ -214,7 +214,7 @@ class Mask(Layer):
     """A pixel set, tinted and outlined.
 
     Attributes:
-        mask: Bool (H, W).
+        mask: Bool (H, W); of integers, such as labels, each border between two values is outlined.
         colour: Its colour, as "#rrggbb"; white unless told otherwise, since the other colours are those of classes.
     """
 
