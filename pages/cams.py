@@ -10,7 +10,7 @@ import streamlit as st
 from core.attribution import Attribution
 from core.attribution.cam import POOLINGS, LayerAdvice, Pooling, cam_methods, cam_warnings, gradient_methods
 from core.attribution.registry import METHODS
-from core.display.words import percent
+from core.display.words import number, percent
 from core.models.layers import Layer
 from core.segmenter import Prediction
 from core.target import Reduction
@@ -70,7 +70,7 @@ def main() -> None:
 def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, reduction: Reduction) -> None:
     image = selection.image
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        slots = [st.container(width=width) for width in _PICKER_WIDTHS]
+        slots = [st.container(width=width) for width in (*_PICKER_WIDTHS, "content")]
     with slots[0]:
         name = pick_pixel_set(has_truth=image.truth is not None)
     with slots[1]:
@@ -99,9 +99,11 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
             beside = [
                 drawn_by(atlas, one)
                 for index, (at, by) in enumerate(pinned)
-                if (at, by) != (layer.name, method)
-                and (one := map_by(by, choices.layers[at], selection, question, atlas, f"pinned cam {index}"))
+                if (one := map_by(by, choices.layers[at], selection, question, atlas, f"pinned cam {index}"))
             ]
+    if shown is not None:
+        with slots[3]:
+            pin_button((layer.name, method), pinned)
     last = keep_last("cam", selection.picture_key, drawn)
     with slot:
         st.html(_STYLE)
@@ -131,8 +133,6 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
             **in_viewer(name, selection, prediction),
         )
         send_pixel("cams", is_pixel=name == "point")
-        if shown is not None:
-            pin_button((layer.name, method), pinned)
         st.caption(f"**{METHODS[method].title}**: {METHODS[method].sentence}")
         advise(choices, layer, shown, prediction)
     if question is None or atlas is None:
@@ -223,9 +223,9 @@ def numbers_of(shown: Attribution, layer: Layer, question: Question) -> list[Num
     return [
         Number("Layer", f"{layer.channels} × {size}", "Channels × rows × columns."),
         Number("Stride", stride.removeprefix("stride "), "Image pixels from one position of the layer to the next."),
-        Number("Maximum", f"{raw.max():.4g}", of_raw),
-        Number("Minimum", f"{raw.min():.4g}", of_raw),
-        Number("Sum", f"{raw.sum(dtype=np.float64):.4g}", of_raw),
+        Number("Maximum", number(float(raw.max())), of_raw),
+        Number("Minimum", number(float(raw.min())), of_raw),
+        Number("Sum", number(float(raw.sum(dtype=np.float64))), of_raw),
         Number(
             "Inside the pixels",
             percent(share_inside(shown, question.mask)),

@@ -72,7 +72,9 @@ def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -
         name=image.name,
         controls=controls,
         settings=shown,
-        words=words_of(selection, current, explained, chosen) if current and chosen else Words(),
+        words=words_of(selection, current, explained, chosen, is_cancelled=is_cancelled)
+        if current and chosen
+        else Words(),
         recipe=None
         if attribution is None or question is None or chosen is None
         else attribution_recipe(
@@ -89,7 +91,7 @@ def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -
     numbers, channels, baselines, steps, downloads = st.tabs(TABS)
     with numbers:
         names = views.channel_names(len(attribution.values))
-        panels.statistics_panel(attribution, prediction, image.truth, names)
+        panels.statistics_panel(attribution, prediction, image.truth, names, selection.segmenter.class_names)
     with channels:
         views.show_channels(attribution, selection, shown)
     with baselines:

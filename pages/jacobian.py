@@ -14,6 +14,7 @@ from widgets.jacobian.run import run_card
 from widgets.jacobian.vessels import take_vessel_click, vessels_panel
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
+from widgets.shared.links import write_to_url
 from widgets.shared.looked_at import look_at_pixel_set
 from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import Pixel, learn_in_background
@@ -48,6 +49,7 @@ def main() -> None:
                     score = pick_score(segmenter)
             folder = pick_folder()
         if origin == "compute":
+            write_to_url("store", "", "")  # the next time the newest is opened first
             found, live = run_card(segmenter, image, score, folder)
         else:
             live = False

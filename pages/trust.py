@@ -24,7 +24,7 @@ from widgets.trust.several_images import several_images_panel
 from widgets.trust.tests import tests_panel
 from widgets.trust.trial import Trial, compute_maps
 from widgets.trust.two_networks import two_networks_panel
-from widgets.trust.verdict import show_agreement_with_controls, show_verdict
+from widgets.trust.verdict import show_verdict
 
 _PICKER_WIDTH = 265
 TABS = ["Tests", "Maps", "Agreement", "Sanity check", "Several images", "Two networks"]
@@ -61,7 +61,7 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
         st.info("The maps and their tests come below, once there are pixels to explain.", icon=":material/verified:")
         return
     trial = Trial(selection.segmenter, selection.image, prediction, question, methods, settings)
-    for place in ("first-test", "tests", "agreeing", "ranks", "sanity"):
+    for place in ("first-test", "tests", "ranks", "sanity"):
         cancel_unless(place, lambda key: isinstance(key, tuple) and key[1] == trial.identity)
     st.markdown(f"Explained: the {question.in_words(selection)}.")
     conclusion, picture = st.container(border=True), st.container()
@@ -71,7 +71,6 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
         send_pixel("trust", is_pixel=name == "point")
     with conclusion:
         first = show_verdict(trial, maps)
-        show_agreement_with_controls(trial, maps)
     panels = (
         lambda: tests_panel(trial, maps, first),
         lambda: maps_panel(trial, maps),

@@ -1,14 +1,17 @@
-"""Numbers of one attribution map: how large it is, and whether it lies on the predicted region."""
+"""Numbers of one attribution map: how large it is, and whether it lies on what it explains."""
 
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 
 from ..data.index_masks import IGNORED
 from ..errors import UserError
 from ..segmenter import Prediction
-from ..target import PREDICTED
+from ..target import PREDICTED, Target
 from .attribution import Attribution
+
+Region = Literal["class", "explained", "foreground"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,9 @@ class AttributionStatistics:
         std: Population standard deviation over all pixels.
         minimum: Over all pixels.
         maximum: Over all pixels.
-        predicted: Against the predicted region.
-        truth: Against the ground truth; None where there is none.
+        predicted: Against the region of `compared_with`, by the prediction.
+        truth: The same by the ground truth; None where there is none, or where the region is that of the pixels
+            explained.
         channel_sums: Σ over the pixels of each channel's signed values; they add up to the sum of the map.
         channel_shares: Each channel's part of Σ|a|; they add up to 1. NaN where the map is 0.
     """
@@ -99,7 +103,7 @@ def statistics(
         raise UserError("Statistics need a map of the image's size; resize the layer's map first.")
     if truth is not None and truth.shape != labels.shape:
         raise UserError(f"The ground truth is {truth.shape}, the image {labels.shape}; they must be of one size.")
-    class_index = attribution.target.class_index
+    region, target = compared_with(attribution.target), attribution.target
     values = attribution.values.astype(np.float64)
     absolute = np.abs(values).sum(axis=(1, 2))
     return AttributionStatistics(
@@ -107,11 +111,29 @@ def statistics(
         std=float(magnitude.std()),
         minimum=float(magnitude.min()),
         maximum=float(magnitude.max()),
-        predicted=region_share(magnitude, region_of(labels, class_index)),
-        truth=None if truth is None else region_share(magnitude, region_of(truth, class_index), truth != IGNORED),
+        predicted=region_share(magnitude, _region(region, target, labels)),
+        truth=None
+        if truth is None or region == "explained"
+        else region_share(magnitude, _region(region, target, truth), truth != IGNORED),
         channel_sums=tuple(map(float, values.sum(axis=(1, 2)))),
         channel_shares=tuple(_ratio(float(share), float(absolute.sum())) for share in absolute),
     )
+
+
+def compared_with(target: Target) -> Region:
+    """The region that the map of a target is compared with, inside against outside.
+
+    "class": the pixels of the class explained. Where each pixel's own class is explained, "explained": the pixels
+    explained, or "foreground", every class but the first, where these are all of the image.
+    """
+    if target.class_index != PREDICTED:
+        return "class"
+    return "foreground" if np.all(target.mask) else "explained"
+
+
+def _region(kind: Region, target: Target, labels: np.ndarray) -> np.ndarray:
+    """Bool (H, W): its pixels by `labels`, which are those predicted or those of the ground truth."""
+    return np.asarray(target.mask) != 0 if kind == "explained" else region_of(labels, target.class_index)
 
 
 def region_of(labels: np.ndarray, class_index: int) -> np.ndarray:

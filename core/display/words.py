@@ -21,6 +21,11 @@ def percent(share: float) -> str:
     return "none" if math.isnan(share) else f"{100 * share:.1f} %"
 
 
+def confidence(probability: float) -> str:
+    """A probability in per cent; "> 99.9 %" for one that is not quite certain, as none of a softmax is."""
+    return "> 99.9 %" if probability > 0.9995 else percent(probability)
+
+
 def number(value: float, digits: int = 4) -> str:
     """A number with so many significant digits; very large and very small ones as "1.5·10⁻⁴"."""
     if not math.isfinite(value):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 METADATA = "zarr.json"
 CONSTANTS = ("image", "labels", "row_support", "column_support", "row_colour", "column_colour", "passes", "selected")
 SUMMARIES = ("statistics", "histogram", "boxes", "centred")
+FACTORS = ("score_derivatives", "statistic_gradients")
 
 MOST_SAMPLED_BLOCKS = 8
 
@@ -30,6 +31,7 @@ _BLOCK_BYTES = 2**23
 _MOST_PASSES_PER_BLOCK = 128
 _FEWEST_BLOCKS = 16
 _CHUNK_BYTES = 2**20
+_FACTOR_BYTES = 2**22
 _LARGEST_TILE = 1024
 _BLOSC = {"cname": "zstd", "clevel": 1, "shuffle": "shuffle"}
 _BLOSC_HEADER = struct.Struct("<4B3I")
@@ -157,7 +159,7 @@ def result_layouts(manifest: Manifest, plan: Plan) -> list[ArrayLayout]:
     block, num_passes, slots = manifest.passes_per_block, len(plan), plan.slots
     coordinate = np.dtype(np.int16 if max(plan.size) < 2**15 else np.int32)
     single = np.dtype(np.float32)
-    num_blocks, centred = -(-num_passes // block), plan.field.centred_shape
+    num_blocks, centred = -(-num_passes // block), plan.reach.centred_shape
     layouts = [
         ArrayLayout(
             "statistics", (num_passes, slots, len(STATISTICS)), (block, slots, len(STATISTICS)), single, np.nan
@@ -182,6 +184,18 @@ def result_layouts(manifest: Manifest, plan: Plan) -> list[ArrayLayout]:
     return layouts
 
 
+def factor_layouts(manifest: Manifest, size: tuple[int, int]) -> list[ArrayLayout]:
+    """The layouts of `FACTORS`, the arrays of a `Coupling`, in blocks of statistics."""
+    number, (height, width) = manifest.statistics, size
+    if not number:
+        return []
+    block = min(_power_of_two(_FACTOR_BYTES // (4 * manifest.channels * height * width)), number)
+    return [
+        ArrayLayout(name, (number, *shape), (block, *shape), np.dtype(np.float32), compressed=False)
+        for name, shape in zip(FACTORS, ((height, width), (manifest.channels, height, width)), strict=True)
+    ]
+
+
 def passes_per_block(plan: Plan, channels: int, batch_size: int = 1) -> int:
     """The number of passes in a block: a few seconds' work, a few megabytes, and no batch is cut short by its end.
 
@@ -194,7 +208,7 @@ def passes_per_block(plan: Plan, channels: int, batch_size: int = 1) -> int:
 
 def histogram_type(plan: Plan) -> np.dtype:
     """The type of the histograms' counts, the smallest that holds the largest window."""
-    field = plan.field
+    field = plan.reach
     largest = int((field.rows.last - field.rows.first + 1).max() * (field.columns.last - field.columns.first + 1).max())
     return np.dtype(np.uint16 if largest < 2**16 else np.uint32)
 

@@ -24,11 +24,12 @@ class Plan:
     """All passes of a Jacobian, coarse to fine.
 
     Attributes:
-        field: The structural receptive field.
+        field: The structural receptive field; with statistics, of what is left of the network while they are held.
         rows: The sampled rows by colour, in each colour ordered by their supports.
         columns: The sampled columns by colour.
         passes: int (P, 2), the row colour and the column colour of each pass, in the order they run.
         selected: bool (H, W), the output pixels whose rows are computed.
+        statistics: Number of statistics over the image that couple the rows, see `Coupling`.
     """
 
     field: ReceptiveField
@@ -36,9 +37,15 @@ class Plan:
     columns: tuple[np.ndarray, ...]
     passes: np.ndarray
     selected: np.ndarray
+    statistics: int = 0
 
     def __len__(self) -> int:
         return len(self.passes)
+
+    @cached_property
+    def reach(self) -> ReceptiveField:
+        """What the rows reach: the field, or the whole image where statistics couple them."""
+        return ReceptiveField.whole(self.size) if self.statistics else self.field
 
     @property
     def size(self) -> tuple[int, int]:
@@ -85,7 +92,7 @@ class Plan:
         return row_place[:, None] * columns_in_pass[column_colour] + column_place
 
 
-def plan_passes(field: ReceptiveField, stride: int = 1, region: np.ndarray | None = None) -> Plan:
+def plan_passes(field: ReceptiveField, stride: int = 1, region: np.ndarray | None = None, statistics: int = 0) -> Plan:
     """The passes for every `stride`-th output row and column, within the region bool (H, W) if one is given."""
     height, width = field.size
     selected = np.zeros((height, width), dtype=bool)
@@ -97,7 +104,7 @@ def plan_passes(field: ReceptiveField, stride: int = 1, region: np.ndarray | Non
     if not selected[np.ix_(row_positions, column_positions)].all():
         wanted = [selected[np.ix_(rows[r], columns[c])].any() for r, c in passes]
         passes = passes[wanted]
-    return Plan(field, rows, columns, passes, selected)
+    return Plan(field, rows, columns, passes, selected, statistics)
 
 
 def colour_intervals(support: AxisSupport, positions: np.ndarray) -> list[np.ndarray]:

@@ -17,9 +17,10 @@ def disk_bytes(plan: Plan, manifest: Manifest) -> int:
     """The most bytes that a store can take, before compression."""
     pixels = math.prod(plan.size)
     summary = NUM_BINS * histogram_type(plan).itemsize + NUM_OCTAVES * 4 * 2 + len(STATISTICS) * 4
-    total = len(plan) * plan.slots * summary + MOST_SAMPLED_BLOCKS * 4 * math.prod(plan.field.centred_shape)
+    total = len(plan) * plan.slots * summary + MOST_SAMPLED_BLOCKS * 4 * math.prod(plan.reach.centred_shape)
     if manifest.keep_rows:
         total += len(plan) * manifest.channels * pixels * np.dtype(manifest.dtype).itemsize
+    total += 4 * plan.statistics * (manifest.channels + 1) * pixels
     return total + 4 * (manifest.channels + 2) * pixels
 
 

@@ -86,11 +86,11 @@ def sampled_pixels(field: ReceptiveField, selected: np.ndarray) -> np.ndarray:
 
 def add_centred(total: np.ndarray, windows: PassWindows, magnitudes: np.ndarray, plan: Plan) -> None:
     """Add the rows of a pass, each centred on its pixel, to `total`, leaving out pixels that are not sampled."""
-    sampled = sampled_pixels(plan.field, plan.selected)
+    sampled = sampled_pixels(plan.reach, plan.selected)
     for row in windows.rows.positions:
         for column in windows.columns.positions:
             if sampled[row, column]:
-                _add_row(total, plan.field, (row, column), magnitudes)
+                _add_row(total, plan.reach, (row, column), magnitudes)
 
 
 def _add_row(total: np.ndarray, field: ReceptiveField, pixel: tuple[int, int], magnitudes: np.ndarray) -> None:

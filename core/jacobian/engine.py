@@ -3,7 +3,8 @@
 import errno
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,15 +19,17 @@ from .colouring import plan_passes
 from .disk_space import check_free_disk, disk_bytes
 from .effective import add_centred
 from .encoding import StoredType, encode
+from .factors import FactorRunner, find_statistics
 from .passes import PassRunner
 from .preparation import UNPROVEN, prepare
 from .proof import FieldTooSmallError, SumProof, check_field, check_row
 from .request import ImageRequest, JacobianRequest
-from .row_summaries import magnitude, summarise
+from .row_summaries import STATISTICS, PassWindows, magnitude, summarise
 from .store import JacobianStore
 from .stored_jacobian import Jacobian
 
 _SECONDS_BETWEEN_REPORTS = 0.5
+_SCALE = STATISTICS.index("scale")
 
 Cancel = Callable[[], bool]
 """Called between passes; True stops the run."""
@@ -151,9 +154,11 @@ def compute_missing(
     Raises:
         UserError: The store is of another network, the disk is full, or memory ran out.
     """
-    runner = store_runner(segmenter, store)
     report = ProgressReporter(store, segmenter, progress)
-    proof = SumProof(runner, store.plan)
+    if not compute_factors(segmenter, store, report, cancel):
+        return
+    runner = store_runner(segmenter, store)
+    proof = SumProof(runner, store.plan, store.coupling)
     try:
         for block in missing_blocks(store):
             results = _compute_block(runner, store, block, proof, report, cancel)
@@ -168,6 +173,29 @@ def compute_missing(
         compute_missing(segmenter, widened(store), progress=progress, cancel=cancel)
 
 
+def compute_factors(
+    segmenter: Segmenter, store: JacobianStore, report: "ProgressReporter | None" = None, cancel: Cancel | None = None
+) -> bool:
+    """Compute what a store lacks of its coupling's factors, if it has one; False if cancelled.
+
+    Raises:
+        UserError: The store is of another network, or the disk is full.
+    """
+    blocks = store.missing_factors
+    if not blocks:
+        return True
+    check_network(segmenter, store)
+    runner = FactorRunner(segmenter, store.image, store.manifest.score, store.labels)
+    for block in blocks:
+        if cancel is not None and cancel():
+            return False
+        with _full_disk_explained(store):
+            store.write_factors(block, runner.factors(block))
+        if report is not None:
+            report.passes_done(2 * len(block))
+    return True
+
+
 def widened(store: JacobianStore) -> JacobianStore:
     """An empty store in place of one whose field was too small, with a pass for each pixel and a note that says so.
 
@@ -179,7 +207,9 @@ def widened(store: JacobianStore) -> JacobianStore:
     old = store.manifest
     plan = plan_passes(ReceptiveField.whole(store.plan.size), region=store.plan.selected)
     block = passes_per_block(plan, old.channels, old.batch_size)
-    manifest = replace(old, dense=True, note=UNPROVEN, batch_size=min(old.batch_size, block), passes_per_block=block)
+    manifest = replace(
+        old, dense=True, note=UNPROVEN, statistics=0, batch_size=min(old.batch_size, block), passes_per_block=block
+    )
     check_free_disk(store.path, disk_bytes(plan, manifest))
     shutil.rmtree(store.path)
     return JacobianStore.create(store.path, manifest, plan, store.image, store.labels)
@@ -191,10 +221,16 @@ def store_runner(segmenter: Segmenter, store: JacobianStore) -> PassRunner:
     Raises:
         UserError: The store is of another network.
     """
+    check_network(segmenter, store)
     manifest = store.manifest
-    if manifest.weights_hash != segmenter.weights_hash:
-        raise UserError(f"{store.path} was made with other weights ({manifest.model}); load those to go on.")
-    return PassRunner(segmenter, store.image, manifest.score, manifest.batch_size, store.labels)
+    statistics = find_statistics(segmenter, store.image) if manifest.statistics else None
+    return PassRunner(segmenter, store.image, manifest.score, manifest.batch_size, store.labels, statistics)
+
+
+def check_network(segmenter: Segmenter, store: JacobianStore) -> None:
+    """Raise a UserError if the store is of another network."""
+    if store.manifest.weights_hash != segmenter.weights_hash:
+        raise UserError(f"{store.path} was made with other weights ({store.manifest.model}); load those to go on.")
 
 
 def compute_block(runner: PassRunner, store: JacobianStore, block: int) -> None:
@@ -204,7 +240,7 @@ def compute_block(runner: PassRunner, store: JacobianStore, block: int) -> None:
         UserError: The disk is full.
         FieldTooSmallError: See `widened`.
     """
-    proof = SumProof(runner, store.plan) if store.is_sampled(block) else None
+    proof = SumProof(runner, store.plan, store.coupling) if store.is_sampled(block) else None
     results = _compute_block(runner, store, block, proof)
     assert results is not None  # noqa: S101 - only a cancelled block has no results
     if proof is not None:
@@ -213,8 +249,14 @@ def compute_block(runner: PassRunner, store: JacobianStore, block: int) -> None:
 
 
 def _write_block(store: JacobianStore, block: int, results: Mapping[str, np.ndarray]) -> None:
-    try:
+    with _full_disk_explained(store):
         store.write(block, results)
+
+
+@contextmanager
+def _full_disk_explained(store: JacobianStore) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
@@ -242,24 +284,45 @@ def _compute_block(
         batch = range(start, min(start + manifest.batch_size, passes.stop))
         gradients = runner(np.stack([plan.outputs(index) for index in batch]))
         if start == passes.start and store.is_sampled(block):
-            check_row(runner, plan, start, gradients[0])
+            check_row(runner, plan, start, gradients[0], store.coupling)
         for index, gradient in zip(batch, gradients, strict=True):
             windows = store.windows[index]
             check_field(windows, gradient)
             if proof is not None:
                 proof.add(index, windows, gradient)
-            summary = summarise(windows, gradient, store.bins)
+            summary = _summary(store, windows, gradient, results.get("centred"))
             place, pixels = index - passes.start, windows.selected.size
             if "rows" in results:
                 results["rows"][place] = encode(gradient, windows, summary["statistics"], manifest.dtype)
             summary["statistics"][~windows.selected] = np.nan
             for name, values in summary.items():
                 results[name][place, :pixels] = values.reshape(pixels, *values.shape[2:])
-            if "centred" in results:
-                add_centred(results["centred"], windows, magnitude(gradient), plan)
         if report is not None:
             report.passes_done(len(batch))
     return results
+
+
+def _summary(
+    store: JacobianStore, windows: PassWindows, gradient: np.ndarray, centred: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """The summaries of a pass's rows, which are added to `centred` too.
+
+    With a coupling they are those of the whole rows, but for the scale, which is that of what is stored.
+    """
+    summary = summarise(windows, gradient, store.bins)
+    coupling = store.coupling
+    if coupling is None:
+        if centred is not None:
+            add_centred(centred, windows, magnitude(gradient), store.plan)
+        return summary
+    scale = summary["statistics"][..., _SCALE].copy()
+    for place, whole, row in coupling.rows_of_pass(store.plan, windows, gradient):
+        for name, values in summarise(whole, row, store.bins).items():
+            summary[name][place] = values[0, 0]
+        if centred is not None:
+            add_centred(centred, whole, magnitude(row), store.plan)
+    summary["statistics"][..., _SCALE] = scale
+    return summary
 
 
 class ProgressReporter:
@@ -268,8 +331,8 @@ class ProgressReporter:
     def __init__(self, store: JacobianStore, segmenter: Segmenter, show: ShowProgress | None) -> None:
         self._show = show
         self._started = self._reported = time.perf_counter()
-        self._total = len(store.plan)
-        self._before = sum(len(store.passes_of(block)) for block in store.finished())
+        self._total = store.num_passes
+        self._before = store.passes_done
         self._done = 0
         self._jacobian = Jacobian(store.path, segmenter) if show is not None else None
 

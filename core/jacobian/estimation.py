@@ -8,9 +8,10 @@ import numpy as np
 
 from ..segmenter import Image, Segmenter
 from .array_layouts import passes_per_block
-from .colouring import Plan, plan_passes
+from .choice import cheapest_plan
+from .colouring import Plan
 from .disk_space import disk_bytes, free_disk_bytes
-from .preparation import Preparation, prepare
+from .preparation import Preparation, note_of, prepare
 from .request import EVERY_ROW, ImageRequest, JacobianRequest
 
 _COARSE = 8
@@ -25,7 +26,7 @@ class Estimate:
     """The cost of a Jacobian.
 
     Attributes:
-        passes: Backward passes.
+        passes: Passes: backward ones, and for each statistic that couples the rows a forward-mode one too.
         pixels: Rows of the Jacobian; computing row by row would take a pass for each.
         seconds_per_pass: Measured.
         seconds: For all passes.
@@ -96,29 +97,36 @@ class Estimator:
     def __init__(self, segmenter: Segmenter, image: Image, request: JacobianRequest) -> None:
         asked = ImageRequest.check(segmenter, image, replace(request, stride=_COARSE))
         self._preparation = prepare(segmenter, asked)
-        self._plans: dict[int, Plan] = {_COARSE: self._preparation.plan}
+        self._plans: dict[int, tuple[Plan, float]] = {_COARSE: (self._preparation.plan, self._preparation.seconds)}
 
     def estimate(self, request: JacobianRequest, out: str | Path) -> Estimate:
         """What the Jacobian will cost as a store at `out`."""
         prepared = self._preparation
         if request.stride not in self._plans:
-            self._plans[request.stride] = plan_passes(prepared.plan.field, request.stride)
-        plan = self._plans[request.stride]
+            self._plans[request.stride] = cheapest_plan(
+                prepared.field, prepared.uncoupled, prepared.seconds_per_pass, request.stride
+            )
+        plan, seconds = self._plans[request.stride]
         block = passes_per_block(plan, prepared.manifest.channels)
-        manifest = replace(prepared.manifest, **asdict(request), passes_per_block=block)
-        return _estimate_of(replace(prepared, plan=plan, manifest=manifest), Path(out))
+        note = prepared.manifest.note if plan.statistics == prepared.plan.statistics else note_of(plan)
+        manifest = replace(
+            prepared.manifest, **asdict(request), passes_per_block=block, statistics=plan.statistics, note=note
+        )
+        return _estimate_of(replace(prepared, plan=plan, manifest=manifest, seconds=seconds), Path(out))
 
 
 def _estimate_of(preparation: Preparation, out: Path) -> Estimate:
-    plan, manifest, field = preparation.plan, preparation.manifest, preparation.plan.field
+    plan, manifest, field = preparation.plan, preparation.manifest, preparation.plan.reach
     block = 8 * manifest.passes_per_block * manifest.channels * math.prod(plan.size)
     graphs = preparation.graph_bytes * (1 + _TRANSIENT_GRAPHS * manifest.batch_size)
+    factors = 4 * plan.statistics * (manifest.channels + 1) * math.prod(plan.size)
+    passes = len(plan) + 2 * plan.statistics
     return Estimate(
-        passes=len(plan),
+        passes=passes,
         pixels=plan.num_pixels,
         seconds_per_pass=preparation.seconds_per_pass,
-        seconds=preparation.seconds_per_pass * len(plan),
-        memory_bytes=int(_RESIDENT_BYTES + graphs + block),
+        seconds=preparation.seconds,
+        memory_bytes=int(_RESIDENT_BYTES + graphs + block + factors),
         disk_bytes=disk_bytes(plan, manifest),
         free_disk_bytes=free_disk_bytes(out),
         batch_size=manifest.batch_size,

@@ -10,7 +10,7 @@ import torch
 
 from .disk_space import check_free_disk
 from .store import JacobianStore
-from .threshold import stored_passes
+from .threshold import stored_rows
 
 
 def write_dense(store: JacobianStore, path: Path) -> Path:
@@ -29,9 +29,9 @@ def write_dense(store: JacobianStore, path: Path) -> Path:
         dense = np.lib.format.open_memmap(Path(folder) / "dense.npy", mode="w+", dtype=np.float32, shape=shape)
         rows = dense.reshape(*size, *image_shape)
         for block in range(store.num_blocks):
-            for index, gradient in stored_passes(store, block):
-                for row, column in itertools.product(*store.plan.pixels(index)):
-                    window = (slice(None), *store.plan.field.window(row, column))
+            for windows, gradient in stored_rows(store, block):
+                for row, column in itertools.product(windows.rows.positions, windows.columns.positions):
+                    window = (slice(None), *store.plan.reach.window(row, column))
                     rows[row, column][window] = gradient[window]
         torch.save(torch.from_numpy(dense), Path(folder) / "dense.pt")
         os.replace(Path(folder) / "dense.pt", path)  # noqa: PTH105 - the atomic step

@@ -32,10 +32,11 @@ _MOST_CHANNELS = 2**16
 _LONGEST_TEXT = 10_000
 _MOST_VERSIONS = 100
 _MOST_NOTES = 100
+_MOST_STATISTICS = 2**20
 _HIGHEST_EDGE = 2047
 """The largest float32, NaN included, as the bits that count the edges of histograms."""
 _SHA_256 = re.compile("[0-9a-f]{64}")
-_OPTIONAL = {"notes", "against"}
+_OPTIONAL = {"notes", "against", "statistics"}
 """Entries that stores of early versions of this schema lack."""
 
 
@@ -57,6 +58,7 @@ class Manifest(JacobianRequest):
         versions: Versions of the libraries that made it.
         schema: Version of this layout.
         notes: What was assumed or concluded about the network, one sentence each.
+        statistics: Number of statistics over the image that couple the rows, see `Coupling`; 0 where none are used.
     """
 
     model: str
@@ -72,6 +74,7 @@ class Manifest(JacobianRequest):
     versions: dict[str, str]
     schema: int = SCHEMA
     notes: tuple[str, ...] = ()
+    statistics: int = 0
 
     @property
     def identity(self) -> dict[str, object]:
@@ -125,6 +128,7 @@ CHECKS: Mapping[str, Check] = {
     "versions": _are_versions,
     "schema": is_integer(SCHEMA, SCHEMA),
     "notes": _are_sentences,
+    "statistics": is_integer(0, _MOST_STATISTICS),
 }
 """For each entry of the manifest, whether a value is one that a run can have written."""
 

@@ -19,6 +19,7 @@ from .engine import (
     Progress,
     ProgressReporter,
     compute_block,
+    compute_factors,
     compute_missing,
     missing_blocks,
     open_or_create,
@@ -88,6 +89,9 @@ def _compute_on_workers(
     reporters: Mapping[Path, ProgressReporter],
     cancel: Cancel | None,
 ) -> None:
+    for store in stores:  # a block needs all of the factors
+        if not compute_factors(segmenter, store, reporters[store.path], cancel):
+            return
     by_path = {store.path: store for store in stores}
     tasks = {
         (path, block): (str(path.absolute()), block)

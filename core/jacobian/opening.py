@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from ..receptive_field import AxisSupport, ReceptiveField
-from .array_layouts import CONSTANTS, METADATA, SUMMARIES, ArrayLayout, constant_layouts, result_layouts
+from .array_layouts import (
+    CONSTANTS,
+    FACTORS,
+    METADATA,
+    SUMMARIES,
+    ArrayLayout,
+    constant_layouts,
+    factor_layouts,
+    result_layouts,
+)
 from .colouring import Plan, places
 from .inspection import attributes_of, check_files, check_layout, check_schema, shapes_of_constants
 from .manifest import Manifest, checked_manifest, hash_of_entries
@@ -32,32 +41,29 @@ def write_empty_store(path: Path, manifest: Manifest, plan: Plan, image: np.ndar
     open_group(path, mode="w", zarr_format=3, attributes={_KEY: entries, _HASHES: hashes})
     for layout in layouts:
         layout.create(path)[...] = constants[layout.name]
-    for layout in result_layouts(manifest, plan):
+    for layout in [*result_layouts(manifest, plan), *factor_layouts(manifest, plan.size)]:
         layout.create(path)
 
 
-def open_checked(path: Path) -> tuple[Manifest, Plan, dict[str, np.ndarray], dict[str, ArrayLayout]]:
+def open_checked(
+    path: Path,
+) -> tuple[Manifest, Plan, dict[str, np.ndarray], dict[str, ArrayLayout], dict[str, ArrayLayout]]:
     """Open the store in a folder.
 
     Each step trusts only what the steps before it checked: the manifest, the names and kinds of all files, the shapes
     that the image and the passes give, the values of what is written once, and the layout that follows from them.
 
     Returns:
-        The manifest, the plan, the arrays of `CONSTANTS` by name, and the layouts of the arrays of results by name.
+        The manifest, the plan, the arrays of `CONSTANTS` by name, and the layouts by name of the arrays of results and
+        of those of `FACTORS`.
 
     Raises:
         UserError: A store of another version.
         ValueError: No store, or one that is damaged; the message names the part.
     """
-    attributes = attributes_of(path)
-    entries, hashes = attributes.get(_KEY), attributes.get(_HASHES)
-    if not isinstance(entries, dict):
-        raise ValueError(f"{METADATA} says nothing of a Jacobian")  # noqa: TRY004 - a store's fault, not a caller's
-    check_schema(path, entries.get("schema"))
-    if not isinstance(hashes, dict) or hashes.get(_MANIFEST) != hash_of_entries(entries):
-        raise ValueError(f"its manifest in {METADATA} is damaged")
-    manifest = checked_manifest(entries)
-    check_files(path, {*CONSTANTS, *SUMMARIES, *(["rows"] if manifest.keep_rows else [])})
+    manifest, hashes = read_manifest(path)
+    factors = FACTORS if manifest.statistics else ()
+    check_files(path, {*CONSTANTS, *SUMMARIES, *factors, *(["rows"] if manifest.keep_rows else [])})
     image_shape, num_passes = shapes_of_constants(path)
     if image_shape[0] != manifest.channels or hashes.get("image") != manifest.image_hash:
         raise ValueError("its image is another one")
@@ -67,9 +73,27 @@ def open_checked(path: Path) -> tuple[Manifest, Plan, dict[str, np.ndarray], dic
         constants[layout.name] = _constant(path, layout, hashes.get(layout.name))
     plan = _plan_of(constants, manifest)
     layouts = {layout.name: layout for layout in result_layouts(manifest, plan)}
-    for layout in layouts.values():
+    of_factors = {layout.name: layout for layout in factor_layouts(manifest, plan.size)}
+    for layout in (*layouts.values(), *of_factors.values()):
         check_layout(path, layout)
-    return manifest, plan, constants, layouts
+    return manifest, plan, constants, layouts, of_factors
+
+
+def read_manifest(path: Path) -> tuple[Manifest, dict[str, object]]:
+    """The manifest of a store and the hashes of what is written once, by name, from one small file.
+
+    Raises:
+        UserError: A store of another version.
+        ValueError: No store, or one whose manifest is damaged.
+    """
+    attributes = attributes_of(path)
+    entries, hashes = attributes.get(_KEY), attributes.get(_HASHES)
+    if not isinstance(entries, dict):
+        raise ValueError(f"{METADATA} says nothing of a Jacobian")  # noqa: TRY004 - a store's fault, not a caller's
+    check_schema(path, entries.get("schema"))
+    if not isinstance(hashes, dict) or hashes.get(_MANIFEST) != hash_of_entries(entries):
+        raise ValueError(f"its manifest in {METADATA} is damaged")
+    return checked_manifest(entries), hashes
 
 
 def _constant(path: Path, layout: ArrayLayout, expected: object) -> np.ndarray:
@@ -108,11 +132,12 @@ def _plan_of(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Plan:
     _check_support("row_support", rows)
     _check_support("column_support", columns)
     plan = Plan(
-        ReceptiveField(rows, columns, manifest.dense),
+        ReceptiveField(rows, columns, manifest.dense and not manifest.statistics),
         _positions_of_colour("row_colour", arrays["row_colour"], rows),
         _positions_of_colour("column_colour", arrays["column_colour"], columns),
         arrays["passes"],
         arrays["selected"],
+        manifest.statistics,
     )
     _check_passes(plan)
     _check_blocks(plan, manifest)

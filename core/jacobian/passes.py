@@ -11,9 +11,11 @@ from ..compute.memory import ShrinkingBatches, free_bytes
 from ..errors import explained_differentiation, is_out_of_memory
 from ..segmenter import Segmenter
 from ..segmenter.differentiation import exact_arithmetic
-from ..target import PREDICTED, Score, class_scores, scores_of_labels
+from ..segmenter.image_statistics import HoldStatistics, Statistics
+from ..target import Score
 from .batchable import Batchable
 from .request import ImageRequest
+from .scores import scores_of_image
 
 _MOST_PIXELS_AT_ONCE_ON_CPU = 2**18
 """Above, a single pass on a CPU runs near its arithmetic peak already."""
@@ -42,6 +44,7 @@ class PassRunner:
         batch_size: Passes run at once.
         labels: Int (H, W), the predicted class of each pixel, for the score of the class predicted there; None takes
             those of this run.
+        statistics: Statistics over the image to hold; None runs the network as it is.
     """
 
     def __init__(
@@ -51,11 +54,15 @@ class PassRunner:
         score: Score,
         batch_size: int = 1,
         labels: np.ndarray | None = None,
+        statistics: Statistics | None = None,
     ) -> None:
         self._segmenter = segmenter
         self._image = torch.from_numpy(np.ascontiguousarray(image)).to(segmenter.device)
         self._score = score
         self._labels = None if labels is None else torch.from_numpy(labels.astype(np.int64)).to(segmenter.device)
+        self._statistics = statistics
+        self.reference = self if statistics is None else PassRunner(segmenter, image, score, labels=labels)
+        """Runs the same passes through the network as it is."""
         self._batches = ShrinkingBatches(batch_size, "a single backward pass")
         self._graph: tuple[Tensor, Tensor] | None = None
         self._batches_are_proven = False
@@ -142,14 +149,12 @@ class PassRunner:
 
     def _forward(self, *, batchable: bool) -> tuple[Tensor, Tensor]:
         image = self._image.clone().requires_grad_()
-        with self._segmenter.lock, Batchable() if batchable else contextlib.nullcontext():
-            self._segmenter.decide(image[None])
-            logits = self._segmenter.unchecked_logits(image[None])
-        score = self._score
-        if score.class_index != PREDICTED:
-            return image, class_scores(logits, score.class_index, score.space, score.against)[0]
-        labels = logits[0].argmax(dim=0) if self._labels is None else self._labels
-        return image, scores_of_labels(logits, labels, score.space, score.against)[0]
+        held = self._statistics
+        with (
+            Batchable() if batchable else contextlib.nullcontext(),
+            contextlib.nullcontext() if held is None else HoldStatistics(held),
+        ):
+            return image, scores_of_image(self._segmenter, image, self._score, self._labels)
 
 
 def _gradient(scores: Tensor, image: Tensor, outputs: Tensor, *, is_grads_batched: bool = False) -> Tensor:

@@ -11,7 +11,9 @@ from ..receptive_field import ReceptiveField, structural_support
 from ..segmenter import Segmenter, prediction_of
 from ..target import PREDICTED
 from .array_layouts import passes_per_block
+from .choice import Uncoupled, cheapest_plan, may_be_uncoupled
 from .colouring import Plan, plan_passes
+from .factors import find_statistics
 from .manifest import Manifest
 from .passes import PassRunner, fastest_batch_size
 from .proof import FieldTooSmallError, check_field, check_row
@@ -27,6 +29,11 @@ UNPROVEN = (
     "per pixel."
 )
 UNSEEN = "No receptive field holds for every image ({}), so this network takes the dense path, one pass per pixel."
+COUPLED = (
+    "In this network nothing but {:,} statistics over the image (of its normalisation or pooling) couples distant "
+    "pixels. So rows are put together, exactly, from {:,} shared passes and two passes for each statistic: {:,} passes "
+    "instead of {:,}."
+)
 WIDE = "The receptive field is as large as this image, so no two pixels can share a backward pass."
 
 
@@ -39,14 +46,20 @@ class Preparation:
         manifest: What the store will say of itself.
         labels: Int (H, W), the predicted class of each pixel.
         seconds_per_pass: As timed.
+        seconds: For the whole Jacobian.
         graph_bytes: Memory of one forward graph.
+        field: The structural receptive field.
+        uncoupled: What is left of the network while its statistics over the image are held; None where that is no use.
     """
 
     plan: Plan
     manifest: Manifest
     labels: np.ndarray
     seconds_per_pass: float
+    seconds: float
     graph_bytes: int
+    field: ReceptiveField
+    uncoupled: Uncoupled | None
 
 
 def prepare(segmenter: Segmenter, asked: ImageRequest, batch_size: int | None = None) -> Preparation:
@@ -61,40 +74,60 @@ def prepare(segmenter: Segmenter, asked: ImageRequest, batch_size: int | None = 
     stride, score = asked.request.stride, asked.request.score
     with torch.no_grad(), segmenter.lock:
         prediction = prediction_of(segmenter.logits(asked.image[None])[0])
-    plan = plan_passes(structural_support(segmenter, (size[0], size[1])), stride, asked.region)
-    runner = PassRunner(segmenter, asked.image, score, labels=prediction.labels)
+    field, uncoupled = structural_support(segmenter, (size[0], size[1])), None
+    plan = plan_passes(field, stride, asked.region)
+    if may_be_uncoupled(plan, stride):
+        uncoupled = Uncoupled.find(segmenter, asked.image, score, prediction.labels)
+    graph = graph_bytes(segmenter, asked.image)
+    fastest, seconds_per_pass = fastest_batch_size(segmenter, asked, graph, batch_size)
+    plan, seconds = cheapest_plan(field, uncoupled, seconds_per_pass, stride, asked.region)
+    statistics = find_statistics(segmenter, asked.image) if plan.statistics else None
+    runner = PassRunner(segmenter, asked.image, score, labels=prediction.labels, statistics=statistics)
     known = prediction.probabilities
     tried = _passes_to_try(plan, known.max(axis=0) if score.class_index == PREDICTED else known[score.class_index])
     gradients = [runner(plan.outputs(index)[None])[0] for index in tried]
-    note = _note(plan)
+    note = note_of(plan)
     try:
         windows = PlannedWindows(plan)
         for index, gradient in zip(tried, gradients, strict=True):
             check_field(windows[index], gradient)
-            check_row(runner, plan, index, gradient)
+            if not plan.statistics:  # whole rows are checked in the run, once the factors are there
+                check_row(runner, plan, index, gradient)
     except FieldTooSmallError:
-        plan = plan_passes(ReceptiveField.whole(plan.size), stride, asked.region)
-        note = UNPROVEN
+        field, uncoupled, note = ReceptiveField.whole(plan.size), None, UNPROVEN
+        plan, seconds = cheapest_plan(field, None, seconds_per_pass, stride, asked.region)
+    if plan.statistics:
+        gradients = [runner.reference(_one_of(plan, index)[None])[0] for index in tried]
     del runner
-    graph = graph_bytes(segmenter, asked.image)
-    fastest, seconds = fastest_batch_size(segmenter, asked, graph, batch_size)
     block = passes_per_block(plan, channels, fastest)
     manifest = Manifest(
         **asked.identity(segmenter),  # type: ignore[arg-type]
         model=segmenter.name,
         channels=channels,
-        dense=plan.field.dense,
+        dense=plan.reach.dense,
         note=note,
         batch_size=min(fastest, block),
         passes_per_block=block,
         lowest_bin=Histogram.below(max(float(magnitude(g).max()) for g in gradients)).lowest,
         notes=segmenter.notes,
         versions={"torch": torch.__version__, "numpy": np.__version__, "zarr": version("zarr")},
+        statistics=plan.statistics,
     )
-    return Preparation(plan, manifest, prediction.labels, seconds, graph)
+    return Preparation(plan, manifest, prediction.labels, seconds_per_pass, seconds, graph, field, uncoupled)
 
 
-def _note(plan: Plan) -> str:
+def _one_of(plan: Plan, index: int) -> np.ndarray:
+    """Float32 (H, W): 1 at one pixel of a pass."""
+    outputs = np.zeros(plan.size, np.float32)
+    outputs[tuple(np.argwhere(plan.outputs(index))[0])] = 1
+    return outputs
+
+
+def note_of(plan: Plan) -> str:
+    """A sentence where pixels cannot share passes; else empty."""
+    if plan.statistics:
+        passes = len(plan) + 2 * plan.statistics
+        return COUPLED.format(plan.statistics, len(plan), passes, plan.num_pixels)
     if plan.field.reason:
         return UNSEEN.format(plan.field.reason)
     if plan.field.dense:

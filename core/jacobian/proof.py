@@ -3,6 +3,7 @@
 import numpy as np
 
 from .colouring import Plan
+from .coupling import Coupling
 from .passes import BATCH_TOLERANCE, PassRunner
 from .row_summaries import PassWindows
 
@@ -30,8 +31,12 @@ def check_field(windows: PassWindows, gradient: np.ndarray) -> None:
             raise FieldTooSmallError
 
 
-def check_row(runner: PassRunner, plan: Plan, index: int, gradient: np.ndarray) -> None:
+def check_row(
+    runner: PassRunner, plan: Plan, index: int, gradient: np.ndarray, coupling: Coupling | None = None
+) -> None:
     """Compare one row of pass `index`, from its gradient image (C, H, W), with the same row computed alone.
+
+    With a coupling, the row put together is compared with that of the network as it is.
 
     Raises:
         FieldTooSmallError: They differ by more than rounding.
@@ -39,7 +44,7 @@ def check_row(runner: PassRunner, plan: Plan, index: int, gradient: np.ndarray) 
     rows, columns = plan.pixels(index)
     pixels = [(r, c) for r in rows for c in columns if plan.selected[r, c]]
     whole = tuple(slice(0, length) for length in plan.size)
-    if len(pixels) == 1 and plan.field.window(*pixels[0]) == whole:
+    if len(pixels) == 1 and plan.field.window(*pixels[0]) == whole and coupling is None:
         return  # there is nothing to share: the batch that it ran in was checked by the runner
     if runner.batch_size == 1:
         row, column = pixels[np.random.default_rng(index).integers(len(pixels))]
@@ -47,10 +52,10 @@ def check_row(runner: PassRunner, plan: Plan, index: int, gradient: np.ndarray) 
         row, column = max(pixels, key=lambda pixel: np.abs(gradient[(slice(None), *plan.field.window(*pixel))]).max())
     outputs = np.zeros(plan.size, np.float32)
     outputs[row, column] = 1
-    alone = runner.alone(outputs)
-    shared = np.zeros_like(alone)
+    alone = runner.reference.alone(outputs)
+    shared = np.zeros_like(alone) if coupling is None else coupling.weighted(outputs)
     window = (slice(None), *plan.field.window(row, column))
-    shared[window] = gradient[window]
+    shared[window] += gradient[window]
     tolerance = ROW_TOLERANCE if runner.batch_size == 1 else BATCH_TOLERANCE
     if np.abs(shared - alone).max() > tolerance * np.abs(alone).max():
         raise FieldTooSmallError
@@ -66,9 +71,10 @@ class SumProof:
     itself, there is nothing to prove.
     """
 
-    def __init__(self, runner: PassRunner, plan: Plan) -> None:
-        self._runner = runner
+    def __init__(self, runner: PassRunner, plan: Plan, coupling: Coupling | None = None) -> None:
+        self._runner = runner.reference
         self._plan = plan
+        self._coupling = coupling
         generator = np.random.default_rng(0)
         self._row_weights, self._column_weights = (
             generator.uniform(0.5, 1.5, length).astype(np.float32) for length in plan.size
@@ -79,7 +85,7 @@ class SumProof:
 
     def add(self, index: int, windows: PassWindows, gradient: np.ndarray) -> None:
         """Add the gradient image (C, H, W) of a pass."""
-        if len(self._plan) == self._plan.num_pixels:
+        if len(self._plan) == self._plan.num_pixels and self._coupling is None:
             return
         by_row = self._row_weights[windows.rows.positions][windows.rows.label]
         by_column = self._column_weights[windows.columns.positions][windows.columns.label]
@@ -108,6 +114,10 @@ class SumProof:
         for index in self._passes:
             outputs += self._plan.outputs(index)
         outputs *= self._row_weights[:, None] * self._column_weights
+        if self._coupling is not None:
+            added = self._coupling.weighted(outputs)
+            self._sum += added
+            self._size += np.abs(added)
         difference = np.abs(self._runner(outputs[None])[0] - self._sum)
         allowed = _SUM_TOLERANCE * self._size + _SUM_TOLERANCE_OF_LARGEST * self._size.max()
         self._passes, self._sum, self._size = [], None, None

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from .array_layouts import MOST_SAMPLED_BLOCKS, ArrayLayout
+from .array_layouts import FACTORS, MOST_SAMPLED_BLOCKS, ArrayLayout
 from .colouring import Plan
+from .coupling import Coupling
 from .inspection import MOST_IMAGE_VALUES
 from .manifest import Manifest
 from .opening import open_checked, write_empty_store
@@ -52,7 +53,7 @@ class JacobianStore:
         if not self.path.is_dir():
             raise UserError(f"There is no Jacobian at {self.path}; compute one first.")
         try:
-            self.manifest, self.plan, constants, self._layouts = open_checked(self.path)
+            self.manifest, self.plan, constants, self._layouts, self._factor_layouts = open_checked(self.path)
         except UserError:
             raise
         except Exception as error:  # a store from elsewhere may raise anything
@@ -61,7 +62,8 @@ class JacobianStore:
                 "it again."
             ) from error
         self.image, self.labels = constants["image"], constants["labels"]
-        self._arrays = {name: layout.open(self.path) for name, layout in self._layouts.items()}
+        layouts = {**self._layouts, **self._factor_layouts}
+        self._arrays = {name: layout.open(self.path) for name, layout in layouts.items()}
         self._finished: set[int] = set()
 
     @classmethod
@@ -91,9 +93,44 @@ class JacobianStore:
         return -(-len(self.plan) // self.manifest.passes_per_block)
 
     @property
+    def num_passes(self) -> int:
+        """Passes of the whole Jacobian: those of the plan, and two for each statistic."""
+        return len(self.plan) + 2 * self.manifest.statistics
+
+    @property
+    def passes_done(self) -> int:
+        """Those of them whose results are on disk."""
+        missing = sum(map(len, self.missing_factors))
+        blocks = sum(len(self.passes_of(block)) for block in self.finished())
+        return blocks + 2 * (self.manifest.statistics - missing)
+
+    @property
     def bins(self) -> Histogram:
         """The bins of the histograms."""
         return Histogram(self.manifest.lowest_bin)
+
+    @property
+    def missing_factors(self) -> list[range]:
+        """The statistics whose part of the coupling's factors is not on disk, in blocks."""
+        if not self._factor_layouts:
+            return []
+        number, length = self.manifest.statistics, self._factor_layouts[FACTORS[0]].chunks[0]
+        blocks = [range(start, min(start + length, number)) for start in range(0, number, length)]
+        return [block for block in blocks if any(self._faulty_factors(block))]
+
+    def write_factors(self, block: range, coupling: Coupling) -> None:
+        """Write the factors of a block of statistics."""
+        for name, values in zip(FACTORS, (coupling.derivatives, coupling.gradients), strict=True):
+            self._arrays[name][block.start : block.stop] = values
+
+    @cached_property
+    def coupling(self) -> Coupling | None:
+        """What statistics over the image add to the rows, once its factors are on disk; None where there are none.
+
+        Raises:
+            UserError: A part of the factors is missing or damaged.
+        """
+        return Coupling(*map(self.read, FACTORS)) if self._factor_layouts else None
 
     @cached_property
     def windows(self) -> PlannedWindows:
@@ -130,6 +167,12 @@ class JacobianStore:
             for block in sorted(self._summed_up() - self.finished())
             for name in self._faulty_arrays(block)
         ]
+        if self._summed_up():  # which begins when all factors are there
+            parts += [
+                f"{name} of statistic {block.start}"
+                for block in self.missing_factors
+                for name in self._faulty_factors(block)
+            ]
         if not parts:
             return ""
         named = ", ".join(parts[:_MOST_NAMED]) + (", …" if len(parts) > _MOST_NAMED else "")
@@ -158,7 +201,7 @@ class JacobianStore:
             if name != "centred"
         }
         # The sum of the block's |rows|, each centred on its pixel, of the blocks that are sampled for it.
-        return results | ({"centred": np.zeros(self.plan.field.centred_shape)} if self.is_sampled(block) else {})
+        return results | ({"centred": np.zeros(self.plan.reach.centred_shape)} if self.is_sampled(block) else {})
 
     def write(self, block: int, results: Mapping[str, np.ndarray]) -> None:
         """Write what `new_results` gave; the block counts as finished only when all of it is on disk."""
@@ -171,7 +214,7 @@ class JacobianStore:
         return np.zeros(self._layouts[name].shape, self._layouts[name].dtype)
 
     def read(self, name: str, selection: Any = ...) -> np.ndarray:
-        """Part of one of the arrays "rows", "statistics", "histogram", "boxes", "centred", of finished blocks.
+        """Part of one of `FACTORS`, or of the "rows", "statistics", "histogram", "boxes", "centred" of finished blocks.
 
         Args:
             name: Name of the array.
@@ -180,7 +223,7 @@ class JacobianStore:
         Raises:
             UserError: A chunk that is missing or damaged.
         """
-        layout = self._layouts[name]
+        layout = self._factor_layouts[name] if name in self._factor_layouts else self._layouts[name]
         for chunk in layout.chunks_of(selection):
             if name != "centred" or self.is_sampled(chunk[0]):
                 self._check_chunk(layout, chunk)
@@ -209,6 +252,12 @@ class JacobianStore:
             selection = block if name == "centred" else slice(passes.start, passes.stop)
             files = (layout.file_of(self.path, chunk) for chunk in layout.chunks_of(selection))
             if any(layout.fault(file, thorough=False) for file in files):
+                yield name
+
+    def _faulty_factors(self, block: range) -> Iterator[str]:
+        for name, layout in self._factor_layouts.items():
+            files = (layout.file_of(self.path, chunk) for chunk in layout.chunks_of(slice(block.start, block.stop)))
+            if any(layout.fault(file) for file in files):
                 yield name
 
     def _check_chunk(self, layout: ArrayLayout, chunk: tuple[int, ...]) -> None:

@@ -34,7 +34,7 @@ class Jacobian:
         labels: The predicted class of each pixel, int (H, W).
         size: Height and width of the image.
         field: The structural receptive field.
-        num_passes: Backward passes of the whole Jacobian.
+        num_passes: Passes of the whole Jacobian.
 
     Raises:
         UserError: No whole store at `path`, or the segmenter is not the store's.
@@ -43,7 +43,7 @@ class Jacobian:
     def __init__(self, path: str | Path, segmenter: Segmenter | None = None) -> None:
         self._store = store = JacobianStore(path)
         self.path, self.manifest, self.image, self.labels = store.path, store.manifest, store.image, store.labels
-        self.size, self.field, self.num_passes = store.plan.size, store.plan.field, len(store.plan)
+        self.size, self.field, self.num_passes = store.plan.size, store.plan.reach, store.num_passes
         if segmenter is not None and segmenter.weights_hash != self.manifest.weights_hash:
             raise UserError(f"{path} is the Jacobian of other weights ({self.manifest.model}) than {segmenter.name}.")
         self._segmenter = segmenter
@@ -57,7 +57,7 @@ class Jacobian:
     @property
     def fraction(self) -> float:
         """Share of the passes that are done, 0 to 1."""
-        return sum(len(self._store.passes_of(block)) for block in self._store.finished()) / self.num_passes
+        return self._store.passes_done / self.num_passes
 
     @property
     def predicted_region(self) -> np.ndarray:
@@ -109,13 +109,19 @@ class Jacobian:
         """
         self._check_pixel(row, column)
         self._check_stored(row, column)
-        rows, columns = self.field.window(row, column)
+        rows, columns = self._store.plan.field.window(row, column)
         stored = self._store.read(
             "rows", (int(self._store.plan.pass_of_pixel[row, column]), slice(None), rows, columns)
         )
         exact = self.manifest.dtype == "float32"
         scale = np.float32(1) if exact else self._stored_statistic(row, column, "scale")
-        return decode(stored, scale, self.manifest.dtype), rows.start, columns.start
+        window = decode(stored, scale, self.manifest.dtype)
+        coupling = self._store.coupling
+        if coupling is None:
+            return window, rows.start, columns.start
+        whole = coupling.rows(np.array([row]), np.array([column]))[0]
+        whole[:, rows, columns] += window
+        return whole, 0, 0
 
     def error_bound(self, row: int, column: int) -> float:
         """The largest storage error of any entry of a row; 0 for float32.
@@ -137,7 +143,7 @@ class Jacobian:
         """
         self._check_pixel(row, column)
         self._check_rows_kept("use core.attribution.influence instead")
-        plan, field = self._store.plan, self.field
+        plan, field, coupling = self._store.plan, self._store.plan.field, self._store.coupling
         computed, scales = self.computed, self.statistic("scale")
         entries = np.zeros((len(plan), self.manifest.channels), self.manifest.dtype)
         for span in self._store.spans(self._store.finished()):
@@ -148,6 +154,8 @@ class Jacobian:
         values = np.zeros((self.manifest.channels, *self.size), np.float32)
         found = np.moveaxis(entries[plan.pass_of_pixel[pixels]], -1, 0)
         values[:, rows[:, None], columns] = decode(found, scales[pixels], self.manifest.dtype)
+        if coupling is not None:
+            values += coupling.column(row, column)
         values[:, ~computed] = np.nan
         return values
 
@@ -253,7 +261,7 @@ class Jacobian:
         """
         plan = self._store.plan
         blocks = [block for block in sorted(self._store.finished()) if self._store.is_sampled(block)]
-        sampled = sampled_pixels(plan.field, plan.selected)
+        sampled = sampled_pixels(plan.reach, plan.selected)
         passes = [index for block in blocks for index in self._store.passes_of(block)]
         num_pixels = sum(int(sampled[np.ix_(*plan.pixels(index))].sum()) for index in passes)
         if num_pixels == 0:

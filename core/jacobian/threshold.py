@@ -12,7 +12,7 @@ from ..display.colours import magnitude_scale, png_bytes
 from ..errors import UserError
 from ..io.files import npy_bytes, write_atomically
 from .encoding import decode
-from .row_summaries import STATISTICS, magnitude
+from .row_summaries import STATISTICS, PassWindows, magnitude
 from .store import JacobianStore
 from .summary_maps import SummaryMaps
 
@@ -159,8 +159,7 @@ class ThresholdMaps:
         counts = np.full(plan.size, np.nan, np.float32)
         boxes = np.zeros((*plan.size, 4), np.int32)
         for block in sorted(self.store.finished()):
-            for index, gradient in stored_passes(self.store, block):
-                windows = self.store.windows[index]
+            for windows, gradient in stored_rows(self.store, block):
                 magnitudes = magnitude(gradient)
                 pixels = np.ix_(windows.rows.positions, windows.columns.positions)
                 counts[pixels] = windows.reduce(np.add, (magnitudes >= level).astype(np.int32))
@@ -170,8 +169,19 @@ class ThresholdMaps:
         return counts, boxes
 
 
-def stored_passes(store: JacobianStore, block: int) -> Iterator[tuple[int, np.ndarray]]:
-    """The passes of a finished block and their gradient images float32 (C, H, W)."""
+def stored_rows(store: JacobianStore, block: int) -> Iterator[tuple[PassWindows, np.ndarray]]:
+    """The rows of a finished block: images float32 (C, H, W), and the windows that each row has in them."""
+    coupling = store.coupling
+    for index, gradient in _stored_passes(store, block):
+        windows = store.windows[index]
+        if coupling is None:
+            yield windows, gradient
+        else:
+            for _, whole, row in coupling.rows_of_pass(store.plan, windows, gradient):
+                yield whole, row
+
+
+def _stored_passes(store: JacobianStore, block: int) -> Iterator[tuple[int, np.ndarray]]:
     passes = store.passes_of(block)
     span = slice(passes.start, passes.stop)
     stored = store.read("rows", span)

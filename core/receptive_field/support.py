@@ -9,7 +9,7 @@ it.
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import UserError, explained_differentiation, is_out_of_memory
 from ..segmenter import Segmenter
 from ..segmenter.examination import REFUSALS
+from ..segmenter.image_statistics import LeaveOutStatistics, Statistics
 from .probe_mode import StrictProbe, UnseenError
 
 _STRIP = 16
@@ -151,28 +152,65 @@ def structural_support(segmenter: Segmenter, size: tuple[int, int]) -> Receptive
         segmenter.findings(size)
         # Under the lock, so that nobody who reads the module's activations meanwhile sees a probe's.
         with segmenter.lock:
-            try:
-                with torch.no_grad(), _exact_kernels(segmenter.device):
-                    field = _probe(segmenter, size)
-            except UnseenError as error:
-                field = ReceptiveField.whole(size, reason=str(error))
-            except REFUSALS as error:
-                if is_out_of_memory(error):
-                    raise
-                field = ReceptiveField.whole(size, reason="it fails on the NaN that probes it")
-            if not field.dense and not _gradients_stay_inside(segmenter, field):
-                field = ReceptiveField.whole(size, reason="gradients leave the field that probing finds")
-        known[size] = field
+            known[size] = _support(segmenter, size)
     return known[size]
 
 
-def _probe(segmenter: Segmenter, size: tuple[int, int]) -> ReceptiveField:
+def support_without(segmenter: Segmenter, size: tuple[int, int], statistics: Statistics) -> ReceptiveField:
+    """The structural receptive field of what is left of a network while these statistics over the image are held."""
+    with segmenter.lock:
+        return _support(_WithoutStatistics(segmenter, statistics), size)
+
+
+class _Probed(Protocol):
+    """What is probed of a segmenter."""
+
+    in_channels: int
+    device: torch.device
+
+    def unchecked_logits(self, batch: Tensor) -> Tensor: ...
+
+
+class _WithoutStatistics:
+    """A segmenter that runs without what its statistics over the image bring."""
+
+    def __init__(self, segmenter: Segmenter, statistics: Statistics) -> None:
+        self.in_channels, self.device = segmenter.in_channels, segmenter.device
+        self._segmenter, self._statistics = segmenter, statistics
+
+    def unchecked_logits(self, batch: Tensor) -> Tensor:
+        height, width = batch.shape[-2:]
+        self._segmenter.canvas(height, width)  # which runs the network to find one, the first time
+        at_once = len(batch) if self._segmenter.findings((height, width)).independent else 1
+        logits = []
+        for images in batch.split(at_once):
+            with LeaveOutStatistics(self._statistics):
+                logits.append(self._segmenter.unchecked_logits(images))
+        return torch.cat(logits)
+
+
+def _support(segmenter: _Probed, size: tuple[int, int]) -> ReceptiveField:
+    try:
+        with torch.no_grad(), _exact_kernels(segmenter.device):
+            field = _probe(segmenter, size)
+    except UnseenError as error:
+        field = ReceptiveField.whole(size, reason=str(error))
+    except REFUSALS as error:
+        if is_out_of_memory(error):
+            raise
+        field = ReceptiveField.whole(size, reason="it fails on the NaN that probes it")
+    if not field.dense and not _gradients_stay_inside(segmenter, field):
+        field = ReceptiveField.whole(size, reason="gradients leave the field that probing finds")
+    return field
+
+
+def _probe(segmenter: _Probed, size: tuple[int, int]) -> ReceptiveField:
     if _corners_reach_everything(segmenter, size):
         return ReceptiveField.whole(size, dense=_is_global(segmenter))
     return ReceptiveField(_probe_axis(segmenter, size, 0), _probe_axis(segmenter, size, 1))
 
 
-def _probe_axis(segmenter: Segmenter, size: tuple[int, int], axis: int) -> AxisSupport:
+def _probe_axis(segmenter: _Probed, size: tuple[int, int], axis: int) -> AxisSupport:
     """Probed on a narrow strip, which is fast; at full size where the strip is refused or turns out to differ."""
     strip = _canvas(size, axis, min(size[1 - axis], _STRIP))
     full_size_reach = _reach(segmenter, size, axis)
@@ -183,7 +221,7 @@ def _probe_axis(segmenter: Segmenter, size: tuple[int, int], axis: int) -> AxisS
     return _axis_support(full_size_reach, size[axis])
 
 
-def _reach(segmenter: Segmenter, size: tuple[int, int], axis: int) -> Reach:
+def _reach(segmenter: _Probed, size: tuple[int, int], axis: int) -> Reach:
     """Probing lines along `axis` (0: rows, 1: columns) on a canvas of `size`."""
     noise = np.random.default_rng(0).random((segmenter.in_channels, *size), dtype=np.float32)
     background = torch.from_numpy(noise).to(segmenter.device)
@@ -236,7 +274,7 @@ def _holds(support: AxisSupport, reach: Reach) -> bool:
     return not bool((reach(masks) & ~(masks @ inside.T)).any())
 
 
-def _corners_reach_everything(segmenter: Segmenter, size: tuple[int, int]) -> bool:
+def _corners_reach_everything(segmenter: _Probed, size: tuple[int, int]) -> bool:
     image = torch.full((1, segmenter.in_channels, *size), 0.5, device=segmenter.device)
     first, last = image.clone(), image.clone()
     first[..., 0, 0] = torch.nan
@@ -244,7 +282,7 @@ def _corners_reach_everything(segmenter: Segmenter, size: tuple[int, int]) -> bo
     return all(bool(_reached(segmenter, probe).all()) for probe in (first, last))
 
 
-def _is_global(segmenter: Segmenter) -> bool:
+def _is_global(segmenter: _Probed) -> bool:
     """Whether, on a canvas much larger than any usual receptive field, one end still reaches the other."""
     for axis in (0, 1):
         mask = np.zeros((1, _LARGE_CANVAS), dtype=bool)
@@ -258,7 +296,7 @@ def _is_global(segmenter: Segmenter) -> bool:
     return True
 
 
-def _gradients_stay_inside(segmenter: Segmenter, field: ReceptiveField) -> bool:
+def _gradients_stay_inside(segmenter: _Probed, field: ReceptiveField) -> bool:
     """Whether no gradient leaves the support; it would if some layer lost the NaN that probed it."""
     height, width = field.size
     halves = (
@@ -286,7 +324,7 @@ def _gradients_stay_inside(segmenter: Segmenter, field: ReceptiveField) -> bool:
     return True
 
 
-def _reached(segmenter: Segmenter, batch: Tensor) -> Tensor:
+def _reached(segmenter: _Probed, batch: Tensor) -> Tensor:
     """Output pixels (B, H, W) where any class is NaN."""
     with StrictProbe() as probe:
         logits = segmenter.unchecked_logits(probe.follow(batch))

@@ -1,7 +1,7 @@
 """Maps under test, and the controls beside them."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -27,6 +27,8 @@ class Candidate:
         is_control: Whether it knows nothing of the network.
         seconds: Time that the map took; 0 for a control.
         layer: Layer of a class activation map; empty for others.
+        agreeing: Rank correlation with each control, by its name, that the map agrees with, see `agreeing_controls`;
+            empty where it was not looked for.
     """
 
     title: str
@@ -36,6 +38,7 @@ class Candidate:
     is_control: bool = False
     seconds: float = 0.0
     layer: str = ""
+    agreeing: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def predicted_drops(self) -> np.ndarray:

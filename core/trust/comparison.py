@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from .candidates import Candidate
 from .curves import Curve
 from .metrics.registry import METRICS, EvaluationSettings, Evidence, MapUnderTest, default_metrics, metrics_named
 from .perturbed_runs import PerturbedRuns
+
+Standing = Literal["beats", "like", "fails"]
+"""Whether a map beats every control, agrees with one, or does no better than one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,16 @@ class Comparison:
             return None
         return METRICS[metric].better(value, self.values[best][metric])
 
+    def standing(self, name: str, metric: str) -> Standing | None:
+        """How a candidate does against the controls; None where there is no verdict.
+
+        One that agrees with a control is "like" it whatever its value: it could have been made without the network.
+        """
+        beats = self.beats_controls(name, metric)
+        if beats is None:
+            return None
+        return "like" if self.candidates[name].agreeing else "beats" if beats else "fails"
+
     def in_words(self, name: str, metric: str) -> str:
         """Whether a candidate beats its controls, in a sentence."""
         value, best = self.values[name][metric], self.best_control(metric)
@@ -62,6 +75,9 @@ class Comparison:
             return "Not defined here."
         if not METRICS[metric].against_controls:
             return "No verdict: a control that ignores the network does well here by nature."
+        if agreeing := self.candidates[name].agreeing:
+            control = max(agreeing, key=agreeing.__getitem__)
+            return f"Ranks the pixels as a control does: {self.candidates[control].title} ({agreeing[control]:.2f})."
         numbers = f"{self.candidates[best].title} ({value:.3g} against {self.values[best][metric]:.3g})."
         if self.beats_controls(name, metric):
             return f"Better than every control; the best of them is {numbers}"

@@ -7,7 +7,7 @@ import torch
 
 from core import Segmenter, Target, UserError
 from core.attribution import Attribution, gradient
-from core.attribution.statistics import region_share, statistics
+from core.attribution.statistics import compared_with, region_share, statistics
 from core.segmenter import Prediction
 from tests.networks import Wrapped
 
@@ -44,6 +44,16 @@ def test_by_hand():
 def test_the_whole_prediction_is_compared_with_the_foreground():
     result = replace(_attribution(VALUES), target=Target.prediction(LABELS))
     assert statistics(result, PREDICTION).predicted.area == 2
+
+
+def test_what_is_explained_as_predicted_is_compared_with_itself():
+    mask = np.array([[1, 1], [0, 0]])
+    region = replace(_attribution(VALUES), target=Target.prediction(LABELS, mask=mask))
+    found = statistics(region, PREDICTION, truth=LABELS)
+    assert compared_with(region.target) == "explained"
+    assert (found.predicted.area, found.truth) == (2, None)
+    assert compared_with(Target.prediction(LABELS)) == "foreground"
+    assert compared_with(Target.pixel(1, 0, 2)) == "class"
 
 
 def test_pixels_of_no_known_class_count_nowhere():

@@ -283,6 +283,12 @@ def test_words_and_classes_fit_every_width(page, alone):
     page.get_by_role("button", name="Run again").click()
     wait_for_rest(page)
     assert shown.count() == 6, "they stay"
+    page.get_by_text("More controls").click()
+    root.get_by_role("checkbox", name="Another control").wait_for()
+    wait_for_rest(page)
+    assert root.locator(".chip").all_inner_texts() == ["two", "wrong"]
+    assert root.locator(".sentence").inner_text() == "The sentence."
+    assert shown.count() == 6, "with other controls around them, too"
 
     places = "[...root.querySelectorAll('.panel canvas[data-panel]')].map(one => one.getBoundingClientRect())"
     for width in (1440, 390):
@@ -313,3 +319,5 @@ def test_panels_under_headings_stand_beside_and_below_them(page, alone):
     np.testing.assert_allclose(panels[:, 1], rows[[0, 0, 1, 1], 1], atol=3)
     np.testing.assert_allclose(panels[:, 0], columns[[0, 1, 0, 1], 0], atol=3)
     expect(viewer.root.locator(".figures")).to_be_hidden()
+    assert min(viewer.colour("one one", 3, 9.5)) > 150, "a white line between the labels 1 and 2"
+    assert viewer.colour("one one", 3, 7) == pytest.approx(expected_colour(3, 7), abs=1)

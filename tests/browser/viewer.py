@@ -108,7 +108,7 @@ class Viewer:
         whole[top : top + height, left : left + width] = np.reshape(found["values"], (height, width))
         return whole
 
-    def colour(self, panel: str, row: int, column: int) -> tuple[int, ...]:
+    def colour(self, panel: str, row: float, column: float) -> tuple[int, ...]:
         """Red, green and blue in the middle of an image pixel, as painted below the marks."""
         return tuple(
             self.root.evaluate(

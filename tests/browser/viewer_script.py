@@ -9,9 +9,9 @@ import streamlit as st
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from core.display.colours import signed_scale
-from widgets.viewer.controls import Slider, settings_of
+from widgets.viewer.controls import Control, Slider, Switch, settings_of
 from widgets.viewer.regions import restore_region
-from widgets.viewer.scene import Chip, Grid, Heading, Labels, Number, Panel, Picture, ScalarMap, Words
+from widgets.viewer.scene import Chip, Grid, Heading, Labels, Mask, Number, Panel, Picture, ScalarMap, Words
 from widgets.viewer.viewer import viewer
 
 st.set_page_config(layout="wide")
@@ -27,7 +27,9 @@ def arrays(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 image, labels, values = arrays(height, width)
-controls = [Slider(name="limit", label="Limit", default=1.0, values=(0.1, 0.5, 1.0))]
+controls: list[Control] = [Slider(name="limit", label="Limit", default=1.0, values=(0.1, 0.5, 1.0))]
+if st.session_state.get("more"):
+    controls.append(Switch(name="another", label="Another control", default=False))
 viewer(
     "alone",
     [
@@ -54,8 +56,9 @@ viewer(
     has_position=True,
 )
 st.button("Run again")
+st.checkbox("More controls", key="more")
 if "table" in st.query_params:
     heads = [Heading(name) for name in ("one", "two")]
-    picture = [Picture(image=image)]
+    picture = [Picture(image=image), Mask(mask=labels, opacity=0.0)]
     panels = [Panel(f"{row.text} {column.text}", picture) for row in heads for column in heads]
     viewer("table", panels, (height, width), "table", tools=(), is_compact=True, grid=Grid(heads, heads))

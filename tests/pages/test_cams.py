@@ -15,7 +15,7 @@ from core.data.images import read_mask
 from core.models.layers import layers
 from core.pixel_sets import PixelSet
 from tests.attribution.made_up_cams import made_up_cams
-from tests.pages.viewer_data import viewers
+from tests.pages.viewer_data import value_of, viewers
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENES = ROOT / "sample_data" / "scenes" / "test"
@@ -69,9 +69,10 @@ def check(page: AppTest, segmenter, image, mask, layer: str, method="seg_hires_g
     raw = cam(segmenter, image, target, layer, method, **options)
     values, positive = raw.values[0], raw.at_image_size()
     found = numbers(page)
-    assert float(found["Maximum"]) == pytest.approx(values.max(), rel=1e-3)
-    assert float(found["Minimum"]) == pytest.approx(values.min(), rel=1e-3)
-    assert float(found["Sum"]) == pytest.approx(values.sum(dtype=np.float64), rel=1e-3)
+    assert value_of(found["Maximum"]) == pytest.approx(values.max(), rel=1e-3)
+    assert value_of(found["Minimum"]) == pytest.approx(values.min(), rel=1e-3)
+    assert value_of(found["Sum"]) == pytest.approx(values.sum(dtype=np.float64), rel=1e-3)
+    assert "-" not in found["Minimum"], "a minus sign, no hyphen"
     assert found["Layer"].endswith(f"× {values.shape[0]}×{values.shape[1]}")
     if positive.any():
         share = 100 * positive[mask].sum() / positive.sum()
@@ -109,7 +110,7 @@ def test_the_mean_over_the_pixels_differs_from_their_sum_by_their_number_alone(p
     assert "sum of the **car** logit" in texts(total)
     found, expected = numbers(mean), numbers(total)
     assert numbers(of_former_link) == expected
-    assert float(expected["Maximum"]) == pytest.approx(count * float(found["Maximum"]), rel=1e-3)
+    assert value_of(expected["Maximum"]) == pytest.approx(count * value_of(found["Maximum"]), rel=1e-3)
     assert found["Inside the pixels"] == expected["Inside the pixels"]
 
 
@@ -280,6 +281,9 @@ def test_pinned_maps_stand_beside_the_chosen_one_and_stay_in_the_address(segment
         pinned="nonsense,xgrad_cam:encoder.4,gradient:encoder.4",
     )
     page.button(key="pin_map").click().run()
+    first, *beside = viewers(page)[0]["panels"]
+    assert first["title"] == beside[-1]["title"] == f"{METHODS['layer_cam'].title} at decoder.2"
+    assert [panel["note"] for panel in beside] == ["pinned", "pinned"]
     page.selectbox(key="method").set_value("seg_grad_cam").run()
     titles = [panel["title"] for panel in viewers(page)[0]["panels"]]
     assert titles == [

@@ -2,12 +2,14 @@
 
 import io
 import json
+import os
 import shutil
 import sys
 import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,13 @@ from core.attribution.attribution import image_hash
 from core.display.footprint import footprint
 from core.jacobian import Jacobian, JacobianRequest, Threshold, estimate, jacobian
 from core.jacobian.archive import write_archive
+from core.target import PREDICTED
 from tests.pages.viewer_data import numbers, value_of, viewers
 from widgets.jacobian import job
 from widgets.jacobian import run as run_module
 from widgets.jacobian.controls import View, controls_of
 from widgets.jacobian.example import EXAMPLE, example_of
+from widgets.jacobian.panels import picture_panel
 from widgets.jacobian.row import Rows
 from widgets.shared import slow_work
 from widgets.shared.results import ResultStore
@@ -353,6 +357,58 @@ def test_a_store_of_another_image_brings_its_own(store, image):
     check_maximum(page, store)
     assert "its own" in captions(page)
     assert viewers(page)[0]["recipe"] is None, "no file holds this image, least of all the one picked"
+
+
+def test_the_store_written_last_for_this_image_is_opened_first(segmenter, store, image, tmp_path):
+    paths = [shutil.copytree(store.path, tmp_path / name) for name in ("b.zarr", "a.zarr")]
+    for path, seconds in zip(paths, (2e9, 1e9), strict=True):
+        os.utime(path / "histogram", (seconds, seconds))
+    jacobian(segmenter, image[:, :, ::-1], out=tmp_path / "of_another_image.zarr", stride=8)
+    network = Segmenter(torch.nn.Conv2d(1, 2, 3, padding=1), in_channels=1)
+    jacobian(network, image, out=tmp_path / "of_another_network.zarr", stride=8)
+    (tmp_path / "empty.zarr").mkdir()
+    page = open_page(image, origin="Open saved")
+    page.text_input(key="folder").set_value(str(tmp_path)).run()
+
+    def opened() -> str:
+        assert not page.error
+        chosen = page.selectbox(key="store").value
+        assert page.query_params["store"] in (chosen, [chosen])
+        return chosen
+
+    assert opened() == "b.zarr"
+    page.selectbox(key="store").set_value("a.zarr").run()
+    assert opened() == "a.zarr"
+    page.run()
+    assert opened() == "a.zarr", "what is chosen stays"
+    page.session_state["origin"] = "compute"
+    page.run()
+    page.session_state["origin"] = "open"
+    page.run()
+    assert opened() == "b.zarr"
+    for path in paths:
+        shutil.rmtree(path)
+    page.run()
+    assert opened() == "of_another_image.zarr"
+
+
+def test_where_each_pixels_own_class_is_explained_all_classes_are_outlined(tmp_path):
+    scenes = load_segmenter("scenes", "cpu")
+    image = read_image(ROOT / "sample_data" / "scenes" / "test" / "images" / "scene_00.png")[:, :96, :96]
+    picked = PickedImage(image, None, "scene.png", (), image_hash(image))
+    view = View("threshold", Threshold(0.01, source="histogram"), scaled=False, within=False)
+
+    def outlined(class_index: int) -> np.ndarray:
+        request = JacobianRequest(class_index, stride=32, keep_rows=False)
+        found = jacobian(scenes, image, out=tmp_path / f"{class_index}.zarr", **asdict(request))
+        panel = picture_panel(Selection(scenes, picked, found.manifest.score), found, view)
+        return next(layer.mask for layer in panel.layers if layer.name == "outline")
+
+    labels = scenes.predict(image).labels
+    assert len(np.unique(labels)) > 2
+    np.testing.assert_array_equal(outlined(PREDICTED), labels)
+    some = int(labels.max())
+    np.testing.assert_array_equal(outlined(some), labels == some)
 
 
 def test_a_damaged_store_is_shown_with_a_warning(store, image, tmp_path):

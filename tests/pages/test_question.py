@@ -83,7 +83,7 @@ def test_the_explorer_explains_the_label_of_the_pixel_and_what_tells_it_from_ano
 
     def largest(**query: str) -> str:
         (shown,) = viewers(open_page("pixel_explorer", **SCENE, **place, **query))
-        return {name: value for name, value, _ in shown["words"]["numbers"]}["Maximum"]
+        return {name: value for name, value, _ in shown["words"]["numbers"]}["Maximum norm"]
 
     def expected(target: Target) -> float:
         return float(gradient(segmenter, image, target).magnitude().max())
@@ -99,7 +99,7 @@ def test_the_explorer_explains_the_label_of_the_pixel_and_what_tells_it_from_ano
     page = open_page("pixel_explorer", **SCENE, **place, against="car")
     assert "car itself is predicted here" in texts(page)
     (shown,) = viewers(page)
-    maximum = {name: value for name, value, _ in shown["words"]["numbers"]}["Maximum"]
+    maximum = {name: value for name, value, _ in shown["words"]["numbers"]}["Maximum norm"]
     assert float(maximum) == pytest.approx(expected(Target.pixel(*car, label, "logit")), rel=1e-3)
     assert "cannot be held against itself" in texts(
         open_page("pixel_explorer", **SCENE, against="car", **{"class": "car"})

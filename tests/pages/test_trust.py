@@ -254,6 +254,8 @@ def test_a_map_like_a_control_is_told(segmenter, image):
     assert f"**Gradient** ({correlation:.2f})" in warning.value
     assert "“Distance to the target”" in warning.value
     assert "without the network" in warning.value
+    assert ":orange-badge[:material/content_copy: Gradient]" in texts(page)
+    assert re.search('class="like [^"]*by">', html(page))
 
 
 def test_methods_are_chosen_by_family_and_kept_in_the_address():
@@ -444,12 +446,15 @@ def test_the_large_map_stays_dimmed_while_the_next_one_is_computed(monkeypatch):
     assert viewers(page)[0]["panels"][1]["note"] == "of the settings before"
 
 
-def known_comparison(**deletions: float) -> Comparison:
-    """Two methods and two controls with the deletions given."""
+def known_comparison(agreeing: dict[str, dict[str, float]] | None = None, **deletions: float) -> Comparison:
+    """Two methods and two controls with the deletions given, and the controls that the methods agree with."""
     curve = Curve(np.array([0, 0.5, 1]), np.array([1, 0.5, 0]), np.array([0, np.nan, 0.5]))
     names = {"ours": "Ours <1>", "theirs": "Theirs", "low": "Low", "high": "High"}
     candidates = {
-        name: Candidate(title, np.zeros((2, 2)), is_control=name in ("low", "high")) for name, title in names.items()
+        name: Candidate(
+            title, np.zeros((2, 2)), is_control=name in ("low", "high"), agreeing=(agreeing or {}).get(name, {})
+        )
+        for name, title in names.items()
     }
     values = {name: {"deletion": deletions[name], "leakage": float("nan")} for name in names}
     return Comparison(candidates, values, {name: {"deletion": curve} for name in names})
@@ -495,12 +500,31 @@ def test_the_verdict_in_words():
     assert sentence.startswith("On this target **no map beats the controls** (2 tested)")
     sentence, _ = verdict(known_comparison(ours=0.1, theirs=0.2, low=0.3, high=0.9), 2)
     assert "**all 2 maps beat every control**" in sentence
-    titles = {"a": "A", "b": "B", "c": "C", "edges": "Edges", "random": "Random"}
-    found = agreement_words([("a", "edges", 0.951), ("b", "random", 0.99), ("c", "edges", 0.97)], titles)
-    assert len(found) == 2
-    assert found[0].startswith("**A** (0.95) and **C** (0.97) rank the pixels as “Edges” does")
-    assert found[0].endswith("these maps could have been made without the network.")
-    assert found[1].startswith("**B** (0.99) ranks the pixels as “Random” does")
+
+
+def test_a_map_like_a_control_beats_none():
+    found = known_comparison({"theirs": {"high": 0.97}}, ours=0.1, theirs=0.2, low=0.3, high=0.9)
+    sentence, chips = verdict(found, 2)
+    assert sentence.startswith("On this target **1 of 2 maps beats every control**")
+    assert sentence.endswith("1 more is like a control.")
+    assert chips == [":green-badge[:material/check: Ours <1>]", ":orange-badge[:material/content_copy: Theirs]"]
+    assert summary(found, "deletion") == "At **Deletion** **1 of 2** methods beats every control: Ours <1>."
+    table = table_html(found, ["deletion"], "deletion")
+    assert re.findall(r'class="(beats|like)[^"]*">([^<]*)', table) == [("beats", "0.100"), ("like", "0.200")]
+    assert ">1 of 2</td>" in table
+    assert found.in_words("theirs", "deletion") == "Ranks the pixels as a control does: High (0.97)."
+    assert found.standing("high", "deletion") is None
+    alone = known_comparison({"theirs": {"high": 0.97}}, ours=0.4, theirs=0.2, low=0.3, high=0.9)
+    sentence, chips = verdict(alone, 2)
+    assert sentence.startswith("On this target **no map beats the controls without being like one** (2 tested)")
+    assert chips == [":orange-badge[:material/content_copy: Theirs]", ":red-badge[:material/close: Ours <1>]"]
+    (both,) = agreement_words(
+        known_comparison({"ours": {"low": 0.951}, "theirs": {"low": 0.97}}, ours=0.1, theirs=0.2, low=0.3, high=0.9)
+    )
+    assert both.startswith("**Ours <1>** (0.95) and **Theirs** (0.97) rank the pixels as “Low” does")
+    assert both.endswith("these maps could have been made without the network.")
+    (one,) = agreement_words(found)
+    assert one.startswith("**Theirs** (0.97) ranks the pixels as “High” does")
 
 
 def test_the_manifest_says_what_was_tested():

@@ -26,7 +26,7 @@ def pin_button(shown: Place, pinned: Sequence[Place]) -> None:
     st.button(
         "Unpin this map" if is_pinned else "Pin this map", key="pin_map", on_click=_keep, args=(kept,),
         icon=":material/keep_off:" if is_pinned else ":material/keep:",
-        help=f"A pinned map stays beside the one that you choose next; the last {MOST_PINNED} are kept.",
+        help=f"A pinned map stays beside the chosen one; the last {MOST_PINNED} are kept.",
     )  # fmt: skip
     write_to_url(_KEY, _text(pinned), "")
 

@@ -92,7 +92,7 @@ def _map_panel(
         for kind in KINDS
     ]
     faint = is_faint(drawn.ends[settings["values"]], settings["scale"], settings["map_limit"])
-    note = OLD_NOTE if is_old else "too faint for this scale" if faint else ""
+    note = OLD_NOTE if is_old else "too faint for this scale" if faint else "" if name == "map" else "pinned"
     return Panel(drawn.title, [picture, *maps, *over], drawn.help, note, name=name)
 
 

@@ -11,13 +11,14 @@ import streamlit as st
 from core.attribution import Attribution
 from core.attribution.baselines import BaselineKind
 from core.attribution.integrated_gradients import errors_by_steps
-from core.attribution.statistics import RegionShare, statistics
+from core.attribution.statistics import RegionShare, compared_with, statistics
 from core.compute.progress import Progress, progress_of_part
 from core.display.charts import correlation_figure, curve_figure
 from core.display.colours import intensity_rgb, png_bytes
-from core.display.words import percent
+from core.display.words import number, percent
 from core.io.tables import json_bytes
 from core.segmenter import Prediction
+from core.target import Target
 from core.trust.similarity import rank_correlations
 from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings, attribute, kind_of, most_steps, settings_key
 from widgets.integrated_gradients.views import Display, map_layers
@@ -39,22 +40,32 @@ _STEPS = (2, 4, 8, 16, 32, 64)
 
 
 def statistics_panel(
-    attribution: Attribution, prediction: Prediction, truth: np.ndarray | None, names: tuple[str, ...]
-) -> None:
+    attribution: Attribution, prediction: Prediction, truth: np.ndarray | None, names: tuple[str, ...],
+    class_names: tuple[str, ...],
+) -> None:  # fmt: skip
     """The numbers, each group with a line on how to read it."""
     numbers = statistics(attribution, prediction, truth)
     st.markdown(f"**The map**: magnitude per pixel, in {attribution.unit}")
     for slot, name in zip(st.columns(6), ("mean", "std", "minimum", "maximum"), strict=False):
-        slot.metric(name.capitalize(), f"{getattr(numbers, name):.4g}", border=True)
-    _share("The predicted region", numbers.predicted)
+        slot.metric(name.capitalize(), number(getattr(numbers, name)), border=True)
+    _share(_region_in_words(attribution.target, class_names), numbers.predicted)
     if numbers.truth is not None:
-        _share("The ground truth", numbers.truth)
+        _share("The same by the ground truth", numbers.truth)
     if len(names) > 1:
-        st.markdown(f"**The channels**: their sums add up to that of the map, {sum(numbers.channel_sums):.4g}")
+        st.markdown(f"**The channels**: their sums add up to that of the map, {number(sum(numbers.channel_sums))}")
         parts = zip(names, numbers.channel_sums, numbers.channel_shares, strict=True)
         for slot, (name, part, share) in zip(st.columns(max(6, len(names))), parts, strict=False):
             words = f"{percent(share)} of Σ|a|"
-            slot.metric(name, f"{part:.4g}", words, border=True, delta_color="off", delta_arrow="off")
+            slot.metric(name, number(part), words, border=True, delta_color="off", delta_arrow="off")
+
+
+def _region_in_words(target: Target, class_names: tuple[str, ...]) -> str:
+    kind = compared_with(target)
+    if kind == "explained":
+        return "The pixels explained"
+    if kind == "foreground":
+        return f"The foreground, all that is not {class_names[0]}"
+    return f"What is predicted as {class_names[target.class_index]}"
 
 
 def _share(title: str, share: RegionShare) -> None:
@@ -142,7 +153,7 @@ def baselines_panel(
             chips = error_chips(one.convergence_percent, one.map_error_percent)
             slot.markdown(" ".join(_BADGES[chip.tone].format(chip.text) for chip in chips))
             ratio = statistics(one, prediction).predicted.ratio
-            slot.caption(f"score difference {one.score_difference:.4g}, ratio {_number(ratio)}")
+            slot.caption(f"score difference {number(one.score_difference or 0.0)}, ratio {_number(ratio)}")
     with agreement:
         st.markdown("**Agreement**", help="Spearman's rank correlation of the magnitudes, pixel by pixel.")
         table = rank_correlations([one.magnitude() for one in found.values()])
@@ -165,4 +176,4 @@ def downloads_panel(
 
 
 def _number(value: float) -> str:
-    return "none" if math.isnan(value) else f"{value:.4g}"
+    return "none" if math.isnan(value) else number(value)

@@ -25,7 +25,14 @@ def is_unfinished(attribution: Attribution) -> bool:
     return attribution.measured["stopped"] == "unfinished"
 
 
-def words_of(selection: Selection, attribution: Attribution, explained: PixelSetName, settings: Settings) -> Words:
+def words_of(
+    selection: Selection,
+    attribution: Attribution,
+    explained: PixelSetName,
+    settings: Settings,
+    *,
+    is_cancelled: bool = False,
+) -> Words:
     """The scores of the baseline and of the image, means over a region, and what the map is worth."""
     target, measured = attribution.target, attribution.measured
     pixels = int(target.pixels(attribution.image_size).sum())
@@ -38,7 +45,7 @@ def words_of(selection: Selection, attribution: Attribution, explained: PixelSet
     baseline = BASELINE_WORDS[kind_of(settings)]
     sentence = (
         f"From {baseline} to this image, the {what} {place} goes from {start} to {end} {average}. The map shares that "
-        f"difference among the image's pixels. {_reason(attribution)}"
+        f"difference among the image's pixels. {_reason(attribution, is_cancelled=is_cancelled)}"
     )
     chips = error_chips(attribution.convergence_percent, attribution.map_error_percent)
     if so_far:
@@ -73,14 +80,15 @@ def _tone(percent: float) -> str:
     return "good" if percent <= GOOD else "plain" if percent <= FAIR else "bad"
 
 
-def _reason(attribution: Attribution) -> str:
+def _reason(attribution: Attribution, *, is_cancelled: bool) -> str:
     measured = attribution.measured
     return {
         "tolerance": "The steps were enough for the tolerance.",
         "budget": f"The tolerance was not reached by the {measured.get('missed')} in all the steps that are allowed; "
         "read the map with care.",
         "fixed": "",
-        "unfinished": "It is a coarse map of the steps so far, over the whole path, and sharpens as more are taken.",
+        "unfinished": "It is a coarse map of the steps so far, over the whole path"
+        f"{'.' if is_cancelled else ', and sharpens as more are taken.'}",
     }[measured["stopped"]]
 
 

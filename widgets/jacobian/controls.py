@@ -75,7 +75,7 @@ def controls_of(*, has_rows: bool, has_truth: bool, has_large_range: bool) -> li
         ),
         Switch(
             name="outline", label="Outline of prediction", default=True, when=("picture", tuple(MAPS)),
-            help="Outline of what is predicted as this class.",
+            help="Outline of what is predicted as this class; as predicted, the borders between all classes.",
         ),
         Switch(
             name="log", label="Log colours", default=has_large_range, when=("picture", COUNTS),

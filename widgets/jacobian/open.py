@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import streamlit as st
 from core.errors import UserError
 from core.jacobian import Jacobian
 from core.jacobian.archive import read_archive
+from core.jacobian.opening import read_manifest
 from core.segmenter import Segmenter
+from widgets.shared.links import value_in_url, write_to_url
 from widgets.shared.sidebar import score_words
 from widgets.shared.sources import PickedImage
 from widgets.shared.store_folder import DEFAULT_FOLDER, store_folder
@@ -18,6 +22,7 @@ from widgets.shared.stores import open_store
 
 _SUFFIX = ".zarr"
 _LARGEST_UPLOAD = 500
+_OFFERED_FOR = "_stores_offered_for"
 
 
 def pick_folder() -> Path:
@@ -44,11 +49,13 @@ def open_card(segmenter: Segmenter, image: PickedImage, folder: Path) -> tuple[J
             )  # fmt: skip
             imported = _import(upload.getvalue(), folder) if upload is not None else None
         names = [path.name for path in sorted(folder.glob(f"*{_SUFFIX}"))] if folder.is_dir() else []
+        _preselect(folder, names, segmenter, image)
         with slots[0]:
             chosen = st.selectbox(
-                "Saved Jacobian", names, index=None, key="store", bind="query-params",
+                "Saved Jacobian", names, index=None, key="store",
                 placeholder="Choose one" if names else "None in this folder yet",
             )  # fmt: skip
+            write_to_url("store", chosen or "", "")
             elsewhere = st.text_input("Or its path", key="store_path", placeholder="/data/runs/cells.zarr")
         path = imported or (Path(elsewhere).expanduser() if elsewhere else folder / chosen if chosen else None)
         if path is None:
@@ -65,6 +72,28 @@ def open_card(segmenter: Segmenter, image: PickedImage, folder: Path) -> tuple[J
             truth_file="",
         )  # fmt: skip
     return found, image
+
+
+def _preselect(folder: Path, names: Sequence[str], segmenter: Segmenter, image: PickedImage) -> None:
+    """Before the choice: what it is at first, and again for another network, image or folder."""
+    state, offered_for = st.session_state, (folder, segmenter.weights_hash, image.hash)
+    is_first = "store" not in state or state.get(_OFFERED_FOR, offered_for) != offered_for
+    state[_OFFERED_FOR] = offered_for
+    if is_first or state["store"] not in (None, *names):
+        from_url = value_in_url("store")
+        state["store"] = from_url if from_url in names else _newest([folder / name for name in names], segmenter, image)
+
+
+def _newest(paths: Sequence[Path], segmenter: Segmenter, image: PickedImage) -> str | None:
+    """The name of the store of this network written last, one of this image if there is any; None without one."""
+    found = []
+    for path in paths:
+        with suppress(UserError, ValueError, OSError):  # no store, or none of this version: choosing it says why
+            manifest, _ = read_manifest(path)
+            if manifest.weights_hash == segmenter.weights_hash and open_store(path, segmenter).fraction > 0:
+                written = max(entry.lstat().st_mtime_ns for entry in path.iterdir())
+                found.append((manifest.image_hash == image.hash, written, path.name))
+    return max(found)[-1] if found else None
 
 
 def _describe(found: Jacobian, image: PickedImage, path: Path, segmenter: Segmenter, *, own: bool) -> None:

@@ -16,6 +16,7 @@ from core.jacobian import Jacobian
 from core.jacobian.archive import store_bytes, write_archive
 from core.jacobian.disk_space import bytes_in_words
 from core.jacobian.map_pictures import decades, map_over
+from core.target import PREDICTED
 from widgets.jacobian.controls import MAPS, PICTURES, View
 from widgets.jacobian.maps import limit_of, map_layer, shown_map
 from widgets.jacobian.row import Rows
@@ -59,9 +60,11 @@ def picture_panel(selection: Selection, jacobian: Jacobian, view: View) -> Panel
         ]  # fmt: skip
     except UserError as error:  # a threshold that is not resolved: the control to change it is in the viewer
         show_user_error(error)
+    class_index = jacobian.manifest.class_index
+    outlined = jacobian.labels if class_index == PREDICTED else region_of(jacobian.labels, class_index)
     layers.append(
         Mask(
-            name="outline", mask=region_of(jacobian.labels, jacobian.manifest.class_index), opacity=0.0,
+            name="outline", mask=outlined, opacity=0.0,
             shown=(Shown("outline"), Shown("picture", tuple(MAPS))),
         )
     )  # fmt: skip

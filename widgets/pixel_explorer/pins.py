@@ -14,7 +14,7 @@ from widgets.viewer.viewer import pins_of
 
 MOST_PINS = 8
 _KEPT = "_pins"
-_NUMBERS = ("Maximum", "Pixels above", "Within 16 px")
+_NUMBERS = ("Maximum", "Maximum norm", "Pixels above", "Within 16 px")
 
 
 def kept_pins(image: str, size: tuple[int, int]) -> list[Pixel]:

@@ -81,7 +81,16 @@ function makeDialog(gallery) {
     if (event.target === gallery.dialog) gallery.dialog.close(); // its backdrop
   });
   // Streamlit takes single letters for its shortcuts, and does not see that they are typed into a field in here.
-  gallery.dialog.addEventListener("keydown", (event) => event.stopPropagation());
+  gallery.dialog.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    const isTyped = event.key.length === 1 && event.key !== " " && !event.ctrlKey && !event.altKey && !event.metaKey;
+    if (isTyped) find.focus();
+    const words = find.value.trim().toLowerCase();
+    const first = tiles(gallery).find((button) => button.image.name.toLowerCase().includes(words));
+    if (event.key !== "Enter" || event.target !== find || !words || !first) return;
+    event.preventDefault(); // or it would press the card, which gets the focus back
+    pick(gallery, first.image);
+  });
   return gallery.dialog;
 }
 
@@ -131,8 +140,8 @@ function fill(gallery, data) {
   if (shown) shown.tabIndex = 0;
   const again = [...gallery.groups.querySelectorAll("button")];
   const found = again.find((button) => focused && (button.image?.name === focused || button.turn === focused));
-  if (found) focus(gallery, found);
-  else if (gallery.dialog?.open && shown && !gallery.wasOpen) focus(gallery, shown);
+  if (found && !found.disabled) focus(gallery, found);
+  else if (gallery.dialog?.open && shown && (focused || !gallery.wasOpen)) focus(gallery, shown);
   gallery.wasOpen = Boolean(gallery.dialog?.open && shown);
 }
 

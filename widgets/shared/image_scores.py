@@ -20,6 +20,8 @@ from widgets.shared.predictions import kept_prediction, passing_prediction
 LARGE_PIXELS = 2_000_000
 """An image of more is not predicted unasked."""
 _MAX_SCORES = 8192
+_SAMPLES_OF = {"vessmap": "vessels", "scenes": "scenes", "fundus": "fundus"}
+"""The samples whose ground truth is of the classes of a shipped network."""
 
 
 def score_name(segmenter: Segmenter) -> str:
@@ -59,9 +61,14 @@ class ImageScores:
 
     def missing(self, images: Iterable[OfferedImage]) -> list[OfferedImage]:
         """Those of the images that the network takes and that have a ground truth, but were not scored yet."""
-        scorable = [image for image in images if image.truth is not None and image.fits(self._segmenter)]
+        scorable = [image for image in images if image.truth is not None and self._is_of_its_classes(image)]
         with self._lock:
             return [image for image in scorable if self._key(image) not in self._known]
+
+    def _is_of_its_classes(self, image: OfferedImage) -> bool:
+        """Whether the network takes the image and, as far as is known, its ground truth is of the network's classes."""
+        own = _SAMPLES_OF.get(self._segmenter.name)
+        return image.fits(self._segmenter) and (own is None or not image.is_sample or image.group == own)
 
     def compute(self, images: Sequence[OfferedImage], progress: Progress | None = None) -> None:
         """Score images; each score is known as soon as it is there."""

@@ -67,11 +67,17 @@ def _numbers(
         )
         for radius in RADII
     }
+    largest = Number("Maximum", number(float(magnitude.max())), f"Largest magnitude, in {unit}.")
+    if len(window.values) > 1:
+        help_ = f"Largest norm over the channels, in {unit}. The map shows their sum, which can be larger."
+        largest = Number("Maximum norm", largest.value, help_)
     return [
-        Number(f"P({names[target.class_index]})", number(float(probability)), "Probability of the class explained."),
+        Number(
+            f"P({names[target.class_index]})", _probability(float(probability)), "Probability of the class explained."
+        ),
         Number("Pixels above", f"{remaining.count:,}", "Pixels whose magnitude exceeds the threshold."),
         within.pop(_NEAR),
-        Number("Maximum", number(float(magnitude.max())), f"Largest magnitude, in {unit}."),
+        largest,
         Number("Threshold", number(remaining.threshold), f"In {unit}{of_what and f': {of_what}'}."),
         Number("Label", names[int(prediction.labels[pixel])]),
         Number("Box rows", rows, "Rows of the smallest box around the pixels above the threshold."),
@@ -80,6 +86,10 @@ def _numbers(
         Number("Box filled", percent(remaining.fulfilment), "Fulfilment: pixels above as a share of the box's area."),
         *within.values(),
     ]
+
+
+def _probability(value: float) -> str:
+    return "> 0.9999" if value > 0.99995 else number(value)
 
 
 def _sentence(

@@ -4,7 +4,7 @@ import numpy as np
 
 from core.data.index_masks import IGNORED
 from core.display.colours import class_colour
-from core.display.words import percent
+from core.display.words import confidence
 from core.segmenter import Prediction
 from widgets.shared.sidebar import Selection
 from widgets.viewer.scene import Chip
@@ -15,7 +15,7 @@ def verdict_chips(selection: Selection, prediction: Prediction, pixel: tuple[int
     names, label = selection.segmenter.class_names, int(prediction.labels[pixel])
     chips = [
         Chip(names[label], "#" + bytes(class_colour(label)).hex() if label else "plain"),
-        Chip(f"{percent(float(prediction.probabilities[(label, *pixel)]))} sure"),
+        Chip(f"{confidence(float(prediction.probabilities[(label, *pixel)]))} sure"),
     ]
     true = _true_class(selection.image.truth, prediction.labels.shape, pixel)
     if true is None or true >= len(names):

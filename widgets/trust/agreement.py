@@ -15,14 +15,6 @@ _MEASURES = {"ranks": "Ranks of all pixels", "top": "Most important pixels"}
 _FEW = 10
 
 
-def rank_table(place: str, trial: Trial, maps: Mapping[str, TrustMap]) -> np.ndarray | None:
-    """Spearman's correlation of every pair of maps; None while it is computed."""
-    key, values = ("ranks", trial.identity, tuple(maps)), [one.values for one in maps.values()]
-    return compute_in_background(
-        place, key, "Agreement, maps ranked", lambda progress: rank_correlations(values, progress)
-    )
-
-
 def agreement_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     """The matrix of Spearman's correlation, or of the overlap of the most important pixels."""
     slots = st.columns([1.2, 1, 0.8], vertical_alignment="bottom", gap="medium")
@@ -35,15 +27,18 @@ def agreement_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
         reading = (
             "Spearman's rank correlation, pixel by pixel: **1** the same order, **0** no relation, **−1** the reverse."
         )
-        table = rank_table("ranks", trial, maps)
+        key = "ranks", trial.identity, tuple(maps)
+        table = compute_in_background(
+            "ranks", key, "Agreement, maps ranked", lambda progress: rank_correlations(values, progress)
+        )
     else:
         percent = slots[1].slider("Share of the pixels", 1, 20, 10, format="%d%%", key="top_share", bind="query-params")
         reading = (
             f"The share of the {percent} % most important pixels that two maps have in common: **1** all of them; "
             f"**{percent / 100:.2f}** is what two random maps share."
         )
-        key = "top overlaps", trial.identity, tuple(maps), percent
-        table = results().get_or_compute(key, lambda: top_overlaps(values, percent / 100))
+        place = "top overlaps", trial.identity, tuple(maps), percent
+        table = results().get_or_compute(place, lambda: top_overlaps(values, percent / 100))
     st.caption(
         reading + " Methods that agree with each other may still be wrong together; agreement with a control is a "
         "warning sign."

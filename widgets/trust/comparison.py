@@ -35,8 +35,9 @@ TABLE_STYLE = """
 .trust-table .control .mark {font-style: normal; font-size: 11px; border: 1px solid currentColor; border-radius: 8px;
   padding: 0 6px; margin-left: 8px}
 .trust-table .beats {font-weight: 700}
-.trust-table .beats::after {content: "✓"; color: #2e9e5b; margin-left: 4px}
-.trust-table .fails::after {content: "✓"; visibility: hidden; margin-left: 4px}
+.trust-table :is(.beats, .like, .fails)::after {content: ""; display: inline-block; width: 1em; margin-left: 4px}
+.trust-table .beats::after {content: "✓"; color: #2e9e5b}
+.trust-table .like::after {content: "≈"; color: #d98a00}
 .trust-table .by {background: rgba(214,36,110,.08)}
 .trust-table tfoot td {border-top: 2px solid rgba(125,135,148,.5)}
 .trust-table th small {display: block; font-size: 11px; font-weight: 400; opacity: .8}
@@ -67,10 +68,14 @@ def show_comparison(trial: Trial, found: Comparison, metrics: Sequence[str], set
     with row.container(width=_TABLE_WIDTH if beside else "stretch"):
         st.html(TABLE_STYLE + table_html(found, ordered, by))
     methods = [name for name in found.ranked(by) if not found.candidates[name].is_control]
-    failed, unknown = ([name for name in methods if found.beats_controls(name, by) is none] for none in (False, None))
-    if failed or unknown:
-        lines = [f"- **{found.candidates[name].title}**: {found.in_words(name, by)}" for name in (*failed, *unknown)]
-        counts = {"no better than a control": len(failed), "without a value here": len(unknown)}
+    like, failed, unknown = (
+        [name for name in methods if found.standing(name, by) == standing] for standing in ("like", "fails", None)
+    )
+    if named := [*like, *failed, *unknown]:
+        lines = [f"- **{found.candidates[name].title}**: {found.in_words(name, by)}" for name in named]
+        counts = {
+            "like a control": len(like), "no better than a control": len(failed), "without a value here": len(unknown)
+        }  # fmt: skip
         parts = [f"{count} method{'s' * (count != 1)} {what}" for what, count in counts.items() if count]
         with st.expander(", ".join(parts), icon=":material/report:"):
             st.markdown("\n".join(lines))
@@ -96,12 +101,12 @@ def summary(found: Comparison, metric: str) -> str:
     """How many methods beat every control at a metric, in a sentence."""
     methods = [name for name in found.ranked(metric) if not found.candidates[name].is_control]
     title = METRICS[metric].title
-    judged = [name for name in methods if found.beats_controls(name, metric) is not None]
+    judged = [name for name in methods if found.standing(name, metric) is not None]
     if not judged:
         if not METRICS[metric].against_controls:
             return f"**{title}** gives no verdict: a control that ignores the network does well there by nature."
         return f"**{title}** is not defined for any of these methods here."
-    good = [found.candidates[name].title for name in judged if found.beats_controls(name, metric)]
+    good = [found.candidates[name].title for name in judged if found.standing(name, metric) == "beats"]
     if not good:
         whole = "the one method does not beat" if len(judged) == 1 else f"none of the {len(judged)} methods beats"
         return f"At **{title}** {whole} every control."
@@ -111,7 +116,7 @@ def summary(found: Comparison, metric: str) -> str:
 
 
 def table_html(found: Comparison, metrics: Sequence[str], by: str) -> str:
-    """The table, the best at `by` first; what beats every control is bold with a tick."""
+    """The table, the best at `by` first; what beats every control is bold with a tick, what is like one has a sign."""
     groups = {category: list(names) for category, names in groupby(metrics, lambda name: METRICS[name].category)}
     starts = {names[0] for names in groups.values()}
 
@@ -134,7 +139,7 @@ def table_html(found: Comparison, metrics: Sequence[str], by: str) -> str:
     for name, numbers in zip(ranked, zip(*columns, strict=True), strict=True):
         one = found.candidates[name]
         cells = "".join(
-            f"<td{kind(metric, 'beats' if found.beats_controls(name, metric) else 'fails')}>{number}</td>"
+            f"<td{kind(metric, found.standing(name, metric) or 'fails')}>{number}</td>"
             for metric, number in zip(metrics, numbers, strict=True)
         )
         rows.append(row_html(found.rank(name, by), one.title, cells, is_control=one.is_control))
@@ -190,6 +195,7 @@ def manifest_json(trial: Trial, found: Comparison, metrics: Sequence[str], setti
                     "is_control": one.is_control,
                     "values": {metric: found.values[name][metric] for metric in metrics},
                     "beats_every_control": {metric: found.beats_controls(name, metric) for metric in metrics},
+                    "like_controls": dict(one.agreeing),
                 }
                 for name, one in found.candidates.items()
             },
@@ -256,6 +262,5 @@ def _points(found: Comparison, shown: ShownCurve) -> dict[str, tuple[list[float]
 
 
 def _count(found: Comparison, metric: str) -> str:
-    judged = [found.beats_controls(name, metric) for name in found.candidates]
-    known = [beats for beats in judged if beats is not None]
-    return f"{sum(known)} of {len(known)}" if known else "–"
+    judged = [standing for name in found.candidates if (standing := found.standing(name, metric)) is not None]
+    return f"{judged.count('beats')} of {len(judged)}" if judged else "–"

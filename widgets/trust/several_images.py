@@ -26,7 +26,7 @@ from widgets.trust.trial import Trial, TrustMap, warn_if_empty
 
 _QUICK = tuple(name for name, metric in METRICS.items() if metric.curve is not None)
 """Metrics that are read off one curve."""
-_FIGURE_WIDTH, _TABLE_WIDTH = 380, 480
+_FIGURE_WIDTH, _TABLE_WIDTH = 355, 505
 
 
 def several_images_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
@@ -99,17 +99,18 @@ def _show(trial: Trial, found: Outcomes, metric: str, question: SameQuestion) ->
     st.markdown(words(rows, metric))
     with st.container(horizontal=True, gap="medium"):
         with st.container(width=_FIGURE_WIDTH):
-            heading = f"{METRICS[metric].title}, mean and 95 % interval: {METRICS[metric].direction} is better"
+            st.markdown(f"**{METRICS[metric].title}**, mean and 95 % interval: {METRICS[metric].direction} is better")
             estimates = [Estimate(row.title, row.mean, row.low, row.high, row.is_control, row.verdict == "better",
                                   row.verdict) for row in rows]  # fmt: skip
-            figure = interval_figure({heading: estimates}, columns=1)
-            figure.update_layout(margin_t=40)
+            figure = interval_figure({"": estimates}, columns=1)
+            figure.update_layout(margin_t=8)
             st.plotly_chart(figure, theme=None, config={"displayModeBar": False}, key="trust-several")
         with st.container(width=_TABLE_WIDTH):
             st.html(TABLE_STYLE + summary_html(rows, metric))
     table = per_image(found.measurements, metric)
     shown = f"%.{decimals([one.values[metric] for one in found.measurements])}f"
-    formats = {title: st.column_config.NumberColumn(format=shown) for title in list(table[0])[2:]}
+    formats: dict[str, Any] = {title: st.column_config.NumberColumn(format=shown) for title in list(table[0])[2:]}
+    formats["Image"] = st.column_config.TextColumn(pinned=True)
     st.markdown(f"**Each image**: {METRICS[metric].heading}, {METRICS[metric].direction} is better")
     st.dataframe(table, hide_index=True, column_config=formats)
     show_downloads(f"{trial.segmenter.name}_images", {
@@ -143,7 +144,7 @@ def summary_html(rows: Sequence[SummaryRow], metric: str) -> str:
 
     def cell(mean: float, high: float, mark: str) -> str:
         if not math.isfinite(mean):
-            return "<td>–</td>"
+            return f'<td class="{mark}">–</td>'
         half = f" ± {high - mean:.{places}f}" if math.isfinite(high) else ""
         return f'<td class="{mark}">{f"{mean:.{places}f}{half}".replace("-", "−")}</td>'
 

@@ -1,6 +1,7 @@
 """The tests of the maps: those that are asked for, and a quick one that runs by itself."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,7 @@ from core.segmenter import Segmenter
 from core.target import Target
 from core.trust import Candidate, Comparison, EvaluationSettings, candidates_of, compare, images_needed
 from core.trust.controls import CONTROLS
+from core.trust.similarity import agreeing_controls, rank_correlations
 from widgets.shared.results import results
 from widgets.shared.slow_work import compute_in_background
 from widgets.trust.trial import Trial, TrustMap
@@ -86,7 +88,19 @@ def _candidates(
     trial: Trial, maps: Mapping[str, TrustMap], settings: EvaluationSettings, progress: Progress | None = None
 ) -> dict[str, Candidate]:
     attributions = [(name, one.attribution) for name, one in maps.items() if one.attribution is not None]
-    return candidates_of(attributions, *_given(trial), settings.removal, trial.settings, progress)
+    found = candidates_of(attributions, *_given(trial), settings.removal, trial.settings, progress)
+    agreeing = {
+        name: results().get_or_compute(("agreeing", trial.identity, name), partial(controls_like, name, maps))
+        for name, _ in attributions
+    }
+    return {name: replace(one, agreeing=agreeing.get(name, {})) for name, one in found.items()}
+
+
+def controls_like(name: str, maps: Mapping[str, TrustMap]) -> dict[str, float]:
+    """The controls that a map agrees with, and its rank correlation with each."""
+    names = [name, *CONTROLS]
+    table = rank_correlations([maps[each].values for each in names])
+    return {control: correlation for _, control, correlation in agreeing_controls(table, names, CONTROLS)}
 
 
 def merged(parts: Sequence[Comparison]) -> Comparison:

@@ -13,6 +13,7 @@ from core.attribution.attribution import image_hash
 from core.attribution.registry import METHODS, explain, importance
 from core.data.images import with_channels
 from core.display.colours import colour_limit, signed_scale
+from core.display.words import number
 from core.errors import UserError
 from core.segmenter import Prediction, Segmenter
 from core.target import PREDICTED, Target
@@ -177,7 +178,7 @@ def _show_numbers(networks: Sequence[ExplainedNetwork], found: Sequence[Attribut
     slots = [row.container(width=_NUMBER_WIDTH) for _ in range(4)]
     for slot, one in zip(slots, networks, strict=False):
         slot.metric(
-            f"Score, {one.segmenter.name}", f"{one.score:.4g}", help=f"{one.in_words()}, over the pixels explained."
+            f"Score, {one.segmenter.name}", number(one.score), help=f"{one.in_words()}, over the pixels explained."
         )
     first, second = map(importance, found)
     slots[2].metric(

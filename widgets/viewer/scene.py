@@ -214,14 +214,14 @@ class Mask(Layer):
     """A pixel set, tinted and outlined.
 
     Attributes:
-        mask: Bool (H, W).
-        colour: Its colour, as "#rrggbb".
+        mask: Bool (H, W); of integers, such as labels, each border between two values is outlined.
+        colour: Its colour, as "#rrggbb"; white unless told otherwise, since the other colours are those of classes.
     """
 
     mask: np.ndarray
-    colour: str = "#19c3b2"
+    colour: str = "#ffffff"
     name: str = "pixel set"
-    opacity: Painted = 0.35
+    opacity: Painted = 0.25
 
     def describe(self) -> dict[str, Any]:
         """See `Layer.describe`."""

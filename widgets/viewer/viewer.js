@@ -294,6 +294,7 @@ class Viewer {
     this.pointers = new Map()
     this.panels = []
     this.channel = new Channel(answer => this.take(answer), state => this.showState(state))
+    this.buildWords()
     this.sizes = new ResizeObserver(() => this.layOut())
     this.sizes.observe(root)
     this.onWindow = () => this.layOut()
@@ -504,15 +505,6 @@ class Viewer {
     })
     this.readout = element("div", {class: "readout"})
     this.state = element("span", {class: "state", role: "status"})
-    this.chips = element("span", {class: "chips"})
-    this.sentence = element("span", {class: "sentence"})
-    this.said = element("p", {class: "said"}, this.chips, this.sentence)
-    this.numbers = element("dl", {class: "numbers", id: `numbers-${Math.random()}`})
-    this.more = element("button", {type: "button", class: "small more", "aria-controls": this.numbers.id, onclick: () => {
-      showsMore = !showsMore
-      for (const viewer of viewers) viewer.showMore()
-    }})
-    this.figures = element("div", {class: "figures"}, this.numbers, this.more)
     this.pins = element("div", {class: "pins", role: "list", "aria-label": "Pinned pixels"})
     this.legend = element("div", {class: "legend", role: "list", "aria-label": "Classes"})
     const line = element("div", {class: "line"}, element("div", {class: "about"}, this.legend, this.readout, this.state), saveMenu(this))
@@ -1207,6 +1199,19 @@ class Viewer {
     this.state.textContent = lost ? "No live connection: click a pixel" : ""
   }
 
+  /* Once: what was said stays, with other controls or panels around it. */
+  buildWords() {
+    this.chips = element("span", {class: "chips"})
+    this.sentence = element("span", {class: "sentence"})
+    this.said = element("p", {class: "said"}, this.chips, this.sentence)
+    this.numbers = element("dl", {class: "numbers", id: `numbers-${Math.random()}`})
+    this.more = element("button", {type: "button", class: "small more", "aria-controls": this.numbers.id, onclick: () => {
+      showsMore = !showsMore
+      for (const viewer of viewers) viewer.showMore()
+    }})
+    this.figures = element("div", {class: "figures"}, this.numbers, this.more)
+  }
+
   showWords({words}) {
     if (!words) return
     const shown = JSON.stringify(words)
@@ -1556,13 +1561,12 @@ class Viewer {
   outline(context, layer) {
     if (!layer.edges) {
       const [rows, columns] = this.scene.size, {values} = layer, edges = new Path2D()
-      for (let r = 0; r < rows; r++)
-        for (let c = 0; c < columns; c++) {
-          if (!values[r * columns + c]) continue
-          if (!r || !values[(r - 1) * columns + c]) { edges.moveTo(c, r); edges.lineTo(c + 1, r) }
-          if (r === rows - 1 || !values[(r + 1) * columns + c]) { edges.moveTo(c, r + 1); edges.lineTo(c + 1, r + 1) }
-          if (!c || !values[r * columns + c - 1]) { edges.moveTo(c, r); edges.lineTo(c, r + 1) }
-          if (c === columns - 1 || !values[r * columns + c + 1]) { edges.moveTo(c + 1, r); edges.lineTo(c + 1, r + 1) }
+      const at = (r, c) => r < 0 || c < 0 || r === rows || c === columns ? 0 : values[r * columns + c]
+      for (let r = 0; r <= rows; r++)
+        for (let c = 0; c <= columns; c++) {
+          const value = at(r, c)
+          if (value !== at(r - 1, c)) { edges.moveTo(c, r); edges.lineTo(c + 1, r) }
+          if (value !== at(r, c - 1)) { edges.moveTo(c, r); edges.lineTo(c, r + 1) }
         }
       layer.edges = edges
     }

@@ -5,6 +5,7 @@ import pytest
 from skimage.draw import polygon2mask
 from streamlit.testing.v1 import AppTest
 
+from core.display.colours import CLASS_COLOURS
 from widgets.shared.pixel_set_picker import Question, pixel_set_layers
 
 SHAPE = (24, 32)
@@ -113,3 +114,4 @@ def test_only_some_of_the_pixels_are_shown_as_a_layer():
         assert pixel_set_layers(asked(name)[0]) == []
     (layer,) = pixel_set_layers(asked("border")[0])
     assert layer.mask.sum() == 2 * 14 + 2 * 2
+    assert layer.colour not in CLASS_COLOURS
