@@ -68,7 +68,8 @@ class ImageScores:
     def _is_of_its_classes(self, image: OfferedImage) -> bool:
         """Whether the network takes the image and, as far as is known, its ground truth is of the network's classes."""
         own = _SAMPLES_OF.get(self._segmenter.name)
-        return image.fits(self._segmenter) and (own is None or not image.is_sample or image.group == own)
+        is_of_another = own is not None and image.is_sample and image.group in set(_SAMPLES_OF.values()) - {own}
+        return image.fits(self._segmenter) and not is_of_another
 
     def compute(self, images: Sequence[OfferedImage], progress: Progress | None = None) -> None:
         """Score images; each score is known as soon as it is there."""
