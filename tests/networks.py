@@ -76,10 +76,12 @@ class NeedsMultiple(nn.Module):
 
 
 class Dense(nn.Module):
-    """One pixel reaches all: the logit is the pixel times the mean of the image."""
+    """One pixel reaches all: the logit is the pixel times its share of a softmax over the image."""
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.cat((images[:, :1], images[:, :1] * images.mean(dim=(1, 2, 3), keepdim=True)), dim=1)
+        first = images[:, :1]
+        share = first.flatten(1).softmax(dim=1).view_as(first)
+        return torch.cat((first, first * share * first[0].numel()), dim=1)
 
 
 def dense_segmenter() -> Segmenter:
