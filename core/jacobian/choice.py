@@ -14,7 +14,7 @@ from ..segmenter.examination import REFUSALS
 from ..target import Score
 from .colouring import Plan, plan_passes
 from .coupling import Coupling
-from .factors import FactorRunner, find_statistics
+from .factors import FactorRunner
 
 _MOST_FACTOR_BYTES = 2**31
 _TIMED_STATISTICS = 64
@@ -43,14 +43,13 @@ class Uncoupled:
         """For an image float32 (C, H, W); None where that does not uncouple distant pixels, or cannot be computed."""
         channels, height, width = image.shape
         try:
-            statistics = find_statistics(segmenter, image)
-            number = len(statistics)
+            runner = FactorRunner(segmenter, image, score, labels)
+            number = len(runner)
             if not 0 < 4 * number * (channels + 1) * height * width <= _MOST_FACTOR_BYTES:
                 return None
-            field = support_without(segmenter, (height, width), statistics)
+            field = support_without(segmenter, (height, width), runner.statistics)
             if field.dense:
                 return None
-            runner = FactorRunner(segmenter, image, score, labels)
             runner.factors(range(1))  # what torch makes at its first forward-mode pass is made once
             timed = [range(at, at + 1) for at in (0, number // 2, number - 1)]
             seconds = [_seconds(partial(runner.factors, one)) for one in timed]

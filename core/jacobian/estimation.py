@@ -108,7 +108,7 @@ class Estimator:
             )
         plan, seconds = self._plans[request.stride]
         block = passes_per_block(plan, prepared.manifest.channels)
-        note = prepared.manifest.note if plan.statistics == prepared.plan.statistics else note_of(plan)
+        note = note_of(plan) if plan.statistics or prepared.plan.statistics else prepared.manifest.note
         manifest = replace(
             prepared.manifest, **asdict(request), passes_per_block=block, statistics=plan.statistics, note=note
         )

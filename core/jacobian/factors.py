@@ -38,7 +38,8 @@ class FactorRunner:
         self._labels = torch.from_numpy(labels.astype(np.int64)).to(segmenter.device)
         self._image = _on_device(segmenter, image).requires_grad_()
         self._found = _found(segmenter, self._image)
-        self._held = self._found.detached()
+        self.statistics = self._found.detached()
+        """The statistics of the image."""
         self._places = [(place, index) for place, value in self._found.values.items() for index in range(value.numel())]
 
     def __len__(self) -> int:
@@ -61,11 +62,11 @@ class FactorRunner:
     def _derivatives(self, span: range) -> np.ndarray:
         image, results = self._image.detach(), []
         for place, index in self._places[span.start : span.stop]:
-            value = self._held.values[place]
+            value = self.statistics.values[place]
             direction = torch.zeros_like(value)
             direction.view(-1)[index] = 1
             with exact_arithmetic(self._segmenter.device), forward_ad.dual_level():
-                held = {**self._held.values, place: forward_ad.make_dual(value, direction)}
+                held = {**self.statistics.values, place: forward_ad.make_dual(value, direction)}
                 with HoldStatistics(Statistics(held)):
                     scores = scores_of_image(self._segmenter, image, self._score, self._labels)
                 tangent = forward_ad.unpack_dual(scores).tangent

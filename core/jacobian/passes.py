@@ -61,8 +61,7 @@ class PassRunner:
         self._score = score
         self._labels = None if labels is None else torch.from_numpy(labels.astype(np.int64)).to(segmenter.device)
         self._statistics = statistics
-        self.reference = self if statistics is None else PassRunner(segmenter, image, score, labels=labels)
-        """Runs the same passes through the network as it is."""
+        self._unheld = None if statistics is None else PassRunner(segmenter, image, score, labels=labels)
         self._batches = ShrinkingBatches(batch_size, "a single backward pass")
         self._graph: tuple[Tensor, Tensor] | None = None
         self._batches_are_proven = False
@@ -71,6 +70,11 @@ class PassRunner:
     def batch_size(self) -> int:
         """Passes run at once; smaller than at first once memory ran out or the network refused."""
         return self._batches.size
+
+    @property
+    def reference(self) -> "PassRunner":
+        """Runs the same passes through the network as it is."""
+        return self._unheld or self  # not kept as an attribute: in a cycle the graph would outlive its runner
 
     def __call__(self, outputs: np.ndarray) -> np.ndarray:
         """Gradient images (M, C, H, W) of Σ outputs · scores for each of the outputs (M, H, W).

@@ -150,6 +150,9 @@ def test_the_cheapest_plan_is_chosen_for_each_stride(monkeypatch, tmp_path):
     assert (few.passes, few.note) == (16, DENSE)
     assert all_pixels.passes < 48 * 48 / 4
     assert "statistics over the image" in all_pixels.note
+    halves = estimator.estimate(JacobianRequest(space="logit", stride=2), tmp_path / "run.zarr")
+    for one in (all_pixels, halves):
+        assert f"{one.passes:,} passes instead of {one.pixels:,}." in one.note
     assert all_pixels.seconds == pytest.approx(all_pixels.passes - estimator._preparation.uncoupled.statistics)
 
 
