@@ -87,6 +87,20 @@ def choose(page: Page, name: str) -> None:
     tile(page, name).click()
 
 
+def test_thumbnails_that_could_not_be_fetched_are_asked_for_again(page, address):
+    refuses = True
+    page.route(
+        re.compile("(?<!/static)/media/"), lambda route: route.fulfill(status=404) if refuses else route.continue_()
+    )
+    page.goto(f"{address}/?image=vessels/phantom_00")
+    card(page).click()
+    for number in range(16):
+        expect(tile(page, f"vessels/phantom_{number:02}")).to_have_accessible_name(re.compile("Dice"))
+    page.locator(".card img").evaluate("picture => picture.dataset.refused = true")
+    refuses = False
+    expect(page.locator(".card img[data-refused]")).to_have_js_property("naturalWidth", 168)
+
+
 def test_the_gallery_by_mouse_and_keyboard(opened):
     card(opened).click()
     dialog = opened.get_by_role("dialog", name="Images")

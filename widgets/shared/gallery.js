@@ -189,7 +189,14 @@ function describe(button, image, data, current) {
 
 function picture({ url, width, height }) {
   const frame = element("span", { className: "picture" });
-  if (url) frame.append(element("img", { width, height, alt: "", draggable: false, src: root() + url }));
+  if (!url) return frame;
+  const thumbnail = element("img", { width, height, alt: "", draggable: false, src: root() + url });
+  let pause = 250;
+  thumbnail.onerror = () => { // Streamlit has no file of a page while the page runs anew
+    if (pause < 60000) setTimeout(() => { thumbnail.src = thumbnail.src; }, pause);
+    pause *= 4;
+  };
+  frame.append(thumbnail);
   return frame;
 }
 

@@ -22,20 +22,19 @@ _MOST_ROWS = 3
 _STYLE = """
 <style>
 [data-testid=stLayoutWrapper]:has(> :is(.st-key-all-work, [class*=st-key-followed-])) {position: absolute}
-.stApp:has([class*=st-key-running-work]) {
+.stApp:has(.st-key-running-work) {
   --work-height: 2.75rem;
   [data-testid=stAppViewContainer] {bottom: var(--work-height)}
   :is([data-testid=stMain], [data-testid=stSidebar], div:has(> [data-testid=stMain])) {
     max-height: calc(100dvh - var(--work-height));
   }
 }
-.stApp:has([class*=st-key-running-work] > :nth-child(2)) {--work-height: 5.5rem}
-.stApp:has([class*=st-key-running-work] > :nth-child(3)) {--work-height: 8.25rem}
-[class*=st-key-running-work] {
+.stApp:has(.st-key-running-work > :nth-child(2)) {--work-height: 5.5rem}
+.stApp:has(.st-key-running-work > :nth-child(3)) {--work-height: 8.25rem}
+.st-key-running-work {
   position: fixed; inset: auto 0 0; width: 100%; height: var(--work-height); z-index: 999995; gap: 0; overflow: hidden;
   border-top: 1px solid rgba(125,135,148,.35);
 }
-.stApp:has(.st-key-running-work) [class*=st-key-running-work-] {display: none}
 [class*=st-key-work-] {
   height: 2.75rem; min-height: 2.75rem; padding: 0 1rem; flex-wrap: nowrap; gap: .75rem; align-items: center;
 }
@@ -81,25 +80,9 @@ def show_running_work() -> None:
             _bar()
 
 
-def bar_follows() -> bool | None:
-    """Whether the bar of the last run of the page follows the work; None where there is no such bar."""
-    return st.session_state.get("_bar_follows")
-
-
-def show_work(claims: "dict[str, Claim]", owner: str = "") -> None:
-    """The bar, until it is drawn again. An `owner` other than the page itself has a bar of its own."""
-    rows = dict(list(claims.items())[:_MOST_ROWS])
-    more = len(claims) - len(rows)
-    with st.container(key=f"running-work{owner and f'-{owner}'}"):
-        for place, claim in rows.items():
-            with st.container(key=f"work-{place}", horizontal=True, vertical_alignment="center"):
-                last = place == list(rows)[-1]
-                st.markdown(f"**{claim.label}**{f' and {more} more' if more and last else ''}", width="content")
-                st.markdown(count_in_words(claim.computation), width="content")
-                fraction = fraction_done(claim.computation)
-                if fraction is not None:
-                    st.progress(fraction, width=200)
-                st.button("Cancel", key=f"cancel-{place}", on_click=claim.cancel)
+def bar_follows() -> bool:
+    """Whether the bar that the last run of the page has drawn follows the work."""
+    return st.session_state.get("_bar_follows", False)
 
 
 def count_in_words(work: "Computation") -> str:
@@ -127,6 +110,18 @@ def _shown() -> "dict[str, Claim]":
 
 @st.fragment(run_every=SECONDS_BETWEEN_LOOKS)
 def _bar() -> None:
-    if not _shown():
+    claims = _shown()
+    if not claims:
         st.rerun()
-    show_work(_shown())
+    rows = dict(list(claims.items())[:_MOST_ROWS])
+    more = len(claims) - len(rows)
+    with st.container(key="running-work"):
+        for place, claim in rows.items():
+            with st.container(key=f"work-{place}", horizontal=True, vertical_alignment="center"):
+                last = place == list(rows)[-1]
+                st.markdown(f"**{claim.label}**{f' and {more} more' if more and last else ''}", width="content")
+                st.markdown(count_in_words(claim.computation), width="content")
+                fraction = fraction_done(claim.computation)
+                if fraction is not None:
+                    st.progress(fraction, width=200)
+                st.button("Cancel", key=f"cancel-{place}", on_click=claim.cancel)

@@ -7,10 +7,11 @@ from typing import Any
 import streamlit as st
 
 from widgets.shared.results import Claim, Report, Result, ResultStore, results
-from widgets.shared.running_work import SECONDS_BETWEEN_LOOKS, bar_follows, show_work, tab_claims, tab_is_open
+from widgets.shared.running_work import SECONDS_BETWEEN_LOOKS, bar_follows, tab_claims, tab_is_open
 
 PATIENCE = 0.4
 """Seconds to wait for work that may be quick before the bar is shown."""
+_SECONDS_UNTIL_BAR = 0.1
 
 
 def start_button(
@@ -118,16 +119,14 @@ def was_cancelled(place: str) -> bool:
 def follow(place: str, claim: Claim, state: Callable[[], object], shown: object) -> None:
     """Run the page again when the `state` is no longer the one `shown`, and see to it that the bar shows the work."""
     is_first = True
+    has_bar = bar_follows() or not claim.label  # work that has begun after the bar was drawn is shown by the next run
 
-    @st.fragment(run_every=SECONDS_BETWEEN_LOOKS)
+    @st.fragment(run_every=SECONDS_BETWEEN_LOOKS if has_bar else _SECONDS_UNTIL_BAR)
     def look() -> None:
         nonlocal is_first
-        # The work may have begun after the bar was drawn: until the page runs again it is shown from here.
-        if state() != shown or (bar_follows() is False and not is_first):
+        if state() != shown or not (has_bar or is_first):
             st.rerun()
         is_first = False
-        if not bar_follows() and claim.label and claim.is_under_way:
-            show_work({place: claim}, place)
 
     with st.container(key=f"followed-{place}"):
         look()

@@ -93,12 +93,24 @@ class Fetched {
   get(address, kind) {
     if (!this.entries.has(address)) {
       const entry = {value: null}
-      entry.ready = this.load(address, kind).then(value => entry.value = value, () => {
-        if (this.entries.get(address) === entry) this.entries.delete(address) // the next run tries again
-      })
       this.entries.set(address, entry)
+      entry.ready = this.loadWhileWanted(entry, address, kind)
     }
     return this.entries.get(address)
+  }
+
+  /* Streamlit has no file of a page while the page runs anew, until the run comes to it: so it is asked for again. */
+  async loadWhileWanted(entry, address, kind) {
+    for (const pause of [...RECONNECT, null]) {
+      try {
+        entry.value = await this.load(address, kind)
+        return
+      } catch {
+        if (pause != null) await new Promise(resolve => setTimeout(resolve, pause))
+        if (this.entries.get(address) !== entry) return
+      }
+    }
+    this.entries.delete(address) // the next run tries again
   }
 
   async load(address, kind) {

@@ -127,7 +127,7 @@ def test_work_is_shown_on_every_page_until_it_is_done(work, request, monkeypatch
 def test_cancel_leaves_start_again(work, request):
     page = press(tab(request.node.name), "Begin")
     assert work.is_half.wait(SECONDS)
-    press(page, "Cancel")
+    press(page.run(), "Cancel")
     page.run()
     assert [info.value for info in page.info] == ["Cancelled."]
     assert [button.label for button in page.button] == ["Start again"]
