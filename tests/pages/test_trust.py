@@ -125,7 +125,9 @@ def test_maps_of_all_chosen_methods_and_one_large(segmenter, image, target, laye
     page = open_page(**QUICK, shown="layer_cam", trust_percentile="100")
     assert "mean of the **car** logit over **1,620 pixels**" in texts(page)
     large, small = viewers(page)
-    assert [panel["title"] for panel in large["panels"]] == ["Image", "LayerCAM", "Truth"]
+    assert [panel["title"] for panel in large["panels"]] == ["Image", "LayerCAM"]
+    assert large["controls"][0]["name"] == "overlay"
+    assert {"prediction", "truth"} <= {layer["name"] for layer in large["panels"][0]["layers"]}
     assert ends_of(large, "LayerCAM") == pytest.approx((0, layer_cam.max()), rel=1e-5)
     assert large["words"]["sentence"].endswith("At decoder.1.")
     titles = ["Gradient", "LayerCAM", "Random", "Blurred random", "Edge detector", "Distance to the target"]
