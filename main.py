@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from widgets.shared.looked_at import keep_looked_at, restore_looked_at
+from widgets.shared.looked_at import keep_link, keep_looked_at, restore_looked_at
 from widgets.shared.running_work import show_running_work
 
 st.set_page_config(page_title="WhyPixel", page_icon="widgets/static/icon.png", layout="wide")
@@ -22,6 +22,7 @@ page = st.navigation(
 st.logo("widgets/static/mark.svg", size="large")
 restore_looked_at(page.url_path)
 show_running_work()
+keep_link()
 try:
     page.run()
 finally:

@@ -1,5 +1,7 @@
 """The first screen, and what goes along to the next page, in a real Chromium."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -27,6 +29,16 @@ def wait_for_address(page: Page, path: str, pixel: tuple[int, int]) -> None:
         assert set(wanted) <= set(query.split("&"))
 
     eventually(page, check)
+
+
+def test_a_link_goes_along_to_the_next_page(page, address):
+    page.goto(f"{address}/?model=scenes&image=scenes/scene_02")
+    Viewer(page).wait(live=False)
+    for title, path in (("Class activation maps", "cams"), ("Pixel Explorer", "")):
+        open_by_side_bar(page, title)
+        page.wait_for_url(re.compile(rf"/{path}\?model=scenes&image=scenes%2Fscene_02"))
+        expect(page.get_by_role("combobox", name="Model")).to_have_value("scenes")
+        expect(page.locator(".card").first).to_have_attribute("title", "scenes/scene_02")
 
 
 def test_the_first_screen_fits_and_what_was_looked_at_goes_along(page, address):

@@ -70,9 +70,9 @@ def error_chips(percent: float, map_percent: float = float("nan")) -> list[Chip]
     """The errors of the sum and, where it is defined, of the map, in per cent."""
     if math.isnan(percent):
         return [Chip("no difference to share")]
-    chips = [Chip(f"sum {percent:.2g} % off", _tone(percent))]
+    chips = [Chip(f"sum {_percent(percent)} off", _tone(percent))]
     if not math.isnan(map_percent):
-        chips.append(Chip(f"map ≈ {map_percent:.2g} % off", _tone(_MAP_WEIGHT * map_percent)))
+        chips.append(Chip(f"map ≈ {_percent(map_percent)} off", _tone(_MAP_WEIGHT * map_percent)))
     return chips
 
 
@@ -93,4 +93,6 @@ def _reason(attribution: Attribution, *, is_cancelled: bool) -> str:
 
 
 def _percent(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.2g} %"
+    if math.isnan(value):
+        return "–"
+    return f"{value:.2g} %" if value < 99.5 else f"{value:,.0f} %"

@@ -48,7 +48,10 @@ def say_example(segmenter: Segmenter, example: Jacobian) -> None:
         return
     row = st.container(horizontal=True, vertical_alignment="center")
     row.caption(f"{made} Model and image were changed for it.", width="stretch")
-    row.button(f"Back to {left['image']}, {left['model']}", icon=":material/undo:", key="leave_example",
+    back = ", ".join(
+        filter(None, (left.get("image"), left["model"]))
+    )  # a model that was just chosen shows its own image
+    row.button(f"Back to {back}", icon=":material/undo:", key="leave_example",
                on_click=_go_back)  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from core.segmenter import Segmenter
 from widgets.shared.image_scores import LARGE_PIXELS
 from widgets.shared.looked_at import look_at_pixel_set
 from widgets.shared.offered_images import OfferedImage, read_offered, read_truth
-from widgets.shared.pixel_state import set_pixel_of
+from widgets.shared.pixel_state import set_pixel_of, shown_pixel
 from widgets.shared.predictions import passing_prediction
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.user_errors import plain_text
@@ -58,11 +58,15 @@ class FoundError:
 
 @dataclass(frozen=True)
 class _Search:
-    """What a press of the button asks for: the part `number` of the first image that has so many."""
+    """What a press of the button asks for: the part `number` of the first image that has so many.
+
+    Where the pixel `shown` is that of the first part, which pages open on, it asks for the second.
+    """
 
     network: tuple[str, str]
     scaling: Scaling
     number: int
+    shown: tuple[int, int]
     images: tuple[OfferedImage, ...]
 
 
@@ -108,12 +112,12 @@ def _start(network: tuple[str, str], known: Sequence[OfferedImage], first: str) 
     found: FoundError | None = st.session_state.get(_FOUND)
     number = found.number if found is not None and found.image == current else 0
     scaling: Scaling = st.session_state.get("scaling", "dtype")
-    st.session_state[_SEARCH] = _Search(network, scaling, number, _from(current, known))
+    st.session_state[_SEARCH] = _Search(network, scaling, number, shown_pixel(), _from(current, known))
 
 
 def _follow(search: _Search, segmenter: Segmenter, current: OfferedImage) -> None:
     keys = tuple((image.key, image.truth_key) for image in search.images)
-    key = "next error", *search.network, search.scaling, search.number, keys
+    key = "next error", *search.network, search.scaling, search.number, search.shown, keys
     try:
         # In a tuple, as None stands for a search that is under way.
         found = compute_in_background(
@@ -150,7 +154,6 @@ def _from(current: str, images: Sequence[OfferedImage]) -> tuple[OfferedImage, .
 
 def _error_in(image: OfferedImage, segmenter: Segmenter, search: _Search, *, is_current: bool) -> FoundError | None:
     """The wrong part searched for in the current image, or the first of another one; None where there is none."""
-    number = search.number if is_current else 0
     try:
         # What the page shows may be converted or large; other images are not asked about.
         if not (image.is_convertible(segmenter) if is_current else image.fits(segmenter)):
@@ -165,6 +168,9 @@ def _error_in(image: OfferedImage, segmenter: Segmenter, search: _Search, *, is_
     except UserError:  # an image that does not fit or cannot be read is not what is searched for
         return None
     parts = wrong_parts(prediction.labels, truth)
+    number = search.number if is_current else 0
+    if is_current and number == 0 and parts and (parts[0].row, parts[0].column) == search.shown:
+        number = 1
     if number >= len(parts):
         return None
     part = parts[number]

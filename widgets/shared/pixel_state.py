@@ -57,6 +57,11 @@ def set_pixel(row: int, column: int) -> None:
             st.session_state[name] = value
 
 
+def shown_pixel() -> tuple[int, int]:
+    """The pixel explained last."""
+    return _known("row"), _known("column")
+
+
 def _known(name: str) -> int:
     value = st.session_state.get(name, st.query_params.get(name, 0))
     try:

@@ -41,10 +41,10 @@ def images(tmp_path):
     return images_in(tmp_path)
 
 
-def search(segmenter, images, start: int, number: int):
+def search(segmenter, images, start: int, number: int, shown: tuple[int, int] = (0, 0)):
     asked = _from(images[start].name, [image for image in images if image.truth])
     network = segmenter.weights_hash, str(segmenter.device)
-    found = find_error(_Search(network, "dtype", number, asked), segmenter)
+    found = find_error(_Search(network, "dtype", number, shown, asked), segmenter)
     return None if found is None else (found.file_name, found.row, found.column, found.number, found.count)
 
 
@@ -54,6 +54,9 @@ def test_errors_follow_each_other_through_the_images_and_begin_again(segmenter, 
     assert search(segmenter, images, 0, 2) == ("d.png", 5, 5, 1, 1)
     assert search(segmenter, images, 3, 1) == ("a.png", 2, 2, 1, 2)
     assert search(segmenter, images, 2, 0) == ("a.png", 2, 2, 1, 2), "from an image without a ground truth"
+    assert search(segmenter, images, 0, 0, shown=(2, 2)) == ("a.png", 8, 8, 2, 2), "the first is on screen already"
+    assert search(segmenter, images, 0, 1, shown=(2, 2)) == ("a.png", 8, 8, 2, 2)
+    assert search(segmenter, images, 3, 0, shown=(5, 5)) == ("a.png", 2, 2, 1, 2)
 
 
 def test_without_any_error_nothing_is_found(segmenter, images):
