@@ -92,7 +92,8 @@ def estimate_row_summaries(
     score = Score(class_index, space, against)
     values = checked_image(segmenter, image, score)
     _, height, width = values.shape
-    rounds = _rounds(height * width, error, most_passes, exact_rows)
+    total = passes_of_estimate(height * width, error, most_passes, exact_rows)
+    rounds = (total - exact_rows) // _PROBES
     if seed < 0:
         raise UserError(f"A seed is a whole number from 0 on; {seed} was given.")
     with torch.no_grad(), segmenter.lock:
@@ -100,7 +101,6 @@ def estimate_row_summaries(
     size = batch_size or fitting_batch_size(segmenter, values, _LARGEST_BATCH)
     prober = _Prober(segmenter, values, score, labels, size)
     sums = ProbeSums((height, width))
-    total = _PROBES * rounds + exact_rows
     at_once = max(1, size // _PROBES)
     for first in range(0, rounds, at_once):
         group = range(first, min(first + at_once, rounds))
@@ -129,6 +129,30 @@ def estimate_row_summaries(
         weights_hash=segmenter.weights_hash,
         image_hash=hash_of(values),
     )
+
+
+def passes_of_estimate(rows: int, error: float, most_passes: int | None = None, exact_rows: int = 64) -> int:
+    """Passes that an estimate takes for a Jacobian of so many rows; arguments as in `estimate_row_summaries`.
+
+    Raises:
+        UserError: As there.
+    """
+    if not 0 < error <= 1:
+        raise UserError(f"The error wanted is a share between 0 and 1, such as 0.2; {error:g} was given.")
+    if exact_rows < FEWEST_EXACT:
+        raise UserError(f"Errors are measured at {FEWEST_EXACT} exact rows at least; {exact_rows} were asked for.")
+    fewest = _PROBES * _FEWEST_ROUNDS + exact_rows
+    most = max(rows // _SHARE, fewest) if most_passes is None else most_passes
+    if most < fewest:
+        raise UserError(f"An estimate with {exact_rows} exact rows takes {fewest:,} passes at least; allow that many.")
+    rounds = max(_FEWEST_ROUNDS, min(math.ceil(_ROUNDS / math.log1p(error) ** 2), (most - exact_rows) // _PROBES))
+    passes = _PROBES * rounds + exact_rows
+    if passes >= rows:
+        raise UserError(
+            f"Such an estimate takes {passes:,} passes and the exact Jacobian no more than {rows:,}; compute that "
+            "instead."
+        )
+    return passes
 
 
 def probes(seed: int, index: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -198,24 +222,6 @@ class _Prober:
                 torch.from_numpy(tangents).to(segmenter.device),
             )
         return products.detach().cpu().numpy()
-
-
-def _rounds(rows: int, error: float, most_passes: int | None, exact_rows: int) -> int:
-    if not 0 < error <= 1:
-        raise UserError(f"The error wanted is a share between 0 and 1, such as 0.2; {error:g} was given.")
-    if exact_rows < FEWEST_EXACT:
-        raise UserError(f"Errors are measured at {FEWEST_EXACT} exact rows at least; {exact_rows} were asked for.")
-    fewest = _PROBES * _FEWEST_ROUNDS + exact_rows
-    most = max(rows // _SHARE, fewest) if most_passes is None else most_passes
-    if most < fewest:
-        raise UserError(f"An estimate with {exact_rows} exact rows takes {fewest:,} passes at least; allow that many.")
-    rounds = max(_FEWEST_ROUNDS, min(math.ceil(_ROUNDS / math.log1p(error) ** 2), (most - exact_rows) // _PROBES))
-    if _PROBES * rounds + exact_rows >= rows:
-        raise UserError(
-            f"Such an estimate takes {_PROBES * rounds + exact_rows:,} passes and the exact Jacobian no more than "
-            f"{rows:,}; compute that instead."
-        )
-    return rounds
 
 
 def _coordinates(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -86,7 +86,8 @@ class EstimatedMap:
         """The error with its unit."""
         if not math.isfinite(self.error):
             return "error unknown"
-        return f"±{100 * self.error:.2g} %" if self.summary.is_relative else f"±{self.error:.2g} {self.unit}"
+        number, unit = (100 * self.error, "%") if self.summary.is_relative else (self.error, self.unit)
+        return f"±{number:.2g}\N{NO-BREAK SPACE}{unit}"
 
     @property
     def title(self) -> str:
