@@ -126,11 +126,17 @@ def _column(
         return class_scores(finite, target.class_index, target.space, target.against)
 
     with exact_arithmetic(segmenter.device):
-        return _jacobian_vector_product(segmenter, scores, batch, tangent)[0]
+        return jacobian_vector_product(segmenter, scores, batch, tangent)[0]
 
 
-def _jacobian_vector_product(segmenter: Segmenter, function: Scores, point: Tensor, tangent: Tensor) -> Tensor:
+def jacobian_vector_product(segmenter: Segmenter, function: Scores, point: Tensor, tangent: Tensor) -> Tensor:
     """J·t by the first way that the network's operations allow, and that has been seen to be right for this network.
+
+    Args:
+        segmenter: The network.
+        function: Its scores.
+        point: Images (B, C, H, W).
+        tangent: t, of the same shape.
 
     Raises:
         UserError: None of them is.
@@ -146,8 +152,8 @@ def _jacobian_vector_product(segmenter: Segmenter, function: Scores, point: Tens
             if is_out_of_memory(error):
                 raise
     raise UserError(
-        f"An operation of {segmenter.name} has no forward-mode derivative, so what a pixel moves cannot be computed; "
-        "gradients of output pixels can."
+        f"An operation of {segmenter.name} has no forward-mode derivative, so neither what a pixel moves nor an "
+        "estimate of the Jacobian can be computed; gradients of output pixels can."
     )
 
 

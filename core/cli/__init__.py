@@ -18,6 +18,7 @@ COMMANDS = {
     "ig": "Integrated Gradients, short for explain --method ig.",
     "cam": "Class activation maps of a data set, for one layer or all.",
     "jacobian": "Compute the Jacobian of whole images; run again to resume.",
+    "estimate": "Estimate what the rows of a Jacobian sum up to, with error bars.",
     "threshold": "Count, per output pixel, the input pixels whose gradient exceeds a threshold.",
     "evaluate": "Put several methods to the same tests over many images, beside controls.",
     "info": "Show a model: network, classes, receptive field, layers, and its card.",

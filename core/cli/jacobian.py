@@ -104,4 +104,6 @@ def _described(cost: Estimate, images: int) -> str:
     time = f"{1000 * cost.seconds_per_pass:.1f} ms per pass: about {cost.seconds / 60:.1f} minutes{each}"
     memory = f"memory {cost.memory_bytes / 1e9:.1f} GB"
     disk = f"disk at most {cost.disk_bytes / 1e9:.2f} GB{each}, {cost.free_disk_bytes / 1e9:.0f} GB free"
-    return "\n".join([f"{work}, {time}", f"{memory}; {disk}", *filter(None, [cost.note])])
+    advice = "python -m core estimate estimates what each row sums up to, with a fraction of the passes."
+    notes = [cost.note, advice if cost.dense and cost.passes == cost.pixels else ""]
+    return "\n".join([f"{work}, {time}", f"{memory}; {disk}", *filter(None, notes)])

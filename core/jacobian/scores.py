@@ -18,8 +18,13 @@ def scores_of_image(segmenter: Segmenter, image: Tensor, score: Score, labels: T
     """
     with segmenter.lock:
         segmenter.decide(image[None])
-        logits = segmenter.unchecked_logits(image[None])
+        return scores_of_images(segmenter, image[None], score, labels)[0]
+
+
+def scores_of_images(segmenter: Segmenter, images: Tensor, score: Score, labels: Tensor | None = None) -> Tensor:
+    """The scores (B, H, W) of images (B, C, H, W), once `segmenter.decide` was called; see `scores_of_image`."""
+    logits = segmenter.unchecked_logits(images)
     if score.class_index != PREDICTED:
-        return class_scores(logits, score.class_index, score.space, score.against)[0]
+        return class_scores(logits, score.class_index, score.space, score.against)
     labels = logits[0].argmax(dim=0) if labels is None else labels
-    return scores_of_labels(logits, labels, score.space, score.against)[0]
+    return scores_of_labels(logits, labels, score.space, score.against)

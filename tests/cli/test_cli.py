@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -204,6 +205,23 @@ def test_jacobian_and_threshold(tmp_path, command):
     assert code == 0
     assert Jacobian(store).damage in errors
     assert "There is no Jacobian store" in command("threshold", tmp_path / "maps", "--out", tmp_path)[2]
+
+
+def test_estimate(tmp_path, command, network, data):
+    """The gradient of 3 · image - 1 is 3 at its own pixel, so the estimates are known on paper."""
+    code, out, err = command(
+        "estimate", "--model", network, "--image", data / "images" / "first.png", "--out", tmp_path, "--space", "logit",
+        "--most-passes", 192, "--seed", 4,
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "An estimate from 192 passes instead of 768." in out
+    assert "Estimated norm of the gradient (±" in out
+    np.testing.assert_allclose(np.load(tmp_path / "first" / "estimated_norm.npy"), 3, rtol=1e-4)
+    manifest = json.loads((tmp_path / "first" / "manifest.json").read_text())
+    assert (manifest["kind"], manifest["space"], manifest["seed"]) == ("estimate", "logit", 4)
+    wrong = command("estimate", "--model", network, "--images", data / "images", "--out", tmp_path, "--error", 3)
+    assert wrong[0] == 2
+    assert "between 0 and 1" in wrong[2]
 
 
 def test_a_jacobian_of_what_is_predicted_rather_than_a_class(tmp_path, command):

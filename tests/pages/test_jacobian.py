@@ -23,9 +23,10 @@ from core import Segmenter, Target, load_segmenter, read_image
 from core.attribution import gradient
 from core.attribution.attribution import image_hash
 from core.display.footprint import footprint
-from core.jacobian import Jacobian, JacobianRequest, Threshold, estimate, jacobian
+from core.jacobian import Jacobian, JacobianRequest, Threshold, estimate, estimate_row_summaries, jacobian
 from core.jacobian.archive import write_archive
 from core.target import PREDICTED
+from tests.networks import dense_segmenter
 from tests.pages.viewer_data import numbers, value_of, viewers
 from widgets.jacobian import job
 from widgets.jacobian import run as run_module
@@ -140,6 +141,7 @@ def test_arrival_shows_the_estimate_and_starts_nothing(segmenter, image, tmp_pat
         "Run", "Open the example: vessels/phantom_00, vessmap"
     ]  # fmt: skip
     assert viewers(page) == list(tmp_path.iterdir()) == []
+    assert not any(button.key == "estimate-rows" for button in page.button), "its pixels share passes at other sizes"
 
 
 def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, store, tmp_path):
@@ -545,6 +547,25 @@ def test_a_dense_network_and_a_disk_too_small_are_told_before_anything_starts(im
     assert "dense path, one pass per pixel" in told
     assert "would not fit on the disk" in told
     assert page.button(key="run").disabled
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dense_network_is_offered_an_estimate_and_shown_it_as_one(image, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["app.py", "--model", "tests.networks:dense_segmenter"])
+    page = open_page(image, model="tests.networks:dense_segmenter")
+    page.text_input(key="folder").set_value(str(tmp_path)).run()
+    wait(page, "The others: every 4th")
+    page.run()
+    assert "**768 passes** instead of 1,536" in markdown(page)
+    page.button(key="estimate-rows").click().run()
+    expected = estimate_row_summaries(dense_segmenter(), image, PREDICTED, "logit", most_passes=768)
+    wait(page, expected.note)
+    (shown,) = viewers(page)
+    for panel, found in zip(shown["panels"], expected.maps.values(), strict=True):
+        assert panel["title"].startswith(f"Estimated {found.summary.title} (±")
+        layer = panel["layers"][-1]
+        assert layer["unit"] == f"{found.unit}, estimated"
+        assert layer["scale"]["high"] == pytest.approx(np.nanpercentile(found.values, 99.5), rel=1e-2)
     assert list(tmp_path.iterdir()) == []
 
 

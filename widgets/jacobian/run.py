@@ -15,6 +15,7 @@ from core.jacobian.disk_space import bytes_in_words
 from core.jacobian.estimation import Estimator
 from core.segmenter import Segmenter
 from core.target import Score
+from widgets.jacobian.estimated import estimate_card
 from widgets.jacobian.example import example_button, example_of, say_example
 from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, find, start
 from widgets.shared.results import Claim
@@ -94,7 +95,19 @@ def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Pat
             st.error(str(error), icon=":material/error:")
         if example is not None:
             say_example(segmenter, example)
+    if not active and _takes_a_pass_for_each_pixel(run, found):
+        estimate_card(segmenter, image, score)
     return found or example, active
+
+
+def _takes_a_pass_for_each_pixel(run: Run, found: Jacobian | None) -> bool:
+    if found is not None:
+        return found.manifest.dense and not found.manifest.statistics
+    work = _estimator(run).computation
+    if not work.done():
+        return False
+    cost = work.result().estimate(replace(run.request, stride=1), run.path)
+    return cost.dense and cost.passes == cost.pixels
 
 
 def _beside(image: PickedImage) -> DeltaGenerator:
