@@ -22,8 +22,7 @@ UPLOAD = "Upload…"
 _UPLOAD_HINT = (
     "Upload a checkpoint: .safetensors, or a PyTorch state dict or training checkpoint (.pth, .pt, .ckpt). For a "
     "network of your own, start the app with `-- --model package.module:function` or "
-    "`-- --model path/to/file.py:function`. The table in docs/networks.md says which networks of which libraries are "
-    "explained, and which are refused."
+    "`-- --model path/to/file.py:function`. The table in docs/networks.md lists the networks that were tried."
 )
 _HINT = "Name a function after --model, as package.module:function or path/to/file.py:function."
 
