@@ -11,10 +11,9 @@ from ..errors import UserError
 QUERIES = "queries and masks"
 """The entry of a result that holds scores made from queries."""
 
-_ENTRIES = ("class_queries_logits", "masks_queries_logits")
-_QUERY_NETWORKS = dict.fromkeys(("maskformer", "mask2former", "oneformer", "eomt", "eomt_dinov3"), _ENTRIES)
-_QUERY_NETWORKS["detr"] = ("logits", "pred_masks")
-"""Entries of the classes (B, Q, K + 1), the last of them "no object", and of the masks (B, Q, h, w), by model type."""
+QUERY_NETWORKS = ("maskformer", "mask2former", "oneformer", "eomt", "eomt_dinov3")
+"""Model types of transformers that answer with the classes (B, Q, K + 1) of queries and their masks (B, Q, h, w)."""
+
 _TASK_INPUTS = "task_inputs"
 _LEAST_SCORE = torch.finfo(torch.float32).tiny
 
@@ -37,9 +36,9 @@ def with_scores_of_queries(module: nn.Module, result: object, size: tuple[int, i
         ValueError: An EoMT and another size than its own.
     """
     model_type = _model_type(module)
-    if model_type not in _QUERY_NETWORKS:
+    if model_type not in QUERY_NETWORKS:
         return result
-    classes, masks = (getattr(result, name, None) for name in _QUERY_NETWORKS[model_type])
+    classes, masks = (getattr(result, name, None) for name in ("class_queries_logits", "masks_queries_logits"))
     if classes is None or masks is None:
         raise UserError(
             f"The network {type(module).__name__} returned a {type(result).__name__} without the classes and the masks "

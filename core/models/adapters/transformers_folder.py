@@ -20,7 +20,7 @@ from ...errors import UserError
 from ...segmenter import Segmenter
 from ...segmenter.grid import Align
 from ...segmenter.output_reading import Activation
-from ...segmenter.queries import set_task
+from ...segmenter.queries import QUERY_NETWORKS, set_task
 from ..ranges import shortened
 
 CONFIG = "config.json"
@@ -35,7 +35,6 @@ _UNUSABLE = {
     "auto_map": "it needs Python code that comes with it, which is never run",
     "quantization_config": "its weights are quantised; save it in float32",
     "transformers_weights": "its weights are in a file of another name; rename it to model.safetensors",
-    "attn_implementation": "it names code for its attention; remove attn_implementation from its config.json",
 }
 _TRAINING_ONLY = {"oneformer": "model.text_mapper."}
 """Prefix of the weights that a network has in training only, by model type."""
@@ -88,7 +87,7 @@ def segmenter_from_transformers(
         device: "auto", "cpu" or "cuda".
         class_names: One name per class, instead of the folder's.
         mean: Mean of the normalisation for images in [0, 1], instead of the folder's.
-        std: Standard deviation of the normalisation, instead of the folder's (1 if a mean is given).
+        std: Standard deviation of the normalisation, instead of the folder's.
         output: As in `Segmenter`.
         activation: As in `Segmenter`.
         align: As in `Segmenter`.
@@ -114,33 +113,43 @@ def segmenter_from_transformers(
     preparation = _preparation(folder, config, in_channels, transformers)
     if preparation.is_reversed:
         module.register_forward_pre_hook(_reverse_channels)
-    has_own = mean is None and std is None
+    origin = (preparation.origin,) if mean is None and std is None else ()
     names = [str(name) for _, name in sorted(config.id2label.items())]
     return Segmenter(
         module,
         class_names=class_names or (names if len(names) > 1 else None),  # one channel becomes two classes
         in_channels=in_channels,
-        mean=preparation.mean if has_own else mean or 0.0,
-        std=preparation.std if has_own else std or 1.0,
+        mean=preparation.mean if mean is None else mean,
+        std=preparation.std if std is None else std,
         device=device,
         name=folder.name,
-        notes=(preparation.origin, *preparation.notes) if has_own else preparation.notes,
+        notes=(*origin, *preparation.notes),
         output=output,
         activation=activation,
         align=align,
     )
 
 
-def _check_usable(stated: Any, file: Path) -> None:
+def _check_usable(stated: object, file: Path) -> None:
     """Refuse a configuration that needs more than the folder, in it or in the configuration of a part."""
-    if isinstance(stated, dict):
-        reason = next((reason for key, reason in _UNUSABLE.items() if stated.get(key) is not None), None)
-        if isinstance(stated.get("backbone"), str) and stated.get("backbone_config") is None:
-            reason = "it names its backbone instead of describing it; load it and save it again with a connection"
-        if reason is not None:
-            raise UserError(f"The network of {file} cannot be loaded: {reason}.")
-        for part in stated.values():
-            _check_usable(part, file)
+    parts = [stated]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, list):
+            parts.extend(part)
+        if isinstance(part, dict):
+            parts.extend(part.values())
+            reason = next((reason for key, reason in _UNUSABLE.items() if part.get(key) is not None), None)
+            if any("attn_implementation" in key and not _is_known_attention(part[key]) for key in part):
+                reason = "it names code for its attention; remove that from the file"
+            if isinstance(part.get("backbone"), str) and part.get("backbone_config") is None:
+                reason = "it names its backbone instead of describing it; load it and save it again with a connection"
+            if reason is not None:
+                raise UserError(f"The network of {file} cannot be loaded: {reason}.")
+
+
+def _is_known_attention(value: object) -> bool:
+    return not isinstance(value, str | dict) or value in ("eager", "sdpa")
 
 
 def _check_weights(folder: Path) -> None:
@@ -168,17 +177,16 @@ def _check_weights(folder: Path) -> None:
 def _network_class(stated: Mapping[str, Any], folder: Path, transformers: Any) -> Any:
     """The class of transformers that the configuration names, one of those for semantic segmentation."""
     known = transformers.models.auto.modeling_auto
-    supported = {
-        *known.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES.items(),
-        *known.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES.items(),
-    }
+    supported = set(known.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES.items())
+    universal = known.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES
+    supported |= {(name, universal[name]) for name in QUERY_NETWORKS if name in universal}
     names = stated.get("architectures") or []
     if not isinstance(names, list) or not names:
         raise UserError(f"{folder / CONFIG} does not say which architectures it is of; save it with save_pretrained.")
     if (stated.get("model_type"), names[0]) not in supported:
         raise UserError(
-            f"{folder} holds a {shortened(str(names[0]), 80)}, which gives no class for each pixel; give a network of "
-            "transformers for semantic or universal segmentation, such as SegformerForSemanticSegmentation."
+            f"{folder} holds a {shortened(str(names[0]), 80)}, which is no network for semantic segmentation that is "
+            "known here; give one such as SegformerForSemanticSegmentation or Mask2FormerForUniversalSegmentation."
         )
     return getattr(transformers, names[0])
 

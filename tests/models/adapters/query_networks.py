@@ -29,10 +29,10 @@ def _resnet() -> Any:
     )  # fmt: skip
 
 
-def _detr_config(width: int, heads: int) -> Any:
+def _detr() -> Any:
     return transformers.DetrConfig(
-        backbone_config=_resnet(), d_model=width, encoder_layers=1, decoder_layers=1, encoder_attention_heads=heads,
-        decoder_attention_heads=heads, encoder_ffn_dim=16, decoder_ffn_dim=16, num_queries=5, id2label=_LABELS,
+        backbone_config=_resnet(), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, num_queries=5,
     )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ _DECODER = {
 def maskformer() -> nn.Module:
     return transformers.MaskFormerForInstanceSegmentation(
         transformers.MaskFormerConfig(
-            backbone_config=_swin(), decoder_config=_detr_config(16, 2), fpn_feature_size=_WIDTH,
+            backbone_config=_swin(), decoder_config=_detr(), fpn_feature_size=_WIDTH,
             mask_feature_size=_WIDTH, id2label=_LABELS,
         )
     )  # fmt: skip
@@ -75,12 +75,8 @@ def eomt() -> nn.Module:
     )  # fmt: skip
 
 
-def detr() -> nn.Module:
-    return transformers.DetrForSegmentation(_detr_config(64, 8))
-
-
 BUILDERS: Mapping[str, Callable[[], nn.Module]] = {
-    "maskformer": maskformer, "mask2former": mask2former, "oneformer": oneformer, "eomt": eomt, "detr": detr,
+    "maskformer": maskformer, "mask2former": mask2former, "oneformer": oneformer, "eomt": eomt,
 }  # fmt: skip
 
 
@@ -96,7 +92,6 @@ def answer_of_the_library(name: str, result: Any, size: tuple[int, int]) -> tupl
         "mask2former": transformers.Mask2FormerImageProcessor,
         "oneformer": transformers.OneFormerImageProcessor,
         "eomt": transformers.EomtImageProcessor,
-        "detr": transformers.DetrImageProcessor,
     }[name]
     # The processors are not made, as that of OneFormer would fetch a table; what they need is stated here.
     bare = processor.__new__(processor)
@@ -107,11 +102,7 @@ def answer_of_the_library(name: str, result: Any, size: tuple[int, int]) -> tupl
 
 def log_scores_by_hand(name: str, result: Any, size: tuple[int, int]) -> Tensor:
     """Log-scores (K, H, W), one query after the other."""
-    classes, masks = (
-        (result.logits, result.pred_masks)
-        if name == "detr"
-        else (result.class_queries_logits, result.masks_queries_logits)
-    )
+    classes, masks = result.class_queries_logits, result.masks_queries_logits
     first_size = {"mask2former": (384, 384), "eomt": size}.get(name, masks.shape[-2:])
     total = torch.zeros(1, NUM_CLASSES, *first_size, dtype=masks.dtype)
     for query in range(masks.shape[1]):

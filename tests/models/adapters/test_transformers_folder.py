@@ -123,6 +123,9 @@ def test_what_is_said_of_the_preparation(tmp_path):
     named = load_segmenter(folder, "cpu", mean=0.5, std=0.25, class_names=("a", "b", "c"))
     assert (named.mean, named.std, named.class_names) == ((0.5,) * 3, (0.25,) * 3, ("a", "b", "c"))
     assert len(named.given_notes) == 1
+    assert load_segmenter(folder, "cpu", normalisation="none").std == (1.0,) * 3
+    with pytest.raises(UserError, match="positive std"):
+        load_segmenter(folder, "cpu", std=0.0)
     with pytest.raises(UserError, match="states its architecture itself"):
         load_segmenter(folder, architecture="unet")
 
@@ -246,13 +249,13 @@ def test_weights_that_do_not_fit(tmp_path):
     [
         ({"auto_map": {"AutoModel": "net.Net"}}, "needs Python code that comes with it"),
         ({"quantization_config": {"bits": 4}}, "quantised"),
-        ({"attn_implementation": "someone/attention"}, "names code for its attention"),
+        ({"_attn_implementation": "someone/attention"}, "names code for its attention"),
         ({"backbone": "someone/backbone"}, "names its backbone"),
-        ({"part": {"auto_map": {"AutoModel": "net.Net"}}}, "needs Python code that comes with it"),
+        ({"parts": [{"auto_map": {"AutoModel": "net.Net"}}]}, "needs Python code that comes with it"),
         ({"architectures": None}, "does not say which architectures"),
-        ({"architectures": ["SegformerForImageClassification"]}, "gives no class for each pixel"),
-        ({"architectures": ["DetrForObjectDetection"], "model_type": "detr"}, "gives no class for each pixel"),
-        ({"model_type": "beit"}, "gives no class for each pixel"),
+        ({"architectures": ["SegformerForImageClassification"]}, "no network for semantic segmentation"),
+        ({"architectures": ["DetrForSegmentation"], "model_type": "detr"}, "no network for semantic segmentation"),
+        ({"model_type": "beit"}, "no network for semantic segmentation"),
     ],
 )
 def test_configurations_that_are_refused(tmp_path, entries, reason):
