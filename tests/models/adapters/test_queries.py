@@ -1,5 +1,7 @@
 """Networks of transformers that answer with queries and masks, given to `Segmenter` as they are."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -130,6 +132,24 @@ def test_certain_scores_stay_finite():
     module.class_predictor.bias[-1] = 200.0
     logits = Segmenter(module).logits(random_image(3, 64, 64, seed=1))
     assert torch.isfinite(logits).all()
+
+
+def test_log_scores_in_the_unit_interval_are_no_probabilities():
+    class Queries(torch.nn.Module):
+        config = SimpleNamespace(model_type="maskformer")
+
+        def forward(self, images):
+            masks = (0.5 * images.tanh()).mean(dim=1, keepdim=True).expand(-1, 11, -1, -1)
+            classes = torch.tensor([0.2, 0.0, 0.0]).expand(len(images), 11, 3)
+            return SimpleNamespace(class_queries_logits=classes, masks_queries_logits=masks)
+
+    image = random_image(3, 16, 16, seed=1)
+    logits = Segmenter(Queries()).logits(image)[0].numpy()
+    mask = 1 / (1 + np.exp(-0.5 * np.tanh(image).mean(axis=0)))
+    share = np.exp([0.2, 0.0]) / np.exp([0.2, 0.0, 0.0]).sum()
+    expected = np.log(11 * share[:, None, None] * mask)
+    assert ((expected > 0) & (expected < 1)).all()
+    np.testing.assert_allclose(logits, expected, rtol=1e-5)
 
 
 def test_an_activation_that_cannot_be():
