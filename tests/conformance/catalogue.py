@@ -11,9 +11,15 @@ import os
 import random
 from collections.abc import Iterable
 
-from tests.conformance import monai_networks, refused_networks, transformer_networks, vision_networks
+from tests.conformance import (
+    monai_networks,
+    query_networks,
+    refused_networks,
+    transformer_networks,
+    vision_networks,
+)
 
-NETWORKS = vision_networks.NETWORKS | transformer_networks.NETWORKS | monai_networks.NETWORKS
+NETWORKS = vision_networks.NETWORKS | transformer_networks.NETWORKS | query_networks.NETWORKS | monai_networks.NETWORKS
 REFUSED = refused_networks.NETWORKS
 _FIRST = {name.partition("+")[0]: name for name in reversed(NETWORKS)}
 IN_TABLE = {name: network for name, network in NETWORKS.items() if name in _FIRST.values()} | REFUSED
