@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test conformance check samples bench screenshots browser clean
+.PHONY: run test conformance networks check samples bench screenshots browser clean
 
 run: $(VENV)/.installed
 	$(BIN)/streamlit run app.py
@@ -15,6 +15,10 @@ test: check browser
 # All networks of the catalogue and hundreds of random ones, a quarter of an hour; `make test` takes a few of each.
 conformance: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/conformance -m "" -n auto --maxprocesses 4 --dist loadfile
+
+# The table of docs/networks.md, some minutes.
+networks: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.conformance.table
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -30,6 +34,7 @@ bench: $(VENV)/.installed-dev browser
 	$(BIN)/python benchmarks/click.py
 	$(BIN)/python benchmarks/ten_sessions.py
 	$(BIN)/python benchmarks/jacobian.py
+	$(BIN)/python benchmarks/coupled.py
 
 # Every page in three widths and two themes with three networks, and what is wrong with their layout.
 screenshots: browser

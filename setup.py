@@ -15,5 +15,5 @@ app = [package for package in needed if re.split("[<>=]", package)[0] in APP]
 setup(
     packages=["whypixel.weights", *(folder.replace("core", "whypixel", 1) for folder in folders)],
     install_requires=[package for package in needed if package not in app],
-    extras_require={"app": app},
+    extras_require={"app": app, "transformers": ["transformers>=5.23"]},
 )

@@ -100,7 +100,9 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
 def _read(path: Path) -> tuple[dict[str, Tensor], CheckpointInfo | None, dict[str, Any]]:
     """Weights, info and training record of a checkpoint file."""
     if path.is_dir():
-        raise UserError(f"{path} is a folder; give the checkpoint in it.")
+        raise UserError(
+            f"{path} is a folder; give the checkpoint in it, or a folder of transformers with its config.json."
+        )
     if not path.is_file():
         raise UserError(f"There is no checkpoint {path}; give a file, or one of: {', '.join(shipped_weights())}.")
     if path.suffix != ".safetensors":

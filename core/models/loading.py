@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..segmenter import Segmenter
 from ..segmenter.grid import Align
 from ..segmenter.output_reading import Activation
+from .adapters.transformers_folder import is_transformers_folder, segmenter_from_transformers
 from .checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint, shipped_weights
 from .factory import is_factory, segmenter_from_factory
 from .metadata import check_arguments, check_class_names
@@ -48,7 +49,7 @@ def load_segmenter(
     activation: Activation | None = None,
     align: Align | None = None,
 ) -> Segmenter:
-    """A segmenter from a checkpoint file, the name of a shipped one, a factory, or an architecture without weights.
+    """A segmenter from a checkpoint, a shipped name, a folder of transformers, a factory, or an untrained architecture.
 
     A checkpoint's architecture is taken from the caller, else from the file, else from its keys and shapes where they
     leave no doubt; the normalisation from the caller, else from the file. For a network of segmentation_models_pytorch
@@ -56,8 +57,9 @@ def load_segmenter(
     with. `segmenter.notes` holds the assumptions.
 
     Args:
-        path_or_name: A file; a name such as "vessmap" from `weights/`; a factory (see `segmenter_from_factory`); or a
-            key of `ARCHITECTURES` for that network with fresh, seeded weights, whose name then says "untrained".
+        path_or_name: A file; a name such as "vessmap" from `weights/`; a folder as Hugging Face transformers saves it
+            (see `segmenter_from_transformers`); a factory (see `segmenter_from_factory`); or a key of `ARCHITECTURES`
+            for that network with fresh, seeded weights, whose name then says "untrained".
         device: "auto", "cpu" or "cuda".
         architecture: Key of `ARCHITECTURES`, where neither the file nor its keys state it.
         arguments: Keyword arguments of that architecture.
@@ -76,6 +78,15 @@ def load_segmenter(
     _check(arguments, class_names, normalisation, has_numbers=mean is not None or std is not None)
     name = str(path_or_name)
     is_file = name in shipped_weights() or Path(name).is_file()
+    if not is_file and is_transformers_folder(Path(name)):
+        if architecture is not None or arguments is not None:
+            raise UserError(f"The folder {name} states its architecture itself; leave out architecture and arguments.")
+        if normalisation is not None:
+            mean, std = NORMALISATIONS[normalisation]
+        return segmenter_from_transformers(
+            Path(name), device, class_names=class_names, mean=mean, std=std, output=output, activation=activation,
+            align=align,
+        )  # fmt: skip
     if not is_file and name not in ARCHITECTURES and is_factory(name):
         given = architecture, arguments, class_names, mean, std, normalisation, output, activation, align
         if any(value is not None for value in given):

@@ -19,6 +19,7 @@ from .grid import Grid, OffGridError, Size, UnusualSizeError, grid_of
 from .identity import OperationRecorder
 from .image_batch import counted
 from .output_reading import Entry, candidate_entries, entry_of
+from .queries import QUERIES
 
 REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ArithmeticError, KeyError)
 """What networks raise for an image that they cannot take."""
@@ -112,6 +113,12 @@ class Examination:
         notes = list(grid.notes)
         if self.asked.entry is None and entry not in (None, "out", "logits") and _number_of_maps(alone) > 1:
             notes.insert(0, f"the output {entry!r} is explained, the only map of its result that is not auxiliary")
+        if entry == QUERIES:
+            notes.insert(
+                0,
+                "it answers with queries and masks; the score of a class is the log of the sum over the queries of "
+                "softmax(classes) · sigmoid(mask), no-object left out",
+            )
         if both is None:
             notes.append("it takes one image at a time")
         elif not independent:

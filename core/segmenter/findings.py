@@ -8,6 +8,7 @@ from torch import Tensor
 from ..errors import UserError
 from .grid import Align, Grid
 from .output_reading import Activation, Entry, entry_of
+from .queries import QUERIES
 
 _SUM_TOLERANCE = 1e-3
 _LEAST_PROBABILITY = torch.finfo(torch.float32).tiny
@@ -94,6 +95,8 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_n
                 "one channel to explain, which then becomes two classes."
             )
         return replace(findings, activation=asked.activation)
+    if findings.entry == QUERIES:
+        return findings
     by_channel = scores.transpose(0, 1).flatten(1)
     constant = bool((by_channel.amax(dim=1) - by_channel.amin(dim=1) < _SUM_TOLERANCE).all())
     sum_to_one = bool(((scores.sum(dim=1) - 1).abs() < _SUM_TOLERANCE).all())

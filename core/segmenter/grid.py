@@ -102,7 +102,10 @@ def _border(lengths: list[tuple[int, int]], *, has_own_size: bool) -> int | None
     if has_own_size:
         return None
     missing = {side - found for found, side in lengths}
-    if len(missing) == 1 and min(missing) > 0 and len({side for _, side in lengths}) > 1:
+    num_lengths, num_sides = (len(set(each)) for each in zip(*lengths, strict=True))
+    if num_lengths < num_sides:  # the same for another size, as queries are
+        return None
+    if len(missing) == 1 and min(missing) > 0 and num_sides > 1:
         return min(missing)
     for factor in range(2, _LARGEST_STRIDE + 1):
         rounded = [(found, side, side // factor, -(-side // factor)) for found, side in lengths]

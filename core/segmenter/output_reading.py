@@ -42,7 +42,7 @@ def candidate_entries(result: object) -> list[Entry]:
     something else remains.
 
     Raises:
-        UserError: A result of queries and their masks, or one without any tensor.
+        UserError: Queries and their masks of a network that is not known, or a result without any tensor.
     """
     if isinstance(result, Tensor):
         return [None]

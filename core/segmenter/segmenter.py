@@ -22,6 +22,7 @@ from .identity import weights_checksum, weights_digest
 from .image_batch import Image, checked_batch, counted
 from .interruption import stop_if_interrupted
 from .output_reading import Activation
+from .queries import check_task, with_scores_of_queries
 
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
 
@@ -59,6 +60,8 @@ class Segmenter:
     - one output channel is read as a sigmoid network's logit z and becomes the two classes (0, z), whose softmax is
       (σ(-z), σ(z));
     - probabilities become logits again: the log of a softmax, the log-odds of a sigmoid;
+    - queries and their masks, of the networks of transformers that answer so, become one log-score per class and pixel
+      (see `with_scores_of_queries`);
     - logits of a lower resolution are upsampled bilinearly; the image of a network without padding, whose output leaves
       out a border, is extended by repeating its border, so that every pixel has its logits;
     - a size that the network cannot take is padded at the bottom and the right by repeating the border, so that no
@@ -103,6 +106,7 @@ class Segmenter:
         any_intensity: bool = False,
     ) -> None:
         self.device = choose_device(device)
+        check_task(module)
         self.module = module.to(self.device).eval()
         for parameter in self.module.parameters():  # all at once is what compiled modules refuse
             parameter.requires_grad = False
@@ -298,7 +302,10 @@ class Segmenter:
         normalised = (images - self._mean) / self._std
         dtype = number_type(self.module)
         extended = normalised if canvas is None else canvas.extend(normalised)
-        return self.module(extended if dtype in (None, extended.dtype) else extended.to(dtype))
+        result = self.module(extended if dtype in (None, extended.dtype) else extended.to(dtype))
+        if self.asked.entry is not None:
+            return result
+        return with_scores_of_queries(self.module, result, (extended.shape[2], extended.shape[3]))
 
 
 def _per_channel(value: float | Sequence[float], channels: int, what: str) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from core.segmenter import Segmenter
-from tests.conformance.reference import logits_of, normalised
+from tests.conformance.reference import Read, logits_of, normalised
 
 SIZES = ((64, 64), (61, 53), (64, 96))
 """Square, odd and oblong."""
@@ -31,6 +31,7 @@ class Network:
         sizes: Heights and widths of the images.
         space: The score space compared.
         class_index: The class compared.
+        read: How the reference reads logits (B, K, h, w) from what the module returned.
     """
 
     build: Callable[[], nn.Module]
@@ -40,6 +41,7 @@ class Network:
     sizes: tuple[tuple[int, int], ...] = SIZES
     space: str = "probability"
     class_index: int = 1
+    read: Read = logits_of
 
     def make(self) -> nn.Module:
         """The module in eval mode, the same weights every time."""
@@ -48,14 +50,14 @@ class Network:
             module = self.build()
             height, width = self.sizes[0]
             images = torch.rand(_CALIBRATION_IMAGES, self.in_channels, height, width)
-            return calibrated(module, normalised(images, self.options))
+            return calibrated(module, normalised(images, self.options), self.read)
 
     def segmenter(self, module: nn.Module) -> Segmenter:
         """The module in the library's own wrapping."""
         return Segmenter(module, in_channels=self.in_channels, **self.options)
 
 
-def calibrated(module: nn.Module, images: Tensor) -> nn.Module:
+def calibrated(module: nn.Module, images: Tensor, read: Read) -> nn.Module:
     """Scales and shifts drawn for every normalisation, statistics measured on the images, logits of a moderate size.
 
     Initial weights hide mistakes: a scale of 1, a shift of 0 and statistics of 0 and 1 make a batch normalisation the
@@ -72,7 +74,7 @@ def calibrated(module: nn.Module, images: Tensor) -> nn.Module:
     with torch.no_grad():
         module(images)
         module.eval()
-        _shrink_logits(module, images)
+        _shrink_logits(module, images, read)
     return module.requires_grad_(requires_grad=False)
 
 
@@ -83,12 +85,12 @@ def _draw_affine(norm: nn.Module) -> None:
         norm.bias.data = 0.3 * torch.randn_like(norm.bias)
 
 
-def _shrink_logits(module: nn.Module, images: Tensor) -> None:
+def _shrink_logits(module: nn.Module, images: Tensor, read: Read) -> None:
     """Scale the layer that ran last, so that the logits have a standard deviation of at most `_MOST_SPREAD`."""
     ran: list[nn.Module] = []
     layers = [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     hooks = [layer.register_forward_hook(lambda layer, *_: ran.append(layer)) for layer in layers]
-    spread = float(logits_of(module(images)).std())
+    spread = float(read(module(images)).std())
     for hook in hooks:
         hook.remove()
     for parameter in ran[-1].parameters():

@@ -50,7 +50,7 @@ class Case:
         # Each with its neighbours, as pixels that share a pass or a batch are where mistakes show.
         corners = [(0, 0), (height - 2, width // 3), (height // 2, width // 2)]
         self.neighbours = [(row + down, column + right) for row, column in corners for down, right in _NEIGHBOURS]
-        arguments = (self.network.class_index, self.network.space)
+        arguments = (self.network.class_index, self.network.space, self.network.read)
         rows = reference_rows(module, self.image, self.network.options, self.neighbours, *arguments)
         self.rows = dict(zip(self.neighbours, rows, strict=True))
         self.segmenter: Segmenter = self.network.segmenter(module)

@@ -57,6 +57,10 @@ _BUILDERS = {
         _model, "MobileViT", image_size=64, hidden_sizes=[16, 24, 32], num_attention_heads=2,
         neck_hidden_sizes=[8, 8, 16, 16, 24, 24, 32], **_COMMON,
     ),
+    "mobilevit-v2": partial(
+        _model, "MobileViTV2", image_size=64, width_multiplier=0.25, n_attn_blocks=[1, 1, 1], expand_ratio=1.0,
+        aspp_out_channels=16, **_COMMON,
+    ),
     "mobilenet-v2": partial(_model, "MobileNetV2", depth_multiplier=0.35, finegrained_output=True, **_COMMON),
 }  # fmt: skip
 # Data2Vec takes one size only, which is not the 64 pixels a side that first come to mind; DPT takes square images only.

@@ -1,10 +1,11 @@
 """Networks of segmentation_models_pytorch, with encoders of its own and of timm, and of torchvision."""
 
+from collections.abc import Callable
 from functools import partial
 
 import segmentation_models_pytorch as smp
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
 from tests.conformance.network import SIZES, Network
 
@@ -17,9 +18,24 @@ _NEEDS_VISION_TRANSFORMER = ("dpt",)
 _TRANSFORMER_ENCODER = "tu-test_vit"
 
 
+class Then(nn.Module):
+    """A network and what is done with its result."""
+
+    def __init__(self, network: nn.Module, change: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.network, self.change = network, change
+
+    def forward(self, images: Tensor) -> object:
+        return self.change(self.network(images))
+
+
 def smp_module(decoder: str, encoder: str, **arguments: object) -> nn.Module:
     arguments = {"classes": 3} | arguments
     return smp.create_model(decoder, encoder, encoder_weights=None, in_channels=3, **arguments)
+
+
+def small_unet(**arguments: object) -> nn.Module:
+    return smp_module("unet", PLAIN_ENCODER, **{"encoder_depth": 3, "decoder_channels": (16, 8, 8)} | arguments)
 
 
 def torchvision_module(name: str) -> nn.Module:
@@ -48,8 +64,15 @@ def _smp_networks() -> dict[str, Network]:
     for encoder in ("tu-mobilenetv3_small_050", "tu-efficientnet_lite0", "mobilenet_v2"):
         networks[f"smp-unet+{encoder}"] = Network(partial(smp_module, "unet", encoder))
     one_channel = partial(smp_module, "unet", "tu-resnet18", classes=1)
-    networks["smp-unet+tu-resnet18-one-channel"] = Network(one_channel, space="logit")
-    return networks
+    networks["smp-unet-one-channel+tu-resnet18"] = Network(one_channel, space="logit")
+    return networks | {
+        "smp-unet-softmax": Network(partial(small_unet, activation="softmax2d"), read=Tensor.log),
+        "smp-unet-one-sigmoid": Network(partial(small_unet, activation="sigmoid", classes=1), read=Tensor.logit),
+        "smp-unet-and-a-class": Network(partial(small_unet, aux_params={"classes": 3})),
+        "smp-unet-classes-last": Network(
+            lambda: Then(small_unet(), lambda scores: scores.movedim(1, -1)), read=lambda scores: scores.movedim(-1, 1)
+        ),
+    }
 
 
 def _torchvision_networks() -> dict[str, Network]:

@@ -47,7 +47,11 @@ class CoupledUNet(nn.Module):
         )
         self.up = nn.ModuleList(nn.ConvTranspose2d(wide, wide // 2, 2, 2) for wide in widths[:0:-1])
         self.merge = nn.ModuleList(self._block(wide, wide // 2, norm) for wide in widths[:0:-1])
-        ends = {"": nn.Identity, "excite": lambda: SqueezeAndExcite(width), "pooled": lambda: PooledBranch(width)}
+        ends: dict[str, Callable[[], nn.Module]] = {
+            "": nn.Identity,
+            "excite": lambda: SqueezeAndExcite(width),
+            "pooled": lambda: PooledBranch(width),
+        }
         self.end, self.head = ends[end](), nn.Conv2d(width, 2, 1)
 
     @staticmethod

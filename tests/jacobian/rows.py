@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from core.segmenter import Segmenter
-from core.target import class_scores
+from core.target import Space, class_scores
 
 
 def random_image(*shape: int, seed: int = 0) -> np.ndarray:
@@ -27,7 +27,11 @@ def lively(module: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def rows_alone(
-    segmenter: Segmenter, image: np.ndarray, pixels: list[tuple[int, int]], class_index: int = 1, space="probability"
+    segmenter: Segmenter,
+    image: np.ndarray,
+    pixels: list[tuple[int, int]],
+    class_index: int = 1,
+    space: Space = "probability",
 ) -> np.ndarray:
     """The rows of some pixels (n, C, H, W), each by torch.autograd.grad of its own score."""
     images = torch.from_numpy(image)[None].requires_grad_()
@@ -36,7 +40,9 @@ def rows_alone(
     return torch.stack(rows).numpy()
 
 
-def dense_jacobian(segmenter: Segmenter, image: np.ndarray, class_index: int = 1, space="probability") -> np.ndarray:
+def dense_jacobian(
+    segmenter: Segmenter, image: np.ndarray, class_index: int = 1, space: Space = "probability"
+) -> np.ndarray:
     """All rows (H, W, C, H, W), by torch.autograd.grad for 64 pixels at a time, which is faster."""
     images = torch.from_numpy(image)[None].requires_grad_()
     scores = class_scores(segmenter.unchecked_logits(images), class_index, space).flatten()

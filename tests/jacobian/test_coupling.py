@@ -9,6 +9,7 @@ from torch import nn
 
 from core.errors import UserError
 from core.jacobian import Jacobian, choice, jacobian, preparation
+from core.jacobian.colouring import plan_passes
 from core.jacobian.estimation import Estimator
 from core.jacobian.preparation import COUPLED, DENSE
 from core.jacobian.request import JacobianRequest
@@ -88,6 +89,20 @@ def test_deep_and_larger_with_three_channels(tmp_path):
     rows = np.stack([computed.row(*pixel) for pixel in pixels])
     assert all(computed.is_stored(*pixel) for pixel in pixels)
     assert largest_relative_error(rows, rows_alone(segmenter, image, pixels, space="logit")) <= 1e-5
+
+
+@pytest.mark.parametrize("kind", ["instance, excite", "group, pooled"])
+def test_all_rows_four_stages_deep(kind, monkeypatch, tmp_path):
+    """Put together although a pass for each pixel would be fewer, as what is left is nearly as wide as the image."""
+
+    def coupled_plan(_field, uncoupled, *_):
+        return plan_passes(uncoupled.field, statistics=uncoupled.statistics), 0.0
+
+    monkeypatch.setattr(preparation, "cheapest_plan", coupled_plan)
+    segmenter, image = network(kind, 4, width=2), random_image(1, 48, 48)
+    computed = jacobian(segmenter, image, out=tmp_path / "run.zarr")
+    assert computed.manifest.statistics > 0
+    assert largest_relative_error(all_rows(computed), dense_jacobian(segmenter, image)) <= 1e-5
 
 
 @pytest.mark.parametrize("dtype", ["float16", "uint8"])

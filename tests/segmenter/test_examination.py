@@ -278,8 +278,10 @@ def test_every_image_of_a_batch_counts():
     torch.testing.assert_close(segmenter.logits(images), alone, rtol=0, atol=0)
 
 
-def test_a_result_on_no_grid_of_the_image_is_asked_about():
-    module = Then(Small(3), lambda logits: F.adaptive_avg_pool2d(logits, (16, 16)))
+# Of the sides tried, 4 is a twentieth of one, rounded up, and of the other, rounded down.
+@pytest.mark.parametrize("side", [16, 4])
+def test_a_result_on_no_grid_of_the_image_is_asked_about(side):
+    module = Then(Small(3), lambda logits: F.adaptive_avg_pool2d(logits, (side, side)))
     with pytest.raises(UserError, match=r'on no grid that follows the image.s size; say align="stretch"'):
         Segmenter(module, in_channels=1).logits(IMAGE)
     expected = F.interpolate(module(IMAGE[None]), size=(21, 26), mode="bilinear", align_corners=False)

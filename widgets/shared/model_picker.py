@@ -2,11 +2,13 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 import streamlit as st
 
 from core.models import load_segmenter, shipped_weights
+from core.models.adapters.transformers_folder import is_transformers_folder
 from core.models.factory import segmenter_from_factory
 from core.segmenter import Segmenter
 from core.segmenter.grid import UnusualSizeError
@@ -22,9 +24,12 @@ UPLOAD = "Upload…"
 _UPLOAD_HINT = (
     "Upload a checkpoint: .safetensors, or a PyTorch state dict or training checkpoint (.pth, .pt, .ckpt). For a "
     "network of your own, start the app with `-- --model package.module:function` or "
-    "`-- --model path/to/file.py:function`."
+    "`-- --model path/to/file.py:function`. The table in docs/networks.md lists the networks that were tried."
 )
-_HINT = "Name a function after --model, as package.module:function or path/to/file.py:function."
+_HINT = (
+    "After --model, name a function, as package.module:function or path/to/file.py:function, or a folder of "
+    "Hugging Face transformers."
+)
 
 
 def pick_model(
@@ -92,5 +97,6 @@ def _restore_model(key: str, names: list[str]) -> None:
 
 @st.cache_resource(max_entries=8, show_spinner="Loading the model…")
 def _loaded(name: str, changed: int | None = None) -> Segmenter:
-    """The segmenter from a file, where `changed` tells its versions apart, or from a factory."""
-    return segmenter_from_factory(name) if changed is None else load_segmenter(name)
+    """The segmenter from a file, where `changed` tells its versions apart, or from a folder or a factory."""
+    is_path = changed is not None or is_transformers_folder(Path(name))
+    return load_segmenter(name) if is_path else segmenter_from_factory(name)

@@ -132,6 +132,15 @@ def test_a_factory_may_be_named_by_its_file(tmp_path, monkeypatch):
     assert _written(page)[0] == "my vessels: CustomResNet"
 
 
+def test_a_folder_of_transformers_is_named_as_a_function_is(tmp_path, monkeypatch):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.SegformerConfig(depths=[1] * 4, hidden_sizes=[8, 16, 24, 32], decoder_hidden_size=16)
+    transformers.SegformerForSemanticSegmentation(config).save_pretrained(tmp_path / "streets")
+    monkeypatch.setattr(sys, "argv", ["app.py", "--model", str(tmp_path / "streets")])
+    page = AppTest.from_function(_page, default_timeout=120).run()
+    assert _written(page)[0] == "streets: SegformerForSemanticSegmentation"
+
+
 def test_a_recognised_upload_offers_its_normalisation():
     content = _saved(build_module("smp_unet", {"encoder_name": "resnet18", "num_classes": 1}))
     page = _uploaded(content)
