@@ -114,11 +114,8 @@ class Examination:
         if self.asked.entry is None and entry not in (None, "out", "logits") and _number_of_maps(alone) > 1:
             notes.insert(0, f"the output {entry!r} is explained, the only map of its result that is not auxiliary")
         if entry == QUERIES:
-            notes.insert(
-                0,
-                "it answers with queries and masks; the score of a class is the log of the sum over the queries of "
-                "softmax(classes) · sigmoid(mask), no-object left out",
-            )
+            formula = "log Σ softmax(classes) · sigmoid(mask), no-object left out"
+            notes.insert(0, f"it answers with queries: the score of a class is {formula}")
         if both is None:
             notes.append("it takes one image at a time")
         elif not independent:

@@ -257,7 +257,7 @@ def _preparation(folder: Path, config: Any, in_channels: int, transformers: Any)
         return stated.get(key, getattr(processor, key, None))
 
     if not stated and (processor is None or in_channels != 3):
-        mean, std, origin = [0.0], [1.0], "normalisation not stated in its folder: none assumed"
+        mean, std, origin = [0.0], [1.0], "normalisation not stated: none assumed"
     else:
         given = (value("image_mean"), value("image_std")) if value("do_normalize") else (0.0, 1.0)
         try:
@@ -265,18 +265,17 @@ def _preparation(folder: Path, config: Any, in_channels: int, transformers: Any)
             mean, std = ([float(each) / scale for each in np.atleast_1d(values)] for values in given)
         except (TypeError, ValueError, ZeroDivisionError) as error:
             raise UserError(f"The image processor in {folder} states no mean and std that are numbers.") from error
-        origin = "normalisation not stated in its folder: the default of its image processor assumed"
-        origin = "normalised as its image processor does" if stated else origin
-        origin += f" (mean {', '.join(f'{each:g}' for each in mean)}; std {', '.join(f'{each:g}' for each in std)})"
+        numbers = f"mean {', '.join(f'{each:g}' for each in mean)}, std {', '.join(f'{each:g}' for each in std)}"
+        origin = f"{numbers} from its image processor" if stated else f"normalisation not stated: {numbers} assumed"
     notes = []
     is_reversed = bool(value("do_flip_channel_order"))
     if is_reversed:
-        notes.append("its channels are blue, green, red, as its image processor makes them")
+        notes.append("channels turned to blue, green, red, as by its image processor")
     if stated and value("do_resize"):
         size = value("size")
         words = ", ".join(f"{key} {side}" for key, side in size.items() if side) if isinstance(size, Mapping) else size
         words = str(words).replace("_", " ")
-        notes.append(f"images are explained at their own size; its image processor would resize them ({words})")
+        notes.append(f"images keep their size; its image processor would make it {words}")
     return _Preparation(mean, std, origin, is_reversed, tuple(notes))
 
 

@@ -54,7 +54,7 @@ def test_labels_and_scores_are_the_librarys_own(name, size):
     assert (segmenter.predict(image).labels == labels.numpy()).mean() >= 0.999
     assert logits.shape == (NUM_CLASSES, *size)
     torch.testing.assert_close(logits.exp(), scores, rtol=1e-5, atol=1e-8)
-    assert segmenter.notes[0].startswith("it answers with queries and masks")
+    assert segmenter.notes[0].startswith("it answers with queries")
     assert segmenter.findings().independent
 
 

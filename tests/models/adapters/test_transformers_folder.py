@@ -117,8 +117,8 @@ def test_what_is_said_of_the_preparation(tmp_path):
     segmenter = load_segmenter(folder, "cpu")
     assert segmenter.name == "streets"
     assert segmenter.given_notes == (
-        "normalised as its image processor does (mean 0.485, 0.456, 0.406; std 0.229, 0.224, 0.225)",
-        "images are explained at their own size; its image processor would resize them (height 512, width 512)",
+        "mean 0.485, 0.456, 0.406, std 0.229, 0.224, 0.225 from its image processor",
+        "images keep their size; its image processor would make it height 512, width 512",
     )
     named = load_segmenter(folder, "cpu", mean=0.5, std=0.25, class_names=("a", "b", "c"))
     assert (named.mean, named.std, named.class_names) == ((0.5,) * 3, (0.25,) * 3, ("a", "b", "c"))
@@ -133,8 +133,7 @@ def test_what_is_said_of_the_preparation(tmp_path):
 def test_without_an_image_processor(tmp_path):
     segmenter = load_segmenter(_saved(tmp_path / "net", "beit", processor=False), "cpu")
     assert segmenter.mean == segmenter.std == (0.5,) * 3
-    (note,) = segmenter.given_notes
-    assert note.startswith("normalisation not stated in its folder: the default of its image processor assumed (mean")
+    assert segmenter.given_notes == ("normalisation not stated: mean 0.5, 0.5, 0.5, std 0.5, 0.5, 0.5 assumed",)
 
 
 def test_intensities_that_are_not_rescaled(tmp_path):
@@ -160,7 +159,7 @@ def test_grey_images(tmp_path):
     segmenter = load_segmenter(tmp_path / "net", "cpu")
     assert (segmenter.in_channels, segmenter.mean, segmenter.num_classes) == (1, (0.0,), 2)
     assert segmenter.class_names == ("class 0", "class 1")
-    assert "normalisation not stated in its folder: none assumed" in segmenter.notes
+    assert "normalisation not stated: none assumed" in segmenter.notes
 
 
 def test_weights_in_several_files(tmp_path):
@@ -179,7 +178,7 @@ def test_weights_in_several_files(tmp_path):
 def test_a_network_of_queries(tmp_path):
     segmenter = load_segmenter(_saved(tmp_path / "net", "mask2former"), "cpu")
     assert segmenter.class_names == tuple(f"part {index}" for index in range(query_networks.NUM_CLASSES))
-    assert segmenter.findings().notes[0].startswith("it answers with queries and masks")
+    assert segmenter.findings().notes[0].startswith("it answers with queries")
 
 
 def test_a_oneformer_has_its_task_from_the_tokenizer(tmp_path):
