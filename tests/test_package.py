@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+OPTIONAL = {"dynamic_network_architectures"}
+"""Imported where it is used, with an error that names it."""
 APP = ("streamlit", "streamlit-plotly-events", "cachetools", "filelock")
 GRADIENT = """
 import sys
@@ -94,7 +96,7 @@ def test_every_package_that_is_imported_is_declared():
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 modules.add(str(node.module).partition(".")[0])
     distributions = packages_distributions()
-    needed = modules - sys.stdlib_module_names - {"phantoms"}
+    needed = modules - sys.stdlib_module_names - {"phantoms"} - OPTIONAL
     missing = {
         name for name in needed if not declared & {found.replace("_", "-").lower() for found in distributions[name]}
     }
@@ -105,6 +107,9 @@ def test_what_the_wheel_and_its_app_need(wheel):
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read(f"{wheel.name.removesuffix('-py3-none-any.whl')}.dist-info/METADATA").decode()
     found = re.findall(r"^Requires-Dist: ([\w-]+)([^;\n]*)(.*)$", metadata, re.MULTILINE)
+    optional = {extra for *_, extra in found} - {"", '; extra == "app"'}
+    assert optional == {'; extra == "nnunet"', '; extra == "onnx"'}
+    found = [each for each in found if each[2] not in optional]
     lines = [line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
     assert sorted(name + version for name, version, _ in found) == sorted(lines)
     assert {name for name, _, extra in found if extra} == set(APP)

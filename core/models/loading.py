@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..segmenter import Segmenter
 from ..segmenter.grid import Align
 from ..segmenter.output_reading import Activation
+from .adapters import nnunet, onnx_files
 from .checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint, shipped_weights
 from .factory import is_factory, segmenter_from_factory
 from .metadata import check_arguments, check_class_names
@@ -47,6 +48,7 @@ def load_segmenter(
     output: str | int | None = None,
     activation: Activation | None = None,
     align: Align | None = None,
+    any_intensity: bool = False,
 ) -> Segmenter:
     """A segmenter from a checkpoint file, the name of a shipped one, a factory, or an architecture without weights.
 
@@ -68,6 +70,7 @@ def load_segmenter(
         output: Key or index of the output to explain, as in `Segmenter`.
         activation: Activation inside the network, as in `Segmenter`.
         align: How its output lies over the image, as in `Segmenter`.
+        any_intensity: Whether images hold other intensities than [0, 1], as in `Segmenter`: those of the training.
 
     Raises:
         UserError: A file that cannot be read, an architecture that is not known, or weights that do not fit it;
@@ -78,7 +81,7 @@ def load_segmenter(
     is_file = name in shipped_weights() or Path(name).is_file()
     if not is_file and name not in ARCHITECTURES and is_factory(name):
         given = architecture, arguments, class_names, mean, std, normalisation, output, activation, align
-        if any(value is not None for value in given):
+        if any_intensity or any(value is not None for value in given):
             raise UserError(f"The factory {name} says all of its network itself; set it there, and give no more.")
         return segmenter_from_factory(name, device)
     if not is_file and name in ARCHITECTURES:
@@ -87,10 +90,20 @@ def load_segmenter(
         stored, info = None, _info(name, arguments)
         module, notes = _untrained(info)
         name += " (untrained)"
+    elif name.lower().endswith(onnx_files.SUFFIX):
+        if architecture is not None or arguments is not None:
+            raise UserError("An ONNX file holds its architecture; leave out architecture and arguments.")
+        stored, path = None, Path(path_or_name)
+        module, in_channels, notes = onnx_files.read_onnx(path)
+        info, name = CheckpointInfo(onnx_files.NAME, {}, in_channels=in_channels), path.stem
     else:
         path = find_checkpoint(path_or_name)
         state_dict, stored = read_checkpoint(path)
         info, notes = _complete(stored, state_dict, path.name, architecture, arguments)
+        if info.architecture == nnunet.NAME:
+            mean, std = (mean, std) if normalisation is None else NORMALISATIONS[normalisation]
+            info, notes = nnunet.as_asked(info, output, mean, std, any_intensity=any_intensity)
+            output = mean = std = normalisation = None
         module, name = _loaded(info, state_dict, path.name), path.stem
     entry = ARCHITECTURES[info.architecture]
     if entry.library and stored is None and mean is None and std is None and normalisation is None:
@@ -110,6 +123,7 @@ def load_segmenter(
         output=output,
         activation=activation,
         align=align,
+        any_intensity=any_intensity,
     )
 
 
@@ -119,6 +133,8 @@ def identify(path: str | Path) -> Identity:
     Raises:
         UserError: As `read_checkpoint`.
     """
+    if Path(path).suffix.lower() == onnx_files.SUFFIX:
+        return Identity(onnx_files.NAME, {})
     state_dict, stored = read_checkpoint(path)
     if stored is not None:
         return Identity(stored.architecture, stored.arguments, states_normalisation=True)

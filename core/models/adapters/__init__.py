@@ -1,0 +1,1 @@
+"""Networks of other libraries, one file for each kind of checkpoint."""
