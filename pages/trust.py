@@ -24,7 +24,7 @@ from widgets.trust.several_images import several_images_panel
 from widgets.trust.tests import tests_panel
 from widgets.trust.trial import Trial, compute_maps
 from widgets.trust.two_networks import two_networks_panel
-from widgets.trust.verdict import show_verdict
+from widgets.trust.verdict import show_agreement, show_verdict
 
 _PICKER_WIDTH = 265
 TABS = ["Tests", "Maps", "Agreement", "Sanity check", "Several images", "Two networks"]
@@ -71,6 +71,8 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
         send_pixel("trust", is_pixel=name == "point")
     with conclusion:
         first = show_verdict(trial, maps)
+    if first is not None:
+        show_agreement(first)
     panels = (
         lambda: tests_panel(trial, maps, first),
         lambda: maps_panel(trial, maps),

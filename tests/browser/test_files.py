@@ -57,7 +57,7 @@ def test_uploads_stay_on_all_pages_and_over_a_reload_for_this_browser_alone(brow
         your_files(page, 3)
         expect(shown(page, "cells.png")).to_be_visible()
         expect(network(page)).to_have_value("mine.safetensors")
-        expect(page.get_by_role("button", name="Remove the ground truth mask.png")).to_be_visible()
+        expect(page.get_by_role("button", name="Remove the ground truth")).to_be_visible()
 
     with browser.new_context(viewport=VIEWPORT) as stranger:
         other = stranger.new_page()

@@ -93,6 +93,7 @@ def test_a_box_less_a_lasso_by_mouse(page, address, segmenter, image):
     size = image.shape[1], image.shape[2]
     viewer.drag((20, 30), (60, 90))
     (box,) = parts(page, viewer, 1)
+    assert viewer.run("[...viewer.hover]") == [60, 90], "the pointer is where the box ends"
     mask = box_mask(size, box)
     assert 1500 < mask.sum() < 3500
     check_map(page, viewer, segmenter, image, Target.region(mask, 1, "logit", "mean"))

@@ -277,10 +277,10 @@ def test_dragging_moves_and_double_click_shows_all(page, address):
 
 
 def test_pins_can_be_compared_and_removed(page, address, truth):
-    viewer = open_explorer(page, address, f"{QUERY}&row=61&column=99&pins=61,99;150,33")
-    viewer.root.get_by_role("button", name="Show pin 2").click()
-    viewer.wait_for_pixel(150, 33)
-    compare(viewer, *truth(150, 33), (150, 33))
+    viewer = open_explorer(page, address, f"{QUERY}&row=150&column=33&pins=61,99;150,33")
+    viewer.root.get_by_role("button", name="Show pin 1").click()
+    viewer.wait_for_pixel(61, 99)
+    compare(viewer, *truth(61, 99), (61, 99))
     viewer.root.get_by_role("button", name="Remove pin 1").click()
     viewer.root.locator(".pin").nth(1).wait_for(state="detached")
     eventually(page, lambda: _assert("pins=150%2C33" in page.url))

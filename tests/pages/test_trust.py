@@ -125,7 +125,9 @@ def test_maps_of_all_chosen_methods_and_one_large(segmenter, image, target, laye
     page = open_page(**QUICK, shown="layer_cam", trust_percentile="100")
     assert "mean of the **car** logit over **1,620 pixels**" in texts(page)
     large, small = viewers(page)
-    assert [panel["title"] for panel in large["panels"]] == ["Image", "LayerCAM", "Truth"]
+    assert [panel["title"] for panel in large["panels"]] == ["Image", "LayerCAM"]
+    assert large["controls"][0]["name"] == "overlay"
+    assert {"prediction", "truth"} <= {layer["name"] for layer in large["panels"][0]["layers"]}
     assert ends_of(large, "LayerCAM") == pytest.approx((0, layer_cam.max()), rel=1e-5)
     assert large["words"]["sentence"].endswith("At decoder.1.")
     titles = ["Gradient", "LayerCAM", "Random", "Blurred random", "Edge detector", "Distance to the target"]
@@ -446,10 +448,13 @@ def test_the_large_map_stays_dimmed_while_the_next_one_is_computed(monkeypatch):
     assert viewers(page)[0]["panels"][1]["note"] == "of the settings before"
 
 
+OURS = {"ours": "Ours <1>", "theirs": "Theirs"}
+
+
 def known_comparison(agreeing: dict[str, dict[str, float]] | None = None, **deletions: float) -> Comparison:
     """Two methods and two controls with the deletions given, and the controls that the methods agree with."""
     curve = Curve(np.array([0, 0.5, 1]), np.array([1, 0.5, 0]), np.array([0, np.nan, 0.5]))
-    names = {"ours": "Ours <1>", "theirs": "Theirs", "low": "Low", "high": "High"}
+    names = OURS | {"low": "Low", "high": "High"}
     candidates = {
         name: Candidate(
             title, np.zeros((2, 2)), is_control=name in ("low", "high"), agreeing=(agreeing or {}).get(name, {})
@@ -491,20 +496,24 @@ def test_the_controls_are_tested_first_so_that_no_map_beats_every_control_too_ea
 
 
 def test_the_verdict_in_words():
-    sentence, chips = verdict(known_comparison(ours=0.2, theirs=0.4, low=0.3, high=0.9), 3)
+    sentence, chips = verdict(known_comparison(ours=0.2, theirs=0.4, low=0.3, high=0.9), OURS | {"later": "Later"})
     assert sentence.startswith("On this target **1 of 2 maps beats every control**")
     assert "the best control, Low." in sentence
     assert sentence.endswith("1 more to come.")
-    assert chips == [":green-badge[:material/check: Ours <1>]", ":red-badge[:material/close: Theirs]"]
-    sentence, _ = verdict(known_comparison(ours=0.3, theirs=0.4, low=0.3, high=0.9), 2)
+    known = [":green-badge[:material/check: Ours <1>]", ":red-badge[:material/close: Theirs]"]
+    assert chips == [*known, ":gray-badge[:material/hourglass_empty: Later]"]
+    sentence, chips = verdict(Comparison({}, {}, {}), OURS)
+    assert sentence.startswith("Testing whether")
+    assert len(chips) == 2, "the page does not jump when they come"
+    sentence, _ = verdict(known_comparison(ours=0.3, theirs=0.4, low=0.3, high=0.9), OURS)
     assert sentence.startswith("On this target **no map beats the controls** (2 tested)")
-    sentence, _ = verdict(known_comparison(ours=0.1, theirs=0.2, low=0.3, high=0.9), 2)
+    sentence, _ = verdict(known_comparison(ours=0.1, theirs=0.2, low=0.3, high=0.9), OURS)
     assert "**all 2 maps beat every control**" in sentence
 
 
 def test_a_map_like_a_control_beats_none():
     found = known_comparison({"theirs": {"high": 0.97}}, ours=0.1, theirs=0.2, low=0.3, high=0.9)
-    sentence, chips = verdict(found, 2)
+    sentence, chips = verdict(found, OURS)
     assert sentence.startswith("On this target **1 of 2 maps beats every control**")
     assert sentence.endswith("1 more is like a control.")
     assert chips == [":green-badge[:material/check: Ours <1>]", ":orange-badge[:material/content_copy: Theirs]"]
@@ -515,7 +524,7 @@ def test_a_map_like_a_control_beats_none():
     assert found.in_words("theirs", "deletion") == "Ranks the pixels as a control does: High (0.97)."
     assert found.standing("high", "deletion") is None
     alone = known_comparison({"theirs": {"high": 0.97}}, ours=0.4, theirs=0.2, low=0.3, high=0.9)
-    sentence, chips = verdict(alone, 2)
+    sentence, chips = verdict(alone, OURS)
     assert sentence.startswith("On this target **no map beats the controls without being like one** (2 tested)")
     assert chips == [":orange-badge[:material/content_copy: Theirs]", ":red-badge[:material/close: Ours <1>]"]
     (both,) = agreement_words(

@@ -18,7 +18,7 @@ def controls_of(*, has_truth: bool) -> list[Control]:
         overlay_choice("Overlay", "prediction", overlays, has_truth=has_truth),
         opacity_slider(),
         Switch(
-            name="smooth", label="SmoothGrad", default=False,
+            name="smooth", label="SmoothGrad", default=False, when=("view", ("row",)),
             help="The mean gradient over 16 copies of the image with 10 % noise: steadier, and 16 times the work. "
             "Under the pointer it begins with one copy and becomes finer while the pointer rests.",
         ),

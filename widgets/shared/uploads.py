@@ -86,8 +86,10 @@ def upload_truth(name: str) -> None:
     with st.container(key="truth_files", gap=None):
         uploader("Ground truth (optional)", "truth", IMAGE_TYPES, lambda found: _take_truth(*found[0], name))
         if truth is not None:
-            label = f"Remove the ground truth {truth.title}"
-            st.button(label, key="remove_truth", type="tertiary", on_click=files.remove, args=("truth", name))
+            st.button(
+                "Remove the ground truth", key="remove_truth", type="tertiary", help=truth.title,
+                on_click=files.remove, args=("truth", name),
+            )  # fmt: skip
     show_said("truth", name)
 
 

@@ -1,4 +1,4 @@
-"""The maps of all methods and controls side by side, and one of them large, beside the image and the truth."""
+"""The maps of all methods and controls side by side, and one of them large beside the image."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.trust.trial import USUAL_PERCENTILE, Trial, TrustMap
 from widgets.viewer.controls import Choice, Control, Slider, Value, keep_settings, settings_of
-from widgets.viewer.scene import Ends, Labels, Layer, Panel, Picture, ScalarMap, Words
-from widgets.viewer.settings import ZOOMING, share_slider
+from widgets.viewer.scene import Ends, Layer, Panel, Picture, ScalarMap, Words
+from widgets.viewer.settings import ZOOMING, overlaid_labels, overlay_choice, share_slider
 from widgets.viewer.viewer import viewer
 
 PERCENTILES = (100.0, 99.9, 99.5, 99.0, 98.0, 95.0)
@@ -40,7 +40,7 @@ _COLOURS: tuple[Control, ...] = (
     ),
 )  # fmt: skip
 _OPACITY = share_slider("trust_opacity", "Opacity", 0.7)
-_TRUTH_OPACITY = 0.5
+_OVERLAY_OPACITY = 0.5
 _FAINT = 0.05
 """Share of the common scale below which a map looks empty."""
 
@@ -53,7 +53,7 @@ def show_question(
     trial: Trial | None = None,
     maps: Mapping[str, TrustMap] | None = None,
 ) -> None:
-    """The image, in which the pixel set is chosen, with the map that is shown large and the truth beside it.
+    """The image, in which the pixel set is chosen, with the map that is shown large beside it.
 
     Args:
         selection: Network, image and score.
@@ -64,9 +64,14 @@ def show_question(
         maps: The maps that are there.
     """
     image = selection.image
+    names = selection.segmenter.class_names
     pixels, base = pixel_set_layers(question), Picture(image=image.values)
-    panels = [Panel("Image", [base, *pixels], help=ZOOMING)]
-    controls: list[Control] = []
+    over = [overlaid_labels("prediction", prediction.labels, names, opacity=_OVERLAY_OPACITY)]
+    if image.truth is not None:
+        over.append(overlaid_labels("truth", image.truth, names, opacity=_OVERLAY_OPACITY))
+    panels = [Panel("Image", [base, *over, *pixels], help=ZOOMING)]
+    overlay = overlay_choice("Over the image", "none", {"prediction": "Prediction"}, has_truth=image.truth is not None)
+    controls: list[Control] = [overlay]
     sentence, recipe = "", None
     if trial is not None and maps is not None:
         choice, shown = chosen_map(trial)
@@ -75,7 +80,7 @@ def show_question(
             recipe = attribution_recipe(
                 selection, trial.question.pixel_set, target.score, shown, trial.settings, target.reduction
             )
-        controls, sentence = [choice, _OPACITY], _sentence(shown, maps.get(shown))
+        controls, sentence = [overlay, choice, _OPACITY], _sentence(shown, maps.get(shown))
         layers: list[Layer] = [base]
         old = keep_last(f"trust_{shown}", selection.picture_key, maps.get(shown))
         note = ""
@@ -87,12 +92,6 @@ def show_question(
         else:
             note = _WAITING.lower()
         panels.append(Panel(choice.options[shown], layers, help=sentence, note=note))
-    if image.truth is not None:
-        truth = Labels(
-            name="truth", title="truth", labels=image.truth, class_names=selection.segmenter.class_names,
-            opacity=_TRUTH_OPACITY,
-        )  # fmt: skip
-        panels.append(Panel("Truth", [base, truth, *pixels]))
     height, width = prediction.labels.shape
     viewer(
         "trust", panels, (height, width), selection.picture_key, controls=controls,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from core.attribution.registry import METHODS
 from core.trust import METRICS, Comparison
 from core.trust.comparison import Standing
 from core.trust.similarity import AGREES
@@ -18,10 +19,14 @@ _BADGES: dict[Standing, str] = {
     "like": f"orange-badge[:material/{_LIKE_ICON}:",
     "fails": "red-badge[:material/close:",
 }
+_BEFORE = (
+    "Testing whether the maps beat the controls, which are made without the network: as the most important pixels are "
+    "taken away, does the score fall sooner than with the best control?"
+)
 
 
 def show_verdict(trial: Trial, maps: Mapping[str, TrustMap]) -> Comparison | None:
-    """Test the maps that are there and say what came out, with a warning for each control that a map agrees with.
+    """Test the maps that are there and say what came out, from the first look on in about as many lines as at last.
 
     Returns:
         None where there is nothing to test.
@@ -33,24 +38,28 @@ def show_verdict(trial: Trial, maps: Mapping[str, TrustMap]) -> Comparison | Non
     found: Comparison | None = None
     with show_user_errors():
         found = quickly_tested("first-test", trial, maps)
-        sentence, chips = verdict(found, len(trial.methods))
+        sentence, chips = verdict(found, {name: METHODS[name].title for name in trial.methods})
         st.markdown(
-            sentence + ("\n\n" + " ".join(chips) if chips else ""),
+            f"{sentence}\n\n{' '.join(chips)}",
             help=f"{METRICS[_METRIC].title} in {QUICK_STEPS} steps: pixels become the image's mean, the most important "
             "first, and the area under the score is compared. It is one target and one test: the tabs below hold "
             "others, and the same over several images.",
         )  # fmt: skip
-        for words in agreement_words(found):
-            st.warning(words, icon=f":material/{_LIKE_ICON}:")
     return found
 
 
-def verdict(found: Comparison, expected: int) -> tuple[str, list[str]]:
+def show_agreement(found: Comparison) -> None:
+    """A warning for each control that a map agrees with."""
+    for words in agreement_words(found):
+        st.warning(words, icon=f":material/{_LIKE_ICON}:")
+
+
+def verdict(found: Comparison, expected: Mapping[str, str]) -> tuple[str, list[str]]:
     """Which maps beat every control in the quick test, and which agree with one: a sentence, and a chip per map.
 
     Args:
         found: The maps tested so far.
-        expected: Number of the methods, tested or not.
+        expected: Names and titles of the methods, tested or not.
     """
     titles: dict[Standing | None, list[str]] = {}
     for name in found.ranked(_METRIC):
@@ -58,7 +67,7 @@ def verdict(found: Comparison, expected: int) -> tuple[str, list[str]]:
     good, like, bad = (titles.get(standing, []) for standing in _BADGES)
     best, count = found.best_control(_METRIC), len(good) + len(like) + len(bad)
     if best is None or not count:
-        return "Testing whether the maps beat the controls…", []
+        return _BEFORE, [_waiting(title) for title in expected.values()]
     control = found.candidates[best].title
     if good:
         share = f"all {count}" if len(good) == count > 1 else f"{len(good)} of {count}"
@@ -75,10 +84,15 @@ def verdict(found: Comparison, expected: int) -> tuple[str, list[str]]:
             f"On this target **no map beats the controls{alike}** ({count} tested): taking away the pixels that "
             f"“{control}” calls important, without knowing the network, lowers the score as soon."
         )
-    if count < expected:
-        sentence += f" {expected - count} more to come."
+    waiting = [_waiting(title) for name, title in expected.items() if name not in found.candidates]
+    if waiting:
+        sentence += f" {len(waiting)} more to come."
     chips = [f":{badge} {title}]" for standing, badge in _BADGES.items() for title in titles.get(standing, [])]
-    return sentence, chips
+    return sentence, chips + waiting
+
+
+def _waiting(title: str) -> str:
+    return f":gray-badge[:material/hourglass_empty: {title}]"
 
 
 def agreement_words(found: Comparison) -> list[str]:

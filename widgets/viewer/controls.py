@@ -66,9 +66,15 @@ class Control:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Control):
-    """One of a few, with the words on screen by value."""
+    """One of a few, with the words on screen by value.
+
+    Attributes:
+        options: The words by value.
+        is_menu: Whether it is a menu however few there are, so that it stays where it is when one comes or goes.
+    """
 
     options: Mapping[str, str]
+    is_menu: bool = False
 
     def texts(self) -> Mapping[Value, str]:
         """See `Control.texts`."""
@@ -77,7 +83,7 @@ class Choice(Control):
     def describe(self) -> dict[str, Any]:
         """See `Control.describe`."""
         options = [[value, label, ""] for value, label in self.options.items()]
-        return super().describe() | {"kind": "choice", "options": options}
+        return super().describe() | {"kind": "choice", "options": options, "isMenu": self.is_menu or len(options) > 3}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,15 +31,19 @@ def opacity_slider(when: tuple[str, Sequence[str]] | None = None) -> Slider:
 def overlay_choice(label: str, default: str, layers: Mapping[str, str], *, has_truth: bool) -> Choice:
     """What lies over the image: nothing, one of some layers by their words on screen, or the ground truth."""
     options = {"none": "None", **layers} | ({"truth": "Truth"} if has_truth else {})
-    return Choice(name="overlay", label=label, default=default, options=options)
+    return Choice(name="overlay", label=label, default=default, options=options, is_menu=True)
 
 
 def overlaid_labels(
-    name: str, labels: np.ndarray, class_names: Sequence[str], choices: str | Sequence[str] | None = None
+    name: str,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    choices: str | Sequence[str] | None = None,
+    opacity: float | str = "$opacity",
 ) -> Labels:
     """Classes over the image while `overlay_choice` has one of `choices`, by default the layer's name."""
     return Labels(
-        name=name, title=name, labels=labels, class_names=class_names, opacity="$opacity",
+        name=name, title=name, labels=labels, class_names=class_names, opacity=opacity,
         shown=Shown("overlay", name if choices is None else choices),
     )  # fmt: skip
 

@@ -577,7 +577,7 @@ class Viewer {
     }
     let input, show
     const label = element("span", {class: "label", title: control.help}, control.label)
-    if (control.kind === "choice" && control.options.length > 3) {
+    if (control.kind === "choice" && control.isMenu) {
       input = element("select", {"aria-label": control.label}, ...control.options.map(([value, text]) => element("option", {value}, text)))
       input.onchange = () => set(input.value, true)
       show = () => input.value = this.settings[control.name]
@@ -703,7 +703,7 @@ class Viewer {
     const isNarrow = !compact && width < (window.innerWidth < SMALL_WINDOW ? NARROW_IN_SMALL_WINDOW : NARROW) // panels stand below each other, and the page scrolls
     const below = scene.words.numbers.length ? 290 : 180 // what is read along with the panels
     const room = isNarrow ? 0.6 * window.innerHeight
-      : Math.max(280, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - below)
+      : Math.max(compact ? 280 : 320, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - below)
     // As many panels side by side as show the image largest.
     const widthOf = number => Math.floor((width - gap * (number - 1)) / number)
     const heightOf = (number, least) => {
@@ -721,7 +721,7 @@ class Viewer {
     }
     const panelWidth = widthOf(across), natural = panelWidth * rows / columns
     let height = compact ? Math.min(natural, 1.4 * panelWidth) : Math.min(natural, heightOf(across, 200))
-    height = Math.round(Math.max(height, Math.min(compact ? 60 : 180, room)))
+    height = Math.round(Math.max(height, Math.min(compact ? 60 : 100, room)))
     this.across = across
     this.grid.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`
     this.resize(panelWidth, height)
@@ -876,7 +876,10 @@ class Viewer {
   lift(event, part) {
     const grip = this.grip
     this.pointers.delete(event.pointerId)
-    if (this.drawing) return this.finish()
+    if (this.drawing) {
+      this.finish()
+      return this.look(this.pixelAt(...this.place(event, part)), event.timeStamp)
+    }
     this.grip = null
     if (grip && !grip.moved) {
       const pixel = this.pixelAt(...this.place(event, part))
@@ -1053,8 +1056,9 @@ class Viewer {
     this.picked = pixel
     if (this.scene.live && (!this.painted || this.painted.row !== row || this.painted.column !== column))
       this.ask(pixel, this.scene.live.refine[0])
-    const pins = this.scene.pins ? [...this.pinsWithout(pixel), pixel].slice(-MOST_PINS) : undefined
-    if (`${before}` !== `${pixel}` || pins?.length !== this.scene.pins?.length) {
+    const held = this.scene.pins?.map(pin => [pin.row, pin.column])
+    const pins = held?.some(pin => `${pin}` === `${pixel}`) ? held : held && [...held, pixel].slice(-MOST_PINS)
+    if (`${before}` !== `${pixel}` || pins?.length !== held?.length) {
       this.writeAddress({...this.scene.address, row: String(row), column: String(column), ...(pins ? {pins: pinsText(pins)} : {})}, true)
       this.tell("picked", {row, column, pins})
     }
