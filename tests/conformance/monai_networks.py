@@ -25,6 +25,17 @@ _BUILDERS = {
     "dyn-unet": partial(
         _net, "DynUNet", kernel_size=(3, 3, 3), strides=(1, 2, 2), upsample_kernel_size=(2, 2), filters=(8, 16, 24)
     ),
+    "dyn-unet-deep-supervision": partial(
+        _net,
+        "DynUNet",
+        kernel_size=(3, 3, 3),
+        strides=(1, 2, 2),
+        upsample_kernel_size=(2, 2),
+        filters=(8, 16, 24),
+        deep_supervision=True,
+    ),  # only while it is trained
+    "basic-unet-plus-plus": partial(_net, "BasicUNetPlusPlus", features=(8, 8, 16, 16, 24, 8)),
+    "med-ne-xt": partial(_net, "MedNeXt", init_filters=8),
     "v-net": partial(_net, "VNet", out_channels=2, dropout_dim=2),
     "flexible-unet": partial(_net, "FlexibleUNet", backbone="resnet18", decoder_channels=(32, 16, 16, 8, 8)),
     "high-res-net": partial(_net, "HighResNet"),

@@ -80,7 +80,8 @@ def _packages() -> dict[str, ModuleType]:
             found[name] = importlib.import_module(name)
         except ImportError as error:
             raise UserError(
-                f"An ONNX file needs the package {name.partition('.')[0]}; install it with `pip install onnx onnx2torch onnxruntime`."
+                f"An ONNX file needs the package {name.partition('.')[0]}; install it with "
+                "`pip install onnx onnx2torch onnxruntime`."
             ) from error
     return found
 
