@@ -57,6 +57,7 @@ def written(tmp_path):
 def test_labels_and_rows_are_those_of_nnunets_own_network(written, size):
     path, module = written()
     segmenter, given = load_segmenter(path), image(size)
+    given[:, 3:6, 4:9] = 0  # which the statistics leave out only where the plans say so
     assert segmenter.class_names == ("background", "artery", "vein")  # in the order of their values, none ignored
     assert segmenter.in_channels == 2
     leaf = given.clone().requires_grad_()
@@ -174,6 +175,8 @@ def test_what_cannot_be_explained_says_so(written, monkeypatch):
     refused("package.module:function", files.plans(architecture=architecture | {"network_class_name": "os.system"}))
     harmful = architecture["arch_kwargs"] | {"nonlin": "os.system"}
     refused("os.system as nonlin", files.plans(architecture=architecture | {"arch_kwargs": harmful}))
+    foreign = architecture["arch_kwargs"] | {"nonlin": "mine.ReLU"}
+    refused("mine.ReLU as nonlin", files.plans(architecture=architecture | {"arch_kwargs": foreign}))
     wide = architecture["arch_kwargs"] | {"features_per_stage": [4, 6, 9]}
     refused("do not fit the architecture nnunet", files.plans(architecture=architecture | {"arch_kwargs": wide}))
     deep = architecture["arch_kwargs"] | {"n_conv_per_stage": [99_999] * 3}

@@ -32,7 +32,9 @@ class Various(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         values = F.gelu(self.second(F.relu(self.first(images))))
-        values = self.norm(values.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        batch, channels, height, width = values.shape
+        tokens = self.norm(values.reshape(batch, channels, height * width).transpose(1, 2))
+        values = tokens.transpose(1, 2).reshape(batch, channels, height, width)
         resized = F.interpolate(self.up(F.avg_pool2d(values, 2)), size=images.shape[-2:], mode="bilinear")
         return self.head(resized), self.other(resized)
 
