@@ -15,5 +15,10 @@ app = [package for package in needed if re.split("[<>=]", package)[0] in APP]
 setup(
     packages=["whypixel.weights", *(folder.replace("core", "whypixel", 1) for folder in folders)],
     install_requires=[package for package in needed if package not in app],
-    extras_require={"app": app, "transformers": ["transformers>=5.23"]},
+    extras_require={
+        "app": app,
+        "nnunet": ["dynamic-network-architectures>=0.4.2"],
+        "onnx": ["onnx>=1.23", "onnx2torch>=1.5.15", "onnxruntime>=1.31"],
+        "transformers": ["transformers>=5.23"],
+    },
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-OPTIONAL = {"transformers"}
+OPTIONAL = {"dynamic_network_architectures", "transformers"}
 """Imported where it is used, with an error that names it."""
 APP = ("streamlit", "streamlit-plotly-events", "cachetools", "filelock")
 GRADIENT = """
@@ -108,7 +108,7 @@ def test_what_the_wheel_and_its_app_need(wheel):
         metadata = archive.read(f"{wheel.name.removesuffix('-py3-none-any.whl')}.dist-info/METADATA").decode()
     found = re.findall(r"^Requires-Dist: ([\w-]+)([^;\n]*)(.*)$", metadata, re.MULTILINE)
     optional = {extra for *_, extra in found} - {"", '; extra == "app"'}
-    assert optional == {'; extra == "transformers"'}
+    assert optional == {f'; extra == "{name}"' for name in ("nnunet", "onnx", "transformers")}
     found = [each for each in found if each[2] not in optional]
     lines = [line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
     assert sorted(name + version for name, version, _ in found) == sorted(lines)

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..io.files import write_atomically
+from .adapters import nnunet, onnx_files
 from .metadata import CheckpointInfo, parse_metadata
-from .pytorch_files import read_pytorch, without_prefix
+from .pytorch_files import read_pytorch, weights_and_record, without_prefix
 from .ranges import InvalidValueError, shortened
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -55,8 +56,8 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], CheckpointInfo
 
     Args:
         path: A `.safetensors` file, or a `.pth`, `.pt` or `.ckpt` file with a state dict, alone or as the entry
-            "model_state_dict" or "state_dict" of a training checkpoint. A prefix that every key has is dropped:
-            "module.", "_orig_mod.", "model.", "net." or "network.".
+            "model_state_dict" or "state_dict" of a training checkpoint, or as nnU-Net v2 saves it. A prefix that every
+            key has is dropped: "module.", "_orig_mod.", "model.", "net." or "network.".
 
     Raises:
         UserError: No such file, a damaged file, a file with Python code in it, or one without weights.
@@ -82,7 +83,7 @@ def read_training_record(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: As `read_checkpoint`.
     """
-    return _read(Path(path))[2]
+    return {} if Path(path).suffix.lower() == onnx_files.SUFFIX else _read(Path(path))[2]
 
 
 def shipped_weights() -> dict[str, Path]:
@@ -106,8 +107,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], CheckpointInfo | None, dict[st
     if not path.is_file():
         raise UserError(f"There is no checkpoint {path}; give a file, or one of: {', '.join(shipped_weights())}.")
     if path.suffix != ".safetensors":
-        state_dict, record = read_pytorch(path)
-        return state_dict, None, record
+        content = read_pytorch(path)
+        info = nnunet.info_of(content, path) if nnunet.is_checkpoint(content) else None
+        state_dict, record = weights_and_record(content, path.name)
+        return state_dict, info, record
     if path.stat().st_size == 0:
         raise UserError(f"{path.name} is not a whole safetensors file: it is empty.")
     try:

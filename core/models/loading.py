@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..segmenter import Segmenter
 from ..segmenter.grid import Align
 from ..segmenter.output_reading import Activation
+from .adapters import nnunet, onnx_files
 from .adapters.transformers_folder import is_transformers_folder, segmenter_from_transformers
 from .checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint, shipped_weights
 from .factory import is_factory, segmenter_from_factory
@@ -48,6 +49,7 @@ def load_segmenter(
     output: str | int | None = None,
     activation: Activation | None = None,
     align: Align | None = None,
+    any_intensity: bool = False,
 ) -> Segmenter:
     """A segmenter from a checkpoint, a shipped name, a folder of transformers, a factory, or an untrained architecture.
 
@@ -70,6 +72,7 @@ def load_segmenter(
         output: Key or index of the output to explain, as in `Segmenter`.
         activation: Activation inside the network, as in `Segmenter`.
         align: How its output lies over the image, as in `Segmenter`.
+        any_intensity: Whether images hold other intensities than [0, 1], as in `Segmenter`: those of the training.
 
     Raises:
         UserError: A file that cannot be read, an architecture that is not known, or weights that do not fit it;
@@ -79,17 +82,15 @@ def load_segmenter(
     name = str(path_or_name)
     is_file = name in shipped_weights() or Path(name).is_file()
     if not is_file and is_transformers_folder(Path(name)):
-        if architecture is not None or arguments is not None:
-            raise UserError(f"The folder {name} states its architecture itself; leave out architecture and arguments.")
-        if normalisation is not None:
-            mean, std = NORMALISATIONS[normalisation]
+        _check_states_itself(f"The folder {name}", architecture, arguments)
+        mean, std = (mean, std) if normalisation is None else NORMALISATIONS[normalisation]
         return segmenter_from_transformers(
             Path(name), device, class_names=class_names, mean=mean, std=std, output=output, activation=activation,
-            align=align,
+            align=align, any_intensity=any_intensity,
         )  # fmt: skip
     if not is_file and name not in ARCHITECTURES and is_factory(name):
         given = architecture, arguments, class_names, mean, std, normalisation, output, activation, align
-        if any(value is not None for value in given):
+        if any_intensity or any(value is not None for value in given):
             raise UserError(f"The factory {name} says all of its network itself; set it there, and give no more.")
         return segmenter_from_factory(name, device)
     if not is_file and name in ARCHITECTURES:
@@ -98,10 +99,19 @@ def load_segmenter(
         stored, info = None, _info(name, arguments)
         module, notes = _untrained(info)
         name += " (untrained)"
+    elif name.lower().endswith(onnx_files.SUFFIX):
+        _check_states_itself(f"The ONNX file {name}", architecture, arguments)
+        stored, path = None, Path(path_or_name)
+        module, in_channels, notes = onnx_files.read_onnx(path)
+        info, name = CheckpointInfo(onnx_files.NAME, {}, in_channels=in_channels), path.stem
     else:
         path = find_checkpoint(path_or_name)
         state_dict, stored = read_checkpoint(path)
         info, notes = _complete(stored, state_dict, path.name, architecture, arguments)
+        if info.architecture == nnunet.NAME:
+            mean, std = (mean, std) if normalisation is None else NORMALISATIONS[normalisation]
+            info, notes = nnunet.as_asked(info, output, mean, std, any_intensity=any_intensity)
+            output = mean = std = normalisation = None
         module, name = _loaded(info, state_dict, path.name), path.stem
     entry = ARCHITECTURES[info.architecture]
     if entry.library and stored is None and mean is None and std is None and normalisation is None:
@@ -121,7 +131,13 @@ def load_segmenter(
         output=output,
         activation=activation,
         align=align,
+        any_intensity=any_intensity,
     )
+
+
+def _check_states_itself(what: str, architecture: str | None, arguments: Mapping[str, Any] | None) -> None:
+    if architecture is not None or arguments is not None:
+        raise UserError(f"{what} states its architecture itself; leave out architecture and arguments.")
 
 
 def identify(path: str | Path) -> Identity:
@@ -130,6 +146,8 @@ def identify(path: str | Path) -> Identity:
     Raises:
         UserError: As `read_checkpoint`.
     """
+    if Path(path).suffix.lower() == onnx_files.SUFFIX:
+        return Identity(onnx_files.NAME, {})
     state_dict, stored = read_checkpoint(path)
     if stored is not None:
         return Identity(stored.architecture, stored.arguments, states_normalisation=True)

@@ -19,7 +19,10 @@ from torch import Tensor
 from ..errors import UserError
 from .metadata import is_plain_record
 
-_STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model_state", "model", "net", "network", "weights")
+_STATE_DICT_KEYS = (
+    *("model_state_dict", "state_dict", "model_state", "model", "net", "network", "weights"),
+    "network_weights",  # nnU-Net's
+)
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 _MOST_PREFIXES = 10
 """Most prefixes of a key; "_orig_mod.module." has two."""
@@ -28,11 +31,11 @@ _MOST_ENTRIES = 100
 _reading = threading.Lock()
 
 
-def read_pytorch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The state dict, and the numbers and words beside it (epoch, metrics), of a PyTorch file.
+def read_pytorch(path: Path) -> Any:
+    """The content of a PyTorch file, for `weights_and_record`.
 
     Raises:
-        UserError: A damaged file, a TorchScript archive, a file with Python objects in it, or one without weights.
+        UserError: A damaged file, a TorchScript archive, or a file with Python objects in it.
     """
     names: list[str] = []
     with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
@@ -56,7 +59,7 @@ def read_pytorch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise UserError(f"{path.name} is not a PyTorch checkpoint, although its name says so.")
     try:
         with _reading, torch.serialization.safe_globals(_stand_ins()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path.name} holds Python objects beside weights, which could run code when opened, so it was not opened; "
@@ -65,7 +68,15 @@ def read_pytorch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except Exception as error:  # whatever a damaged pickle makes its reader raise
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else "it ends too early"
         raise UserError(f"{path.name} is not a whole PyTorch checkpoint: {reason}.") from error
-    return without_prefix(_state_dict_in(content, path.name)), _record_in(content)
+
+
+def weights_and_record(content: Any, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The state dict, and the numbers and words beside it (epoch, metrics), in the content of a PyTorch file.
+
+    Raises:
+        UserError: There are no weights in the file of this name.
+    """
+    return without_prefix(_state_dict_in(content, name)), _record_in(content)
 
 
 def without_prefix(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

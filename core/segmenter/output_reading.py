@@ -42,11 +42,17 @@ def candidate_entries(result: object) -> list[Entry]:
     something else remains.
 
     Raises:
-        UserError: Queries and their masks of a network that is not known, or a result without any tensor.
+        UserError: Queries and their masks of a network that is not known, detected objects, or no tensor at all.
     """
     if isinstance(result, Tensor):
         return [None]
     tensors = _tensors_in(result)
+    if _are_detections(result) or tensors.keys() & {"pred_boxes", "pred_masks"} == {"pred_boxes"}:
+        raise UserError(
+            "The network detects objects: it answers with boxes or instances rather than with one score per class and "
+            "pixel; wrap it in a module that returns the mask of one instance (batch, 1, height, width), or use a "
+            "network for semantic segmentation."
+        )
     if "masks_queries_logits" in tensors:
         raise UserError(
             "The network answers with queries and their masks rather than with one score per class and pixel; wrap it "
@@ -63,6 +69,13 @@ def candidate_entries(result: object) -> list[Entry]:
     maps = [name for name, tensor in tensors.items() if tensor.ndim in (3, 4)]
     main = [name for name in maps if not (isinstance(name, str) and _AUXILIARY.search(name))]
     return [*(main or maps or tensors)]
+
+
+def _are_detections(result: object) -> bool:
+    """Whether a result is a list with the boxes of each image, as those of torchvision's and ultralytics' networks."""
+    return isinstance(result, list | tuple) and any(
+        "boxes" in each if isinstance(each, Mapping) else hasattr(each, "boxes") for each in result
+    )
 
 
 def _tensors_in(result: object) -> dict[str | int, Tensor]:

@@ -111,10 +111,7 @@ class Segmenter:
         for parameter in self.module.parameters():  # all at once is what compiled modules refuse
             parameter.requires_grad = False
         self.in_channels = in_channels
-        self.mean = _per_channel(mean, in_channels, "mean")
-        self.std = _per_channel(std, in_channels, "std")
-        if not all(0 < value < math.inf for value in self.std) or not all(map(math.isfinite, self.mean)):
-            raise UserError("The normalisation needs a finite mean and a positive std for every channel.")
+        self.mean, self.std = normalisation_of(mean, std, in_channels)
         self.size_multiple = size_multiple
         self.name = name or type(module).__name__
         self.lock = threading.RLock()
@@ -306,6 +303,20 @@ class Segmenter:
         if self.asked.entry is not None:
             return result
         return with_scores_of_queries(self.module, result, (extended.shape[2], extended.shape[3]))
+
+
+def normalisation_of(
+    mean: float | Sequence[float], std: float | Sequence[float], channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std of each channel.
+
+    Raises:
+        UserError: A wrong number of values, a std of zero, or values that are not finite.
+    """
+    means, stds = _per_channel(mean, channels, "mean"), _per_channel(std, channels, "std")
+    if not all(0 < value < math.inf for value in stds) or not all(map(math.isfinite, means)):
+        raise UserError("The normalisation needs a finite mean and a positive std for every channel.")
+    return means, stds
 
 
 def _per_channel(value: float | Sequence[float], channels: int, what: str) -> tuple[float, ...]:

@@ -34,6 +34,15 @@ _BUILDERS = {
     "dyn-unet": partial(
         _net, "DynUNet", kernel_size=(3, 3, 3), strides=(1, 2, 2), upsample_kernel_size=(2, 2), filters=(8, 16, 24)
     ),
+    "dyn-unet-deep-supervision": partial(
+        _net,
+        "DynUNet",
+        kernel_size=(3, 3, 3),
+        strides=(1, 2, 2),
+        upsample_kernel_size=(2, 2),
+        filters=(8, 16, 24),
+        deep_supervision=True,
+    ),  # only while it is trained
     "basic-unet-plus-plus": partial(_net, "BasicUNetPlusPlus", features=(8, 8, 16, 16, 24, 8)),
     "seg-res-net-ds2": partial(_net, "SegResNetDS2", init_filters=8, blocks_down=(1, 1, 2)),
     "seg-res-net-vae": partial(_net, "SegResNetVAE", input_image_size=(64, 64)),

@@ -74,6 +74,7 @@ def segmenter_from_transformers(
     output: str | int | None = None,
     activation: Activation | None = None,
     align: Align | None = None,
+    any_intensity: bool = False,
 ) -> Segmenter:
     """The segmenter of a folder as `save_pretrained` writes it; needs the package transformers.
 
@@ -91,6 +92,7 @@ def segmenter_from_transformers(
         output: As in `Segmenter`.
         activation: As in `Segmenter`.
         align: As in `Segmenter`.
+        any_intensity: As in `Segmenter`.
 
     Raises:
         UserError: transformers is not installed; a network that does no semantic segmentation or needs code, a
@@ -127,6 +129,7 @@ def segmenter_from_transformers(
         output=output,
         activation=activation,
         align=align,
+        any_intensity=any_intensity,
     )
 
 

@@ -47,11 +47,13 @@ class Family:
         recognise: Finds all of them, with their arguments, that have exactly these keys and shapes.
         stated: Reads what it can of "encoder_name", "in_channels" and "num_classes" where no architecture has all of
             the keys and shapes.
+        listed: Whether the names are offered to users.
     """
 
     make_members: Callable[[], Mapping[str, Architecture]]
     recognise: Callable[[Shapes], list[Recognised]]
     stated: Callable[[Shapes], dict[str, Any]] = lambda _: {}
+    listed: bool = True
 
     @cached_property
     def members(self) -> Mapping[str, Architecture]:
@@ -83,7 +85,11 @@ ARCHITECTURES = _Architectures()
 
 
 def register(
-    name: str, architecture: Architecture, recognise: Callable[[Shapes], dict[str, Any] | None] = lambda _: None
+    name: str,
+    architecture: Architecture,
+    recognise: Callable[[Shapes], dict[str, Any] | None] = lambda _: None,
+    *,
+    listed: bool = True,
 ) -> None:
     """Add one architecture.
 
@@ -91,18 +97,19 @@ def register(
         name: Its name in checkpoints and for users.
         architecture: The architecture.
         recognise: Reads the arguments from the keys and shapes of a state dict; None for that of another network.
+        listed: Whether users choose it by its name; else only checkpoints state it.
     """
 
     def found(shapes: Shapes) -> list[Recognised]:
         arguments = recognise(shapes)
         return [] if arguments is None else [(name, arguments)]
 
-    _networks[name] = Family(lambda: {name: architecture}, found)
+    _networks[name] = Family(lambda: {name: architecture}, found, listed=listed)
 
 
 def families() -> list[Family]:
-    """All that is registered, the libraries last: they are slow to import."""
-    return [*_networks.values(), *LIBRARIES.values()]
+    """All that is listed, the libraries last: they are slow to import."""
+    return [family for family in (*_networks.values(), *LIBRARIES.values()) if family.listed]
 
 
 def check_architecture(name: str) -> None:
