@@ -53,7 +53,7 @@ def candidate_entries(result: object) -> list[Entry]:
             "pixel; wrap it in a module that returns the mask of one instance (batch, 1, height, width), or use a "
             "network for semantic segmentation."
         )
-    if "masks_queries_logits" in tensors:
+    if tensors.keys() & {"masks_queries_logits", "pred_masks"}:
         raise UserError(
             "The network answers with queries and their masks rather than with one score per class and pixel; wrap it "
             "in a module that combines them into a tensor (batch, classes, height, width)."
