@@ -1,6 +1,5 @@
 """Influence: which outputs an input pixel moves, one column of the Jacobian, by forward-mode differentiation."""
 
-import threading
 import time
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
@@ -12,7 +11,7 @@ from torch import Tensor
 from ..errors import UserError, is_out_of_memory
 from ..receptive_field.windows import Box
 from ..segmenter import Image, Segmenter
-from ..segmenter.differentiation import exact_arithmetic, input_gradient
+from ..segmenter.differentiation import exact_arithmetic, forward_mode_lock, input_gradient
 from ..target import Space, Target, class_scores
 from .attribution import Attribution, make_attribution
 from .plain_attention import PlainAttention
@@ -26,8 +25,6 @@ Scores = Callable[[Tensor], Tensor]
 Way = Callable[[Scores, Tensor, Tensor], Tensor]
 """A way to compute J·t from the scores, the image and t."""
 
-_forward_mode_lock = threading.Lock()
-"""Torch counts the levels of forward mode for all threads together, so two of them at once disturb each other."""
 _proven_ways: WeakKeyDictionary[Segmenter, set[Way]] = WeakKeyDictionary()
 
 
@@ -173,7 +170,7 @@ def _agrees_with_reverse_mode(way: Way, function: Scores, point: Tensor) -> bool
 
 
 def _forward_mode(function: Scores, point: Tensor, tangent: Tensor) -> Tensor:
-    with _forward_mode_lock:
+    with forward_mode_lock:
         return torch.func.jvp(function, (point,), (tangent,))[1]
 
 

@@ -16,7 +16,7 @@ from torch.autograd import forward_ad
 
 from ..errors import explained_differentiation
 from ..segmenter import Segmenter
-from ..segmenter.differentiation import exact_arithmetic
+from ..segmenter.differentiation import exact_arithmetic, forward_mode_lock
 from ..segmenter.image_statistics import FindStatistics, HoldStatistics, Statistics
 from ..target import Score
 from .coupling import Coupling
@@ -65,7 +65,7 @@ class FactorRunner:
             value = self.statistics.values[place]
             direction = torch.zeros_like(value)
             direction.view(-1)[index] = 1
-            with exact_arithmetic(self._segmenter.device), forward_ad.dual_level():
+            with exact_arithmetic(self._segmenter.device), forward_mode_lock, forward_ad.dual_level():
                 held = {**self.statistics.values, place: forward_ad.make_dual(value, direction)}
                 with HoldStatistics(Statistics(held)):
                     scores = scores_of_image(self._segmenter, image, self._score, self._labels)

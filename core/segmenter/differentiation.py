@@ -1,11 +1,15 @@
 """Differentiation by the image."""
 
 import contextlib
+import threading
 
 import torch
 from torch import Tensor
 
 from ..errors import explained_differentiation
+
+forward_mode_lock = threading.Lock()
+"""To be held in forward mode: torch counts its levels for all threads together, so two at once disturb each other."""
 
 
 def input_gradient(score: Tensor, batch: Tensor) -> Tensor:

@@ -1,21 +1,25 @@
 """Networks whose distant pixels are coupled by statistics over the image: exact rows from few passes."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from core.attribution import influence
 from core.errors import UserError
 from core.jacobian import Jacobian, choice, jacobian, preparation
 from core.jacobian.colouring import plan_passes
 from core.jacobian.estimation import Estimator
+from core.jacobian.factors import FactorRunner
 from core.jacobian.preparation import COUPLED, DENSE
 from core.jacobian.request import JacobianRequest
 from core.jacobian.store import JacobianStore
 from core.segmenter import Segmenter
 from core.segmenter.image_statistics import FindStatistics, HoldStatistics
+from core.target import Score
 from tests.jacobian.coupled_networks import NORMS, CoupledUNet
 from tests.jacobian.rows import dense_jacobian, largest_relative_error, lively, random_image, rows_alone
 from tests.networks import TinySeg
@@ -213,3 +217,16 @@ def test_networks_without_such_a_coupling_are_as_before(tmp_path):
     assert computed.manifest.statistics == 0
     assert not (tmp_path / "run.zarr" / "score_derivatives").exists()
     shutil.rmtree(tmp_path / "run.zarr")
+
+
+def test_factors_and_influence_maps_at_once_are_those_alone():
+    segmenter, image = network("instance", 2), random_image(1, 24, 24)
+    labels = segmenter.predict(image).labels
+    runner = FactorRunner(segmenter, image, Score(), labels)
+    alone = runner.factors(range(len(runner))), influence(segmenter, image, 5, 7).values
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(5):
+            factors = pool.submit(runner.factors, range(len(runner)))
+            column = pool.submit(influence, segmenter, image, 5, 7)
+            np.testing.assert_array_equal(factors.result().derivatives, alone[0].derivatives)
+            np.testing.assert_array_equal(column.result().values, alone[1])
