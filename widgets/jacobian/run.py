@@ -104,7 +104,7 @@ def _takes_a_pass_for_each_pixel(run: Run, found: Jacobian | None) -> bool:
     if found is not None:
         return found.manifest.dense and not found.manifest.statistics
     work = _estimator(run).computation
-    if not work.done():
+    if not work.done() or work.exception() is not None:  # which the card of the run says
         return False
     cost = work.result().estimate(replace(run.request, stride=1), run.path)
     return cost.dense and cost.passes == cost.pixels
