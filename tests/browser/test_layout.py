@@ -16,7 +16,8 @@ MODEL = dict.fromkeys(PAGES, "scenes") | {"jacobian": "vessmap"}
 """Of the one the Jacobian has an example, of the other there are eight classes."""
 IS_SCHEME = """scheme => {
     const {colorScheme} = getComputedStyle(document.querySelector('[data-testid=stApp]'))
-    return colorScheme === scheme && !document.getAnimations().length
+    // What has finished is listed until the next frame, which may not come by itself.
+    return colorScheme === scheme && document.getAnimations().every(({playState}) => playState === 'finished')
 }"""
 
 
