@@ -77,6 +77,7 @@ def test_work_ends_with_its_tab_and_a_reload_takes_it_up(browser: Browser, own_a
     page.get_by_role("heading", name="Class activation maps").wait_for()
     steps_done(page, above=done)
     open_by_side_bar(page, "Integrated Gradients")
+    title.wait_for()
     cancel = page.get_by_role("button", name="Cancel")
     cancel.wait_for()
     used = processor_seconds(server)

@@ -41,6 +41,7 @@
   addEventListener("popstate", event => {
     if (location.pathname === path) return
     event.stopImmediatePropagation()
+    history.pushState = history.replaceState = () => {} // what a run of the page left still writes is not this address's
     location.reload()
   }, true)
 })()

@@ -37,9 +37,10 @@ def show_verdict(trial: Trial, maps: Mapping[str, TrustMap]) -> Comparison | Non
         return None
     found: Comparison | None = None
     with show_user_errors():
+        words = st.empty()  # above the work under way, so that it stays in its place when that has ended
         found = quickly_tested("first-test", trial, maps)
         sentence, chips = verdict(found, {name: METHODS[name].title for name in trial.methods})
-        st.markdown(
+        words.markdown(
             f"{sentence}\n\n{' '.join(chips)}",
             help=f"{METRICS[_METRIC].title} in {QUICK_STEPS} steps: pixels become the image's mean, the most important "
             "first, and the area under the score is compared. It is one target and one test: the tabs below hold "
