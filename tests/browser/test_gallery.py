@@ -87,20 +87,6 @@ def choose(page: Page, name: str) -> None:
     tile(page, name).click()
 
 
-def test_thumbnails_that_could_not_be_fetched_are_asked_for_again(page, address):
-    refuses = True
-    page.route(
-        re.compile("(?<!/static)/media/"), lambda route: route.fulfill(status=404) if refuses else route.continue_()
-    )
-    page.goto(f"{address}/?image=vessels/phantom_00")
-    card(page).click()
-    for number in range(16):
-        expect(tile(page, f"vessels/phantom_{number:02}")).to_have_accessible_name(re.compile("Dice"))
-    page.locator(".card img").evaluate("picture => picture.dataset.refused = true")
-    refuses = False
-    expect(page.locator(".card img[data-refused]")).to_have_js_property("naturalWidth", 168)
-
-
 def test_the_gallery_by_mouse_and_keyboard(opened):
     card(opened).click()
     dialog = opened.get_by_role("dialog", name="Images")
@@ -164,6 +150,20 @@ def test_a_press_is_not_lost_while_scores_come(page, address):
     expect(pressed).to_have_accessible_name(re.compile(r"Dice 0\.\d{3}"))
     page.mouse.up()
     wait_for_image(page, "phantom_12.tiff")
+
+
+def test_thumbnails_that_could_not_be_fetched_are_asked_for_again(page, address):
+    refuses = True
+    page.route(
+        re.compile("(?<!/static)/media/"), lambda route: route.fulfill(status=404) if refuses else route.continue_()
+    )
+    page.goto(f"{address}/?image=vessels/phantom_00")
+    card(page).click()
+    for number in range(16):
+        expect(tile(page, f"vessels/phantom_{number:02}")).to_have_accessible_name(re.compile("Dice"))
+    page.locator(".card img").evaluate("picture => picture.dataset.refused = true")
+    refuses = False
+    expect(page.locator(".card img[data-refused]")).to_have_js_property("naturalWidth", 168)
 
 
 def test_a_large_folder_is_paged_and_searched(opened, folder):
