@@ -431,6 +431,9 @@ class Viewer {
     return layer.map ?? (layer.live ? this.maps.get(layer.name) : null) ?? null
   }
 
+  /* The indices of the panels that have a picture. */
+  get pictures() { return [...this.scene.panels.keys()].filter(index => !this.scene.panels[index].empty) }
+
   named(name) {
     for (const layer of this.layers()) if (layer.name === name) return layer
     return null
@@ -472,9 +475,11 @@ class Viewer {
       this.assemble()
     }
     scene.panels.forEach((panel, index) => {
-      const {title, canvas} = this.panels[index]
+      const {title, canvas, empty} = this.panels[index]
       title.textContent = panel.title
       title.title = panel.help
+      empty.textContent = panel.empty
+      canvas.hidden = Boolean(panel.empty)
       canvas.setAttribute("aria-label", `${panel.title}. ${this.instructions()}`)
     })
     this.showChoice()
@@ -666,11 +671,12 @@ class Viewer {
     const title = panel.choosable ? element("button", {type: "button", class: "title", onclick: () => this.choose(index)})
       : element("span", {class: "title"})
     const note = element("span", {class: "note"}), warning = element("span", {class: "warning", role: "img"}, "!")
+    const empty = element("div", {class: "empty"})
     const bar = element("div", {class: "colours"}, element("canvas", {height: 10}), element("div", {class: "ticks"}), element("div", {class: "unit"}))
     const ground = element("canvas", {class: "ground", "aria-hidden": "true"})
     const box = element("figure", {class: "panel"}, element("figcaption", {}, title, note),
-      element("div", {class: "picture"}, ground, canvas, warning), bar)
-    const part = {index, box, canvas, ground, title, note, warning, bar, scratch: new Map()}
+      element("div", {class: "picture"}, ground, canvas, warning, empty), bar)
+    const part = {index, box, canvas, ground, title, note, warning, empty, bar, scratch: new Map()}
     canvas.onpointerdown = event => this.press(event, part)
     canvas.onpointermove = event => this.move(event, part)
     // Where the browser has them: moves at once, not only before each frame, so that a request holds the latest place.
