@@ -112,6 +112,7 @@ def test_hovered_and_clicked_values_are_the_networks(
             assert np.abs(np.subtract(hit, aim)).max() <= (1 if zoom == 1 else 0)
             compare(viewer, *row(*hit), hit)
             assert f"row {hit[0]}, column {hit[1]}" in viewer.readout()
+            assert ("gradient, sum of channels" in viewer.readout()) == (len(image) > 1)
             if zoom > 1:  # one image pixel covers many on screen: what lies under the pointer is that pixel
                 expected = np.round(255 * np.broadcast_to(image[:, hit[0], hit[1]], 3))
                 np.testing.assert_allclose(viewer.colour("Image", *hit), expected, atol=1)

@@ -69,7 +69,7 @@ def _numbers(
     }
     largest = Number("Maximum", number(float(magnitude.max())), f"Largest magnitude, in {unit}.")
     if len(window.values) > 1:
-        help_ = f"Largest norm over the channels, in {unit}. The map shows their sum, which can be larger."
+        help_ = f"Largest norm of a pixel's channels, in {unit}. The map shows their sum, which can be larger."
         largest = Number("Maximum norm", largest.value, help_)
     return [
         Number(

@@ -236,7 +236,7 @@ class Channel {
    number of pixels than it has values, it is stretched over them. */
 class ScalarMap {
   constructor(planes, [channels, height, width], [top, left], covers) {
-    Object.assign(this, {height, width, top, left, covers})
+    Object.assign(this, {height, width, top, left, covers, isSum: channels > 1})
     const count = height * width
     if (channels === 1) {
       this.signed = planes
@@ -287,6 +287,8 @@ class ScalarMap {
       : {top: this.top + top, left: this.left + left, bottom: this.top + bottom, right: this.left + right}
   }
 }
+
+const ofChannels = map => map?.isSum ? ", sum of channels" : ""
 
 /* Whether the numbers behind "More" are shown: in all viewers, until that is changed. */
 let showsMore = false
@@ -1308,7 +1310,7 @@ class Viewer {
         const value = this.valueAt(layer, row, column, at, rows * columns)
         if (value != null) {
           said.add(layer.name)
-          words.push([layer.title ?? layer.name, value])
+          words.push([(layer.title ?? layer.name) + ofChannels(layer.kind === "map" && this.mapOf(layer)), value])
         }
       }
     }
@@ -1791,7 +1793,7 @@ class Viewer {
     const values = isLog ? this.powersUpTo(high) : evenly(low, high, this.width < 200 ? 3 : 5)
     const ticks = values.map((value, index) => [(beyond && index === values.length - 1 ? "≥ " : "") + written(value / factor, isLog ? 4 : 2),
       (bend(value) - bend(low)) / (bend(high) - bend(low))])
-    return {stops, ticks, unit: `${power ? `× ${powerOfTen(power)} ` : ""}${layer.unit}`}
+    return {stops, ticks, unit: `${power ? `× ${powerOfTen(power)} ` : ""}${layer.unit}${ofChannels(map)}`}
   }
 
   /* 0, the powers of ten and the end of a logarithmic colour bar, those left out that have no room. */
