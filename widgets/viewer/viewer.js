@@ -709,7 +709,7 @@ class Viewer {
     const gap = 12, scrolled = this.grid.closest('[data-testid="stMain"]') ?? document.querySelector('[data-testid="stMain"]')
     const top = this.grid.getBoundingClientRect().top + (scrolled?.scrollTop ?? 0)
     const isNarrow = !compact && width < (window.innerWidth < SMALL_WINDOW ? NARROW_IN_SMALL_WINDOW : NARROW) // panels stand below each other, and the page scrolls
-    const below = scene.words.numbers.length ? 290 : 180 // what is read along with the panels
+    const below = scene.words.numbers.length ? 316 : 180 // what is read along with the panels
     const room = isNarrow ? 0.6 * window.innerHeight
       : Math.max(compact ? 280 : 320, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - below)
     // As many panels side by side as show the image largest.
@@ -1232,6 +1232,7 @@ class Viewer {
     this.more = element("button", {type: "button", class: "small more", "aria-controls": this.numbers.id, onclick: () => {
       showsMore = !showsMore
       for (const viewer of viewers) viewer.showMore()
+      if (showsMore) this.figures.scrollIntoView({block: "nearest"})
     }})
     this.figures = element("div", {class: "figures"}, this.numbers, this.more)
   }
