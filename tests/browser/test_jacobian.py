@@ -146,13 +146,18 @@ def test_before_a_run_a_click_shows_the_row_of_autograd(page, address, picture, 
 
 def test_back_leads_from_the_example_to_the_model_and_image_left_for_it(page, address):
     page.goto(f"{address}/jacobian?model=scenes&image=scenes/scene_03")
-    page.get_by_role("button", name="Open the example: vessels/phantom_00, vessmap").click()
+    page.get_by_role("button", name="Open the example on vessmap").click()
     row_panel(page)
     page.get_by_role("button", name="Back to scenes/scene_03, scenes").wait_for()
     page.wait_for_url("**image=vessels*")
     page.go_back()
     page.get_by_role("button", name="Open the example").wait_for()
-    assert Viewer(page, "Threshold map").wait().run("viewer.scene.name") == "scene_03.png"
+    shown = Viewer(page, "Threshold map")
+
+    def is_back() -> None:
+        assert shown.run("viewer.scene.name") == "scene_03.png"
+
+    eventually(page, is_back)
     assert "model=scenes" in page.url
 
 

@@ -144,7 +144,7 @@ def test_arrival_shows_the_estimate_and_starts_nothing(segmenter, image, tmp_pat
     assert f"**{expected.disk_bytes / 1e3:.1f} kB** in `{tmp_path}`" in told.value
     assert f"{expected.passes:,} passes, {expected.speedup:.1f}\N{NO-BREAK SPACE}× fewer" in told.proto.help
     assert [button.label for button in page.button if button.key in ("run", "example")] == [
-        "Run", "Open the example: vessels/phantom_00, vessmap"
+        "Run", "Open the example on vessmap"
     ]  # fmt: skip
     assert list(tmp_path.iterdir()) == []
     assert not any(button.key == "estimate-rows" for button in page.button), "its pixels share passes at other sizes"

@@ -37,8 +37,9 @@ def offer_example() -> None:
         ":material/touch_app: A click shows one row of the Jacobian: the pixel's gradient map.", width="stretch"
     )
     if EXAMPLE.is_dir():
-        label = f"Open the example: {_CHOICES['image']}, {_CHOICES['model']}"
-        row.button(label, icon=":material/auto_stories:", key="example", on_click=_open)
+        row.button(
+            f"Open the example on {_CHOICES['model']}", icon=":material/auto_stories:", key="example", on_click=_open
+        )
 
 
 def say_example(segmenter: Segmenter, example: Jacobian) -> None:

@@ -124,7 +124,7 @@ def _outlook(cost: Estimate | None, *, is_running: bool) -> str:
     elif cost is None:
         then = "Press Run; how long it takes is being estimated."
     else:
-        then = f"Press Run: about {duration(cost.seconds)}, at most {bytes_in_words(cost.disk_bytes)} on the disk."
+        then = f"Press Run: about {duration(cost.seconds)}, at most {bytes_in_words(cost.disk_bytes)}."
     return f"Here you will see how many input pixels influence each output pixel.\n{then}"
 
 
@@ -212,10 +212,7 @@ def _wait_for(claim: Claim[Estimator]) -> None:
     def look() -> None:
         if claim.computation.done():
             st.rerun()
-        st.caption(
-            f":material/hourglass_top: Estimating the time… {claim.computation.seconds:.0f} s. "
-            "You can press Run already."
-        )
+        st.caption(f":material/hourglass_top: Estimating the time… {claim.computation.seconds:.0f} s")
 
     look()
 
