@@ -715,7 +715,7 @@ class Viewer {
     else if (!isNarrow) for (let number = 2, best = 0; number <= count; number++) {
       const scaleOf = other => Math.min(widthOf(other) / columns, heightOf(other, LOW) / rows)
       best ||= scaleOf(1)
-      if (scaleOf(number) < 0.95 * best) continue
+      if (scaleOf(number) < 0.85 * best) continue
       best = Math.max(best, scaleOf(number))
       across = number
     }
