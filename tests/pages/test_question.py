@@ -101,6 +101,8 @@ def test_the_explorer_explains_the_label_of_the_pixel_and_what_tells_it_from_ano
     (shown,) = viewers(page)
     maximum = {name: value for name, value, _ in shown["words"]["numbers"]}["Maximum norm"]
     assert float(maximum) == pytest.approx(expected(Target.pixel(*car, label, "logit")), rel=1e-3)
+    (unit,) = {layer["unit"] for layer in shown["panels"][1]["layers"] if layer["kind"] == "map"}
+    assert unit == shown["words"]["unit"] == "logit per unit intensity"
     assert "cannot be held against itself" in texts(
         open_page("pixel_explorer", **SCENE, against="car", **{"class": "car"})
     )

@@ -1036,7 +1036,9 @@ class Viewer {
     let {start} = answer
     for (const [name, {shape, window: corner}] of Object.entries(answer.maps)) {
       const count = shape.reduce((product, length) => product * length, 1)
-      this.maps.set(name, new ScalarMap(new Float32Array(answer.content.slice(start, start + 4 * count)), shape, corner))
+      const map = new ScalarMap(new Float32Array(answer.content.slice(start, start + 4 * count)), shape, corner)
+      map.unit = answer.words.unit
+      this.maps.set(name, map)
       start += 4 * count
     }
     this.shownSamples = answer.samples
@@ -1324,7 +1326,7 @@ class Viewer {
     if (layer.kind === "map") {
       const map = this.mapOf(layer)
       if (layer.live && this.isLate) return "…"
-      if (map) return `${written(map.at(row, column), 4)}${layer.unit && layer.readUnit ? ` ${layer.unit}` : ""}`
+      if (map) return `${written(map.at(row, column), 4)}${layer.unit && layer.readUnit ? ` ${map.unit || layer.unit}` : ""}`
     }
     return null
   }
@@ -1785,7 +1787,7 @@ class Viewer {
     const values = isLog ? this.powersUpTo(high) : evenly(low, high, this.width < 200 ? 3 : 5)
     const ticks = values.map((value, index) => [(beyond && index === values.length - 1 ? "≥ " : "") + written(value / factor, isLog ? 4 : 2),
       (bend(value) - bend(low)) / (bend(high) - bend(low))])
-    return {stops, ticks, unit: `${power ? `× ${powerOfTen(power)} ` : ""}${layer.unit}`}
+    return {stops, ticks, unit: `${power ? `× ${powerOfTen(power)} ` : ""}${map.unit || layer.unit}`}
   }
 
   /* 0, the powers of ten and the end of a logarithmic colour bar, those left out that have no room. */
