@@ -155,7 +155,7 @@ def test_nothing_drawn_yet_is_no_error():
     page = open_page(**FAST, explain="Lasso")
     assert not page.error
     assert not page.metric
-    assert any("draw" in info.value for info in page.info)
+    assert any("draw" in text.value for text in page.markdown)
     shown = viewers(page)[0]
     assert shown["tools"] == ["lasso", "box"]
     assert shown["panels"][1]["note"] == "no pixels yet"

@@ -22,8 +22,8 @@ from widgets.viewer.scene import Layer, Mask
 from widgets.viewer.viewer import Tool
 
 _INVITATIONS: dict[str, str] = {
-    "box": "No box yet: drag a rectangle over the picture.",
-    "lasso": "No lasso yet: hold the button down and draw around some pixels.",
+    "box": "**No box yet**: drag a rectangle over the picture.",
+    "lasso": "**No lasso yet**: hold the button down and draw around some pixels.",
 }
 
 
@@ -96,7 +96,7 @@ def question_of(
     try:
         chosen = _choice(name, pixel, prediction.labels.shape, selection.picture_key)
         if chosen is None:
-            st.info(_INVITATIONS[name], icon=":material/gesture:")
+            st.markdown(f":primary[:material/gesture:] {_INVITATIONS[name]}")
             return None
         known = image.truth, selection.segmenter.class_names
         mask = chosen.mask(prediction, max(score.class_index, 0), *known)

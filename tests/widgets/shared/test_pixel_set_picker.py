@@ -89,7 +89,7 @@ def test_nothing_drawn_yet_is_an_invitation(name):
     question, tools, page = asked(name)
     assert question is None
     assert not page.error
-    assert f"No {name} yet" in page.info[0].value
+    assert f"No {name} yet" in page.markdown[0].value
     assert tools["tools"][0] == name
 
 
