@@ -113,6 +113,9 @@ def test_class_activation_maps_take_the_class_at_the_pixel(labels, car):
     count = int((labels == labels[car]).sum())
     assert f"**car** minus **road** logit over **{count:,} pixels**" in texts(page)
     assert viewers(page)[0]["pixel"] == list(car)
+    assert viewers(page)[0]["position"] == "class", "the pixel names the class and is not what is explained"
+    page.selectbox(key="pixel_set").set_value("point").run()
+    assert viewers(page)[0]["position"] is True
 
 
 def test_integrated_gradients_speak_of_the_mean_and_hide_a_class_that_does_nothing(segmenter, image, labels, car):

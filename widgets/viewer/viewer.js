@@ -647,8 +647,9 @@ class Viewer {
     }
     this.rowField = field("Row", this.scene.size[0])
     this.columnField = field("Column", this.scene.size[1])
-    return element("div", {class: "control position"}, element("label", {}, element("span", {class: "label"}, "Row"), this.rowField),
-      element("label", {}, element("span", {class: "label"}, "Column"), this.columnField))
+    const labels = this.scene.position === "class" ? ["Class at row", "column"] : ["Row", "Column"]
+    return element("div", {class: "control position"}, ...[this.rowField, this.columnField].map((input, axis) =>
+      element("label", {}, element("span", {class: "label"}, labels[axis]), input)))
   }
 
   showPosition(always = false) {
@@ -1697,7 +1698,7 @@ class Viewer {
       this.line(context, () => context.rect(x - side / 2, y - side / 2, side, side), {width: 1.5})
     }
     const chosen = this.chosen(), {hover} = this
-    if (chosen && !hover) cross(chosen, [])
+    if (chosen && !hover && this.scene.position !== "class") cross(chosen, [])
     else if (chosen && `${chosen}` !== `${hover}`) {
       const [x, y] = this.toScreen(chosen[0] + 0.5, chosen[1] + 0.5)
       const side = Math.max(this.scale, 7)

@@ -56,6 +56,7 @@ def viewer(
     words: Words | None = None,
     recipe: Recipe | None = None,
     has_position: bool = False,
+    names_class: bool = False,
     is_compact: bool = False,
     grid: Grid | None = None,
     on_pins: Callable[[list[tuple[int, int]]], None] | None = None,
@@ -82,6 +83,7 @@ def viewer(
         words: What is said about the chosen pixel or the map.
         recipe: How the map is made again, for its report; without one no report is offered.
         has_position: Whether row and column can be typed.
+        names_class: Whether the pixel is not what is explained but says of which class.
         is_compact: Many small panels instead of a few large ones; values are read off the one under the pointer.
         grid: Headings of rows and columns of compact panels; None to lay them out by the width.
         on_pins: Keeps the pins.
@@ -117,7 +119,7 @@ def viewer(
             "revision": None if live is None else live.revision,
             "words": (words or Words()).describe(),
             "recipe": None if recipe is None else recipe.describe(),
-            "position": has_position,
+            "position": "class" if has_position and names_class else has_position,
             "compact": is_compact,
             "grid": None if grid is None else grid.describe(),
             "address": address,
