@@ -7,38 +7,36 @@
   window.hasTidyHistory = true
   const app = document.querySelector("[data-testid=stApp]"), isRunning = () => app.dataset.testScriptState !== "notRunning"
   const push = history.pushState.bind(history), replace = history.replaceState.bind(history)
-  let path = location.pathname, hasRested = !isRunning(), isTouched = false, emptying = null
+  const isLink = element => element.matches?.("[data-testid=stSidebarNavLink], [data-testid=stPageLink-NavLink]")
+  let path = location.pathname, hasRested = !isRunning(), isTouched = false, isLeaving = false
   new MutationObserver(() => {
     if (!isRunning()) hasRested = true
   }).observe(app, {attributes: true, attributeFilter: ["data-test-script-state"]})
   for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => isTouched = true, true)
   addEventListener("blur", () => isTouched = true) // a press inside a frame
+  addEventListener("click", event => {
+    const link = event.composedPath().find(isLink), opensHere = !(event.ctrlKey || event.metaKey || event.shiftKey)
+    isLeaving = Boolean(link && opensHere && new URL(link.href).pathname !== path)
+  }, true)
   history.pushState = (state, title, url) => {
     const address = new URL(url ?? "", location.href), isHere = address.pathname === path
-    const isLeft = isHere && !address.search && location.search // unless no other page follows
-    const change = () => {
-      if (isHere && typeof url === "string") {
-        const present = new URLSearchParams(location.search)
-        for (const name of window.namesOfViewer ?? [])
-          if (present.has(name) && !address.searchParams.has(name)) address.searchParams.set(name, present.get(name))
-      }
-      const isNew = !isHere || hasRested && isTouched && address.href !== location.href
-      isTouched &&= !isNew // a touch makes one entry, however many values it changes
-      if (isNew) push(state, title, address)
-      else replace(state, title, address)
+    if (isHere && isLeaving) return // values of the next page, whose path is not here yet
+    if (isHere && typeof url === "string") {
+      const present = new URLSearchParams(location.search)
+      for (const name of window.namesOfViewer ?? [])
+        if (present.has(name) && !address.searchParams.has(name)) address.searchParams.set(name, present.get(name))
     }
-    clearTimeout(emptying)
-    if (isLeft) {
-      emptying = setTimeout(change, 500)
-      return
-    }
-    change()
+    const isNew = !isHere || hasRested && isTouched && address.href !== location.href
+    isTouched &&= !isNew // a touch makes one entry, however many values it changes
+    if (isNew) push(state, title, address)
+    else replace(state, title, address)
     if (isHere) return
     path = address.pathname
     window.namesOfViewer?.clear()
-    hasRested = isTouched = false
+    hasRested = isTouched = isLeaving = false
   }
   addEventListener("popstate", event => {
+    isLeaving = false
     if (location.pathname === path) return
     event.stopImmediatePropagation()
     history.pushState = history.replaceState = () => {} // what a run of the page left still writes is not this address's
