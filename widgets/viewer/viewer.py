@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.display.colours import DIVERGING, SEQUENTIAL, STOPS
 from core.drawn_regions import DrawnPart, parts_text
-from widgets.shared.pixel_state import set_pixel
+from widgets.shared.pixel_state import set_pixel, shown_pixel
 from widgets.viewer.arrays import files_of
 from widgets.viewer.channel import Answer, Live, Request, open_channel
 from widgets.viewer.controls import Control, in_address, keep_settings, keep_texts, values_of
@@ -91,8 +91,9 @@ def viewer(
     """
     settings = settings or {}
     address: dict[str, str | None] = in_address(controls, settings)
-    if pixel is not None:
-        address |= {"row": str(pixel[0]), "column": str(pixel[1])}
+    if pixel is not None or {"row", "column"} & set(st.query_params):  # else one of an image that was left would stay
+        row, column = pixel or shown_pixel()
+        address |= {"row": str(row), "column": str(column)}
     if pins is not None:
         address["pins"] = ";".join(f"{pin.row},{pin.column}" for pin in pins) or None
     mode = next((tool for tool in tools if tool != "point"), None)
