@@ -163,6 +163,27 @@ def test_the_ground_truth_stays_with_its_image_until_it_is_removed():
     assert shown(page) == "a.png 0.200000 None"
 
 
+def test_a_mask_among_the_images_is_offered_as_the_ground_truth_of_its_image():
+    def noise(seed: int, shape: tuple[int, int] = (16, 24)) -> bytes:
+        file = io.BytesIO()
+        Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, np.uint8)).save(file, "PNG")
+        return file.getvalue()
+
+    def offers() -> list[str]:
+        return [button.label for button in page.button if button.key == "use_as_truth"]
+
+    page = upload(open_page(), ("cells.png", noise(0)))
+    upload(page, ("other.png", noise(1)))
+    upload(page, ("small_mask.png", png(255, (8, 8))))
+    assert not offers(), "no image has its size"
+    upload(page, ("cells_mask.png", png(255)))
+    assert offers() == [r"Use as the ground truth of cells\.png"]
+    page.button(key="use_as_truth").click().run()
+    assert shown(page).split()[::2] == ["cells.png", str(16 * 24)]
+    assert "cells_mask.png" not in options(page)
+    assert not offers()
+
+
 def test_an_image_is_decoded_once_whatever_it_is_called(monkeypatch):
     decoded = []
     monkeypatch.setattr(uploads, "load_image", lambda *given: decoded.append(given) or load_image(*given))
