@@ -230,6 +230,7 @@ function root() {
 }
 
 function pick(gallery, image) {
+  gallery.content = JSON.stringify(gallery.data); // what came during the press is of the image left
   if (gallery.card) showCard(gallery, image); // at once; the page follows
   gallery.ask({ picked: { name: image.name, time: Date.now() }, open: false, tick: 0 });
   gallery.dialog?.close();
