@@ -217,8 +217,8 @@ function picture({ url, width, height }) {
   const thumbnail = element("img", { width, height, alt: "", draggable: false, src: root() + url });
   let pause = 250;
   thumbnail.onerror = () => { // Streamlit has no file of a page while the page runs anew
-    if (pause < 60000) setTimeout(() => { thumbnail.src = thumbnail.src; }, pause);
-    pause *= 4;
+    if (thumbnail.isConnected) setTimeout(() => { thumbnail.src = thumbnail.src; }, pause);
+    pause = Math.min(2 * pause, 4000);
   };
   frame.append(thumbnail);
   return frame;
