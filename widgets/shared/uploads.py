@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.data.images import LoadedImage, Scaling, load_image, read_mask
 from core.errors import UserError
+from widgets.shared.image_choice import choose_image
 from widgets.shared.kept_files import MAX_FILES
 from widgets.shared.networks import NETWORK_TYPES, is_network, take_networks
 from widgets.shared.results import results
@@ -189,7 +190,8 @@ def _take_images(files: list[tuple[str, bytes]]) -> list[str]:
     for name, content in reversed(files[:most]):  # so that the first file is the newest
         try:
             loaded = _load(name, content, hashlib.sha256(content).hexdigest(), st.session_state.get("scaling", "dtype"))
-            st.session_state["image"], removed = kept_files().keep("image", name, content, shape=loaded.values.shape)
+            kept_as, removed = kept_files().keep("image", name, content, shape=loaded.values.shape)
+            choose_image(kept_as)
             dropped += removed
         except UserError as error:
             sentences.append(str(error))

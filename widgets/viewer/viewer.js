@@ -101,16 +101,14 @@ class Fetched {
 
   /* Streamlit has no file of a page while the page runs anew, until the run comes to it: so it is asked for again. */
   async loadWhileWanted(entry, address, kind) {
-    for (const pause of [...RECONNECT, null]) {
+    for (let pause = 250; this.entries.get(address) === entry; pause = Math.min(2 * pause, 4000)) {
       try {
         entry.value = await this.load(address, kind)
         return
       } catch {
-        if (pause != null) await new Promise(resolve => setTimeout(resolve, pause))
-        if (this.entries.get(address) !== entry) return
+        await new Promise(resolve => setTimeout(resolve, pause))
       }
     }
-    this.entries.delete(address) // the next run tries again
   }
 
   async load(address, kind) {
