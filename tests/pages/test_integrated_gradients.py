@@ -164,7 +164,8 @@ def test_nothing_drawn_yet_is_no_error():
 def test_the_address_names_no_pixel_of_an_image_that_was_left():
     page = open_page(**{**FAST, "image": "formats/not_square"}, row="190", column="300")
     assert {key: viewers(page)[0]["address"][key] for key in ("row", "column")} == {"row": "190", "column": "300"}
-    page.text_input(key="image").set_value("vessels/phantom_00").run()
+    page.session_state["image"] = page.session_state["_image_chosen"] = "vessels/phantom_00"
+    page.run()
     address = viewers(page)[0]["address"]
     assert (int(address["row"]), int(address["column"])) == (page.session_state["row"], page.session_state["column"])
     assert int(address["column"]) < 256

@@ -142,7 +142,7 @@ def _use_as_truth(name: str, image_name: str) -> None:
     try:
         _take_truth(name, _content(name, kept_uploads()[name].path), image_name)
         kept_files().remove("image", name)
-        st.session_state["image"] = image_name
+        choose_image(image_name)
     except (UserError, KeyError) as error:  # another tab may just have removed one of the two
         say("image", [str(error) if isinstance(error, UserError) else f"{name} is no longer here; upload it again."])
 
