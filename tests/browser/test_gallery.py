@@ -145,8 +145,8 @@ def test_a_press_is_not_lost_while_other_images_come(opened):
     card(opened).click()
     pressed = tile(opened, "vessels/phantom_12")
     pressed.hover()
-    opened.keyboard.type("phantom_1")
     opened.mouse.down()
+    opened.keyboard.type("phantom_1")
 
     def only_those_found_came() -> None:
         groups = pressed.evaluate("tile => tile.getRootNode().querySelector('.gallery').data.groups")

@@ -217,8 +217,8 @@ function picture({ url, width, height }) {
   const thumbnail = element("img", { width, height, alt: "", draggable: false, src: root() + url });
   let pause = 250;
   thumbnail.onerror = () => { // Streamlit has no file of a page while the page runs anew
-    if (pause < 60000) setTimeout(() => { thumbnail.src = thumbnail.src; }, pause);
-    pause *= 4;
+    if (thumbnail.isConnected) setTimeout(() => { thumbnail.src = thumbnail.src; }, pause);
+    pause = Math.min(2 * pause, 4000);
   };
   frame.append(thumbnail);
   return frame;
@@ -230,6 +230,7 @@ function root() {
 }
 
 function pick(gallery, image) {
+  gallery.content = JSON.stringify(gallery.data); // what came during the press is of the image left
   if (gallery.card) showCard(gallery, image); // at once; the page follows
   gallery.ask({ picked: { name: image.name, time: Date.now() }, open: false, tick: 0 });
   gallery.dialog?.close();
