@@ -50,6 +50,7 @@ def load_segmenter(
     activation: Activation | None = None,
     align: Align | None = None,
     any_intensity: bool = False,
+    label: str | int | None = None,
 ) -> Segmenter:
     """A segmenter from a checkpoint, a shipped name, a folder of transformers, a factory, or an untrained architecture.
 
@@ -73,6 +74,7 @@ def load_segmenter(
         activation: Activation inside the network, as in `Segmenter`.
         align: How its output lies over the image, as in `Segmenter`.
         any_intensity: Whether images hold other intensities than [0, 1], as in `Segmenter`: those of the training.
+        label: The one label to explain where several may be on at a pixel, as in `Segmenter`; also a region of nnU-Net.
 
     Raises:
         UserError: A file that cannot be read, an architecture that is not known, or weights that do not fit it;
@@ -86,13 +88,14 @@ def load_segmenter(
         mean, std = (mean, std) if normalisation is None else NORMALISATIONS[normalisation]
         return segmenter_from_transformers(
             Path(name), device, class_names=class_names, mean=mean, std=std, output=output, activation=activation,
-            align=align, any_intensity=any_intensity,
+            align=align, any_intensity=any_intensity, label=label,
         )  # fmt: skip
     if not is_file and name not in ARCHITECTURES and is_factory(name):
         given = architecture, arguments, class_names, mean, std, normalisation, output, activation, align
         if any_intensity or any(value is not None for value in given):
             raise UserError(f"The factory {name} says all of its network itself; set it there, and give no more.")
-        return segmenter_from_factory(name, device)
+        made = segmenter_from_factory(name, device)
+        return made if label is None else made.for_label(label)
     if not is_file and name in ARCHITECTURES:
         if architecture not in (None, name):
             raise UserError(f"{name} names the network; leave out the other architecture {architecture}.")
@@ -110,8 +113,9 @@ def load_segmenter(
         info, notes = _complete(stored, state_dict, path.name, architecture, arguments)
         if info.architecture == nnunet.NAME:
             mean, std = (mean, std) if normalisation is None else NORMALISATIONS[normalisation]
-            info, notes = nnunet.as_asked(info, output, mean, std, any_intensity=any_intensity)
-            output = mean = std = normalisation = None
+            region = output if label is None else label
+            info, notes = nnunet.as_asked(info, region, mean, std, any_intensity=any_intensity)
+            output = label = mean = std = normalisation = None
         module, name = _loaded(info, state_dict, path.name), path.stem
     entry = ARCHITECTURES[info.architecture]
     if entry.library and stored is None and mean is None and std is None and normalisation is None:
@@ -132,6 +136,7 @@ def load_segmenter(
         activation=activation,
         align=align,
         any_intensity=any_intensity,
+        label=label,
     )
 
 

@@ -144,6 +144,8 @@ def _output(segmenter: Segmenter, image: np.ndarray) -> str:
     words = {"none": "logits", "softmax": "softmax", "sigmoid": "sigmoid"}[findings.activation]
     if findings.num_channels == 1:
         words = "one channel, " + ("a logit" if words == "logits" else words)
+    if findings.label is not None:
+        words = "one of several labels, " + ("a logit" if words == "logits" else words)
     if isinstance(findings.entry, str):
         words += f" at `{findings.entry}`"
     elif findings.entry is not None:

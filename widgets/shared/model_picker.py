@@ -13,6 +13,7 @@ from core.models.factory import segmenter_from_factory
 from core.segmenter import Segmenter
 from core.segmenter.grid import UnusualSizeError
 from widgets.shared.kept_files import KeptFile
+from widgets.shared.label_picker import pick_label
 from widgets.shared.links import value_in_url
 from widgets.shared.networks import NETWORK_TYPES, is_network, kept_networks, load_network, take_networks
 from widgets.shared.start_arguments import repeated
@@ -63,6 +64,8 @@ def pick_model(
     if shown != choice:  # so that the page, and what is chosen on it, stays meanwhile
         st.caption(f"Until then, {shown} stays.")
     st.session_state[f"_former_{key}"] = shown
+    if shown not in (*others, *shipped):
+        segmenter = pick_label(segmenter, f"{place}label")
     with contextlib.suppress(UnusualSizeError):  # then it is examined on the image
         segmenter.findings()
     for note in segmenter.notes:

@@ -75,6 +75,7 @@ def segmenter_from_transformers(
     activation: Activation | None = None,
     align: Align | None = None,
     any_intensity: bool = False,
+    label: str | int | None = None,
 ) -> Segmenter:
     """The segmenter of a folder as `save_pretrained` writes it; needs the package transformers.
 
@@ -93,6 +94,7 @@ def segmenter_from_transformers(
         activation: As in `Segmenter`.
         align: As in `Segmenter`.
         any_intensity: As in `Segmenter`.
+        label: As in `Segmenter`.
 
     Raises:
         UserError: transformers is not installed; a network that does no semantic segmentation or needs code, a
@@ -130,6 +132,7 @@ def segmenter_from_transformers(
         activation=activation,
         align=align,
         any_intensity=any_intensity,
+        label=label,
     )
 
 
