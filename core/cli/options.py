@@ -46,9 +46,14 @@ class Question(OptionGroup):
         typer.Option(help="Label to explain, its name or number, of a network whose labels may overlap."),
     ] = None
 
+    prompt: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Row and column of the point on the object that SAM and SAM 2 answer about."),
+    ] = None
+
     def load(self, model: str, device: str) -> Segmenter:
         """The network that is asked this."""
-        return load_segmenter(model, device, label=self.label)
+        return load_segmenter(model, device, label=self.label, prompt=self.prompt)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from .identity import weights_checksum, weights_digest
 from .image_batch import Image, checked_batch, counted
 from .interruption import stop_if_interrupted
 from .output_reading import Activation
+from .prompts import CLASS_NAMES, Prompt, PromptedMask, check_has_prompt, check_prompt
 from .queries import check_task, with_scores_of_queries
 
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
@@ -114,6 +115,7 @@ class Segmenter:
     ) -> None:
         self.device = choose_device(device)
         check_task(module)
+        check_has_prompt(module)
         self.module = module.to(self.device).eval()
         for parameter in self.module.parameters():  # all at once is what compiled modules refuse
             parameter.requires_grad = False
@@ -131,6 +133,8 @@ class Segmenter:
         self._canvases: dict[tuple[int, int], Canvas] = {}
         self._findings: Findings | None = None
         self._identity: tuple[tuple[object, ...], str] | None = None
+        if class_names is None and isinstance(module, PromptedMask):
+            class_names = CLASS_NAMES
         self.given_names = tuple(class_names) if class_names is not None else None
         """One name per class, or per label where one is chosen; None where they are not known."""
         if self.given_names is not None and len(set(self.given_names)) < len(self.given_names):
@@ -149,6 +153,16 @@ class Segmenter:
             UserError: There is no label of this name.
         """
         return self._changed(asked=replace(self.asked, label=self._index_of_label(label)))
+
+    def for_prompt(self, prompt: Prompt) -> "Segmenter":
+        """The same SAM, its weights shared, given another point (row, column) of the image, such as a clicked one.
+
+        Raises:
+            UserError: The network takes no point.
+        """
+        if not isinstance(self.module, PromptedMask):
+            raise UserError(f"The network {self.name} takes no point beside the image; leave out the prompt.")
+        return self._changed(module=self.module.with_prompt(prompt))
 
     def _changed(self, **attributes: object) -> "Segmenter":
         """A segmenter of the same network and lock with other attributes, which has found out nothing yet."""
@@ -219,6 +233,7 @@ class Segmenter:
             UserError: With the reason, if this network cannot take them.
         """
         batch = checked_batch(images, self.in_channels, self.name, any_intensity=self.any_intensity, single=single)
+        check_prompt(self.module, (batch.shape[2], batch.shape[3]))
         return batch.to(self.device, torch.float32)
 
     def findings(self, size: tuple[int, int] | None = None) -> Findings:
@@ -249,7 +264,8 @@ class Segmenter:
     @property
     def notes(self) -> tuple[str, ...]:
         """Assumptions about the network and, once it has run, conclusions, one sentence each."""
-        return self.given_notes + (self._findings.notes if self._findings is not None else ())
+        about_prompt = self.module.notes if isinstance(self.module, PromptedMask) else ()
+        return self.given_notes + about_prompt + (self._findings.notes if self._findings is not None else ())
 
     @property
     def num_classes(self) -> int:
