@@ -28,8 +28,8 @@ Model = Annotated[
     typer.Option(
         "--model",
         "--weights",
-        help="A checkpoint, the name of a shipped one such as vessmap, a folder of transformers, or your own "
-        "package.module:function.",
+        help="A checkpoint, the name of a shipped one such as vessmap, an ONNX file, a folder of transformers, or your "
+        "own package.module:function.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")]

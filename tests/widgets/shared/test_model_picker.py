@@ -172,6 +172,22 @@ def test_a_folder_of_transformers_is_named_as_a_function_is(tmp_path, monkeypatc
     assert _written(page)[0] == "streets: SegformerForSemanticSegmentation"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter that needs no further package
+def test_files_are_named_as_functions_are(tmp_path, monkeypatch):
+    pytest.importorskip("onnx2torch")
+    own, exported = str(tmp_path / "own.safetensors"), str(tmp_path / "exported.onnx")
+    info = CheckpointInfo("custom_resnet", {"in_channels": 1, "num_classes": 2, "width": 2}, mean=(0.5,))
+    save_checkpoint(own, CustomResNet(width=2), info)
+    images = (torch.rand(1, 1, 64, 64),)
+    torch.onnx.export(nn.Conv2d(1, 2, 3, padding=1), images, exported, dynamo=False, opset_version=17)
+    monkeypatch.setattr(sys, "argv", ["app.py", "--model", own, "--model", exported])
+    page = AppTest.from_function(_page, default_timeout=120).run()
+    assert _written(page)[0] == "own: CustomResNet"
+    page.selectbox(key="model").set_value(exported).run()
+    assert _written(page)[:2] == ["exported: _Converted", "channels 1, classes 2"]
+    assert any("does not state how images were normalised" in caption.value for caption in page.caption)
+
+
 def test_a_recognised_upload_offers_its_normalisation():
     content = _saved(build_module("smp_unet", {"encoder_name": "resnet18", "num_classes": 1}))
     page = _uploaded(content)
