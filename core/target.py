@@ -292,12 +292,19 @@ class Target:
     @property
     def score_unit(self) -> str:
         """The unit of the target itself."""
-        return self.score.unit
+        return self._counted.unit
 
     @property
     def unit(self) -> str:
         """The unit of a gradient of this target."""
-        return self.score.gradient_unit
+        return self._counted.gradient_unit
+
+    @property
+    def _counted(self) -> Score:
+        """The score without its contrast where no pixel has one: all are labelled as the class held against."""
+        if self.labels is None or self.mask is None or not (self.labels[self.mask != 0] == self.against).all():
+            return self.score
+        return replace(self.score, against=None)
 
     def describe(self) -> dict[str, object]:
         """The target as plain values for a manifest; a region is named by its hash and size."""

@@ -87,9 +87,7 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
     settings = settings_of(controls)
     atlas, shown, drawn, beside = None, None, None, []
     with lead:
-        if question is None:
-            st.markdown("Explained: nothing yet.")
-        else:
+        if question is not None:
             st.markdown(f"Explained: the {question.in_words(selection)}, as seen by **{layer.name}**.")
             atlas = atlas_of(selection, question, layers, window, pooling)
             shown = map_by(method, layer, selection, question, atlas, "cam")

@@ -21,8 +21,9 @@ from widgets.trust.maps import maps_panel, show_question
 from widgets.trust.methods import pick_methods
 from widgets.trust.sanity import sanity_panel
 from widgets.trust.several_images import several_images_panel
+from widgets.trust.tested import compute_maps
 from widgets.trust.tests import tests_panel
-from widgets.trust.trial import Trial, compute_maps
+from widgets.trust.trial import Trial
 from widgets.trust.two_networks import two_networks_panel
 from widgets.trust.verdict import show_agreement, show_verdict
 
@@ -61,16 +62,16 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
         st.info("The maps and their tests come below, once there are pixels to explain.", icon=":material/verified:")
         return
     trial = Trial(selection.segmenter, selection.image, prediction, question, methods, settings)
-    for place in ("first-test", "tests", "ranks", "sanity"):
+    for place in ("maps", "tests", "ranks", "sanity"):
         cancel_unless(place, lambda key: isinstance(key, tuple) and key[1] == trial.identity)
     st.markdown(f"Explained: the {question.in_words(selection)}.")
     conclusion, picture = st.container(border=True), st.container()
-    maps = compute_maps(trial)
+    maps, first = compute_maps(trial)
     with picture:
         show_question(selection, prediction, name, question, trial, maps)
         send_pixel("trust", is_pixel=name == "point")
     with conclusion:
-        first = show_verdict(trial, maps)
+        show_verdict(trial, first)
     if first is not None:
         show_agreement(first)
     panels = (

@@ -175,6 +175,10 @@ def test_a_manifest_names_the_contrast_and_its_unit():
     assert Target.pixel(0, 0, 1, "logit", against=2).score_unit == "logit difference"
     assert Target.pixel(0, 0, 1, "log_odds", against=2).score_unit == "log odds"
     assert Target.pixel(0, 0, 1, "logit").score_unit == "logit"
+    labels = np.array([[1, 2], [2, 2]])
+    assert Target.prediction(labels, "logit", against=2).score_unit == "logit difference"
+    of_class = Target.prediction(labels, "logit", mask=labels == 2, against=2)
+    assert of_class.score_unit == "logit", "nothing is subtracted"
     assert "against" not in Target.pixel(0, 0).describe()
 
 

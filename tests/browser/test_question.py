@@ -45,6 +45,12 @@ def test_a_click_on_a_car_explains_the_car_and_what_tells_it_from_the_road(page,
     expect(said).to_contain_text(f"car minus {segmenter.class_names[ROAD]}")
     eventually(page, lambda: shows(Target.pixel(row, column, CAR, "logit", ROAD)))
     expect(page).to_have_url(re.compile("against="))
+    unit = viewer.root.locator(".colours:visible .unit").filter(has_text="intensity")
+    expect(unit).to_contain_text("logit difference per unit intensity")
+    viewer.hover(*map(int, np.argwhere(labels == ROAD)[0]))
+    expect(unit).to_have_text(re.compile("logit per unit intensity$"))
+    viewer.hover(row, column)
+    expect(unit).to_contain_text("logit difference per unit intensity")
 
     page.goto(f"{address}/integrated_gradients?model=scenes&image=scenes/scene_00&steps_are=Fixed&steps=2")
     viewer = Viewer(page).wait(live=False)

@@ -198,7 +198,8 @@ def test_while_a_map_waits_the_last_one_stays_and_says_so():
     (panel,) = viewers(page)[0]["panels"]
     assert (panel["title"], panel["note"]) == ("LayerCAM at decoder.2", "of the settings before")
     assert panel["layers"][1]["opacity"] < 0.5
-    page.text_input(key="image").set_value("scenes/scene_01").run()
+    page.session_state["image"] = "scenes/scene_01"
+    page.run()
     assert viewers(page)[0]["panels"][0]["note"] == "no map yet"
 
 

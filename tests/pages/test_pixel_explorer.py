@@ -116,7 +116,8 @@ def test_a_wrong_address_still_shows_a_pixel_of_the_image(query):
 
 def test_another_image_gets_a_pixel_of_its_own():
     page = open_page(image="vessels/phantom_00", row="250", column="250")
-    page.text_input(key="image").set_value("formats/not_square").run()
+    page.session_state["image"] = "formats/not_square"
+    page.run()
     numbers(page)
     labels = load_segmenter("vessmap", "cpu").predict(read_image(NOT_SQUARE)).labels
     assert labels[pixel(page)] == 1
@@ -153,7 +154,8 @@ def test_at_most_eight_pins_are_kept_and_none_on_another_image():
     pins = ";".join(f"{row},{row}" for row in range(20, 32))
     page = open_page(image="formats/not_square", pins=pins)
     assert [pin["row"] for pin in viewers(page)[0]["pins"]] == list(range(24, 32))
-    page.text_input(key="image").set_value("vessels/phantom_00").run()
+    page.session_state["image"] = "vessels/phantom_00"
+    page.run()
     assert viewers(page)[0]["pins"] == []
 
 

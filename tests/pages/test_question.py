@@ -101,6 +101,8 @@ def test_the_explorer_explains_the_label_of_the_pixel_and_what_tells_it_from_ano
     (shown,) = viewers(page)
     maximum = {name: value for name, value, _ in shown["words"]["numbers"]}["Maximum norm"]
     assert float(maximum) == pytest.approx(expected(Target.pixel(*car, label, "logit")), rel=1e-3)
+    (unit,) = {layer["unit"] for layer in shown["panels"][1]["layers"] if layer["kind"] == "map"}
+    assert unit == shown["words"]["unit"] == "logit per unit intensity"
     assert "cannot be held against itself" in texts(
         open_page("pixel_explorer", **SCENE, against="car", **{"class": "car"})
     )
@@ -111,6 +113,9 @@ def test_class_activation_maps_take_the_class_at_the_pixel(labels, car):
     count = int((labels == labels[car]).sum())
     assert f"**car** minus **road** logit over **{count:,} pixels**" in texts(page)
     assert viewers(page)[0]["pixel"] == list(car)
+    assert viewers(page)[0]["position"] == "class", "the pixel names the class and is not what is explained"
+    page.selectbox(key="pixel_set").set_value("point").run()
+    assert viewers(page)[0]["position"] is True
 
 
 def test_integrated_gradients_speak_of_the_mean_and_hide_a_class_that_does_nothing(segmenter, image, labels, car):

@@ -393,12 +393,12 @@ def test_cancelled_maps_can_be_started_again(monkeypatch):
     work.cancel()
     work.computation.exception(60)
     page.run()
-    assert any("Cancelled" in info.value for info in page.info)
+    assert any(text.value == "Cancelled." for text in page.markdown)
     waiting = viewers(page)[1]["panels"][0]
     assert (waiting["name"], waiting["note"], waiting["choosable"]) == ("smoothgrad", "not there yet", False)
     monkeypatch.setattr(slow_work, "PATIENCE", 120)
     page.number_input(key="samples").set_value(2).run()
-    assert not any("Cancelled" in info.value for info in page.info)
+    assert not any(text.value == "Cancelled." for text in page.markdown)
     panels = {panel["name"]: panel for panel in viewers(page)[1]["panels"]}
     assert panels["smoothgrad"]["choosable"]
 
@@ -480,19 +480,16 @@ def test_a_method_has_to_beat_the_best_control():
 def test_the_controls_are_tested_first_so_that_no_map_beats_every_control_too_early(monkeypatch):
     names: list[str] = []
 
-    def compare_one(candidates, *_, progress):
-        names.extend(candidates)
-        return Comparison({}, {}, {})
+    def test_one(trial: Any, maps: Any, name: str) -> Comparison:
+        names.append(name)
+        return quick_test(trial, maps, name)
 
-    maps = dict.fromkeys(["gradient", *NETWORKLESS, "layer_cam"])
-    monkeypatch.setattr(tested, "_given", lambda trial: ())
-    monkeypatch.setattr(tested, "_candidates", lambda *given: maps)
-    monkeypatch.setattr(tested, "compare", compare_one)
-    monkeypatch.setattr(
-        tested, "compute_in_background", lambda place, key, label, compute, parts: compute(lambda done, total: None)
-    )
-    tested.quickly_tested("a place", SimpleNamespace(identity="controls first"), maps)
-    assert names == [*NETWORKLESS, "gradient", "layer_cam"]
+    quick_test = tested.quick_test
+    monkeypatch.setattr(tested, "quick_test", test_one)
+    page = open_page(methods=["Gradient", "LayerCAM"], row="71", column="21", pixel_set="One pixel")
+    assert not page.exception
+    assert list(dict.fromkeys(names)) == [*NETWORKLESS, "gradient", "layer_cam"]
+    assert list(page.session_state["_claims"]) == [], "maps and tests are one work"
 
 
 def test_the_verdict_in_words():

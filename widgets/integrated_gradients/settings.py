@@ -25,13 +25,6 @@ EXPLAINED: dict[PixelSetName, str] = {
 BASELINE_NAMES: dict[BaselineKind, str] = {
     "zero": "Black", "random": "Noise", "blur": "Blurred", "mean": "Mean", "image": "Own image",
 }  # fmt: skip
-BASELINE_WORDS: dict[BaselineKind, str] = {
-    "zero": "a black image",
-    "random": "uniform noise",
-    "blur": "a blurred copy of the image",
-    "mean": "the mean of each channel",
-    "image": "your own image",
-}
 _TOLERANCES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05]
 _SLIDER_WIDTH, _UPLOAD_WIDTH = 180, 320
 
@@ -48,6 +41,17 @@ def settings_key(settings: Settings) -> tuple[object, ...]:
 def kind_of(settings: Settings) -> BaselineKind:
     """Kind of the baseline, one of `BASELINE_NAMES`."""
     return settings.baseline if isinstance(settings.baseline, str) else "image"
+
+
+def baseline_words(settings: Settings) -> str:
+    """The baseline, as it follows "From"."""
+    return {
+        "zero": "a black image",
+        "random": f"uniform noise, {settings.draws} draws,",
+        "blur": f"a blurred copy of the image (sigma {settings.sigma:g} pixels)",
+        "mean": "the mean of each channel",
+        "image": "your own image",
+    }[kind_of(settings)]
 
 
 def most_steps(settings: Settings) -> int:
@@ -77,8 +81,8 @@ def pick_settings(image: PickedImage) -> tuple[PixelSetName, Settings | None]:
     Raises:
         UserError: That image does not fit.
     """
-    row, second = st.container(horizontal=True, vertical_alignment="bottom"), st.container(horizontal=True)
-    with row:
+    sigma, draws = DEFAULT_SIGMA, DEFAULT_DRAWS
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         explained = st.segmented_control(
             "Explain", list(EXPLAINED), default="prediction", required=True, key="explain", bind="query-params",
             format_func=lambda name: EXPLAINED[name], wrap=True, width="content",
@@ -95,23 +99,26 @@ def pick_settings(image: PickedImage) -> tuple[PixelSetName, Settings | None]:
                 "Compare several below.",
             )
         )  # fmt: skip
-        with st.popover("Steps", icon=":material/tune:"):
+        with st.popover("Settings"):
+            if kind == "blur":
+                sigma = float(
+                    st.slider(
+                        "Sigma of the blur, in pixels", 0.5, 50.0, DEFAULT_SIGMA, 0.5, key="sigma",
+                        bind="query-params", width=_SLIDER_WIDTH,
+                    )
+                )  # fmt: skip
+            elif kind == "random":
+                draws = int(
+                    st.slider(
+                        "Draws of the noise", 1, 16, DEFAULT_DRAWS, key="draws", bind="query-params",
+                        width=_SLIDER_WIDTH,
+                    )
+                )  # fmt: skip
             steps = _pick_steps()
-    sigma, draws = DEFAULT_SIGMA, DEFAULT_DRAWS
     baseline: BaselineKind | np.ndarray | None = cast("BaselineKind", kind)
-    with second:
-        if kind == "blur":
-            sigma = float(
-                st.slider(
-                    "Sigma in pixels", 0.5, 50.0, DEFAULT_SIGMA, 0.5, key="sigma", bind="query-params",
-                    width=_SLIDER_WIDTH,
-                )
-            )  # fmt: skip
-        elif kind == "random":
-            draws = int(st.slider("Draws", 1, 16, DEFAULT_DRAWS, key="draws", bind="query-params", width=_SLIDER_WIDTH))
-        elif kind == "image":
-            with st.container(width=_UPLOAD_WIDTH):
-                baseline = _own_image(image)
+    if kind == "image":
+        with st.container(width=_UPLOAD_WIDTH):
+            baseline = _own_image(image)
     if baseline is None:
         return explained, None
     return explained, Settings(baseline=baseline, sigma=sigma, draws=draws, **steps)

@@ -5,7 +5,7 @@ import math
 from core.attribution import Attribution
 from core.display.words import number
 from core.pixel_sets import PixelSetName
-from widgets.integrated_gradients.settings import BASELINE_WORDS, EXPLAINED, Settings, kind_of
+from widgets.integrated_gradients.settings import EXPLAINED, Settings, baseline_words
 from widgets.shared.sidebar import Selection, score_words
 from widgets.viewer.scene import Chip, Number, Words
 
@@ -42,10 +42,9 @@ def words_of(
     place = "" if explained == "prediction" else where.get(explained, f"over the {EXPLAINED[explained].lower()}")
     so_far = " so far" if is_unfinished(attribution) else ""
     average = "" if target.mask is None else f"on average over {pixels:,} pixels"
-    baseline = BASELINE_WORDS[kind_of(settings)]
     sentence = (
-        f"From {baseline} to this image, the {what} {place} goes from {start} to {end} {average}. The map shares that "
-        f"difference among the image's pixels. {_reason(attribution, is_cancelled=is_cancelled)}"
+        f"From {baseline_words(settings)} to this image, the {what} {place} goes from {start} to {end} {average}. "
+        f"The map shares that difference among the image's pixels. {_reason(attribution, is_cancelled=is_cancelled)}"
     )
     chips = error_chips(attribution.convergence_percent, attribution.map_error_percent)
     if so_far:

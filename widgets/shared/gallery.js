@@ -17,17 +17,21 @@ export default function ({ data, parentElement, setStateValue }) {
     gallery.shown = data.current?.name;
     if (gallery.asked.tick) gallery.ask({ tick: 0 }); // the score of this image may be on its way
   }
-  const content = JSON.stringify(data);
-  if (gallery.content !== content) {
-    gallery.content = content;
-    if (gallery.card) showCard(gallery, data.current);
-    fill(gallery, data);
-  }
+  if (!gallery.isPressed) show(gallery);
   clearInterval(gallery.waiting);
   if (data.waiting) {
     gallery.waiting = setInterval(() => gallery.ask({ tick: gallery.asked.tick + 1 }), MILLISECONDS_BETWEEN_REQUESTS);
   }
   return () => clearInterval(gallery.waiting);
+}
+
+function show(gallery) {
+  const { data } = gallery;
+  const content = JSON.stringify(data);
+  if (gallery.content === content) return;
+  gallery.content = content;
+  if (gallery.card) showCard(gallery, data.current);
+  fill(gallery, data);
 }
 
 function element(name, attributes = {}, ...children) {
@@ -49,8 +53,23 @@ function build(gallery, data) {
     else if (button?.turn) turn(gallery, button);
   });
   gallery.groups.addEventListener("keydown", (event) => move(gallery, event));
+  holdWhilePressed(gallery);
   if (data.isOpen) gallery.append(dropZone(gallery), gallery.groups);
   else gallery.append(makeCard(gallery), makeDialog(gallery));
+}
+
+// A tile that is taken away under a press gets no click: what comes meanwhile is shown after it.
+function holdWhilePressed(gallery) {
+  gallery.groups.addEventListener("pointerdown", () => {
+    gallery.isPressed = true;
+    const over = new AbortController();
+    const release = () => {
+      over.abort();
+      gallery.isPressed = false;
+      setTimeout(() => show(gallery)); // after the click
+    };
+    for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, release, { capture: true, signal: over.signal });
+  });
 }
 
 function makeCard(gallery) {
@@ -105,6 +124,9 @@ function dropZone(gallery) {
 }
 
 function showCard(gallery, image) {
+  const content = JSON.stringify([image, gallery.data.scoreName]);
+  if (gallery.card.content === content) return;
+  gallery.card.content = content;
   const score = image.score ? `${gallery.data.scoreName} ${image.score}` : "";
   const words = element("span", { className: "words" }, element("span", { className: "name" }, image.name.replaceAll("/", "/\u200b")));
   if (score || image.hint) words.append(element("span", { className: "score" }, score || image.hint));
@@ -119,7 +141,7 @@ function fill(gallery, data) {
   const top = gallery.groups.scrollTop;
   const current = data.current?.name;
   const places = JSON.stringify(data.groups.map(({ name, count, first, images }) => [name, count, first, images.map((image) => image.name)]));
-  // Where only pictures or scores have come, the tiles stay: one that is taken away under a press gets no click.
+  // Where only pictures or scores have come, the tiles stay, and so does the one that has the focus.
   if (gallery.places === places) {
     const images = data.groups.flatMap((group) => group.images);
     tiles(gallery).forEach((button, index) => describe(button, images[index], data, current));
@@ -179,8 +201,10 @@ function tile(image, data, current) {
 }
 
 function describe(button, image, data, current) {
+  const content = JSON.stringify([image, data.scoreName, image.name === current]);
+  if (button.content === content) return;
+  Object.assign(button, { content, image });
   const score = image.score ? `${data.scoreName} ${image.score}` : image.hint;
-  button.image = image;
   button.ariaLabel = score ? `${image.name}, ${score}` : image.name;
   button.ariaCurrent = image.name === current ? "true" : null;
   const label = element("span", { className: "name" }, image.label);
@@ -193,8 +217,8 @@ function picture({ url, width, height }) {
   const thumbnail = element("img", { width, height, alt: "", draggable: false, src: root() + url });
   let pause = 250;
   thumbnail.onerror = () => { // Streamlit has no file of a page while the page runs anew
-    if (pause < 60000) setTimeout(() => { thumbnail.src = thumbnail.src; }, pause);
-    pause *= 4;
+    if (thumbnail.isConnected) setTimeout(() => { thumbnail.src = thumbnail.src; }, pause);
+    pause = Math.min(2 * pause, 4000);
   };
   frame.append(thumbnail);
   return frame;
@@ -206,6 +230,7 @@ function root() {
 }
 
 function pick(gallery, image) {
+  gallery.content = JSON.stringify(gallery.data); // what came during the press is of the image left
   if (gallery.card) showCard(gallery, image); // at once; the page follows
   gallery.ask({ picked: { name: image.name, time: Date.now() }, open: false, tick: 0 });
   gallery.dialog?.close();

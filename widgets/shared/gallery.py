@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from core.segmenter import Segmenter
+from widgets.shared.image_choice import choose_image
 from widgets.shared.image_scores import ImageScores, score_name
 from widgets.shared.next_error import forget_errors
 from widgets.shared.offered_images import OfferedImage, in_groups
@@ -157,4 +158,4 @@ def _take(key: str, offered: Mapping[str, OfferedImage]) -> None:
         st.session_state[answered] = picked.get("time")
         if picked.get("name") in offered:
             forget_errors()
-            st.session_state["image"] = picked["name"]
+            choose_image(picked["name"])

@@ -12,6 +12,7 @@ from core.errors import UserError
 from core.pixel_sets import check_truth
 from core.scoring.wrong_parts import wrong_parts
 from core.segmenter import Segmenter
+from widgets.shared.image_choice import choose_image
 from widgets.shared.image_scores import LARGE_PIXELS
 from widgets.shared.looked_at import look_at_pixel_set
 from widgets.shared.offered_images import OfferedImage, read_offered, read_truth
@@ -138,7 +139,7 @@ def _follow(search: _Search, segmenter: Segmenter, current: OfferedImage) -> Non
             f"{plain_text(current.name)} has no ground truth. The next error is in {plain_text(error.image)}.",
             icon=":material/skip_next:",
         )
-    st.session_state["image"] = error.image
+    choose_image(error.image)
     set_pixel_of(error.file_name, error.size, error.row, error.column)
     look_at_pixel_set("point")
 

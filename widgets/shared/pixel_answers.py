@@ -78,11 +78,14 @@ def learn_in_background(selection: Selection) -> None:
 def pixel_map_layer(
     attribution: Attribution | None, title: str, unit: str, *, is_live: bool = True, opacity: float = 1.0
 ) -> ScalarMap:
-    """A pixel's map, sent as the box around its values that are not 0; the channel alone sends it where it is None."""
+    """A pixel's map, sent as the box around its values that are not 0; the channel alone sends it where it is None.
+
+    `unit` is that of most pixels: it differs where the class held against is predicted, which the map itself knows.
+    """
     values, corner = (None, (0, 0)) if attribution is None else _cut(attribution)
     return ScalarMap(
-        name=MAP, title=title, values=values, corner=corner, scale=signed_scale(1.0), limit="$limit", unit=unit,
-        is_live=is_live, opacity=opacity,
+        name=MAP, title=title, values=values, corner=corner, scale=signed_scale(1.0), limit="$limit",
+        unit=unit if attribution is None else attribution.unit, is_live=is_live, opacity=opacity,
     )  # fmt: skip
 
 

@@ -22,8 +22,8 @@ from widgets.viewer.scene import Layer, Mask
 from widgets.viewer.viewer import Tool
 
 _INVITATIONS: dict[str, str] = {
-    "box": "No box yet: drag a rectangle over the picture.",
-    "lasso": "No lasso yet: hold the button down and draw around some pixels.",
+    "box": "**No box yet**: drag a rectangle over the picture.",
+    "lasso": "**No lasso yet**: hold the button down and draw around some pixels.",
 }
 
 
@@ -96,7 +96,7 @@ def question_of(
     try:
         chosen = _choice(name, pixel, prediction.labels.shape, selection.picture_key)
         if chosen is None:
-            st.info(_INVITATIONS[name], icon=":material/gesture:")
+            st.markdown(f":primary[:material/gesture:] {_INVITATIONS[name]}")
             return None
         known = image.truth, selection.segmenter.class_names
         mask = chosen.mask(prediction, max(score.class_index, 0), *known)
@@ -117,6 +117,7 @@ class InViewer(TypedDict):
     pixel: tuple[int, int] | None
     parts: Sequence[DrawnPart]
     has_position: bool
+    names_class: bool
 
 
 def in_viewer(name: PixelSetName, selection: Selection, prediction: Prediction) -> InViewer:
@@ -126,12 +127,15 @@ def in_viewer(name: PixelSetName, selection: Selection, prediction: Prediction) 
         with suppress(UserError):  # `question_of` shows it
             parts = restore_region(selection.picture_key, name)
         other: Tool = "lasso" if name == "box" else "box"
-        return {"tools": (name, other), "pixel": None, "parts": parts, "has_position": False}
-    needs_pixel = name in NEEDS_PIXEL or (name in NEEDS_CLASS and selection.score.class_index == PREDICTED)
+        return {"tools": (name, other), "pixel": None, "parts": parts, "has_position": False, "names_class": False}
+    names_class = name in NEEDS_CLASS and selection.score.class_index == PREDICTED
     pixel = None
-    if needs_pixel:
+    if names_class or name in NEEDS_PIXEL:
         pixel = restore_pixel(selection.image, prediction, selection.segmenter.class_names)
-    return {"tools": ("point",) if pixel else (), "pixel": pixel, "parts": (), "has_position": pixel is not None}
+    return {
+        "tools": ("point",) if pixel else (), "pixel": pixel, "parts": (), "has_position": pixel is not None,
+        "names_class": names_class,
+    }  # fmt: skip
 
 
 def pixel_set_layers(question: Question | None) -> list[Layer]:

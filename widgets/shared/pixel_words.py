@@ -47,6 +47,7 @@ def map_words(
         _sentence(*given, remaining, of_what, is_influence=is_influence),
         verdict_chips(selection, prediction, pixel),
         _numbers(*given, magnitude, remaining, of_what),
+        selection.score.of_label(int(prediction.labels[pixel])).gradient_unit,
     )
 
 

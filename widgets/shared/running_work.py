@@ -21,20 +21,25 @@ _MOST_ROWS = 3
 # The pages end above the bar, so that it covers nothing, and what they show stays where it is.
 _STYLE = """
 <style>
-[data-testid=stLayoutWrapper]:has(> :is(.st-key-all-work, [class*=st-key-followed-])) {position: absolute}
-.stApp:has(.st-key-running-work) {
-  --work-height: 2.75rem;
+[data-testid=stLayoutWrapper]:has(> :is(.st-key-all-work, [class*=st-key-followed-], [class*=st-key-work-cancelled-])) {
+  position: absolute;
+}
+.stApp:has(.st-key-running-work, [class*=st-key-work-cancelled-]) {
+  --work-height: calc(var(--running-height, 0rem) + var(--cancelled-height, 0rem));
   [data-testid=stAppViewContainer] {bottom: var(--work-height)}
   :is([data-testid=stMain], [data-testid=stSidebar], div:has(> [data-testid=stMain])) {
     max-height: calc(100dvh - var(--work-height));
   }
 }
-.stApp:has(.st-key-running-work > :nth-child(2)) {--work-height: 5.5rem}
-.stApp:has(.st-key-running-work > :nth-child(3)) {--work-height: 8.25rem}
-.st-key-running-work {
-  position: fixed; inset: auto 0 0; width: 100%; height: var(--work-height); z-index: 999995; gap: 0; overflow: hidden;
-  border-top: 1px solid rgba(125,135,148,.35);
+.stApp:has(.st-key-running-work) {--running-height: 2.75rem}
+.stApp:has(.st-key-running-work > :nth-child(2)) {--running-height: 5.5rem}
+.stApp:has(.st-key-running-work > :nth-child(3)) {--running-height: 8.25rem}
+.stApp:has([class*=st-key-work-cancelled-]) {--cancelled-height: 2.75rem}
+:is(.st-key-running-work, [class*=st-key-work-cancelled-]) {
+  position: fixed; inset: auto 0 0; width: 100%; z-index: 999995; border-top: 1px solid rgba(125,135,148,.35);
 }
+.st-key-running-work {height: var(--running-height); gap: 0; overflow: hidden}
+.stApp [class*=st-key-work-cancelled-] {bottom: var(--running-height, 0rem)}
 [class*=st-key-work-] {
   height: 2.75rem; min-height: 2.75rem; padding: 0 1rem; flex-wrap: nowrap; gap: .75rem; align-items: center;
 }
@@ -124,4 +129,10 @@ def _bar() -> None:
                 fraction = fraction_done(claim.computation)
                 if fraction is not None:
                     st.progress(fraction, width=200)
-                st.button("Cancel", key=f"cancel-{place}", on_click=claim.cancel)
+                st.button("Cancel", key=f"cancel-{place}", on_click=_cancel, args=(place,))
+
+
+def _cancel(place: str) -> None:
+    """Cancel what is computed there when the button is pressed, which may be a later request than the one drawn."""
+    if place in tab_claims():
+        tab_claims()[place].cancel()

@@ -60,9 +60,7 @@ def compute_in_background(
     claim = request(place, key, compute, label)
     wait([claim.computation], 0 if claim.is_cancelled else max(0.0, PATIENCE - claim.computation.seconds))
     if claim.is_cancelled:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.info("Cancelled.", icon=":material/cancel:", width=200)
-            st.button("Start again", key=f"again-{place}", icon=":material/replay:", on_click=forget, args=(place,))
+        _show_cancelled(place, label)
         return None
     if not claim.computation.done():
         follow(place, claim, lambda: (claim.is_under_way, parts()), (True, parts()))
@@ -130,3 +128,11 @@ def follow(place: str, claim: Claim, state: Callable[[], object], shown: object)
 
     with st.container(key=f"followed-{place}"):
         look()
+
+
+def _show_cancelled(place: str, label: str) -> None:
+    """Where the work cancelled at a place had its bar: that it was, and a button that starts it again."""
+    with st.container(key=f"work-cancelled-{place}", horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{label}**", width="content")
+        st.markdown("Cancelled.", width="content")
+        st.button("Start again", key=f"again-{place}", icon=":material/replay:", on_click=forget, args=(place,))

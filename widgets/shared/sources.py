@@ -15,6 +15,7 @@ from core.data.images import SUFFIXES, LoadedImage, Scaling, with_channels
 from core.errors import UserError
 from core.segmenter import Prediction, Segmenter
 from widgets.shared.gallery import gallery
+from widgets.shared.image_choice import choose_image, chosen_image
 from widgets.shared.image_scores import ImageScores
 from widgets.shared.links import value_in_url
 from widgets.shared.next_error import forget_errors, next_error_button
@@ -91,7 +92,7 @@ def pick_image(segmenter: Segmenter, files: DeltaGenerator | None = None) -> Pic
         next_error_button(segmenter, list(offered.values()), offered[st.session_state.get("image") or first])
     with card, st.container(key="image_in_url"):
         st.html(_STYLE)
-        choice = st.text_input("Image", key="image", bind="query-params")
+        choice = chosen_image()
     if choice not in offered:  # none yet, or what a link names: its first value comes from there in spite of the state
         choice = first
     image, files = offered[choice], files or st.container()
@@ -155,7 +156,8 @@ def _leave_unknown_image(offered: Mapping[str, OfferedImage], first: str) -> Non
         say("unknown image", [missing if is_file else unknown_name("image", from_link, offered)])
     name = from_link or st.session_state.get("image") or first
     if name not in offered:
-        name = st.session_state["image"] = first
+        name = first
+        choose_image(first)
     show_said("unknown image", name)
 
 
@@ -168,7 +170,7 @@ def _change_image_with_model(offered: Mapping[str, OfferedImage], segmenter: Seg
         return
     forget_errors()
     if shown is not None and shown.group != YOURS and not shown.fits(segmenter):
-        st.session_state["image"] = first
+        choose_image(first)
 
 
 def _read(image: OfferedImage, scaling: Scaling, segmenter: Segmenter, others: Callable[[], None]) -> PickedImage:

@@ -1,6 +1,7 @@
 """Uploaded images and their ground truths, kept whatever page is open; files can be dropped anywhere."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,13 +10,16 @@ import streamlit as st
 
 from core.data.images import LoadedImage, Scaling, load_image, read_mask
 from core.errors import UserError
+from widgets.shared.image_choice import choose_image
 from widgets.shared.kept_files import MAX_FILES
 from widgets.shared.networks import NETWORK_TYPES, is_network, take_networks
 from widgets.shared.results import results
 from widgets.shared.uploader import IMAGE_TYPES, kept_files, removed_for_room, uploader, your_files
-from widgets.shared.user_errors import say, show_said
+from widgets.shared.user_errors import plain_text, say, show_said
 
 UPLOADER = "image_files"
+_MOST_CLASSES = 32
+"""A picture of more values is an image and no mask."""
 _STYLE = """
 <style>
 :is(.st-key-image_files, .st-key-truth_files) [data-testid="stFileUploaderDropzoneInstructions"] {display: none}
@@ -76,7 +80,26 @@ def upload_images() -> None:
         uploader("Image file", "image", (*IMAGE_TYPES, *NETWORK_TYPES), _take, multiple=True)
         _file_drop(key="file_drop", data={"uploader": UPLOADER}, height=1)
     show_said("image", st.session_state["image"])
+    _offer_as_truth(st.session_state["image"])
     your_files()
+
+
+def image_of_mask(name: str, uploads: Mapping[str, Upload]) -> str | None:
+    """The upload whose ground truth the upload `name` may be: one of its size without any, at best of its stem.
+
+    None also where `name` itself looks like no mask.
+    """
+    mask = uploads.get(name)
+    if mask is None or not _is_mask(name, mask):
+        return None
+    others = [
+        other
+        for other, one in uploads.items()
+        if one.shape[1:] == mask.shape[1:] and one.truth is None and not _is_mask(other, one)
+    ]
+    stem = Path(name).stem
+    alike = [other for other in others if stem.startswith(Path(other).stem) or Path(other).stem.startswith(stem)]
+    return next(iter([*alike, *others]), None)
 
 
 def upload_truth(name: str) -> None:
@@ -103,6 +126,37 @@ def upload_baseline(label: str) -> LoadedImage | None:
         return None
     st.caption(f"Baseline image: {found[-1].name}")
     return _load(found[-1].name, files.path(found[-1]), found[-1].hash, "dtype")
+
+
+def _offer_as_truth(name: str) -> None:
+    """For a mask that is shown as an image: a button that makes it the ground truth of another upload."""
+    image_name = image_of_mask(name, kept_uploads())
+    if image_name is not None:
+        st.button(
+            f"Use as the ground truth of {plain_text(image_name)}", key="use_as_truth", icon=":material/layers:",
+            on_click=_use_as_truth, args=(name, image_name), width="stretch",
+        )  # fmt: skip
+
+
+def _use_as_truth(name: str, image_name: str) -> None:
+    try:
+        _take_truth(name, _content(name, kept_uploads()[name].path), image_name)
+        kept_files().remove("image", name)
+        choose_image(image_name)
+    except (UserError, KeyError) as error:  # another tab may just have removed one of the two
+        say("image", [str(error) if isinstance(error, UserError) else f"{name} is no longer here; upload it again."])
+
+
+def _is_mask(name: str, upload: Upload) -> bool:
+    """Whether it has few values, as a mask of classes or a black-and-white one has."""
+
+    def look() -> bool:
+        try:
+            return len(np.unique(_load_truth(name, upload.path, upload.hash))) <= _MOST_CLASSES
+        except UserError:
+            return False
+
+    return results().get_or_compute(("is mask", upload.hash), look)
 
 
 def _load(name: str, source: Path | bytes, content_hash: str, scaling: Scaling) -> LoadedImage:
@@ -136,7 +190,8 @@ def _take_images(files: list[tuple[str, bytes]]) -> list[str]:
     for name, content in reversed(files[:most]):  # so that the first file is the newest
         try:
             loaded = _load(name, content, hashlib.sha256(content).hexdigest(), st.session_state.get("scaling", "dtype"))
-            st.session_state["image"], removed = kept_files().keep("image", name, content, shape=loaded.values.shape)
+            kept_as, removed = kept_files().keep("image", name, content, shape=loaded.values.shape)
+            choose_image(kept_as)
             dropped += removed
         except UserError as error:
             sentences.append(str(error))

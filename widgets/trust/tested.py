@@ -6,7 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from core.compute.progress import Progress, progress_of_part, repeatable
+from core.attribution.registry import explain_each, importance, quickest_first
+from core.compute.progress import Progress, repeatable
 from core.data.index_masks import IGNORED
 from core.segmenter import Segmenter
 from core.target import Target
@@ -15,13 +16,15 @@ from core.trust.controls import CONTROLS
 from core.trust.similarity import agreeing_controls, rank_correlations
 from widgets.shared.results import results
 from widgets.shared.slow_work import compute_in_background
-from widgets.trust.trial import Trial, TrustMap
+from widgets.shared.user_errors import show_user_errors
+from widgets.trust.trial import Trial, TrustMap, map_key, maps_there
 
 QUICK_METRICS = ("deletion", "leakage")
 QUICK_STEPS = 8
 QUICK_SETTINGS = EvaluationSettings(values={"n_steps": QUICK_STEPS})
 """The test that runs by itself."""
 _LABEL = "Tests, images through the network"
+_MAPS_LABEL = "Maps and their quick test, passes of the network"
 
 
 def object_sought(trial: Trial) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -54,30 +57,80 @@ def tested(
     return compute_in_background(place, comparison_key(trial, maps, metrics, settings), _LABEL, compute)
 
 
-def quickly_tested(place: str, trial: Trial, maps: Mapping[str, TrustMap]) -> Comparison:
-    """The quick test of the maps tested so far; the others are tested meanwhile, one by one.
+def compute_maps(trial: Trial) -> tuple[dict[str, TrustMap], Comparison | None]:
+    """The maps computed so far, the controls last, and what the quick test says of them; None without one to test.
 
-    Each map's result is kept by itself, so that one more map costs only its own test. The controls come first: no map
-    beats every control before all of them are known.
+    The others are computed and tested meanwhile, under one bar with one Cancel. A map is tested as soon as it is there,
+    after the controls: no map beats every control before all of them are known. Each result is kept by itself, so that
+    one more map costs only its own passes.
     """
-    quick = QUICK_METRICS, QUICK_SETTINGS
-    keys = {name: ("quick", trial.identity, name) for name in sorted(maps, key=lambda name: name not in CONTROLS)}
+    names = [*CONTROLS, *trial.methods] if trial.methods and trial.question.mask.any() else []
+    missing = [name for name in trial.methods if map_key(trial, name) not in results()]
+    untested = [name for name in names if _quick_key(trial, name) not in results()]
+    steps = _Steps(images_needed(QUICK_METRICS, QUICK_SETTINGS, 1) * len(untested))
 
-    def compute(progress: Progress) -> Comparison:
-        candidates = _candidates(trial, maps, QUICK_SETTINGS)
-        images, parts = images_needed(*quick, 1), {}
-        for index, (name, key) in enumerate(keys.items()):
-            part = progress_of_part(progress, index * images, images, len(keys) * images)
-            test = partial(compare, *_given(trial), {name: candidates[name]}, *quick, progress=part)
-            parts[name] = results().get_or_compute(key, test)
-            part(1, 1)
-        return merged([parts[name] for name in maps])
+    def test_those_there(progress: Progress) -> None:
+        maps = maps_there(trial)
+        for name in [name for name in untested if name in maps]:
+            untested.remove(name)
+            quick_test(trial, maps, name)
+            steps.count_test(progress)
 
-    def there() -> list[str]:
-        return [name for name, key in keys.items() if key in results()]
+    def compute(progress: Progress) -> int:
+        size = trial.prediction.labels.shape
+        order = quickest_first(missing, trial.segmenter, (size[0], size[1]), trial.settings)
+        of_maps = partial(steps.count_passes, progress)
+        for name, attribution in explain_each(*_given(trial), order, trial.settings, of_maps):
+            kept = attribution, importance(attribution)
+            results().get_or_compute(map_key(trial, name), lambda kept=kept: kept)  # type: ignore[misc]
+            test_those_there(progress)
+        test_those_there(progress)
+        return len(missing)
 
-    whole = compute_in_background(place, ("quick", trial.identity, tuple(maps)), _LABEL, compute, there)
-    return whole or merged([found for name in maps if (found := results().get(keys[name])) is not None])
+    def there() -> int:
+        maps = sum(map_key(trial, name) in results() for name in trial.methods)
+        return maps + sum(_quick_key(trial, name) in results() for name in names)
+
+    whole = not missing and not untested
+    if not whole:
+        key = "maps", trial.identity, trial.methods
+        with show_user_errors():
+            whole = compute_in_background("maps", key, _MAPS_LABEL, compute, there) is not None
+    maps = maps_there(trial, whole=whole)
+    tested_so_far = [name for name in maps if name in names and (whole or _quick_key(trial, name) in results())]
+    return maps, merged([quick_test(trial, maps, name) for name in tested_so_far]) if names else None
+
+
+def quick_test(trial: Trial, maps: Mapping[str, TrustMap], name: str) -> Comparison:
+    """The quick test of one of the maps, kept."""
+
+    def compute() -> Comparison:
+        candidates = _candidates(trial, {name: maps[name]} | {one: maps[one] for one in CONTROLS}, QUICK_SETTINGS)
+        return compare(*_given(trial), {name: candidates[name]}, QUICK_METRICS, QUICK_SETTINGS)
+
+    return results().get_or_compute(_quick_key(trial, name), compute)
+
+
+def _quick_key(trial: Trial, name: str) -> Hashable:
+    return "quick", trial.identity, name
+
+
+class _Steps:
+    """The steps of the maps, whose number is known once they have begun, and those of the `tests` together."""
+
+    def __init__(self, tests: int) -> None:
+        self._tests, self._tested, self._done, self._passes = tests, 0, 0, 0
+
+    def count_passes(self, progress: Progress, done: int, passes: int) -> None:
+        self._done, self._passes = done, passes
+        self._report(progress)
+
+    def count_test(self, progress: Progress) -> None:
+        self._tested += images_needed(QUICK_METRICS, QUICK_SETTINGS, 1)
+        self._report(progress)
+
+    def _report(self, progress: Progress) -> None:
+        progress(self._done + self._tested, type(self._passes)(self._passes + self._tests))
 
 
 def _given(trial: Trial) -> tuple[Segmenter, np.ndarray, Target]:

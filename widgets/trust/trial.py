@@ -9,8 +9,7 @@ import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
-from core.attribution.registry import METHODS, explain, explain_each, importance, quickest_first
-from core.compute.progress import Progress
+from core.attribution.registry import METHODS, explain, importance
 from core.display.colours import DIVERGING, FULL_COLOUR_PERCENTILE, SEQUENTIAL, ColourScale
 from core.segmenter import Prediction, Segmenter
 from core.target import Target
@@ -18,9 +17,7 @@ from core.trust.controls import CONTROLS, controls
 from widgets.shared.pixel_set_picker import Question
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
-from widgets.shared.slow_work import compute_in_background
 from widgets.shared.sources import PickedImage
-from widgets.shared.user_errors import show_user_errors
 
 USUAL_PERCENTILE = FULL_COLOUR_PERCENTILE
 """Where the colours of a map end unless a control says otherwise."""
@@ -108,37 +105,22 @@ class TrustMap:
         return float(self.values.min()) if self.is_control else 0.0
 
 
-def compute_maps(trial: Trial) -> dict[str, TrustMap]:
-    """The maps computed so far, the controls last; the others are computed meanwhile, under a bar with Cancel."""
-    missing = [name for name in trial.methods if _key(trial, name) not in results()]
-    key = "maps", trial.identity, trial.methods
-    whole = not missing
-
-    def compute(progress: Progress) -> int:
-        given = trial.segmenter, trial.image.values, trial.target
-        size = trial.prediction.labels.shape
-        order = quickest_first(missing, trial.segmenter, (size[0], size[1]), trial.settings)
-        for name, attribution in explain_each(*given, order, trial.settings, progress):
-            kept = attribution, importance(attribution)
-            results().get_or_compute(_key(trial, name), lambda kept=kept: kept)  # type: ignore[misc]
-        return len(missing)
-
-    if missing:
-        there = lambda: sum(_key(trial, name) in results() for name in trial.methods)  # noqa: E731 - a sum, not a step
-        with show_user_errors():
-            whole = (
-                compute_in_background("maps", key, "Maps of the methods, passes of the network", compute, there)
-                is not None
-            )
+def maps_there(trial: Trial, *, whole: bool = False) -> dict[str, TrustMap]:
+    """The maps computed so far, the controls last; the `whole` of them also where some were pushed out of the store."""
     found: dict[str, TrustMap] = {}
     for name in METHODS:
-        if name in trial.methods and (whole or _key(trial, name) in results()):
+        if name in trial.methods and (whole or map_key(trial, name) in results()):
             attribution, ranked = _computed(trial, name)
             place = " per position of the layer" if attribution.layer is not None else ""
             found[name] = TrustMap(name, METHODS[name].title, ranked, attribution.unit + place, attribution)
     of_controls = "controls", trial.image.hash, trial.question.key
     made = results().get_or_compute(of_controls, lambda: controls(trial.image.values, trial.target))
     return found | {name: TrustMap(name, one.title, made[name], one.unit, None) for name, one in CONTROLS.items()}
+
+
+def map_key(trial: Trial, name: str) -> Hashable:
+    """Key of a method's map, with the importance of its pixels, in `results()`."""
+    return "map", trial.identity, name
 
 
 def warn_if_empty(trial: Trial) -> bool:
@@ -158,8 +140,4 @@ def _computed(trial: Trial, name: str) -> tuple[Attribution, np.ndarray]:
         found = explain(trial.segmenter, trial.image.values, trial.target, name, trial.settings)
         return found, importance(found)
 
-    return results().get_or_compute(_key(trial, name), again)
-
-
-def _key(trial: Trial, name: str) -> Hashable:
-    return "map", trial.identity, name
+    return results().get_or_compute(map_key(trial, name), again)

@@ -8,9 +8,8 @@ from core.attribution.registry import METHODS
 from core.trust import METRICS, Comparison
 from core.trust.comparison import Standing
 from core.trust.similarity import AGREES
-from widgets.shared.user_errors import show_user_errors
-from widgets.trust.tested import QUICK_METRICS, QUICK_STEPS, quickly_tested
-from widgets.trust.trial import Trial, TrustMap
+from widgets.trust.tested import QUICK_METRICS, QUICK_STEPS
+from widgets.trust.trial import Trial
 
 _METRIC = QUICK_METRICS[0]
 _LIKE_ICON = "content_copy"
@@ -25,28 +24,19 @@ _BEFORE = (
 )
 
 
-def show_verdict(trial: Trial, maps: Mapping[str, TrustMap]) -> Comparison | None:
-    """Test the maps that are there and say what came out, from the first look on in about as many lines as at last.
-
-    Returns:
-        None where there is nothing to test.
-    """
-    if not trial.methods or not trial.question.mask.any():
+def show_verdict(trial: Trial, found: Comparison | None) -> None:
+    """Say what came out of the quick test so far, from the first look on in about as many lines as at last."""
+    if found is None:
         lacks = "no method is chosen" if trial.question.mask.any() else "the target has no pixel"
         st.markdown(f"Nothing to test: {lacks}.")
-        return None
-    found: Comparison | None = None
-    with show_user_errors():
-        words = st.empty()  # above the work under way, so that it stays in its place when that has ended
-        found = quickly_tested("first-test", trial, maps)
-        sentence, chips = verdict(found, {name: METHODS[name].title for name in trial.methods})
-        words.markdown(
-            f"{sentence}\n\n{' '.join(chips)}",
-            help=f"{METRICS[_METRIC].title} in {QUICK_STEPS} steps: pixels become the image's mean, the most important "
-            "first, and the area under the score is compared. It is one target and one test: the tabs below hold "
-            "others, and the same over several images.",
-        )  # fmt: skip
-    return found
+        return
+    sentence, chips = verdict(found, {name: METHODS[name].title for name in trial.methods})
+    st.markdown(
+        f"{sentence}\n\n{' '.join(chips)}",
+        help=f"{METRICS[_METRIC].title} in {QUICK_STEPS} steps: pixels become the image's mean, the most important "
+        "first, and the area under the score is compared. It is one target and one test: the tabs below hold "
+        "others, and the same over several images.",
+    )  # fmt: skip
 
 
 def show_agreement(found: Comparison) -> None:

@@ -354,11 +354,13 @@ class Words:
         sentence: One sentence.
         chips: The answer at a glance, before the sentence.
         numbers: The four that matter most, then those that are shown on demand.
+        unit: Unit of the live map, where it differs from pixel to pixel; empty for that of its layer.
     """
 
     sentence: str = ""
     chips: Sequence[Chip] = ()
     numbers: Sequence[Number] = ()
+    unit: str = ""
 
     def describe(self) -> dict[str, Any]:
         """The words as plain values for the browser."""
@@ -366,6 +368,7 @@ class Words:
             "sentence": self.sentence,
             "chips": [chip.describe() for chip in self.chips],
             "numbers": [number.describe() for number in self.numbers],
+            "unit": self.unit,
         }
 
 

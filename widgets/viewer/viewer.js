@@ -101,16 +101,14 @@ class Fetched {
 
   /* Streamlit has no file of a page while the page runs anew, until the run comes to it: so it is asked for again. */
   async loadWhileWanted(entry, address, kind) {
-    for (const pause of [...RECONNECT, null]) {
+    for (let pause = 250; this.entries.get(address) === entry; pause = Math.min(2 * pause, 4000)) {
       try {
         entry.value = await this.load(address, kind)
         return
       } catch {
-        if (pause != null) await new Promise(resolve => setTimeout(resolve, pause))
-        if (this.entries.get(address) !== entry) return
+        await new Promise(resolve => setTimeout(resolve, pause))
       }
     }
-    this.entries.delete(address) // the next run tries again
   }
 
   async load(address, kind) {
@@ -647,8 +645,9 @@ class Viewer {
     }
     this.rowField = field("Row", this.scene.size[0])
     this.columnField = field("Column", this.scene.size[1])
-    return element("div", {class: "control position"}, element("label", {}, element("span", {class: "label"}, "Row"), this.rowField),
-      element("label", {}, element("span", {class: "label"}, "Column"), this.columnField))
+    const labels = this.scene.position === "class" ? ["Class at row", "column"] : ["Row", "Column"]
+    return element("div", {class: "control position"}, ...[this.rowField, this.columnField].map((input, axis) =>
+      element("label", {}, element("span", {class: "label"}, labels[axis]), input)))
   }
 
   showPosition(always = false) {
@@ -715,7 +714,7 @@ class Viewer {
     else if (!isNarrow) for (let number = 2, best = 0; number <= count; number++) {
       const scaleOf = other => Math.min(widthOf(other) / columns, heightOf(other, LOW) / rows)
       best ||= scaleOf(1)
-      if (scaleOf(number) < 0.95 * best) continue
+      if (scaleOf(number) < 0.85 * best) continue
       best = Math.max(best, scaleOf(number))
       across = number
     }
@@ -1036,7 +1035,9 @@ class Viewer {
     let {start} = answer
     for (const [name, {shape, window: corner}] of Object.entries(answer.maps)) {
       const count = shape.reduce((product, length) => product * length, 1)
-      this.maps.set(name, new ScalarMap(new Float32Array(answer.content.slice(start, start + 4 * count)), shape, corner))
+      const map = new ScalarMap(new Float32Array(answer.content.slice(start, start + 4 * count)), shape, corner)
+      map.unit = answer.words.unit
+      this.maps.set(name, map)
       start += 4 * count
     }
     this.shownSamples = answer.samples
@@ -1324,7 +1325,7 @@ class Viewer {
     if (layer.kind === "map") {
       const map = this.mapOf(layer)
       if (layer.live && this.isLate) return "…"
-      if (map) return `${written(map.at(row, column), 4)}${layer.unit && layer.readUnit ? ` ${layer.unit}` : ""}`
+      if (map) return `${written(map.at(row, column), 4)}${layer.unit && layer.readUnit ? ` ${map.unit || layer.unit}` : ""}`
     }
     return null
   }
@@ -1695,7 +1696,7 @@ class Viewer {
       this.line(context, () => context.rect(x - side / 2, y - side / 2, side, side), {width: 1.5})
     }
     const chosen = this.chosen(), {hover} = this
-    if (chosen && !hover) cross(chosen, [])
+    if (chosen && !hover && this.scene.position !== "class") cross(chosen, [])
     else if (chosen && `${chosen}` !== `${hover}`) {
       const [x, y] = this.toScreen(chosen[0] + 0.5, chosen[1] + 0.5)
       const side = Math.max(this.scale, 7)
@@ -1785,7 +1786,7 @@ class Viewer {
     const values = isLog ? this.powersUpTo(high) : evenly(low, high, this.width < 200 ? 3 : 5)
     const ticks = values.map((value, index) => [(beyond && index === values.length - 1 ? "≥ " : "") + written(value / factor, isLog ? 4 : 2),
       (bend(value) - bend(low)) / (bend(high) - bend(low))])
-    return {stops, ticks, unit: `${power ? `× ${powerOfTen(power)} ` : ""}${layer.unit}`}
+    return {stops, ticks, unit: `${power ? `× ${powerOfTen(power)} ` : ""}${map.unit || layer.unit}`}
   }
 
   /* 0, the powers of ten and the end of a logarithmic colour bar, those left out that have no room. */

@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.display.colours import DIVERGING, SEQUENTIAL, STOPS
 from core.drawn_regions import DrawnPart, parts_text
-from widgets.shared.pixel_state import set_pixel
+from widgets.shared.pixel_state import set_pixel, shown_pixel
 from widgets.viewer.arrays import files_of
 from widgets.viewer.channel import Answer, Live, Request, open_channel
 from widgets.viewer.controls import Control, in_address, keep_settings, keep_texts, values_of
@@ -56,6 +56,7 @@ def viewer(
     words: Words | None = None,
     recipe: Recipe | None = None,
     has_position: bool = False,
+    names_class: bool = False,
     is_compact: bool = False,
     grid: Grid | None = None,
     on_pins: Callable[[list[tuple[int, int]]], None] | None = None,
@@ -82,6 +83,7 @@ def viewer(
         words: What is said about the chosen pixel or the map.
         recipe: How the map is made again, for its report; without one no report is offered.
         has_position: Whether row and column can be typed.
+        names_class: Whether the pixel is not what is explained but says of which class.
         is_compact: Many small panels instead of a few large ones; values are read off the one under the pointer.
         grid: Headings of rows and columns of compact panels; None to lay them out by the width.
         on_pins: Keeps the pins.
@@ -89,8 +91,9 @@ def viewer(
     """
     settings = settings or {}
     address: dict[str, str | None] = in_address(controls, settings)
-    if pixel is not None:
-        address |= {"row": str(pixel[0]), "column": str(pixel[1])}
+    if pixel is not None or {"row", "column"} & set(st.query_params):  # else one of an image that was left would stay
+        row, column = pixel or shown_pixel()
+        address |= {"row": str(row), "column": str(column)}
     if pins is not None:
         address["pins"] = ";".join(f"{pin.row},{pin.column}" for pin in pins) or None
     mode = next((tool for tool in tools if tool != "point"), None)
@@ -117,7 +120,7 @@ def viewer(
             "revision": None if live is None else live.revision,
             "words": (words or Words()).describe(),
             "recipe": None if recipe is None else recipe.describe(),
-            "position": has_position,
+            "position": "class" if has_position and names_class else has_position,
             "compact": is_compact,
             "grid": None if grid is None else grid.describe(),
             "address": address,

@@ -62,7 +62,7 @@ def test_the_predicted_class_needs_no_tool():
     question, tools, _ = asked("class")
     np.testing.assert_array_equal(question.mask, bar())
     assert question.target.describe()["reduction"] == "mean"
-    assert tools == {"tools": (), "pixel": None, "parts": (), "has_position": False}
+    assert tools == {"tools": (), "pixel": None, "parts": (), "has_position": False, "names_class": False}
 
 
 @pytest.mark.parametrize(("name", "count"), [("point", 1), ("component", 4 * 14)])
@@ -70,7 +70,7 @@ def test_a_pixel_is_clicked_or_typed(name, count):
     question, tools, _ = asked(name)
     assert question.mask[7, 12]
     assert question.mask.sum() == count
-    assert tools == {"tools": ("point",), "pixel": (7, 12), "parts": (), "has_position": True}
+    assert tools == {"tools": ("point",), "pixel": (7, 12), "parts": (), "has_position": True, "names_class": False}
 
 
 @pytest.mark.parametrize(("name", "other"), [("lasso", "box"), ("box", "lasso")])
@@ -89,7 +89,7 @@ def test_nothing_drawn_yet_is_an_invitation(name):
     question, tools, page = asked(name)
     assert question is None
     assert not page.error
-    assert f"No {name} yet" in page.info[0].value
+    assert f"No {name} yet" in page.markdown[0].value
     assert tools["tools"][0] == name
 
 

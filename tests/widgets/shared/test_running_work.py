@@ -129,12 +129,24 @@ def test_cancel_leaves_start_again(work, request):
     assert work.is_half.wait(SECONDS)
     press(page.run(), "Cancel")
     page.run()
-    assert [info.value for info in page.info] == ["Cancelled."]
+    assert "**Stones, turned** Cancelled." in shown(page)
     assert [button.label for button in page.button] == ["Start again"]
     work.go_on.set()
     press(page, "Start again")
     page.session_state["_claims"]["place"].computation.result(SECONDS)
     assert [text.value for text in page.run().text] == ["all turned"]
+
+
+def test_cancel_is_of_the_request_that_has_taken_the_place_of_the_one_drawn(work, request):
+    """A page asks anew at the same place while its bar still shows the request before."""
+    page = press(tab(request.node.name), "Begin")
+    assert work.is_half.wait(SECONDS)
+    page.run()
+    claims = page.session_state["_claims"]
+    drawn = claims["place"]
+    claims["place"] = results().start(drawn.key, work, drawn.label)
+    press(page, "Cancel")
+    assert claims["place"].is_cancelled
 
 
 def test_a_reloaded_page_and_a_second_tab_take_part_in_what_is_under_way(work, request):
@@ -163,6 +175,6 @@ def test_a_tab_that_was_away_for_long_starts_its_work_again(work, request):
     finally:
         results()._grace = grace
     page.run()
-    assert not page.info, "the user has cancelled nothing"
+    assert "Cancelled." not in shown(page), "the user has cancelled nothing"
     assert page.session_state["_claims"]["place"].computation.result(SECONDS) == "all turned"
     assert work.count == 2

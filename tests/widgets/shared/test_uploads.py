@@ -64,9 +64,17 @@ def test_an_upload_is_shown_above_the_samples_and_stays():
     page = upload(open_page(), ("cells.png", png(51)))
     assert shown(page) == "cells.png 0.200000 None"
     assert options(page)[:2] == ["cells.png", "vessels/phantom_00"]
-    page.text_input(key="image").set_value("vessels/phantom_01").run()
+    page.session_state["image"] = "vessels/phantom_01"
+    page.run()
     assert shown(page).startswith("phantom_01.tiff")
-    page.text_input(key="image").set_value("cells.png").run()
+    page.session_state["image"] = "cells.png"
+    page.run()
+    assert shown(page) == "cells.png 0.200000 None"
+
+
+def test_a_choice_stays_where_the_browser_still_sends_the_former_one():
+    page = upload(open_page(), ("cells.png", png(51)))
+    page.text_input(key="image").set_value("vessels/phantom_01").run()
     assert shown(page) == "cells.png 0.200000 None"
 
 
@@ -121,7 +129,8 @@ def test_a_broken_file_leaves_the_image_that_was_shown(content):
     assert "broken.png" not in options(page)
     page.run()
     assert len(page.error) == 1, "still there when the page runs again by itself"
-    page.text_input(key="image").set_value("vessels/phantom_01").run()
+    page.session_state["image"] = "vessels/phantom_01"
+    page.run()
     assert shown(page).startswith("phantom_01.tiff")
 
 
@@ -147,7 +156,8 @@ def test_an_image_that_the_index_says_nothing_about_can_be_removed(tmp_path, mon
 def test_other_channels_leave_the_other_images_selectable():
     page = upload(upload(open_page(), ("good.png", png(51))), ("colour.png", png(9, (16, 24, 3))))
     assert "colour.png has 3 channels and the model vessmap takes 1" in page.error[0].value
-    page.text_input(key="image").set_value("good.png").run()
+    page.session_state["image"] = "good.png"
+    page.run()
     assert shown(page) == "good.png 0.200000 None"
 
 
@@ -157,10 +167,32 @@ def test_the_ground_truth_stays_with_its_image_until_it_is_removed():
     assert shown(page) == f"a.png 0.200000 {16 * 24}"
     upload(page, ("b.png", png(102)))
     assert shown(page) == "b.png 0.400000 None"
-    page.text_input(key="image").set_value("a.png").run()
+    page.session_state["image"] = "a.png"
+    page.run()
     assert shown(page) == f"a.png 0.200000 {16 * 24}"
     page.button(key="remove_truth").click().run()
     assert shown(page) == "a.png 0.200000 None"
+
+
+def test_a_mask_among_the_images_is_offered_as_the_ground_truth_of_its_image():
+    def noise(seed: int, shape: tuple[int, int] = (16, 24)) -> bytes:
+        file = io.BytesIO()
+        Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, np.uint8)).save(file, "PNG")
+        return file.getvalue()
+
+    def offers() -> list[str]:
+        return [button.label for button in page.button if button.key == "use_as_truth"]
+
+    page = upload(open_page(), ("cells.png", noise(0)))
+    upload(page, ("other.png", noise(1)))
+    upload(page, ("small_mask.png", png(255, (8, 8))))
+    assert not offers(), "no image has its size"
+    upload(page, ("cells_mask.png", png(255)))
+    assert offers() == [r"Use as the ground truth of cells\.png"]
+    page.button(key="use_as_truth").click().run()
+    assert shown(page).split()[::2] == ["cells.png", str(16 * 24)]
+    assert "cells_mask.png" not in options(page)
+    assert not offers()
 
 
 def test_an_image_is_decoded_once_whatever_it_is_called(monkeypatch):
@@ -168,7 +200,8 @@ def test_an_image_is_decoded_once_whatever_it_is_called(monkeypatch):
     monkeypatch.setattr(uploads, "load_image", lambda *given: decoded.append(given) or load_image(*given))
     page = upload(upload(open_page(), ("a.png", png(53))), ("a.png", png(54)))
     assert shown(page).startswith("a (2).png")
-    page.text_input(key="image").set_value("a.png").run()
+    page.session_state["image"] = "a.png"
+    page.run()
     assert shown(page).startswith("a.png")
     assert len(decoded) == 2
 
@@ -189,7 +222,8 @@ def test_your_files_are_listed_and_removed():
     assert shown(page).startswith("phantom_00.tiff"), "what is shown gives way to another image"
     assert options(page)[:2] == ["a.png", "vessels/phantom_00"]
     page.button(key="remove_truth_a.png").click().run()
-    page.text_input(key="image").set_value("a.png").run()
+    page.session_state["image"] = "a.png"
+    page.run()
     assert shown(page) == "a.png 0.200000 None"
     page.button(key="remove_image_a.png").click().run()
     assert shown(page).startswith("phantom_00.tiff")
