@@ -93,6 +93,10 @@ class PromptedMask(nn.Module):
             mask = whole[..., :height, :width]
         return F.interpolate(mask, size, mode="bilinear", align_corners=False)
 
+    def extra_repr(self) -> str:
+        """What is asked, for `repr`."""
+        return f"prompt={self.prompt}, mask={self.mask}"
+
     def covered_size(self, size: Size) -> Size:
         """The area that the network's square covers, in pixels of an image of this size; the image is its top left."""
         height, width = self._resized_size(size)
