@@ -7,13 +7,16 @@ from core.attribution.windowed import MapWindow
 from core.jacobian import Jacobian
 from core.segmenter import Prediction, Segmenter
 from widgets.jacobian.controls import LARGE_RANGE, View, controls_of
+from widgets.jacobian.first import first_controls, first_panels
 from widgets.jacobian.open import open_card, pick_folder
 from widgets.jacobian.panels import boxes_panel, picture_panel, receptive_field_panel, row_panels, store_panel
 from widgets.jacobian.row import Rows
-from widgets.jacobian.run import run_card
+from widgets.jacobian.run import Outcome, run_card
 from widgets.jacobian.vessels import take_vessel_click, vessels_panel
 from widgets.shared.downloads import attribution_downloads
+from widgets.shared.explainer import Explainer
 from widgets.shared.header import page_header
+from widgets.shared.last_map import keep_last
 from widgets.shared.links import write_to_url
 from widgets.shared.looked_at import look_at_pixel_set
 from widgets.shared.model_picker import pick_model
@@ -50,7 +53,10 @@ def main() -> None:
             folder = pick_folder()
         if origin == "compute":
             write_to_url("store", "", "")  # the next time the newest is opened first
-            found, live = run_card(segmenter, image, score, folder)
+            run = run_card(segmenter, image, score, folder)
+            found, live = run.jacobian, run.is_running
+            if found is None:
+                look_first(Selection(segmenter, image, score), run)
         else:
             live = False
             found, image = open_card(segmenter, image, folder)
@@ -58,6 +64,41 @@ def main() -> None:
             prediction = predicted(segmenter, image)
             every = SECONDS_BETWEEN_PICTURES if live else None
             st.fragment(explore, run_every=every)(segmenter, found, image, prediction, live=live)
+
+
+@st.fragment
+@show_user_errors()
+def look_first(selection: Selection, run: Outcome) -> None:
+    """The gradient map of one pixel, while there is no Jacobian."""
+    image, prediction = selection.image, selection.predict_in_background()
+    size = image.values.shape[1], image.values.shape[2]
+    if prediction is None:
+        viewer("jacobian", first_panels(selection, run.outlook), size, selection.picture_key)
+        return
+    pixel = restore_pixel(image, prediction, selection.segmenter.class_names)
+    look_at_pixel_set("point")
+    controls = first_controls(has_truth=image.truth is not None)
+    settings = settings_of(controls)
+    explainer = Explainer(selection, prediction, "row", smooth=False)
+    attribution = explainer.attributions([pixel]).get(pixel)
+    last = keep_last("jacobian", selection.picture_key, attribution)
+    viewer(
+        "jacobian",
+        first_panels(selection, run.outlook, explainer, last, is_old=attribution is None),
+        size,
+        selection.picture_key,
+        name=image.name,
+        controls=controls,
+        settings=settings,
+        pixel=pixel,
+        live=explainer.live(),
+        words=None if attribution is None else explainer.words(attribution, settings),
+        recipe=None if attribution is None else explainer.recipe(pixel),
+        has_position=True,
+    )
+    send_pixel("jacobian")
+    if run.is_estimated:  # which traces the receptive field as well
+        learn_in_background(selection)
 
 
 def explore(

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import streamlit as st
 
-from widgets.pixel_explorer.answers import Explainer
 from widgets.pixel_explorer.controls import controls_of
 from widgets.pixel_explorer.panels import first_panels, image_panel, map_panel
 from widgets.pixel_explorer.pins import keep_pins, kept_pins, pin_cards
 from widgets.pixel_explorer.plain import is_plain, plain_explorer
 from widgets.shared.downloads import attribution_downloads
+from widgets.shared.explainer import Explainer
 from widgets.shared.header import page_header
 from widgets.shared.last_map import keep_last
 from widgets.shared.looked_at import look_at_pixel_set

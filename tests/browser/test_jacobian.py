@@ -128,15 +128,36 @@ def test_hovered_and_clicked_rows_are_those_of_autograd(page, address, picture, 
     check(shown, truth, largest, pixel, proportion=0.1)
 
 
+def test_before_a_run_a_click_shows_the_row_of_autograd(page, address, picture, truth, tmp_path):
+    open_page(page, address, picture, tmp_path)
+    viewer = Viewer(page, "Image").wait()
+    hit = viewer.click(21, 35)
+    viewer.leave()
+    probability, row = truth(*hit)
+
+    def check_map() -> None:
+        np.testing.assert_allclose(viewer.values("map", SHAPE), row, atol=1e-5 * np.abs(row).max())
+        assert viewer.number("P(vessel)") == pytest.approx(probability, rel=1e-3)
+
+    eventually(page, check_map)
+    page.get_by_text("Press Run: about").wait_for()
+    assert not list(tmp_path.iterdir())
+
+
 def test_back_leads_from_the_example_to_the_model_and_image_left_for_it(page, address):
     page.goto(f"{address}/jacobian?model=scenes&image=scenes/scene_03")
-    page.get_by_role("button", name="Open the example: vessels/phantom_00, vessmap").click()
+    page.get_by_role("button", name="Open the example on vessmap").click()
     row_panel(page)
     page.get_by_role("button", name="Back to scenes/scene_03, scenes").wait_for()
     page.wait_for_url("**image=vessels*")
     page.go_back()
     page.get_by_role("button", name="Open the example").wait_for()
-    page.get_by_text("scene_03.png").wait_for()
+    shown = Viewer(page, "Threshold map")
+
+    def is_back() -> None:
+        assert shown.run("viewer.scene.name") == "scene_03.png"
+
+    eventually(page, is_back)
     assert "model=scenes" in page.url
 
 

@@ -75,12 +75,25 @@ def compare(viewer: Viewer, probability: float, row: np.ndarray, pixel: tuple[in
     eventually(viewer.page, check)
 
 
-def test_a_stranger_sees_a_map_without_doing_anything(page, address):
+def test_a_stranger_sees_a_map_and_all_numbers_without_scrolling(page, address):
+    page.set_viewport_size({"width": 1280, "height": 800})
     viewer = open_explorer(page, address, "")
     largest = eventually(page, lambda: np.abs(viewer.values("map", (256, 256))).max())
     assert largest > 0
     assert viewer.number("Pixels above") > 0
     assert page.locator("[data-testid=stAlert]").count() == 0
+    card = page.locator(".figures")
+
+    def is_in_view() -> None:
+        frame = card.bounding_box()
+        assert frame is not None
+        assert frame["y"] > 0
+        assert frame["y"] + frame["height"] <= 800
+
+    eventually(page, is_in_view)
+    card.get_by_role("button", name="More").click()
+    card.get_by_text("Within 32 px").wait_for()
+    eventually(page, is_in_view)
 
 
 FUNDUS = min((ROOT / "sample_data" / "fundus" / "test" / "images").glob("*.png"))
@@ -112,6 +125,7 @@ def test_hovered_and_clicked_values_are_the_networks(
             assert np.abs(np.subtract(hit, aim)).max() <= (1 if zoom == 1 else 0)
             compare(viewer, *row(*hit), hit)
             assert f"row {hit[0]}, column {hit[1]}" in viewer.readout()
+            assert ("gradient, sum of channels" in viewer.readout()) == (len(image) > 1)
             if zoom > 1:  # one image pixel covers many on screen: what lies under the pointer is that pixel
                 expected = np.round(255 * np.broadcast_to(image[:, hit[0], hit[1]], 3))
                 np.testing.assert_allclose(viewer.colour("Image", *hit), expected, atol=1)

@@ -76,6 +76,12 @@ def open_page(image: np.ndarray, **query: str) -> AppTest:
     return page.run()
 
 
+def look_at(page: AppTest, row: int, column: int) -> AppTest:
+    """Choose a pixel, as a click does."""
+    page.session_state["row"], page.session_state["column"] = row, column
+    return page.run()
+
+
 def uploader(page: AppTest, label: str):
     return next(found for found in page.file_uploader if found.label == label)
 
@@ -132,21 +138,37 @@ def test_former_links_keep_what_they_say(store, image):
 def test_arrival_shows_the_estimate_and_starts_nothing(segmenter, image, tmp_path):
     page = open_page(image)
     page.text_input(key="folder").set_value(str(tmp_path)).run()
-    wait(page, "The others: every 4th")
+    wait(page, "Every 4th: ")
     expected = estimate(segmenter, image, JacobianRequest(stride=8), tmp_path / "x.zarr")
     told = next(element for element in page.markdown if "for 24 pixels, at most" in element.value)
     assert f"**{expected.disk_bytes / 1e3:.1f} kB** in `{tmp_path}`" in told.value
     assert f"{expected.passes:,} passes, {expected.speedup:.1f}\N{NO-BREAK SPACE}× fewer" in told.proto.help
     assert [button.label for button in page.button if button.key in ("run", "example")] == [
-        "Run", "Open the example: vessels/phantom_00, vessmap"
+        "Run", "Open the example on vessmap"
     ]  # fmt: skip
-    assert viewers(page) == list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
     assert not any(button.key == "estimate-rows" for button in page.button), "its pixels share passes at other sizes"
+
+
+def test_before_a_run_a_click_shows_a_row_and_an_empty_panel_says_what_will_be_there(segmenter, image, tmp_path):
+    page = look_at(open_page(image), 9, 30)
+    page.text_input(key="folder").set_value(str(tmp_path)).run()
+    expected = gradient(segmenter, image, Target.pixel(9, 30, space="logit"))
+    check_row(page, expected, 0.01 * expected.magnitude().max())
+    (shown,) = viewers(page)
+    assert (shown["pixel"], shown["name"]) == ([9, 30], "small.png")
+    assert shown["live"]
+    wait(page, "Every 4th: ")
+    cost = estimate(segmenter, image, JacobianRequest(stride=8), tmp_path / "x.zarr")
+    *_, empty = viewers(page)[0]["panels"]
+    assert (empty["title"], empty["layers"]) == ("Threshold map", [])
+    assert "how many input pixels influence each output pixel.\nPress Run: about" in empty["empty"]
+    assert f"at most {cost.disk_bytes / 1e3:.1f} kB" in empty["empty"]
 
 
 def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, store, tmp_path):
     pixel = tuple(map(int, np.unravel_index(np.nanargmax(store.statistic("maximum")), image.shape[1:])))
-    page = open_page(image, row=str(pixel[0]), column=str(pixel[1]))
+    page = look_at(open_page(image), *pixel)
     page.text_input(key="folder").set_value(str(tmp_path)).run()
     page.button(key="run").click().run()
     wait(page, "Complete: all")
@@ -168,7 +190,7 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     set_controls(page, exact=True)
     check_row(page, attribution, result.threshold(Threshold(0.1, source="rows")))
 
-    again = open_page(image, row="3", column="5")
+    again = look_at(open_page(image), 3, 5)
     again.text_input(key="folder").set_value(str(tmp_path)).run()
     assert "Complete: all" in captions(again), "a finished store is opened at once"
     check_row(again, gradient(segmenter, image, Target.pixel(3, 5, space="logit")), threshold)
@@ -238,7 +260,7 @@ def test_the_example_says_what_was_changed_for_it_and_leads_back():
     for name, value in {"model": "scenes", "image": "scenes/scene_03", "row": "40", "column": "50"}.items():
         page.query_params[name] = value
     page.run()
-    assert not viewers(page)
+    assert viewers(page)[0]["name"] == "scene_03.png"
     page.selectbox(key="class").set_value("car").run()
     page.button(key="example").click().run()
     assert (page.selectbox(key="model").value, page.text_input(key="image").value) == ("vessmap", "vessels/phantom_00")
@@ -249,8 +271,8 @@ def test_the_example_says_what_was_changed_for_it_and_leads_back():
     back.click().run()
     assert (page.selectbox(key="model").value, page.text_input(key="image").value) == ("scenes", "scenes/scene_03")
     assert page.selectbox(key="class").value == "car"
-    assert not viewers(page)
-    assert not page.exception
+    (shown,) = viewers(page)
+    assert (shown["name"], shown["pixel"]) == ("scene_03.png", [40, 50])
 
 
 def test_the_number_of_the_pixel_looked_at_is_the_only_one_and_comes_first():
@@ -554,13 +576,13 @@ def test_a_dense_network_is_offered_an_estimate_and_shown_it_as_one(image, monke
     monkeypatch.setattr(sys, "argv", ["app.py", "--model", "tests.networks:dense_segmenter"])
     page = open_page(image, model="tests.networks:dense_segmenter")
     page.text_input(key="folder").set_value(str(tmp_path)).run()
-    wait(page, "The others: every 4th")
+    wait(page, "Every 4th: ")
     page.run()
     assert "**768 passes** instead of 1,536" in markdown(page)
     page.button(key="estimate-rows").click().run()
     expected = estimate_row_summaries(dense_segmenter(), image, PREDICTED, "logit", most_passes=768)
     wait(page, expected.note)
-    (shown,) = viewers(page)
+    shown, _ = viewers(page)
     for panel, found in zip(shown["panels"], expected.maps.values(), strict=True):
         assert panel["title"].startswith(f"Estimated {found.summary.title} (±")
         layer = panel["layers"][-1]

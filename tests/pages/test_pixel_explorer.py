@@ -12,8 +12,8 @@ from core.attribution import Attribution, gradient, influence, smoothgrad
 from core.data.images import read_mask
 from core.display.footprint import footprint, share_within
 from tests.pages.viewer_data import numbers, value_of, viewers
-from widgets.pixel_explorer.answers import Explainer
 from widgets.shared import slow_work
+from widgets.shared.explainer import Explainer
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_SQUARE = ROOT / "sample_data" / "formats" / "images" / "not_square.tiff"

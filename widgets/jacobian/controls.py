@@ -90,7 +90,8 @@ def controls_of(*, has_rows: bool, has_truth: bool, has_large_range: bool) -> li
         Choice(
             name="definition", label="Threshold relative to", default="absolute", below=True,
             options={"absolute": "Max |J|", "original": "Max J"},
-            help="Max |J|: the largest magnitude of all rows; the map holds counts. Max J: the largest signed value, "
+            help="J holds the gradient maps of all pixels, one in each row. Max |J|: its largest magnitude; the map "
+            "holds counts. Max J: its largest signed value, "
             "with the map between its minimum and maximum, the definition of the first thresholded gradients.",
         ),
         Switch(

@@ -29,12 +29,17 @@ def example_of(segmenter: Segmenter, image: PickedImage) -> Jacobian | None:
     return found if found.manifest.image_hash == image.hash else None
 
 
-def example_button() -> None:
-    """A button that chooses the network and the image of the example, where there is one."""
+def offer_example() -> None:
+    """Beside what can be done without a Jacobian, a button that chooses the network and the image of the example."""
     st.session_state.pop(_LEFT, None)
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.caption(
+        ":material/touch_app: A click shows one row of the Jacobian: the pixel's gradient map.", width="stretch"
+    )
     if EXAMPLE.is_dir():
-        label = f"Open the example: {_CHOICES['image']}, {_CHOICES['model']}"
-        st.button(label, icon=":material/auto_stories:", key="example", on_click=_open)
+        row.button(
+            f"Open the example on {_CHOICES['model']}", icon=":material/auto_stories:", key="example", on_click=_open
+        )
 
 
 def say_example(segmenter: Segmenter, example: Jacobian) -> None:

@@ -1,22 +1,20 @@
 """The card of a run: its choices, its estimated cost, and its progress."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-from core.display.colours import intensity_rgb
 from core.display.words import duration
 from core.errors import UserError
 from core.jacobian import Jacobian, JacobianRequest
 from core.jacobian.archive import store_bytes
 from core.jacobian.disk_space import bytes_in_words
-from core.jacobian.estimation import Estimator
+from core.jacobian.estimation import Estimate, Estimator
 from core.segmenter import Segmenter
 from core.target import Score
 from widgets.jacobian.estimated import estimate_card
-from widgets.jacobian.example import example_button, example_of, say_example
+from widgets.jacobian.example import example_of, offer_example, say_example
 from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, find, start
 from widgets.shared.results import Claim
 from widgets.shared.slow_work import follow, request
@@ -33,43 +31,31 @@ _WORDS: dict[State, str] = {
     "cancelling": "Stopping after this pass",
 }
 
-_INVITATION = """
-You will see **how many input pixels influence each output pixel**, as a picture of the whole image. Click one of its
-pixels to see which they are.
 
-The picture is coarse at first and becomes finer while you look. The run goes on if you leave the page, and can be
-cancelled and resumed.
-"""
+@dataclass(frozen=True)
+class Outcome:
+    """What there is of a run.
 
-
-def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Path) -> tuple[Jacobian | None, bool]:
-    """Choices, estimate, progress and buttons of one run.
-
-    Returns:
-        The Jacobian so far, before anything is known of it the example if it is the same network and image, else None;
-        and whether it still grows.
+    Attributes:
+        jacobian: The Jacobian so far, before anything is known of it the example if it is of the same network and
+            image, else None.
+        is_running: Whether it still grows.
+        outlook: What will be there in its place, and what that takes.
+        is_estimated: Whether its cost has been estimated.
     """
+
+    jacobian: Jacobian | None
+    is_running: bool
+    outlook: str = ""
+    is_estimated: bool = True
+
+
+def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Path) -> Outcome:
+    """Choices, estimate, progress and buttons of one run."""
     with st.container(border=True):
         choices = st.container(horizontal=True, vertical_alignment="bottom")
-        stride = choices.selectbox(
-            "Output pixels", list(STRIDES), key="stride", bind="query-params", width=170,
-            format_func=lambda name: STRIDES[name],
-            help="Every 8th row and column is 1 pixel in 64. A finer run begins with the coarse "
-            "grids, so its first picture comes as soon.",
-        )  # fmt: skip
-        storage = choices.selectbox(
-            "Save rows", list(STORAGES), key="storage", bind="query-params", width=170,
-            format_func=lambda name: STORAGES[name],
-            help="A row is the gradient map of one pixel. Saved, a click reads it from the disk; fewer bits take less "
-            "disk and round a little. Summaries only: a few megabytes, every map on this page, and a click computes "
-            "the pixel's gradient map afresh.",
-        )  # fmt: skip
-        keep_rows = storage != SUMMARIES
-        request = JacobianRequest(
-            score.class_index, score.space, int(stride), storage if keep_rows else "float32",  # type: ignore[arg-type]
-            keep_rows, score.against,
-        )  # fmt: skip
-        run = Run(segmenter, image, request, folder)
+        with choices:
+            run = Run(segmenter, image, _pick_request(score), folder)
         job = find(run)
         state = None if job is None else job.state  # once: a run that ends meanwhile is seen by the next look
         active = state in ACTIVE
@@ -77,27 +63,49 @@ def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Pat
             job = None  # its store was deleted
         found = _so_far(run, job)
         example = example_of(segmenter, image) if found is None else None
-        is_empty = found is None and example is None
-        with _beside(image) if is_empty else choices:
+        cost = None
+        with choices:
             if job is not None and active:
                 _follow(job, state, folder, shown=found is not None)
             elif found is None:
-                _offer(run, has_example=example is not None)
+                cost = _offer(run)
             elif not found.complete:
                 _button(run, "Resume", "resume")
             else:
                 _say_complete(found)
-            if is_empty:
-                st.markdown(_INVITATION)
         if found is not None and not active and not found.complete:
             _show_stopped(run, found)
         if job is not None and (error := job.error) is not None:
             st.error(str(error), icon=":material/error:")
+        _warn(cost)
         if example is not None:
             say_example(segmenter, example)
+        elif found is None and not active:
+            offer_example()
     if not active and _takes_a_pass_for_each_pixel(run, found):
         estimate_card(segmenter, image, score)
-    return found or example, active
+    return Outcome(found or example, active, _outlook(cost, is_running=active), is_estimated=cost is not None)
+
+
+def _pick_request(score: Score) -> JacobianRequest:
+    stride = st.selectbox(
+        "Output pixels", list(STRIDES), key="stride", bind="query-params", width=170,
+        format_func=lambda name: STRIDES[name],
+        help="Every 8th row and column is 1 pixel in 64. A finer run begins with the coarse grids, so its first "
+        "picture comes as soon.",
+    )  # fmt: skip
+    storage = st.selectbox(
+        "Save rows", list(STORAGES), key="storage", bind="query-params", width=170,
+        format_func=lambda name: STORAGES[name],
+        help="A row is the gradient map of one pixel. Saved, a click reads it from the disk; fewer bits take less "
+        "disk and round a little. Summaries only: a few megabytes, every map on this page, and a click computes the "
+        "pixel's gradient map afresh.",
+    )  # fmt: skip
+    keep_rows = storage != SUMMARIES
+    return JacobianRequest(
+        score.class_index, score.space, int(stride), storage if keep_rows else "float32",  # type: ignore[arg-type]
+        keep_rows, score.against,
+    )  # fmt: skip
 
 
 def _takes_a_pass_for_each_pixel(run: Run, found: Jacobian | None) -> bool:
@@ -110,27 +118,34 @@ def _takes_a_pass_for_each_pixel(run: Run, found: Jacobian | None) -> bool:
     return cost.dense and cost.passes == cost.pixels
 
 
-def _beside(image: PickedImage) -> DeltaGenerator:
-    """A place beside the image, while there is no other picture."""
-    slots = st.columns([1, 2], gap="medium")
-    with slots[0]:
-        st.image(intensity_rgb(image.values), image.name, width="stretch")
-    return slots[1]
+def _outlook(cost: Estimate | None, *, is_running: bool) -> str:
+    if is_running:
+        then = "The first picture is being computed."
+    elif cost is None:
+        then = "Press Run; how long it takes is being estimated."
+    else:
+        then = f"Press Run: about {duration(cost.seconds)}, at most {bytes_in_words(cost.disk_bytes)}."
+    return f"Here you will see how many input pixels influence each output pixel.\n{then}"
 
 
-def _offer(run: Run, *, has_example: bool) -> None:
-    """What the run would cost, and the button that starts it: in one line where the example is shown already."""
+def _offer(run: Run) -> Estimate | None:
+    """The button that starts the run, and what it would cost; None while that is estimated."""
     claim = _estimator(run)
-    fits = not claim.computation.done() or claim.computation.result().estimate(run.request, run.path).fits_on_disk
-    if has_example:
-        _button(run, "Run", "play_arrow", fits=fits)
+    cost = claim.computation.result().estimate(run.request, run.path) if claim.computation.done() else None
+    _button(run, "Run", "play_arrow", fits=cost is None or cost.fits_on_disk)
     with st.container(gap=None):
-        _estimate(run, claim)
-    if not has_example:
-        with st.container(horizontal=True):
-            _button(run, "Run", "play_arrow", fits=fits)
-            example_button()
-    if not fits:
+        if cost is None:
+            _wait_for(claim)
+            st.caption(f"Saved in {_in_words(run.folder)}")
+        else:
+            _describe(run, cost, claim.computation.result())
+    return cost
+
+
+def _warn(cost: Estimate | None) -> None:
+    if cost is not None and cost.note:
+        st.info(cost.note, icon=":material/info:")
+    if cost is not None and not cost.fits_on_disk:
         st.warning("This would not fit on the disk: save fewer bits or summaries only, or sample more coarsely.")
 
 
@@ -146,8 +161,11 @@ def _so_far(run: Run, job: Job | None) -> Jacobian | None:
 
 
 def _button(run: Run, label: str, icon: str, *, fits: bool = True) -> None:
-    st.button(label, icon=f":material/{icon}:", type="primary", key="run", on_click=start, args=(run,),
-              disabled=not fits)  # fmt: skip
+    st.button(
+        label, icon=f":material/{icon}:", type="primary", key="run", on_click=start, args=(run,), disabled=not fits,
+        help="The picture is coarse at first and becomes finer while you look. The run goes on if you leave the page, "
+        "and can be cancelled and resumed.",
+    )  # fmt: skip
 
 
 def _follow(job: Job, state: State | None, folder: Path, *, shown: bool) -> None:
@@ -170,13 +188,7 @@ def _show_stopped(run: Run, found: Jacobian) -> None:
     st.caption(f"{bytes_in_words(store_bytes(run.path))} in {_in_words(run.path)}")
 
 
-def _estimate(run: Run, claim: Claim[Estimator]) -> None:
-    if not claim.computation.done():
-        _wait_for(claim)
-        st.caption(f"Saved in {_in_words(run.folder)}")
-        return
-    estimator = claim.computation.result()
-    cost = estimator.estimate(run.request, run.path)
+def _describe(run: Run, cost: Estimate, estimator: Estimator) -> None:
     up, down, left, right = cost.receptive_field
     st.markdown(
         f"About **{duration(cost.seconds)}** for {cost.pixels:,} pixels, at most "
@@ -187,14 +199,12 @@ def _estimate(run: Run, claim: Claim[Estimator]) -> None:
         f"A pass takes {cost.seconds_per_pass:.3f} s, measured, {cost.batch_size} at once, with about "
         f"{bytes_in_words(cost.memory_bytes)} of memory. {bytes_in_words(cost.free_disk_bytes)} of disk are free.",
     )
-    if cost.note:
-        st.info(cost.note, icon=":material/info:")
-    others = ", ".join(
-        f"{name.lower()} {duration(estimator.estimate(replace(run.request, stride=int(stride)), run.path).seconds)}"
+    others = (
+        f"{name}: {duration(estimator.estimate(replace(run.request, stride=int(stride)), run.path).seconds)}"
         for stride, name in STRIDES.items()
         if int(stride) != run.request.stride
     )
-    st.caption(f"The others: {others}")
+    st.caption(" · ".join(others))
 
 
 def _wait_for(claim: Claim[Estimator]) -> None:
@@ -202,10 +212,7 @@ def _wait_for(claim: Claim[Estimator]) -> None:
     def look() -> None:
         if claim.computation.done():
             st.rerun()
-        st.caption(
-            f":material/hourglass_top: Estimating: tracing the receptive field and timing a few passes… "
-            f"{claim.computation.seconds:.0f} s. You can press Run already."
-        )
+        st.caption(f":material/hourglass_top: Estimating the time… {claim.computation.seconds:.0f} s")
 
     look()
 

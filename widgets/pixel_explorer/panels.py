@@ -4,7 +4,7 @@ from core.attribution import Attribution
 from core.display.colours import magnitude_scale
 from core.segmenter import Prediction
 from core.target import PREDICTED
-from widgets.pixel_explorer.answers import Explainer
+from widgets.shared.explainer import Explainer
 from widgets.shared.last_map import OLD_NOTE, OLD_OPACITY
 from widgets.shared.pixel_answers import MAP, SIGNS, pixel_map_layer
 from widgets.shared.sidebar import Selection

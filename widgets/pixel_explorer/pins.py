@@ -6,8 +6,8 @@ from typing import Any
 import streamlit as st
 
 from core.attribution import Attribution
-from widgets.pixel_explorer.answers import Explainer
 from widgets.pixel_explorer.panels import map_layer
+from widgets.shared.explainer import Explainer
 from widgets.shared.pixel_answers import Pixel
 from widgets.viewer.scene import Pin
 from widgets.viewer.viewer import pins_of

@@ -6,8 +6,8 @@ import streamlit as st
 from core.display.colours import colour_limit, intensity_rgb, labels_over, signed_scale
 from core.display.figures import MODE_BAR_HEIGHT, mark_pixel, picture_figure
 from core.segmenter import Prediction
-from widgets.pixel_explorer.answers import Explainer
 from widgets.shared.chart_clicks import clickable_chart, take_click
+from widgets.shared.explainer import Explainer
 from widgets.shared.pixel_state import restore_pixel, set_pixel
 
 _OPACITY = 0.4

@@ -64,26 +64,30 @@ def _numbers(
         radius: Number(
             f"Within {radius} px",
             percent(share_within(magnitude, pixel[0] - window.top, pixel[1] - window.left, radius)),
-            "Share of the sum of magnitudes within this distance of the pixel.",
+            "Share of the whole map that lies within this distance of the pixel: of the sum of its magnitudes.",
         )
         for radius in RADII
     }
-    largest = Number("Maximum", number(float(magnitude.max())), f"Largest magnitude, in {unit}.")
+    largest = Number("Maximum", number(float(magnitude.max())), f"Largest magnitude in the map, in {unit}.")
     if len(window.values) > 1:
-        help_ = f"Largest norm over the channels, in {unit}. The map shows their sum, which can be larger."
+        help_ = f"Largest norm of a pixel's channels, in {unit}. The map shows their sum, which can be larger."
         largest = Number("Maximum norm", largest.value, help_)
     return [
         Number(
             f"P({names[target.class_index]})", _probability(float(probability)), "Probability of the class explained."
         ),
-        Number("Pixels above", f"{remaining.count:,}", "Pixels whose magnitude exceeds the threshold."),
+        Number(
+            "Pixels above",
+            f"{remaining.count:,}",
+            "Pixels of the map whose magnitude, whatever its sign, is larger than the threshold.",
+        ),
         within.pop(_NEAR),
         largest,
         Number("Threshold", number(remaining.threshold), f"In {unit}{of_what and f': {of_what}'}."),
-        Number("Label", names[int(prediction.labels[pixel])]),
+        Number("Label", names[int(prediction.labels[pixel])], "Class that the network predicts at the pixel."),
         Number("Box rows", rows, "Rows of the smallest box around the pixels above the threshold."),
         Number("Box columns", columns, "Columns of that box."),
-        Number("Box area", f"{box.area:,} px" if box else "0 px"),
+        Number("Box area", f"{box.area:,} px" if box else "0 px", "Pixels in that box."),
         Number("Box filled", percent(remaining.fulfilment), "Fulfilment: pixels above as a share of the box's area."),
         *within.values(),
     ]

@@ -128,8 +128,8 @@ def pick_score(segmenter: Segmenter, *, with_class: bool = True) -> Score:
         against = None
     space = st.selectbox(
         "Score", SPACES, key="space", bind="query-params", format_func=lambda name: SPACE_NAMES[name],
-        help="Score space to explain. Where the network is certain its probability hardly changes; the logit and the "
-        "log-odds still do.",
+        help="What is explained. Logit: the network's own score of the class, before it becomes a probability. "
+        "Where the network is certain the probability hardly changes; the logit and the log-odds still do.",
     )  # fmt: skip
     return Score(class_index, space, against)
 

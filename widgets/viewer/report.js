@@ -20,7 +20,7 @@ const reportOf = viewer => {
   const {scene} = viewer, {recipe} = scene, title = document.querySelector("h1")?.textContent ?? "WhyPixel"
   const said = [...viewer.root.querySelectorAll(".said .chip")].map(chip => `<span class="chip">${escaped(chip.textContent)}</span>`)
   const numbers = [...viewer.root.querySelectorAll(".numbers dt")].map(name => [name.textContent, name.nextElementSibling.textContent])
-  const figure = drawingOf(viewer, scene.panels.map((_, index) => index)).svg({withRasters: true})
+  const figure = drawingOf(viewer, viewer.pictures).svg({withRasters: true})
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${escaped(`${title} ${scene.name}`)}</title><style>${REPORT_STYLE}</style>
 <h1>${escaped(title)}</h1><p>${said.join("")}${escaped(viewer.sentence.textContent)}</p>${figure}
 <h2>Numbers</h2>${tableOf(numbers)}<h2>Made from</h2>${tableOf([...recipe.facts, ...choicesOf(viewer)])}

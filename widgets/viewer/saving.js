@@ -166,13 +166,13 @@ const saveMenu = viewer => {
     element("button", {type: "button", class: "small", "aria-label": `${label} as ${kind}`,
       onclick: () => pictures(indices, kind.toLowerCase()).catch(failed("This is too large for a picture; save one panel."))}, kind)))
   const fill = () => {
-    const {panels} = viewer.scene, all = panels.map((_, index) => index), chosen = viewer.over ?? Math.max(0, panels.findIndex(panel => panel.chosen))
+    const {panels} = viewer.scene, all = viewer.pictures, chosen = viewer.over ?? Math.max(0, panels.findIndex(panel => panel.chosen))
     const single = panels.length <= 6 ? all : [chosen]
     const report = () => {
       save(new Blob([reportOf(viewer)], {type: "text/html"}), `${nameOf(all)}.html`)
       say("Saved as one HTML file.")
     }
-    menu.replaceChildren(...panels.length > 1 ? [row("All panels", all)] : [], ...single.map(index => row(panels[index].title, [index])),
+    menu.replaceChildren(...all.length > 1 ? [row("All panels", all)] : [], ...single.map(index => row(panels[index].title, [index])),
       ...viewer.scene.recipe ? [element("button", {type: "button", class: "small link", onclick: report}, "Report (HTML)")] : [],
       element("button", {type: "button", class: "small link", onclick: () =>
         copy(location.href).then(() => say("The address of this view is copied."), failed("Copy it from the browser's address bar."))}, "Copy link"),

@@ -268,6 +268,7 @@ class Panel:
         is_choosable: Whether a click or Enter on the heading chooses it, as on the picture where no tool takes them.
         is_chosen: Whether it is marked as the chosen one.
         warning: Why the panel means little, behind a mark in its corner; empty for no mark.
+        empty: What stands in place of a picture that is not there yet; empty for a picture.
     """
 
     title: str
@@ -279,6 +280,7 @@ class Panel:
     is_choosable: bool = False
     is_chosen: bool = False
     warning: str = ""
+    empty: str = ""
 
     def describe(self) -> dict[str, Any]:
         """The panel as plain values for the browser."""
@@ -287,6 +289,7 @@ class Panel:
             "choosable": self.is_choosable,
             "chosen": self.is_chosen,
             "warning": self.warning,
+            "empty": self.empty,
             "title": self.title,
             "help": self.help,
             "note": self.note,

@@ -234,7 +234,7 @@ class Channel {
    number of pixels than it has values, it is stretched over them. */
 class ScalarMap {
   constructor(planes, [channels, height, width], [top, left], covers) {
-    Object.assign(this, {height, width, top, left, covers})
+    Object.assign(this, {height, width, top, left, covers, isSum: channels > 1})
     const count = height * width
     if (channels === 1) {
       this.signed = planes
@@ -285,6 +285,8 @@ class ScalarMap {
       : {top: this.top + top, left: this.left + left, bottom: this.top + bottom, right: this.left + right}
   }
 }
+
+const ofChannels = map => map?.isSum ? ", sum of channels" : ""
 
 /* Whether the numbers behind "More" are shown: in all viewers, until that is changed. */
 let showsMore = false
@@ -429,6 +431,9 @@ class Viewer {
     return layer.map ?? (layer.live ? this.maps.get(layer.name) : null) ?? null
   }
 
+  /* The indices of the panels that have a picture. */
+  get pictures() { return [...this.scene.panels.keys()].filter(index => !this.scene.panels[index].empty) }
+
   named(name) {
     for (const layer of this.layers()) if (layer.name === name) return layer
     return null
@@ -470,9 +475,11 @@ class Viewer {
       this.assemble()
     }
     scene.panels.forEach((panel, index) => {
-      const {title, canvas} = this.panels[index]
+      const {title, canvas, empty} = this.panels[index]
       title.textContent = panel.title
       title.title = panel.help
+      empty.textContent = panel.empty
+      canvas.hidden = Boolean(panel.empty)
       canvas.setAttribute("aria-label", `${panel.title}. ${this.instructions()}`)
     })
     this.showChoice()
@@ -665,11 +672,12 @@ class Viewer {
     const title = panel.choosable ? element("button", {type: "button", class: "title", onclick: () => this.choose(index)})
       : element("span", {class: "title"})
     const note = element("span", {class: "note"}), warning = element("span", {class: "warning", role: "img"}, "!")
+    const empty = element("div", {class: "empty"})
     const bar = element("div", {class: "colours"}, element("canvas", {height: 10}), element("div", {class: "ticks"}), element("div", {class: "unit"}))
     const ground = element("canvas", {class: "ground", "aria-hidden": "true"})
     const box = element("figure", {class: "panel"}, element("figcaption", {}, title, note),
-      element("div", {class: "picture"}, ground, canvas, warning), bar)
-    const part = {index, box, canvas, ground, title, note, warning, bar, scratch: new Map()}
+      element("div", {class: "picture"}, ground, canvas, warning, empty), bar)
+    const part = {index, box, canvas, ground, title, note, warning, empty, bar, scratch: new Map()}
     canvas.onpointerdown = event => this.press(event, part)
     canvas.onpointermove = event => this.move(event, part)
     // Where the browser has them: moves at once, not only before each frame, so that a request holds the latest place.
@@ -700,7 +708,7 @@ class Viewer {
     const gap = 12, scrolled = this.grid.closest('[data-testid="stMain"]') ?? document.querySelector('[data-testid="stMain"]')
     const top = this.grid.getBoundingClientRect().top + (scrolled?.scrollTop ?? 0)
     const isNarrow = !compact && width < (window.innerWidth < SMALL_WINDOW ? NARROW_IN_SMALL_WINDOW : NARROW) // panels stand below each other, and the page scrolls
-    const below = scene.words.numbers.length ? 290 : 180 // what is read along with the panels
+    const below = scene.words.numbers.length ? 316 : 180 // what is read along with the panels
     const room = isNarrow ? 0.6 * window.innerHeight
       : Math.max(compact ? 280 : 320, compact ? window.innerHeight / 2 : window.innerHeight - Math.min(top, 320) - below)
     // As many panels side by side as show the image largest.
@@ -1225,6 +1233,7 @@ class Viewer {
     this.more = element("button", {type: "button", class: "small more", "aria-controls": this.numbers.id, onclick: () => {
       showsMore = !showsMore
       for (const viewer of viewers) viewer.showMore()
+      if (showsMore) this.figures.scrollIntoView({block: "nearest"})
     }})
     this.figures = element("div", {class: "figures"}, this.numbers, this.more)
   }
@@ -1303,7 +1312,7 @@ class Viewer {
         const value = this.valueAt(layer, row, column, at, rows * columns)
         if (value != null) {
           said.add(layer.name)
-          words.push([layer.title ?? layer.name, value])
+          words.push([(layer.title ?? layer.name) + ofChannels(layer.kind === "map" && this.mapOf(layer)), value])
         }
       }
     }
@@ -1786,7 +1795,7 @@ class Viewer {
     const values = isLog ? this.powersUpTo(high) : evenly(low, high, this.width < 200 ? 3 : 5)
     const ticks = values.map((value, index) => [(beyond && index === values.length - 1 ? "≥ " : "") + written(value / factor, isLog ? 4 : 2),
       (bend(value) - bend(low)) / (bend(high) - bend(low))])
-    return {stops, ticks, unit: `${power ? `× ${powerOfTen(power)} ` : ""}${map.unit || layer.unit}`}
+    return {stops, ticks, unit: `${power ? `× ${powerOfTen(power)} ` : ""}${map.unit || layer.unit}${ofChannels(map)}`}
   }
 
   /* 0, the powers of ten and the end of a logarithmic colour bar, those left out that have no room. */

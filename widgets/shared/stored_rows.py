@@ -17,6 +17,6 @@ def stored_rows(selection: Selection) -> Callable[[int, int], MapWindow | None] 
     found = sorted(folder.glob(f"*_{selection.score.space}_*_{hashes}.zarr")) if folder.is_dir() else []
     if not found:
         return None
-    from widgets.pixel_explorer.open_rows import open_rows  # noqa: PLC0415 - Zarr, where there is a store
+    from widgets.shared.open_rows import open_rows  # noqa: PLC0415 - Zarr, where there is a store
 
     return open_rows(found, selection)

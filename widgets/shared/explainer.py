@@ -1,4 +1,4 @@
-"""The answers of the Pixel Explorer: a pixel's map, its numbers and its sentence, pinned or under the pointer."""
+"""Explains pixels of a selection: a pixel's map, its numbers and its sentence, pinned or under the pointer."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -10,13 +10,13 @@ from core.attribution.windowed import MapWindow
 from core.compute.progress import Progress
 from core.pixel_sets import PixelSet
 from core.segmenter import Prediction
-from widgets.pixel_explorer.stored import stored_rows
 from widgets.shared.pixel_answers import Pixel, live_map, pixel_gradients
 from widgets.shared.pixel_words import map_words
 from widgets.shared.recipes import attribution_recipe, influence_recipe
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import compute_in_background
+from widgets.shared.stored_rows import stored_rows
 from widgets.viewer.channel import Live, Request
 from widgets.viewer.scene import Recipe, Words
 from widgets.viewer.settings import threshold_of
