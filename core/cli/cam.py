@@ -21,7 +21,7 @@ from ..segmenter import Segmenter
 from ..target import Target
 from .explain import Explanation, overlay, prepared
 from .many_images import work_through
-from .options import ImageRun, Model, Reading
+from .options import ImageRun, Model, Question, Reading
 from .setting_options import MethodOptions, chosen_methods
 from .target_options import TargetOptions
 
@@ -66,6 +66,7 @@ def cam(
     *,
     reading: Reading,
     options: _CamOptions,
+    question: Question,
 ) -> None:
     """Class activation maps of a data set, for one layer or all.
 
@@ -78,7 +79,7 @@ def cam(
     name, *others = chosen_methods(method, cam_methods())
     if others:
         raise UserError("Name one method for cam; the command explain takes several.")
-    segmenter, paths, _, pairs = prepared(model, [name], run, targets, options)
+    segmenter, paths, _, pairs = prepared(model, question, [name], run, targets, options)
     advice = {} if layer else _first_advice(segmenter, paths, reading)
     layer = layer or next((found.suggested for found in advice.values()), None)
     folder = out.absolute() / _as_file_name(segmenter.name) / "visualizations" / _data_set_name(run.images or paths[0])

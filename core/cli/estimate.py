@@ -5,9 +5,8 @@ from typing import Annotated
 import typer
 
 from ..jacobian import RowEstimates, estimate_row_summaries
-from ..models import load_segmenter
 from ..target import Space
-from .options import Device, Images, Model, Out, Reading, chosen_class, progress_bars
+from .options import Device, Images, Model, Out, Question, Reading, chosen_class, progress_bars
 from .target_options import Against, ScoreClass, score_class
 
 
@@ -27,6 +26,7 @@ def estimate(
     device: Device = "auto",
     *,
     reading: Reading,
+    question: Question,
 ) -> None:
     """Estimate what the rows of a Jacobian sum up to, with error bars.
 
@@ -36,7 +36,7 @@ def estimate(
 
     Example: python -m core estimate --model vessmap --images DIR --error 0.2 --out results
     """
-    segmenter = load_segmenter(model, device)
+    segmenter = question.load(model, device)
     class_index = score_class(segmenter, class_name)
     other = None if against is None else chosen_class(segmenter, against)
     for path in images.paths():

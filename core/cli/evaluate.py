@@ -18,7 +18,6 @@ from ..display.charts import Estimate, interval_figure
 from ..errors import UserError
 from ..io.files import write_atomically
 from ..io.tables import csv_bytes, json_bytes
-from ..models import load_segmenter
 from ..segmenter import Segmenter
 from ..target import Space
 from ..trust import METRICS, EvaluationSettings, RemovalSettings, default_metrics
@@ -28,7 +27,7 @@ from ..trust.benchmark.summary import ENOUGH_IMAGES, SummaryRow, caution, in_wor
 from ..trust.benchmark.table import text_table
 from ..trust.benchmark.targets import TargetKind
 from .many_images import SUMMARY_VERSION, work_through
-from .options import ImageRun, Model, Out, Reading, chosen_class, chosen_names, true_mask
+from .options import ImageRun, Model, Out, Question, Reading, chosen_class, chosen_names, true_mask
 from .setting_options import MethodOptions, SettingOptions, chosen_methods
 from .target_options import Against
 
@@ -134,6 +133,7 @@ def evaluate(
     removal: _RemovalOptions,
     method_settings: _MethodSettings,
     reading: Reading,
+    question: Question,
 ) -> None:
     """Put several methods to the same tests over many images, beside controls.
 
@@ -152,7 +152,7 @@ def evaluate(
     method_settings.check(names)
     paths, selection = run.chosen()
     pairs = run.pairs(paths, needs_truth=False)
-    segmenter = load_segmenter(model, run.device)
+    segmenter = question.load(model, run.device)
     known_layers = [name for name, _ in segmenter.module.named_modules() if name]
     if layer is not None and layer not in known_layers:
         nearest = get_close_matches(layer, known_layers, 3, 0)

@@ -17,12 +17,11 @@ from ..display.colours import FULL_COLOUR_PERCENTILE, colour_limit, intensity_rg
 from ..errors import UserError
 from ..io.files import write_atomically
 from ..io.tables import averages, csv_bytes, json_bytes
-from ..models import load_segmenter
 from ..pixel_sets import NEEDS_TRUTH
 from ..segmenter import Prediction, Segmenter
 from ..target import Target
 from .many_images import SUMMARY_VERSION, work_through
-from .options import ImageRun, Model, Out, Reading, true_mask
+from .options import ImageRun, Model, Out, Question, Reading, true_mask
 from .setting_options import MethodOptions, chosen_methods
 from .target_options import TargetOptions
 
@@ -44,6 +43,7 @@ def explain(
     *,
     reading: Reading,
     options: MethodOptions,
+    question: Question,
 ) -> None:
     """Explain images by one or several methods, with statistics.
 
@@ -55,7 +55,7 @@ def explain(
 
     Example: python -m core explain --model vessmap --images DIR --method gradient,smoothgrad,ig --out results
     """
-    _explain(model, out, chosen_methods(method), run, targets, reading, options)
+    _explain(model, question, out, chosen_methods(method), run, targets, reading, options)
 
 
 class PathOptions(MethodOptions):
@@ -78,6 +78,7 @@ def ig(
     *,
     reading: Reading,
     options: PathOptions,
+    question: Question,
 ) -> None:
     """Integrated Gradients, short for explain --method ig.
 
@@ -90,11 +91,12 @@ def ig(
         if targets.row is not None or targets.pixel_set is not None:
             raise UserError("Give either a pixel or the region of a class.")
         targets = replace(targets, pixel_set="class")
-    _explain(model, out, ("integrated_gradients",), run, targets, reading, options, by_method=False)
+    _explain(model, question, out, ("integrated_gradients",), run, targets, reading, options, by_method=False)
 
 
 def _explain(
     model: str,
+    question: Question,
     out: Path,
     methods: tuple[str, ...],
     run: ImageRun,
@@ -104,7 +106,7 @@ def _explain(
     *,
     by_method: bool = True,
 ) -> None:
-    segmenter, paths, selection, pairs = prepared(model, methods, run, targets, options)
+    segmenter, paths, selection, pairs = prepared(model, question, methods, run, targets, options)
     job = Explanation(out.absolute(), methods, targets, options.values | run.seeds, reading, pairs, by_method)
 
     def write_tables(results: dict[Path, list[Row]], failures: dict[str, str]) -> None:
@@ -121,7 +123,12 @@ def _explain(
 
 
 def prepared(
-    model: str, methods: Sequence[str], run: ImageRun, targets: TargetOptions, options: MethodOptions
+    model: str,
+    question: Question,
+    methods: Sequence[str],
+    run: ImageRun,
+    targets: TargetOptions,
+    options: MethodOptions,
 ) -> tuple[Segmenter, list[Path], str, Mapping[Path, ImagePair]]:
     """The network, the images, how they were chosen in words, and their masks.
 
@@ -130,7 +137,7 @@ def prepared(
     """
     options.check(methods, run.seeds if run.samples is None else ())
     paths, selection = run.chosen()
-    segmenter = load_segmenter(model, run.device)
+    segmenter = question.load(model, run.device)
     targets.class_index(segmenter)
     return segmenter, paths, selection, run.pairs(paths, needs_truth=targets.pixels.name in NEEDS_TRUTH)
 

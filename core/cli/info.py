@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ..jacobian import receptive_field
-from ..models import Layer, identify, layers, load_segmenter, read_training_record
+from ..models import Layer, identify, layers, read_training_record
 from ..models.checkpoint import find_checkpoint
 from ..segmenter import Segmenter
-from .options import Model
+from .options import Model, Question
 
 _SIZE = 256
 
@@ -21,12 +21,14 @@ def info(
     size: Annotated[
         tuple[int, int] | None, typer.Option(help="Height and width of the image for which layers are listed.")
     ] = None,
+    *,
+    question: Question,
 ) -> None:
     """Show a model: network, classes, receptive field, layers, and its card.
 
     Example: python -m core info --model vessmap --size 256 256
     """
-    segmenter = load_segmenter(model, "cpu")
+    segmenter = question.load(model, "cpu")
     path = find_checkpoint(model)
     multiple = segmenter.size_multiple or 1
     height, width = size or (-(-_SIZE // multiple) * multiple,) * 2

@@ -11,7 +11,6 @@ from ..jacobian import Estimate, Jacobian, JacobianRequest, Progress, Threshold,
 from ..jacobian.encoding import StoredType
 from ..jacobian.many_images import jacobians
 from ..jacobian.threshold import Definition
-from ..models import load_segmenter
 from ..segmenter import Image
 from ..target import Space
 from .options import (
@@ -19,6 +18,7 @@ from .options import (
     Images,
     Model,
     Out,
+    Question,
     Reading,
     Scheduler,
     chosen_class,
@@ -43,12 +43,13 @@ def jacobian(
     device: Device = "auto",
     *,
     reading: Reading,
+    question: Question,
 ) -> None:
     """Compute the Jacobian of whole images; run again to resume.
 
     Example: python -m core jacobian --model vessmap --images DIR --out runs --stride 4
     """
-    segmenter = load_segmenter(model, device)
+    segmenter = question.load(model, device)
     class_index = score_class(segmenter, class_name)
     other = None if against is None else chosen_class(segmenter, against)
     read: dict[str | Path, Image] = {

@@ -17,6 +17,7 @@ from rich.progress import Progress
 from ..data.data_sets import ImagePair, find_pairs, read_pair
 from ..data.images import LoadedImage, Scaling, image_files, load_image, with_channels
 from ..errors import UserError
+from ..models import load_segmenter
 from ..segmenter import Segmenter
 from .option_groups import OptionGroup
 
@@ -27,13 +28,32 @@ Model = Annotated[
     typer.Option(
         "--model",
         "--weights",
-        help="A checkpoint, the name of a shipped one such as vessmap, a folder of transformers, or your own "
-        "package.module:function.",
+        help="A checkpoint, the name of a shipped one such as vessmap, an ONNX file, a folder of transformers, or your "
+        "own package.module:function.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")]
 Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, or cuda.")]
 Scheduler = Annotated[str | None, typer.Option(help="Dask scheduler to spread the images over: tcp://host:8786.")]
+
+
+@dataclass(frozen=True)
+class Question(OptionGroup):
+    """What to ask a network that answers several questions."""
+
+    label: Annotated[
+        str | None,
+        typer.Option(help="Label to explain, its name or number, of a network whose labels may overlap."),
+    ] = None
+
+    prompt: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Row and column of the point on the object that SAM and SAM 2 answer about."),
+    ] = None
+
+    def load(self, model: str, device: str) -> Segmenter:
+        """The network that is asked this."""
+        return load_segmenter(model, device, label=self.label, prompt=self.prompt)
 
 
 @dataclass(frozen=True)

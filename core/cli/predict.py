@@ -7,18 +7,19 @@ import typer
 
 from ..display.colours import intensity_rgb, labels_over, png_bytes
 from ..io.files import npy_bytes, write_atomically
-from ..models import load_segmenter
 from ..segmenter import Segmenter
-from .options import Device, Images, Model, Out, Reading, with_progress
+from .options import Device, Images, Model, Out, Question, Reading, with_progress
 
 
-def predict(model: Model, out: Out, images: Images, device: Device = "auto", *, reading: Reading) -> None:
+def predict(
+    model: Model, out: Out, images: Images, device: Device = "auto", *, reading: Reading, question: Question
+) -> None:
     """Segment images: labels, probabilities and a picture with the labels over the image.
 
     Example: python -m core predict --model vessmap --image FILE --out results
     """
     paths = images.paths()
-    segmenter = load_segmenter(model, device)
+    segmenter = question.load(model, device)
     for path in with_progress(paths, "Segmenting"):
         values, loaded = reading.load(segmenter, path)
         shares = _write_prediction(segmenter, values, out, path.stem)

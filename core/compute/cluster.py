@@ -41,7 +41,7 @@ class WorkerNetwork:
         # The device and the lock of a segmenter, and what is kept, cannot leave their process.
         segmenter = self.segmenter
         arguments = {
-            "class_names": segmenter.class_names,
+            "class_names": segmenter.given_names,
             "in_channels": segmenter.in_channels,
             "mean": segmenter.mean,
             "std": segmenter.std,
@@ -49,6 +49,7 @@ class WorkerNetwork:
             "activation": segmenter.asked.activation,
             "align": segmenter.asked.align,
             "any_intensity": segmenter.any_intensity,
+            "label": segmenter.asked.label,
             "size_multiple": segmenter.size_multiple,
             "name": segmenter.name,
             "notes": segmenter.given_notes,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..segmenter import Segmenter
+from ..segmenter.prompts import layer_sizes
 
 _PASSING_THROUGH = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 _PASSING_THROUGH_NAMES = {"DropPath", "StochasticDepth"}
@@ -73,7 +74,8 @@ def layers(segmenter: Segmenter, size: tuple[int, int]) -> list[Layer]:
             if name and not _passes_through(part):
                 hooks.enter_context(part.register_forward_hook(lambda _, __, output, name=name: record(name, output)))
         segmenter.unchecked_logits(black)
-    image_height, image_width = outputs.pop("")[-2:]
+    height, width = outputs.pop("")[-2:]
+    _, (image_height, image_width) = layer_sizes(segmenter.module, (height, width))
     found = []
     for name, (channels, height, width) in outputs.items():
         stride = (image_height / height, image_width / width) if height * width > 1 else None

@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..segmenter import Segmenter
 from ..segmenter.grid import Align
 from ..segmenter.output_reading import Activation
+from ..segmenter.prompts import Prompt
 from .adapters import nnunet, onnx_files
 from .adapters.transformers_folder import is_transformers_folder, segmenter_from_transformers
 from .checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint, shipped_weights
@@ -50,6 +51,8 @@ def load_segmenter(
     activation: Activation | None = None,
     align: Align | None = None,
     any_intensity: bool = False,
+    label: str | int | None = None,
+    prompt: Prompt | None = None,
 ) -> Segmenter:
     """A segmenter from a checkpoint, a shipped name, a folder of transformers, a factory, or an untrained architecture.
 
@@ -73,6 +76,9 @@ def load_segmenter(
         activation: Activation inside the network, as in `Segmenter`.
         align: How its output lies over the image, as in `Segmenter`.
         any_intensity: Whether images hold other intensities than [0, 1], as in `Segmenter`: those of the training.
+        label: The one label to explain where several may be on at a pixel, as in `Segmenter`; also a region of nnU-Net.
+        prompt: Row and column of the point that SAM or SAM 2 is given (see `PromptedMask`); `output` is then the index
+            of the mask. `segmenter.for_prompt` asks about another point.
 
     Raises:
         UserError: A file that cannot be read, an architecture that is not known, or weights that do not fit it;
@@ -86,13 +92,17 @@ def load_segmenter(
         mean, std = (mean, std) if normalisation is None else NORMALISATIONS[normalisation]
         return segmenter_from_transformers(
             Path(name), device, class_names=class_names, mean=mean, std=std, output=output, activation=activation,
-            align=align, any_intensity=any_intensity,
+            align=align, any_intensity=any_intensity, label=label, prompt=prompt,
         )  # fmt: skip
     if not is_file and name not in ARCHITECTURES and is_factory(name):
         given = architecture, arguments, class_names, mean, std, normalisation, output, activation, align
         if any_intensity or any(value is not None for value in given):
             raise UserError(f"The factory {name} says all of its network itself; set it there, and give no more.")
-        return segmenter_from_factory(name, device)
+        made = segmenter_from_factory(name, device)
+        made = made if label is None else made.for_label(label)
+        return made if prompt is None else made.for_prompt(prompt)
+    if prompt is not None:
+        raise UserError(f"{name} takes no point beside the image; leave out the prompt.")
     if not is_file and name in ARCHITECTURES:
         if architecture not in (None, name):
             raise UserError(f"{name} names the network; leave out the other architecture {architecture}.")
@@ -110,8 +120,9 @@ def load_segmenter(
         info, notes = _complete(stored, state_dict, path.name, architecture, arguments)
         if info.architecture == nnunet.NAME:
             mean, std = (mean, std) if normalisation is None else NORMALISATIONS[normalisation]
-            info, notes = nnunet.as_asked(info, output, mean, std, any_intensity=any_intensity)
-            output = mean = std = normalisation = None
+            region = output if label is None else label
+            info, notes = nnunet.as_asked(info, region, mean, std, any_intensity=any_intensity)
+            output = label = mean = std = normalisation = None
         module, name = _loaded(info, state_dict, path.name), path.stem
     entry = ARCHITECTURES[info.architecture]
     if entry.library and stored is None and mean is None and std is None and normalisation is None:
@@ -132,6 +143,7 @@ def load_segmenter(
         activation=activation,
         align=align,
         any_intensity=any_intensity,
+        label=label,
     )
 
 

@@ -116,6 +116,9 @@ class Examination:
         if entry == QUERIES:
             formula = "log Σ softmax(classes) · sigmoid(mask), no-object left out"
             notes.insert(0, f"it answers with queries: the score of a class is {formula}")
+        if self.asked.label is not None:
+            self._check_label(scores.shape[1], entry)
+            notes.insert(0, f"one of its {scores.shape[1]} labels is explained against its absence")
         if both is None:
             notes.append("it takes one image at a time")
         elif not independent:
@@ -125,8 +128,17 @@ class Examination:
                 f"No gradient reaches the image through {self.name}: its result is labels rather than scores, or it "
                 "runs under torch.no_grad; return its logits instead."
             )
-        findings = replace(findings, num_channels=scores.shape[1], independent=independent, notes=tuple(notes))
+        findings = replace(
+            findings, num_channels=scores.shape[1], label=self.asked.label, independent=independent, notes=tuple(notes)
+        )
         return decided(findings, scores, self.asked, self.name)
+
+    def _check_label(self, num_labels: int, entry: Entry) -> None:
+        """Refuse a label where there is none, or not this one."""
+        if entry == QUERIES:
+            raise UserError(f"The classes of {self.name} exclude each other; leave out the label.")
+        if not 0 <= (self.asked.label or 0) < num_labels:
+            raise UserError(f"{self.name} has no label {self.asked.label}; its labels are 0 to {num_labels - 1}.")
 
     def _sizes(self, last: Size | None) -> Iterator[tuple[Size, Size]]:
         """Pairs of sizes to try, the second one turned or larger."""

@@ -1,6 +1,6 @@
 """What running a network has shown: how its result is read, and whether its scores are probabilities."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,19 @@ class Asked:
     entry: Entry = None
     activation: Activation | None = None
     align: Align | None = None
+    label: int | None = field(default=None, repr=False)  # the others alone are part of a network's identity of old
+
+
+class LabelNeededError(UserError):
+    """The network answers yes or no for each of several labels, and one is to be chosen.
+
+    Attributes:
+        num_labels: Number of labels.
+    """
+
+    def __init__(self, sentence: str, num_labels: int) -> None:
+        super().__init__(sentence)
+        self.num_labels = num_labels
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,7 @@ class Findings:
         entry: Entry of the result that holds the scores; None if the result is a tensor.
         grid: How the scores lie over the image.
         num_channels: Channels of the scores; one stands for two classes.
+        label: The channel that is explained alone, as a label that is on or off whatever the others are.
         activation: What the network has applied to its logits already.
         undecided: Whether the scores of noise were too even to distinguish logits from probabilities.
         independent: Whether an image's scores do not depend on the other images of a batch.
@@ -42,6 +56,7 @@ class Findings:
     entry: Entry
     grid: Grid
     num_channels: int = 0
+    label: int | None = None
     activation: Activation = "none"
     undecided: bool = False
     independent: bool = False
@@ -49,8 +64,10 @@ class Findings:
     notes: tuple[str, ...] = ()
 
     def logits(self, result: object) -> Tensor:
-        """The logits (B, num_channels, h, w) in a network's result."""
+        """The logits (B, num_channels, h, w) in a network's result; with a label (B, 1, h, w)."""
         scores = self.scores(result)
+        if self.label is not None:
+            scores = scores[:, self.label : self.label + 1]
         if self.activation == "softmax":
             return scores.clamp_min(_LEAST_PROBABILITY).log()
         if self.activation == "sigmoid":
@@ -81,7 +98,7 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_n
         UserError: What the user stated cannot be right, or the scores leave it open and the user did not state it.
     """
     scores = scores.float()
-    several = scores.shape[1] > 1
+    several = scores.shape[1] > 1 and asked.label is None
     inside = bool((scores >= 0).all() and (scores <= 1 + _SUM_TOLERANCE).all())  # NaN is not
     if asked.activation is not None:
         if asked.activation != "none" and not inside:
@@ -90,26 +107,35 @@ def decided(findings: Findings, scores: Tensor, asked: Asked, name: str, *, of_n
                 "argument activation."
             )
         if asked.activation == "sigmoid" and several:
-            raise UserError(
-                f"{name} answers yes or no for each of {scores.shape[1]} labels; wrap it in a module that returns the "
-                "one channel to explain, which then becomes two classes."
+            raise LabelNeededError(
+                f"{name} answers yes or no for each of {scores.shape[1]} labels; choose the one to explain with the "
+                "argument label.",
+                scores.shape[1],
             )
+        if asked.activation == "softmax" and asked.label is not None:
+            raise UserError(f"The classes of a softmax exclude each other; leave out the label for {name}.")
         return replace(findings, activation=asked.activation)
     if findings.entry == QUERIES:
         return findings
     by_channel = scores.transpose(0, 1).flatten(1)
     constant = bool((by_channel.amax(dim=1) - by_channel.amin(dim=1) < _SUM_TOLERANCE).all())
-    sum_to_one = bool(((scores.sum(dim=1) - 1).abs() < _SUM_TOLERANCE).all())
+    sum_to_one = scores.shape[1] > 1 and bool(((scores.sum(dim=1) - 1).abs() < _SUM_TOLERANCE).all())
     nearly_0_or_1 = bool(((scores < _SUM_TOLERANCE) | (scores > 1 - _SUM_TOLERANCE)).all())
     saturated = nearly_0_or_1 and bool(scores.any())  # a last layer that starts from zero gives 0, a sigmoid does not
-    is_evidence = not constant or (of_noise and (saturated or (several and sum_to_one)))
+    is_evidence = not constant or (of_noise and (saturated or sum_to_one))
     if not inside or not is_evidence:
         return replace(findings, undecided=inside)
     if several and not sum_to_one:
+        raise LabelNeededError(
+            f"All scores of {name} lie in [0, 1] but do not sum to 1, as after a sigmoid per label: choose the label "
+            f"to explain, one of {scores.shape[1]}, with the argument label; if they are logits of classes, say "
+            'activation="none".',
+            scores.shape[1],
+        )
+    if asked.label is not None and sum_to_one:
         raise UserError(
-            f"All scores of {name} lie in [0, 1] but do not sum to 1, as after a sigmoid per label; if they are "
-            'logits, say activation="none"; if not, wrap it in a module that returns the one channel to explain and '
-            'say activation="sigmoid".'
+            f"The scores of {name} sum to 1, so its classes exclude each other; leave out the label, or say "
+            'activation="sigmoid" if each label is on or off by itself.'
         )
     activation: Activation = "softmax" if several else "sigmoid"
     note = f"its scores are probabilities (a {activation} inside) and are read as such"

@@ -1,11 +1,12 @@
 """`Segmenter`: any torch segmentation network behind one interface."""
 
+import copy
 import hashlib
 import math
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from .identity import weights_checksum, weights_digest
 from .image_batch import Image, checked_batch, counted
 from .interruption import stop_if_interrupted
 from .output_reading import Activation
+from .prompts import CLASS_NAMES, Prompt, PromptedMask, check_has_prompt, check_prompt
 from .queries import check_task, with_scores_of_queries
 
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
@@ -59,6 +61,7 @@ class Segmenter:
       `Examination`); `notes` holds the conclusions, and what cannot be proved is an error that names the argument;
     - one output channel is read as a sigmoid network's logit z and becomes the two classes (0, z), whose softmax is
       (σ(-z), σ(z));
+    - of labels that are on or off each by itself one is chosen, and its logit z is read in the same way;
     - probabilities become logits again: the log of a softmax, the log-odds of a sigmoid;
     - queries and their masks, of the networks of transformers that answer so, become one log-score per class and pixel
       (see `with_scores_of_queries`);
@@ -70,7 +73,8 @@ class Segmenter:
 
     Args:
         module: The network.
-        class_names: One name per class; names like "class 0" by default. For a one-channel network: two names.
+        class_names: One name per class; names like "class 0" by default. For a one-channel network: two names. With a
+            label: one name per label.
         in_channels: Channels of the image.
         mean: Subtracted from the image, one number or one per channel.
         std: Divides the image, one number or one per channel.
@@ -83,9 +87,12 @@ class Segmenter:
         align: How an output of another size lies over the image: "stretch" over all of it, or "centre", without a
             border. By default it is found out.
         any_intensity: Whether images may hold intensities far beyond [0, 1], which are otherwise taken for a mistake.
+        label: Name or index of the one label to explain where several may be on at a pixel. The classes are then "not"
+            this label and the label.
 
     Raises:
-        UserError: A missing device, a zero std, a mean or std of the wrong length, or a class name given twice.
+        UserError: A missing device, a zero std, a mean or std of the wrong length, a class name given twice, or a label
+            that is not among the names.
     """
 
     def __init__(
@@ -104,9 +111,11 @@ class Segmenter:
         activation: Activation | None = None,
         align: Align | None = None,
         any_intensity: bool = False,
+        label: str | int | None = None,
     ) -> None:
         self.device = choose_device(device)
         check_task(module)
+        check_has_prompt(module)
         self.module = module.to(self.device).eval()
         for parameter in self.module.parameters():  # all at once is what compiled modules refuse
             parameter.requires_grad = False
@@ -116,8 +125,6 @@ class Segmenter:
         self.name = name or type(module).__name__
         self.lock = threading.RLock()
         """To be held while hooking the module or reading its activations: a cached segmenter is shared by threads."""
-        self.asked = Asked(output, activation, align)
-        """What the user stated about the network's result."""
         self.any_intensity = any_intensity
         self.given_notes = tuple(notes)
         """The notes given, without the conclusions of the examination."""
@@ -126,13 +133,54 @@ class Segmenter:
         self._canvases: dict[tuple[int, int], Canvas] = {}
         self._findings: Findings | None = None
         self._identity: tuple[tuple[object, ...], str] | None = None
-        self._class_names = tuple(class_names) if class_names is not None else None
-        if self._class_names is not None and len(set(self._class_names)) < len(self._class_names):
-            twice = next(name for name in self._class_names if self._class_names.count(name) > 1)
+        if class_names is None and isinstance(module, PromptedMask):
+            class_names = CLASS_NAMES
+        self.given_names = tuple(class_names) if class_names is not None else None
+        """One name per class, or per label where one is chosen; None where they are not known."""
+        if self.given_names is not None and len(set(self.given_names)) < len(self.given_names):
+            twice = next(name for name in self.given_names if self.given_names.count(name) > 1)
             raise UserError(f'Two classes are called "{twice}"; give each class its own name.')
+        self.asked = Asked(output, activation, align, None if label is None else self._index_of_label(label))
+        """What the user stated about the network's result."""
 
     def __repr__(self) -> str:
         return f"Segmenter({self.name}, in_channels={self.in_channels}, device={self.device})"
+
+    def for_label(self, label: str | int) -> "Segmenter":
+        """The same network, its weights shared, explained for one of its labels (see the argument of that name).
+
+        Raises:
+            UserError: There is no label of this name.
+        """
+        return self._changed(asked=replace(self.asked, label=self._index_of_label(label)))
+
+    def for_prompt(self, prompt: Prompt) -> "Segmenter":
+        """The same SAM, its weights shared, given another point (row, column) of the image, such as a clicked one.
+
+        Raises:
+            UserError: The network takes no point.
+        """
+        if not isinstance(self.module, PromptedMask):
+            raise UserError(f"The network {self.name} takes no point beside the image; leave out the prompt.")
+        return self._changed(module=self.module.with_prompt(prompt))
+
+    def _changed(self, **attributes: object) -> "Segmenter":
+        """A segmenter of the same network and lock with other attributes, which has found out nothing yet."""
+        changed = copy.copy(self)
+        vars(changed).update(attributes, _findings=None, _canvases={}, _identity=None)
+        return changed
+
+    def _index_of_label(self, label: str | int) -> int:
+        names = self.given_names or ()
+        if label in names:
+            return names.index(str(label))
+        if isinstance(label, int) or label.isdecimal():
+            return int(label)
+        raise UserError(
+            f'The network {self.name} has no label "{label}"; its labels are {", ".join(names)}.'
+            if names
+            else f'The names of the labels of {self.name} are not known; give the index of "{label}", or class_names.'
+        )
 
     def logits(self, images: Image) -> Tensor:
         """Logits (B, K, H, W) of images (B, C, H, W) or one image (C, H, W); differentiable.
@@ -185,6 +233,7 @@ class Segmenter:
             UserError: With the reason, if this network cannot take them.
         """
         batch = checked_batch(images, self.in_channels, self.name, any_intensity=self.any_intensity, single=single)
+        check_prompt(self.module, (batch.shape[2], batch.shape[3]))
         return batch.to(self.device, torch.float32)
 
     def findings(self, size: tuple[int, int] | None = None) -> Findings:
@@ -199,7 +248,7 @@ class Segmenter:
         if self._findings is None:
             with self.lock, torch.no_grad():
                 if self._findings is None:
-                    self._findings = Examination(
+                    found = Examination(
                         self.module,
                         lambda images: self._result(images.to(self.device)),
                         self.in_channels,
@@ -207,17 +256,21 @@ class Segmenter:
                         self.name,
                         self.size_multiple,
                     ).findings(size)
+                    if self.asked.label is not None:
+                        self._names_of(found)  # a name's place among names of another number means nothing
+                    self._findings = found
         return self._findings
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Assumptions about the network and, once it has run, conclusions, one sentence each."""
-        return self.given_notes + (self._findings.notes if self._findings is not None else ())
+        about_prompt = self.module.notes if isinstance(self.module, PromptedMask) else ()
+        return self.given_notes + about_prompt + (self._findings.notes if self._findings is not None else ())
 
     @property
     def num_classes(self) -> int:
         """K, the number of classes."""
-        return max(2, self.findings().num_channels)
+        return 2 if self.asked.label is not None else max(2, self.findings().num_channels)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -226,11 +279,17 @@ class Segmenter:
         Raises:
             UserError: The number of names given is not the number of classes.
         """
-        if self._class_names is None:
-            return tuple(f"class {index}" for index in range(self.num_classes))
-        if len(self._class_names) != self.num_classes:
-            raise UserError(f"{len(self._class_names)} class names were given for {self.num_classes} classes.")
-        return self._class_names
+        return self._names_of(self.findings())
+
+    def _names_of(self, findings: Findings) -> tuple[str, ...]:
+        names, label = self.given_names, self.asked.label
+        number = max(2, findings.num_channels) if label is None else findings.num_channels
+        if names is None:
+            names = tuple(f"{'class' if label is None else 'label'} {index}" for index in range(number))
+        if len(names) != number:
+            kind = "classes" if label is None else "labels"
+            raise UserError(f"{len(names)} class names were given for {number} {kind}.")
+        return names if label is None else (f"not {names[label]}", names[label])
 
     @property
     def weights_hash(self) -> str:
@@ -246,7 +305,8 @@ class Segmenter:
             except UserError:  # it takes none of the usual sizes, or its result cannot be read
                 operations = _ADDRESS.sub("", repr(self.module))
             settings = self.mean, self.std, self.size_multiple, self.asked
-            content = f"{settings}{operations}{weights_digest(self.module)}"
+            label = "" if self.asked.label is None else f"label {self.asked.label}"
+            content = f"{settings}{label}{operations}{weights_digest(self.module)}"
             checksum = (*checksum[:-1], self._findings is None)
             self._identity = checksum, hashlib.sha256(content.encode()).hexdigest()
         return self._identity[1]

@@ -18,6 +18,7 @@ from core.attribution.cam import layer_advice
 from core.attribution.registry import METHODS, Method, register
 from core.attribution.settings import setting
 from core.cli import COMMANDS, app, imported_command
+from core.cli.options import Question
 from tests.cli.conftest import SIZE, STEMS
 
 SCENE = Path(core.cli.__file__).resolve().parents[2] / "sample_data" / "scenes" / "test" / "images" / "scene_00.png"
@@ -177,7 +178,7 @@ def test_cam_gives_the_values_of_explain(monkeypatch, tmp_path, data, shell):
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 1))
     segmenter = core.Segmenter(module, in_channels=1, name="layered")
-    monkeypatch.setattr(importlib.import_module("core.cli.explain"), "load_segmenter", lambda *_: segmenter)
+    monkeypatch.setattr(Question, "load", lambda *_: segmenter)
     options = "--model", "layered", "--layer", "1", "--class", "1", "--pixel-set", "image", "--space", "log_odds"
     for name, methods in (("cam", "seg_xres_cam"), ("explain", "seg_xres_cam,score_cam")):
         given = ("--images", data, "--method", methods, "--window", "2,3", "--out", tmp_path / name)
@@ -203,7 +204,7 @@ def test_cam_gives_the_values_of_explain(monkeypatch, tmp_path, data, shell):
 def test_the_summary_names_the_layer_that_was_suggested(monkeypatch, command, data, out):
     module = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 1))
     segmenter = core.Segmenter(module, in_channels=1, name="layered")
-    monkeypatch.setattr(importlib.import_module("core.cli.explain"), "load_segmenter", lambda *_: segmenter)
+    monkeypatch.setattr(Question, "load", lambda *_: segmenter)
     code, _, err = command("explain", "--images", data, "--methods", "gradient,seg_grad_cam", "--class", 1)
     assert (code, err) == (0, "")
     layer = layer_advice(segmenter, SIZE).suggested

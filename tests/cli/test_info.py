@@ -49,3 +49,13 @@ def test_a_size_between_multiples_is_padded():
     output = _info("--weights", "vessmap", "--size", 50, 40)
     assert _value(output, "image sizes") == "multiples of 16; others are padded"
     assert re.search(r"^final +Conv2d +2 +64 +48 +1$", output, re.MULTILINE)
+
+
+def test_the_label_that_is_asked_about(shell):
+    code, out, _ = shell("info", "--model", "scenes", "--label", "car")
+    assert code == 0
+    assert "0 not car, 1 car" in out
+    code, _, err = shell("info", "--model", "scenes", "--label", "lorry")
+    assert (code, 'has no label "lorry"; its labels are road' in err) == (2, True)
+    code, _, err = shell("info", "--model", "scenes", "--prompt", 3, 4)
+    assert (code, "takes no point beside the image" in err) == (2, True)

@@ -13,13 +13,15 @@ from collections.abc import Iterable
 
 from tests.conformance import (
     monai_networks,
+    prompted_networks,
     query_networks,
     refused_networks,
     transformer_networks,
     vision_networks,
 )
 
-NETWORKS = vision_networks.NETWORKS | transformer_networks.NETWORKS | query_networks.NETWORKS | monai_networks.NETWORKS
+NETWORKS = vision_networks.NETWORKS | transformer_networks.NETWORKS | query_networks.NETWORKS
+NETWORKS |= prompted_networks.NETWORKS | monai_networks.NETWORKS
 REFUSED = refused_networks.NETWORKS
 _FIRST = {name.partition("+")[0]: name for name in reversed(NETWORKS)}
 IN_TABLE = {name: network for name, network in NETWORKS.items() if name in _FIRST.values()} | REFUSED

@@ -12,6 +12,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from core.segmenter import Segmenter
 from tests.conformance.reference import Read, logits_of, normalised
 
+NORMALISED = {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.25)}
 SIZES = ((64, 64), (61, 53), (64, 96))
 """Square, odd and oblong."""
 _NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm, _InstanceNorm)
@@ -37,7 +38,7 @@ class Network:
     build: Callable[[], nn.Module]
     libraries: tuple[str, ...] = ()
     in_channels: int = 3
-    options: Mapping[str, Any] = field(default_factory=lambda: {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.25)})
+    options: Mapping[str, Any] = field(default_factory=lambda: NORMALISED)
     sizes: tuple[tuple[int, int], ...] = SIZES
     space: str = "probability"
     class_index: int = 1

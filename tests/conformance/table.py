@@ -25,7 +25,7 @@ from core.errors import UserError
 from core.jacobian.factors import find_statistics
 from core.receptive_field import structural_support
 from core.receptive_field.support import _Probed, _reach, _WithoutStatistics
-from core.segmenter import Segmenter
+from core.segmenter import PromptedMask, Segmenter
 from core.segmenter.examination import REFUSALS
 from core.segmenter.image_statistics import Statistics
 from core.target import Target
@@ -87,7 +87,7 @@ def line_of(name: str, *, timed: bool = True) -> Line:
     module = network.build() if name in REFUSED else network.make()
     segmenter = network.segmenter(module)
     image = random_image(network.in_channels, *network.sizes[0], seed=1)
-    inner = module.network if isinstance(module, Then) else module
+    inner = module.network if isinstance(module, Then | PromptedMask) else module
     family = f"{type(inner).__module__.split('.')[0]}.{type(inner).__name__}"
     try:
         segmenter.logits(image)
@@ -144,6 +144,10 @@ def _output(segmenter: Segmenter, image: np.ndarray) -> str:
     words = {"none": "logits", "softmax": "softmax", "sigmoid": "sigmoid"}[findings.activation]
     if findings.num_channels == 1:
         words = "one channel, " + ("a logit" if words == "logits" else words)
+    if isinstance(segmenter.module, PromptedMask):
+        words = "the mask at a point, a logit"
+    if findings.label is not None:
+        words = "one of several labels, " + ("a logit" if words == "logits" else words)
     if isinstance(findings.entry, str):
         words += f" at `{findings.entry}`"
     elif findings.entry is not None:

@@ -7,7 +7,7 @@ import segmentation_models_pytorch as smp
 import torchvision
 from torch import Tensor, nn
 
-from tests.conformance.network import SIZES, Network
+from tests.conformance.network import NORMALISED, SIZES, Network
 
 PLAIN_ENCODER = "resnet18"
 TIMM_ENCODER = "tu-regnetx_002"
@@ -68,6 +68,14 @@ def _smp_networks() -> dict[str, Network]:
     return networks | {
         "smp-unet-softmax": Network(partial(small_unet, activation="softmax2d"), read=Tensor.log),
         "smp-unet-one-sigmoid": Network(partial(small_unet, activation="sigmoid", classes=1), read=Tensor.logit),
+        "smp-unet-one-label": Network(
+            partial(small_unet, activation="sigmoid"),
+            options=NORMALISED | {"label": 2},
+            read=lambda scores: scores[:, 2:].logit(),
+        ),
+        "smp-unet-one-label-logits": Network(
+            small_unet, options=NORMALISED | {"label": 2}, space="logit", read=lambda scores: scores[:, 2:]
+        ),
         "smp-unet-and-a-class": Network(partial(small_unet, aux_params={"classes": 3})),
         "smp-unet-classes-last": Network(
             lambda: Then(small_unet(), lambda scores: scores.movedim(1, -1)), read=lambda scores: scores.movedim(-1, 1)

@@ -95,13 +95,66 @@ def test_log_probabilities_are_logits_already():
 
 def test_labels_that_exclude_nothing_are_asked_about():
     several = Then(Small(3), torch.sigmoid)
-    with pytest.raises(UserError, match=r'lie in .0, 1. but do not sum to 1.*say activation="none"'):
+    with pytest.raises(UserError, match=r'lie in .0, 1. but do not sum to 1.*argument label.*say activation="none"'):
         Segmenter(several, in_channels=1).logits(IMAGE)
     torch.testing.assert_close(Segmenter(several, in_channels=1, activation="none").logits(IMAGE), several(IMAGE[None]))
     with pytest.raises(UserError, match="yes or no for each of 3 labels"):
         Segmenter(several, in_channels=1, activation="sigmoid").logits(IMAGE)
     with pytest.raises(UserError, match=r"leave .0, 1., so they are not what a softmax gives"):
         Segmenter(Small(3), in_channels=1, activation="softmax").logits(IMAGE)
+
+
+LABELS = ("edema", "core", "rim")
+
+
+def _of_three_labels(network: nn.Module, **options: object) -> Segmenter:
+    return Segmenter(network, in_channels=1, class_names=LABELS, **options)
+
+
+@pytest.mark.parametrize("then", [torch.sigmoid, nn.Identity()], ids=["probabilities", "logits"])
+def test_one_of_several_labels_is_explained_against_its_absence(then):
+    network = Small(3)
+    segmenter = _of_three_labels(Then(network, then), label="core")
+    assert segmenter.class_names == ("not core", "core")
+    assert segmenter.num_classes == 2
+    true = network(IMAGE[None])[0, 1].detach()
+    torch.testing.assert_close(segmenter.logits(IMAGE)[0], torch.stack((0 * true, true)), atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(segmenter.predict(IMAGE).probabilities[1], true.sigmoid().numpy(), atol=1e-6)
+    assert any("one of its 3 labels" in note for note in segmenter.notes)
+    image = IMAGE.clone().requires_grad_()
+    by_hand = torch.autograd.grad(network(image[None]).sigmoid()[0, 1, 7, 9], image)[0].numpy()
+    found = gradient(segmenter, IMAGE.numpy(), Target.pixel(7, 9, 1)).values
+    assert np.abs(found - by_hand).max() <= 1e-6 * np.abs(by_hand).max()
+
+
+def test_the_labels_of_one_network_share_its_weights_and_are_told_apart():
+    first = _of_three_labels(Then(Small(3), torch.sigmoid), label=0)
+    other = first.for_label("rim")
+    assert other.module is first.module
+    assert other.lock is first.lock
+    assert (other.class_names, first.class_names) == (("not rim", "rim"), ("not edema", "edema"))
+    assert other.weights_hash != first.weights_hash == _of_three_labels(first.module, label="edema").weights_hash
+    assert not torch.equal(other.logits(IMAGE), first.logits(IMAGE))
+    unnamed = Segmenter(first.module, in_channels=1, label="2")
+    assert unnamed.class_names == ("not label 2", "label 2")
+    torch.testing.assert_close(unnamed.logits(IMAGE), other.logits(IMAGE))
+
+
+def test_a_label_that_cannot_be():
+    several = Then(Small(3), torch.sigmoid)
+    with pytest.raises(UserError, match='no label "tumour"; its labels are edema, core, rim'):
+        _of_three_labels(several, label="tumour")
+    with pytest.raises(UserError, match="names of the labels of Then are not known"):
+        Segmenter(several, in_channels=1, label="core")
+    for label in (3, -1):
+        with pytest.raises(UserError, match=f"has no label {label}; its labels are 0 to 2"):
+            _of_three_labels(several, label=label).logits(IMAGE)
+    with pytest.raises(UserError, match="3 class names were given for 4 labels"):
+        _of_three_labels(Then(Small(4), torch.sigmoid), label="core").logits(IMAGE)
+    with pytest.raises(UserError, match="sum to 1, so its classes exclude each other"):
+        _of_three_labels(Then(Small(3), lambda logits: logits.softmax(dim=1)), label="core").logits(IMAGE)
+    with pytest.raises(UserError, match="exclude each other; leave out the label"):
+        _of_three_labels(several, label="core", activation="softmax").logits(IMAGE)
 
 
 def test_an_even_answer_to_noise_leaves_the_decision_to_the_image():

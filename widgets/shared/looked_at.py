@@ -10,7 +10,7 @@ from streamlit.errors import StreamlitAPIException
 from core.pixel_sets import PIXEL_SETS, PixelSetName
 
 _PAGE, _KEPT, _IS_LINK_KEPT = "_page_looked_at", "_looked_at", "_is_link_kept"
-_NOT_BOUND = ("class", "layer", "method")
+_NOT_BOUND = ("class", "label", "layer", "method")
 _PIXEL_SET_KEYS: dict[str, tuple[PixelSetName, ...]] = {
     "pixel_set": tuple(name for name in PIXEL_SETS if name != "prediction"),
     "explain": ("prediction", "class", "point", "box", "lasso"),

@@ -13,6 +13,7 @@ from core.models.factory import segmenter_from_factory
 from core.segmenter import Segmenter
 from core.segmenter.grid import UnusualSizeError
 from widgets.shared.kept_files import KeptFile
+from widgets.shared.label_picker import pick_label
 from widgets.shared.links import value_in_url
 from widgets.shared.networks import NETWORK_TYPES, is_network, kept_networks, load_network, take_networks
 from widgets.shared.start_arguments import repeated
@@ -24,11 +25,12 @@ UPLOAD = "Upload…"
 _UPLOAD_HINT = (
     "Upload a checkpoint: .safetensors, or a PyTorch state dict or training checkpoint (.pth, .pt, .ckpt). For a "
     "network of your own, start the app with `-- --model package.module:function` or "
-    "`-- --model path/to/file.py:function`. The table in docs/networks.md lists the networks that were tried."
+    "`-- --model path/to/file.py:function`; an ONNX file and a folder of Hugging Face transformers are named there by "
+    "their path, too. The table in docs/networks.md lists the networks that were tried."
 )
 _HINT = (
-    "After --model, name a function, as package.module:function or path/to/file.py:function, or a folder of "
-    "Hugging Face transformers."
+    "After --model, name a function, as package.module:function or path/to/file.py:function, a checkpoint, an ONNX "
+    "file, or a folder of Hugging Face transformers."
 )
 
 
@@ -63,6 +65,8 @@ def pick_model(
     if shown != choice:  # so that the page, and what is chosen on it, stays meanwhile
         st.caption(f"Until then, {shown} stays.")
     st.session_state[f"_former_{key}"] = shown
+    if shown not in (*others, *shipped):
+        segmenter = pick_label(segmenter, f"{place}label")
     with contextlib.suppress(UnusualSizeError):  # then it is examined on the image
         segmenter.findings()
     for note in segmenter.notes:
@@ -78,10 +82,8 @@ def _segmenter(
         return others[choice]()
     if choice in networks:
         return load_network(networks[choice], place)
-    if choice in shipped_weights():
-        path = shipped_weights()[choice]
-        return _loaded(str(path), path.stat().st_mtime_ns)
-    return _loaded(choice)
+    path = shipped_weights().get(choice, Path(choice))
+    return _loaded(str(path), path.stat().st_mtime_ns) if path.is_file() else _loaded(choice)
 
 
 def _restore_model(key: str, names: list[str]) -> None:

@@ -116,12 +116,13 @@ def _network_and_image(segmenter: Segmenter, image: PickedImage) -> tuple[list[s
     kept = kept_networks().get(model)
     given = (kept.details.get("options") or {}) if kept else {}
     options = "".join(f", {name}={value!r}" for name, value in given.items())
+    question = "" if (label := _label(segmenter)) is None else f".for_label({label!r})"
     scaling = "" if image.scaling == "dtype" else f", {image.scaling!r}"
     imports = [
         "from core.models.factory import segmenter_from_factory" if is_function else "from core import load_segmenter",
         "from core.data.images import read_image" + (", with_channels" if image.is_converted else ""),
     ]
-    lines = [f"segmenter = {load}({model!r}{options})", f"image = read_image({image.file!r}{scaling})"]
+    lines = [f"segmenter = {load}({model!r}{options}){question}", f"image = read_image({image.file!r}{scaling})"]
     if image.is_converted:
         lines.append("image = with_channels(image, segmenter.in_channels)")
     return imports, lines
@@ -130,6 +131,12 @@ def _network_and_image(segmenter: Segmenter, image: PickedImage) -> tuple[list[s
 def _model(segmenter: Segmenter) -> str:
     """What the network is loaded by: a name, a file or a function."""
     return str(st.session_state.get("_former_model", segmenter.name))
+
+
+def _label(segmenter: Segmenter) -> str | int | None:
+    """The label that is explained, by its name where that is known."""
+    label, names = segmenter.asked.label, segmenter.given_names
+    return label if label is None or names is None else names[label]
 
 
 def _pixel_set_code(pixel_set: PixelSet) -> str:
@@ -191,4 +198,6 @@ def _command(command: str, selection: Selection, words: list[str]) -> str:
     start = ["python", "-m", "core", command, "--model", _model(selection.segmenter), "--image", image.file]
     grey = ["--grey"] if image.is_converted and selection.segmenter.in_channels == 1 else []
     scaling = [] if image.scaling == "dtype" else ["--scaling", image.scaling]
-    return shlex.join([*start, *words, *scaling, *grey])
+    label = _label(selection.segmenter)
+    question = [] if label is None else ["--label", str(label)]
+    return shlex.join([*start, *question, *words, *scaling, *grey])

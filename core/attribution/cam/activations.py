@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ...errors import UserError, explained_differentiation
 from ...models.spatial import SpatialForm, spatial_form
 from ...segmenter import Image, Segmenter
+from ...segmenter.prompts import layer_sizes
 from ...target import Target
 
 _NAMES_SHOWN = 3
@@ -47,12 +48,14 @@ class Recording:
     Attributes:
         outputs: The last output of each layer that ran, as it left the layer.
         calls: How often each ran.
-        padded_size: (height, width) of the network's input.
+        padded_size: (height, width) of the network's input, in pixels of the image; layers cover that area.
+        input_size: (height, width) of what the layers see, which is another only for a network that resizes it.
     """
 
     outputs: dict[str, Tensor] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     padded_size: tuple[int, int] = (0, 0)
+    input_size: tuple[int, int] = (0, 0)
 
 
 Replacement = Callable[[int, Tensor], Tensor]
@@ -107,7 +110,8 @@ def recorded(
         if threading.get_ident() == owner:
             recording.outputs.clear()  # what ran before was a trial of another size
             recording.calls.clear()
-            recording.padded_size = (inputs[0].shape[-2], inputs[0].shape[-1])
+            size = inputs[0].shape[-2], inputs[0].shape[-1]
+            recording.input_size, recording.padded_size = layer_sizes(segmenter.module, size)
 
     def record(name: str, output: object) -> object:
         tensor = output[0] if type(output) is tuple and output else output  # attention gives its weights too
@@ -142,7 +146,7 @@ def form_of(segmenter: Segmenter, recording: Recording, layer: str) -> SpatialFo
             f'The layer "{layer}" of {segmenter.name} gives no features for the prediction; choose one that does.'
         )
     output = recording.outputs[layer]
-    form = spatial_form(tuple(output.shape), recording.padded_size) if output.is_floating_point() else None
+    form = spatial_form(tuple(output.shape), recording.input_size) if output.is_floating_point() else None
     if form is None or output.shape[0] == 0 or form.height * form.width <= 1 or form.channels < 1:
         raise UserError(
             f'The layer "{layer}" of {segmenter.name} has no spatial size (its output is '

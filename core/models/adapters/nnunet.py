@@ -162,13 +162,16 @@ def as_asked(
     names_of_classes = info.class_names
     if regions:
         region = regions.index(output) if output in regions else output
+        region = int(region) if isinstance(region, str) and region.isdecimal() else region
         if not isinstance(region, int) or not 0 <= region < len(regions):
             raise UserError(
-                f"This nnU-Net was trained on regions that overlap; choose one with the argument output: "
+                f"This nnU-Net was trained on regions that overlap; choose one with the argument label: "
                 f"{', '.join(regions)}."
             )
         arguments["region"] = region
         names_of_classes = (f"not {regions[region]}", regions[region])
+    elif output is not None:
+        raise UserError("The classes of this nnU-Net exclude each other; leave out the label.")
     return replace(info, arguments=arguments, class_names=names_of_classes), _notes(info, arguments["schemes"])
 
 

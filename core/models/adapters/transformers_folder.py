@@ -20,6 +20,7 @@ from ...errors import UserError
 from ...segmenter import Segmenter
 from ...segmenter.grid import Align
 from ...segmenter.output_reading import Activation
+from ...segmenter.prompts import Prompt, PromptedMask
 from ...segmenter.queries import QUERY_NETWORKS, set_task
 from ..ranges import shortened
 
@@ -75,6 +76,8 @@ def segmenter_from_transformers(
     activation: Activation | None = None,
     align: Align | None = None,
     any_intensity: bool = False,
+    label: str | int | None = None,
+    prompt: Prompt | None = None,
 ) -> Segmenter:
     """The segmenter of a folder as `save_pretrained` writes it; needs the package transformers.
 
@@ -93,6 +96,8 @@ def segmenter_from_transformers(
         activation: As in `Segmenter`.
         align: As in `Segmenter`.
         any_intensity: As in `Segmenter`.
+        label: As in `Segmenter`.
+        prompt: Row and column of the point that a SAM or SAM 2 is given; `output` is then the index of the mask.
 
     Raises:
         UserError: transformers is not installed; a network that does no semantic segmentation or needs code, a
@@ -109,14 +114,25 @@ def segmenter_from_transformers(
             f"{folder} holds a network of Hugging Face transformers, which is not installed: pip install transformers."
         ) from error
     network = _network_class(stated, folder, transformers)
+    takes_prompt = network in (transformers.SamModel, transformers.Sam2Model)
+    if takes_prompt and prompt is None:
+        raise UserError(
+            f"{folder} holds a SAM, which answers about one object; give a point on it, prompt=(row, column) in Python "
+            "or --prompt ROW COLUMN on the command line."
+        )
+    if prompt is not None and not takes_prompt:
+        raise UserError(f"The network in {folder} takes no point beside the image; leave out the prompt.")
     module = _loaded(network, folder, stated, transformers)
     config: Any = module.config
     in_channels = _in_channels(config)
     preparation = _preparation(folder, config, in_channels, transformers)
+    notes, names = preparation.notes, [str(name) for _, name in sorted(config.id2label.items())]
+    if prompt is not None:
+        module, output = PromptedMask(module, prompt, output), None
+        notes, names = (), []
     if preparation.is_reversed:
         module.register_forward_pre_hook(_reverse_channels)
     origin = (preparation.origin,) if mean is None and std is None else ()
-    names = [str(name) for _, name in sorted(config.id2label.items())]
     return Segmenter(
         module,
         class_names=class_names or (names if len(names) > 1 else None),  # one channel becomes two classes
@@ -125,11 +141,12 @@ def segmenter_from_transformers(
         std=preparation.std if std is None else std,
         device=device,
         name=folder.name,
-        notes=(*origin, *preparation.notes),
+        notes=(*origin, *notes),
         output=output,
         activation=activation,
         align=align,
         any_intensity=any_intensity,
+        label=label,
     )
 
 
@@ -183,7 +200,10 @@ def _network_class(stated: Mapping[str, Any], folder: Path, transformers: Any) -
     supported = set(known.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES.items())
     universal = known.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES
     supported |= {(name, universal[name]) for name in QUERY_NETWORKS if name in universal}
+    supported |= {("sam", "SamModel"), ("sam2", "Sam2Model")}
     names = stated.get("architectures") or []
+    if (stated.get("model_type"), names) == ("sam2_video", ["Sam2VideoModel"]):  # as Meta's checkpoints are stored
+        return transformers.Sam2Model
     if not isinstance(names, list) or not names:
         raise UserError(f"{folder / CONFIG} does not say which architectures it is of; save it with save_pretrained.")
     if (stated.get("model_type"), names[0]) not in supported:

@@ -142,9 +142,9 @@ def test_mean_and_std_of_a_volume_replace_those_of_the_image(written):
 def test_a_region_is_chosen_by_its_name(written):
     labels = {"background": 0, "whole": [1, 2], "inside": 2}
     path, module = written(data_set=files.data_set(labels), num_classes=2)
-    with pytest.raises(UserError, match="with the argument output: whole, inside"):
+    with pytest.raises(UserError, match="with the argument label: whole, inside"):
         load_segmenter(path)
-    segmenter = load_segmenter(path, output="inside")
+    segmenter = load_segmenter(path, label="inside")
     assert segmenter.class_names == ("not inside", "inside")
     expected = by_hand(module, torch.stack([z_score(channel) for channel in image()]))[1].sigmoid().detach()
     np.testing.assert_allclose(segmenter.predict(image()).probabilities[1], expected, atol=2e-6)

@@ -19,6 +19,7 @@ from widgets.shared.start_arguments import repeated
 ROOT = Path(__file__).resolve().parents[3]
 FACTORY = "streamlit_networks:vessels"
 SOURCE = """
+from torch.nn import Conv2d, Sequential, Sigmoid
 from core import Segmenter
 from core.models import CustomResNet
 
@@ -27,6 +28,9 @@ def vessels():
 
 def colour():
     return CustomResNet(in_channels=3, width=2)
+
+def lesions():
+    return Segmenter(Sequential(Conv2d(1, 3, 3, padding=1), Sigmoid()), in_channels=1, class_names=("a", "b", "c"))
 """
 
 
@@ -41,6 +45,7 @@ def _page():
         st.write(f"{segmenter.name}: {type(segmenter.module).__name__}")
         st.write(f"channels {segmenter.in_channels}, classes {segmenter.num_classes}")
         st.write(f"mean {segmenter.mean}, std {segmenter.std}")
+        st.text(", ".join(segmenter.class_names))
 
 
 @pytest.fixture
@@ -118,6 +123,32 @@ def test_a_factory_that_is_not_there_is_one_sentence(monkeypatch):
     assert page.error[0].value.startswith("The module streamlit_networks has no function arteries")
 
 
+@pytest.mark.usefixtures("own_code")
+def test_one_of_the_labels_that_may_overlap_is_chosen(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["app.py", "--model", "streamlit_networks:lesions"])
+    page = AppTest.from_file(str(ROOT / "main.py"), default_timeout=120).run()
+    assert not page.exception
+    assert not page.error
+    assert page.selectbox(key="label").options == ["a", "b", "c"]
+    page.selectbox(key="label").set_value("b").run()
+    assert page.query_params["label"] == "b"
+    assert "One of its 3 labels is explained against its absence." in [each.value for each in page.caption]
+
+
+def test_labels_may_overlap_where_the_result_does_not_show_it(tmp_path):
+    """As of a network trained on a sigmoid per label that returns the logits."""
+    info = CheckpointInfo("custom_resnet", {"in_channels": 1, "num_classes": 3, "width": 2})
+    path = save_checkpoint(tmp_path / "w.safetensors", CustomResNet(num_classes=3, width=2), info)
+    page = _uploaded(path.read_bytes(), "w.safetensors")
+    assert page.text[0].value == "class 0, class 1, class 2"
+    page.selectbox(key="label").set_value("label 1").run()
+    assert page.text[0].value == "not label 1, label 1"
+    page.selectbox(key="model").set_value("vessmap").run()
+    assert [each.key for each in page.selectbox] == ["model"]
+    assert page.text[0].value == "background, vessel"
+    assert not page.exception
+
+
 def test_a_factory_may_be_named_by_its_file(tmp_path, monkeypatch):
     """In a project with a package `core` of its own, and with a colon in its folder's name as on Windows."""
     (tmp_path / "C:" / "core").mkdir(parents=True)
@@ -139,6 +170,22 @@ def test_a_folder_of_transformers_is_named_as_a_function_is(tmp_path, monkeypatc
     monkeypatch.setattr(sys, "argv", ["app.py", "--model", str(tmp_path / "streets")])
     page = AppTest.from_function(_page, default_timeout=120).run()
     assert _written(page)[0] == "streets: SegformerForSemanticSegmentation"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter that needs no further package
+def test_files_are_named_as_functions_are(tmp_path, monkeypatch):
+    pytest.importorskip("onnx2torch")
+    own, exported = str(tmp_path / "own.safetensors"), str(tmp_path / "exported.onnx")
+    info = CheckpointInfo("custom_resnet", {"in_channels": 1, "num_classes": 2, "width": 2}, mean=(0.5,))
+    save_checkpoint(own, CustomResNet(width=2), info)
+    images = (torch.rand(1, 1, 64, 64),)
+    torch.onnx.export(nn.Conv2d(1, 2, 3, padding=1), images, exported, dynamo=False, opset_version=17)
+    monkeypatch.setattr(sys, "argv", ["app.py", "--model", own, "--model", exported])
+    page = AppTest.from_function(_page, default_timeout=120).run()
+    assert _written(page)[0] == "own: CustomResNet"
+    page.selectbox(key="model").set_value(exported).run()
+    assert _written(page)[:2] == ["exported: _Converted", "channels 1, classes 2"]
+    assert any("does not state how images were normalised" in caption.value for caption in page.caption)
 
 
 def test_a_recognised_upload_offers_its_normalisation():

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,20 @@ def test_python_and_shell_make_the_same_map_again(selection, pixel_set, score, m
     assert done.exit_code == 0, done.output
     (found,) = Path("again").rglob("values.npy")
     np.testing.assert_allclose(np.load(found), expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
+
+
+def test_a_label_is_chosen_again(selection):
+    """The network's classes, taken for labels that may overlap."""
+    car = replace(selection, segmenter=selection.segmenter.for_label("car"))
+    target = Target.pixel(70, 20, 1, "logit")
+    expected = gradient(car.segmenter, car.image.values, target).values
+    recipe = attribution_recipe(car, PixelSet("point", 70, 20), Score(1, "logit"), "gradient", {})
+    exec(recipe.python, {})  # noqa: S102 - it is our own
+    done = CliRunner().invoke(app, shlex.split(recipe.shell.replace("--out explanation", "--out again"))[3:])
+    assert done.exit_code == 0, done.output
+    (found,) = Path("again").rglob("values.npy")
+    for path in ("explanation/values.npy", found):
+        np.testing.assert_allclose(np.load(path), expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
 
 
 def test_the_facts_name_the_network_the_image_and_the_settings(selection):
