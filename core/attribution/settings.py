@@ -10,8 +10,9 @@ from ..errors import UserError
 
 FIXED_OPTIONS = frozenset({
     "against", "border_width", "box", "class", "class_name", "column", "data", "device", "grey", "help", "image",
-    "images", "lasso", "masks", "method", "methods", "model", "options", "out", "pixel_set", "reading",
-    "reduction", "region", "row", "run", "samples", "scaling", "scheduler", "space", "targets", "weights",
+    "images", "label", "lasso", "masks", "method", "methods", "model", "options", "out", "pixel_set", "prompt",
+    "question", "reading", "reduction", "region", "row", "run", "samples", "scaling", "scheduler", "space", "targets",
+    "weights",
 })  # fmt: skip
 """Options and parameters that `explain`, `ig` and `cam` have beside the settings of methods."""
 FIXED_OPTIONS_OF_EVALUATE = FIXED_OPTIONS | {

@@ -66,7 +66,7 @@ def pick_model(
         st.caption(f"Until then, {shown} stays.")
     st.session_state[f"_former_{key}"] = shown
     if shown not in (*others, *shipped):
-        segmenter = pick_label(segmenter, f"{place}label")
+        segmenter = pick_label(segmenter, key=f"{place}label")
     with contextlib.suppress(UnusualSizeError):  # then it is examined on the image
         segmenter.findings()
     for note in segmenter.notes:
