@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
+from tests.browser.app import eventually
 from tests.browser.layout import faults_of, pale_texts_of
 from tests.browser.screenshots import PAGES, SCHEMES, open_page, resize
 
@@ -71,7 +72,11 @@ def test_text_stands_out_from_its_background(name, browser, address):
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
         page.wait_for_function(IS_SCHEME, arg=scheme)
-        assert pale_texts_of(page) == [], scheme
+
+        def check(scheme: str = scheme) -> None:
+            assert pale_texts_of(page) == [], scheme
+
+        eventually(page, check)  # not all of the page changes its colours at once
     page.close()
 
 

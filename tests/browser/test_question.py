@@ -48,7 +48,7 @@ def test_a_click_on_a_car_explains_the_car_and_what_tells_it_from_the_road(page,
     unit = viewer.root.locator(".colours:visible .unit").filter(has_text="intensity")
     expect(unit).to_contain_text("logit difference per unit intensity")
     viewer.hover(*map(int, np.argwhere(labels == ROAD)[0]))
-    expect(unit).to_have_text(re.compile("logit per unit intensity$"))
+    expect(unit).to_have_text(re.compile("^logit per unit intensity, sum of channels$"))
     viewer.hover(row, column)
     expect(unit).to_contain_text("logit difference per unit intensity")
 
