@@ -26,14 +26,14 @@ from core.models import load_segmenter
 def peak():
     return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
-def load(*arguments):
-    segmenter = load_segmenter(*arguments)
+def load(*arguments, **questions):
+    segmenter = load_segmenter(*arguments, **questions)
     report.setdefault("loaded", peak())
     report.update(mean=segmenter.mean, notes=segmenter.notes, weights_sha256=segmenter.weights_hash)
     return segmenter
 
 report, folder = {}, sys.argv[1]
-importlib.import_module("core.cli.explain").load_segmenter = load
+importlib.import_module("core.cli.options").load_segmenter = load
 common = ["ig", "--weights", f"{folder}/trained.pth", "--device", "cpu"]
 core.cli.app([*common, "--images", f"{folder}/images", "--class", "1", "--steps", "1", "--out", f"{folder}/batch"],
              standalone_mode=False)
