@@ -50,5 +50,5 @@ def size_and_stride(layer: Layer) -> tuple[str, str]:
 
 
 def layer_in_words(choices: LayerAdvice, name: str) -> str:
-    """A layer's name, size and stride."""
-    return " · ".join((name, *size_and_stride(choices.layers[name])))
+    """A layer's name and size, short enough for a menu."""
+    return f"{name} · {size_and_stride(choices.layers[name])[0]}"
