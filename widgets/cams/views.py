@@ -63,23 +63,39 @@ def panels_of(
     picture = Picture(image=image.values)
     over: list[Layer] = [overlaid_labels(name, labels, names) for name, labels in overlays.items()]
     chosen = pixel_set_layers(question)
-    if not drawn:
-        return [Panel("Image", [picture, *over, *chosen], ZOOMING, "no map yet", name="map")]
+    if not drawn or question is None:
+        note = "no pixels yet" if question is None else "no map yet"
+        return [Panel("Image", [picture, *over, *chosen], ZOOMING, note, name="map")]
     over += [replace(layer, opacity=0.0) for layer in chosen]  # outlined alone, so that the map is seen
     return [
-        _map_panel(picture, over, one, settings, is_old=is_old and not index, name="pinned " * index + "map")
+        _map_panel(
+            picture,
+            over,
+            one,
+            settings,
+            is_old=is_old and not index,
+            is_alone=len(drawn) == 1,
+            name="pinned " * index + "map",
+        )
         for index, one in enumerate(drawn)
     ]
 
 
 def _map_panel(
-    picture: Picture, over: Sequence[Layer], drawn: Drawn, settings: Mapping[str, Any], *, is_old: bool, name: str
+    picture: Picture,
+    over: Sequence[Layer],
+    drawn: Drawn,
+    settings: Mapping[str, Any],
+    *,
+    is_old: bool,
+    is_alone: bool,
+    name: str,
 ) -> Panel:
     """The positive and the signed map at the image's size, of which a control shows one, over the image."""
     maps = [
         ScalarMap(
             name=f"{name.removesuffix('map')}{kind}",
-            title=kind,
+            title=kind if is_alone else f"{drawn.title}, {kind}",
             values=drawn.maps[kind],
             scale=magnitude_scale(1.0) if kind == "positive" and not drawn.is_difference else signed_scale(1.0),
             unit=drawn.unit,
