@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from PIL import Image, ImageDraw
-from playwright.sync_api import FloatRect, Page
+from playwright.sync_api import FloatRect, Page, expect
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -40,6 +40,7 @@ def main() -> None:
             Viewer(page).wait(live=False)
             page.locator(".st-key-running-work").wait_for(state="detached")
             wait_for_rest(page)
+            expect(page.locator('.viewer:not([data-ready="true"])')).to_have_count(0)
             page.screenshot(path=HERE / f"{picture}.png")
 
 
