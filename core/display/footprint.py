@@ -76,7 +76,7 @@ def footprint(magnitude: np.ndarray, proportion: float | None = None, threshold:
     limit = threshold if threshold is not None else float(proportion or 0.0) * float(magnitude.max())
     if not limit >= 0:
         raise UserError(f"A threshold on magnitudes is not negative; {limit} was given.")
-    above = magnitude > limit
+    above = magnitude > np.float64(limit)  # a plain number would be rounded to the map's precision first
     count = int(above.sum())
     box = bounding_box(above)
     return Footprint(limit, above, count, box, count / box.area if box else float("nan"))

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core import UserError
@@ -30,6 +30,7 @@ def test_nothing_above():
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**20), st.floats(0, 1), st.floats(0.01, 100))
+@example(0, 0.9999999999999999, 1.0)
 def test_properties(seed, proportion, scale):
     magnitude = np.random.default_rng(seed).exponential(size=(7, 9)).astype(np.float32)
     found = footprint(magnitude, proportion)
