@@ -17,6 +17,12 @@ class About(int):
     """A total that is estimated."""
 
 
+class Thousandths(int):
+    """A total in thousandths of long steps, so that the pace is known before the first of them is done."""
+
+    PER_STEP = 1000
+
+
 def progress_of_part(progress: Progress | None, before: int, part: int, total: int) -> Progress:
     """Progress of one part of the work, reported as progress of the whole.
 

@@ -34,6 +34,8 @@ from core.trust import (
     compare,
     removal_curve,
 )
+from core.trust.benchmark.measurement import Measurement
+from core.trust.benchmark.same_question import SameQuestion
 from core.trust.controls import CONTROLS as NETWORKLESS
 from core.trust.controls import controls
 from core.trust.metrics.localisation import localisation
@@ -289,6 +291,41 @@ def test_several_images_at_once(segmenter):
     shown = re.search(r'<td class="name">Gradient.*?<td class="mean">(\S+)', html(page))
     assert shown is not None
     assert value_of(shown[1]) == pytest.approx(table.value["Gradient"].mean(), abs=0.0051)
+
+
+def test_images_are_shown_as_they_come_and_kept_after_cancel(monkeypatch):
+    names = ["scenes/scene_00", "scenes/scene_01"]
+    one_is_there, go_on, asked = threading.Event(), threading.Event(), []
+
+    def slowly(question: SameQuestion, segmenter: Any, file: Any, name: str, progress: Any) -> list[Measurement]:
+        asked.append(name)
+        if len(asked) == 2:
+            one_is_there.set()
+            assert go_on.wait(60)
+        return measure(question, segmenter, file, name, progress)
+
+    measure = SameQuestion.measure
+    monkeypatch.setattr(SameQuestion, "measure", slowly)
+    page = open_page(**QUICK | {"methods": ["Gradient"], "tab": "Several images"}, several_images=names, row="7")
+    monkeypatch.setattr(slow_work, "PATIENCE", 0)
+    page.segmented_control(key="over").set_value("sum").run()
+    page.button(key="run-several").click().run()
+    assert one_is_there.wait(60)
+    page.run()
+    assert "**1 of 2 images** so far" in texts(page)
+    assert list(page.dataframe[0].value["Image"]) == names[:1]
+    claim = page.session_state["_claims"]["several"]
+    claim.cancel()
+    go_on.set()
+    claim.computation.exception(60)
+    page.run()
+    assert "Cancelled after **1 of 2 images**" in texts(page)
+    assert list(page.dataframe[0].value["Image"]) == names[:1]
+    monkeypatch.setattr(slow_work, "PATIENCE", 120)
+    page.button(key="again-several").click().run()
+    assert list(page.dataframe[0].value["Image"]) == names
+    assert asked == [*names, names[1]], "the first one is not asked again"
+    assert "Cancelled" not in texts(page)
 
 
 def test_former_links_keep_their_scale():

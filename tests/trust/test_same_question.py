@@ -10,7 +10,7 @@ from core.pixel_sets import PixelSet
 from core.target import PREDICTED
 from core.trust import EvaluationSettings, PerturbedRuns, removal_curve
 from core.trust.benchmark.measurement import BenchmarkSettings
-from core.trust.benchmark.same_question import SameQuestion, ask_each_image, found_anywhere
+from core.trust.benchmark.same_question import Outcomes, SameQuestion, ask_each_image, found_anywhere
 from core.trust.controls import CONTROLS, controls
 
 FOLDER = Path(__file__).resolve().parents[2] / "sample_data" / "scenes" / "test"
@@ -36,7 +36,8 @@ def test_several_images_are_as_many_single_runs_and_one_that_fails_is_listed(seg
     files = {"scene_00": (paths["scene_00"], None), "green": (green, None), "none": (tmp_path / "none.png", None),
              "scene_01": (paths["scene_01"], FOLDER / "masks" / "scene_01.png")}  # fmt: skip
     reports: list[tuple[int, int]] = []
-    found = ask_each_image(segmenter, files, question, lambda done, total: reports.append((done, total)))
+    shown: list[Outcomes] = []
+    found = ask_each_image(segmenter, files, question, lambda done, total: reports.append((done, total)), shown.append)
     assert list(found.failed) == ["green", "none"]
     assert "No pixel is predicted as class 5 (car)" in found.failed["green"]
     assert {one.image for one in found.measurements} == set(paths)
@@ -52,10 +53,22 @@ def test_several_images_are_as_many_single_runs_and_one_that_fails_is_listed(seg
         expected = removal_curve(PerturbedRuns(segmenter, image, target), values, 2, "quadratic").auc
         assert one.values["deletion"] == pytest.approx(expected, rel=1e-4)
         assert (one.is_control, one.pixels) == (is_control, int(target.pixels(image.shape[1:]).sum()))
-    # Images are counted, never backwards.
+    # Thousandths of the images are counted, never backwards.
     assert reports == sorted(reports)
-    assert reports[0] == (0, 4)
-    assert reports[-1] == (4, 4)
+    assert len({done for done, _ in reports if done < 1000}) > 2, "the pace is known within the first image"
+    assert reports[-1] == (4000, 4000)
+    counts = [(len({one.image for one in part.measurements}), len(part.failed)) for part in shown]
+    assert counts == [(1, 0), (1, 1), (1, 2), (2, 2)]
+    # Of an image that is known nothing is made again.
+    known = {"scene_00": [one for one in found.measurements if one.image == "scene_00"]}
+    reports.clear()
+    again = ask_each_image(
+        segmenter, {name: files[name] for name in paths}, question,
+        lambda done, total: reports.append((done, total)), known=known,
+    )  # fmt: skip
+    assert min(reports) > (1000, 0)
+    assert [one.image for one in again.measurements] == [one.image for one in found.measurements]
+    assert all(one is before for one, before in zip(again.measurements, known["scene_00"], strict=False))
 
 
 def test_what_a_report_raises_stops_it(segmenter, question):

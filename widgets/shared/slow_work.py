@@ -41,6 +41,7 @@ def compute_in_background(
     label: str,
     compute: Callable[[Report], Result],
     parts: Callable[[], object] = lambda: None,
+    again: str = "Start again",
 ) -> Result | None:
     """The result under `key`; None while it is computed, shown in the bar with Cancel, and once it was cancelled.
 
@@ -53,6 +54,7 @@ def compute_in_background(
         label: What is computed, and counted, in the bar.
         compute: Does the work without drawing and reports its progress.
         parts: Returns what is there of the result already; the page reruns to show it whenever that changes.
+        again: Label of the button that takes cancelled work up.
 
     Raises:
         Whatever the work ended with.
@@ -60,7 +62,7 @@ def compute_in_background(
     claim = request(place, key, compute, label)
     wait([claim.computation], 0 if claim.is_cancelled else max(0.0, PATIENCE - claim.computation.seconds))
     if claim.is_cancelled:
-        _show_cancelled(place, label)
+        _show_cancelled(place, label, again)
         return None
     if not claim.computation.done():
         follow(place, claim, lambda: (claim.is_under_way, parts()), (True, parts()))
@@ -130,9 +132,9 @@ def follow(place: str, claim: Claim, state: Callable[[], object], shown: object)
         look()
 
 
-def _show_cancelled(place: str, label: str) -> None:
-    """Where the work cancelled at a place had its bar: that it was, and a button that starts it again."""
+def _show_cancelled(place: str, label: str, again: str) -> None:
+    """Where the work cancelled at a place had its bar: that it was, and a button that takes it up."""
     with st.container(key=f"work-cancelled-{place}", horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{label}**", width="content")
         st.markdown("Cancelled.", width="content")
-        st.button("Start again", key=f"again-{place}", icon=":material/replay:", on_click=forget, args=(place,))
+        st.button(again, key=f"again-{place}", icon=":material/replay:", on_click=forget, args=(place,))

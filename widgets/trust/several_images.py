@@ -1,8 +1,9 @@
 """The quick test over several images: means with their intervals, and what each image says."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
 import streamlit as st
@@ -18,7 +19,8 @@ from core.trust.benchmark.same_question import ImageFile, Outcomes, SameQuestion
 from core.trust.benchmark.summary import ENOUGH_IMAGES, SummaryRow, caution, summarise
 from core.trust.controls import CONTROLS
 from widgets.shared.offered_images import in_groups, offered_images
-from widgets.shared.slow_work import compute_in_background, start_button
+from widgets.shared.results import Report, results
+from widgets.shared.slow_work import compute_in_background, part_at, start_button, was_cancelled
 from widgets.shared.sources import seconds_per_image
 from widgets.trust.comparison import TABLE_STYLE, described, row_html, show_downloads
 from widgets.trust.tested import QUICK_SETTINGS
@@ -60,25 +62,40 @@ def several_images_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     question = SameQuestion(pixel_set, trial.target, settings, st.session_state.get("scaling", "dtype"))
     files = {name: offered[name] for name in names}
     described_set, like = sorted(pixel_set.describe().items()), trial.target
-    key = (
-        "several images", trial.segmenter.weights_hash, str(trial.segmenter.device), str(described_set),
-        like.score, like.reduction, trial.methods, tuple(sorted(trial.settings.items())), metric,
-        question.scaling, tuple((path, path.stat().st_mtime_ns) for path, _ in files.values()),
+    asked = (
+        trial.segmenter.weights_hash, str(trial.segmenter.device), str(described_set), like.score, like.reduction,
+        trial.methods, tuple(sorted(trial.settings.items())), metric, question.scaling,
     )  # fmt: skip
+    versions = {name: (path, path.stat().st_mtime_ns, truth) for name, (path, truth) in files.items()}
+    key = "several images", asked, tuple(versions.values())
+    kept: dict[Hashable, list[Measurement]] = results().get_or_compute(("images asked", asked), dict)
+    known = {name: kept[version] for name, version in versions.items() if version in kept}
 
     def describe() -> None:
         took = sum(one.attribution.seconds for one in maps.values() if one.attribution is not None)
         images = images_needed((metric,), QUICK_SETTINGS, len(trial.methods) + len(CONTROLS))
-        seconds = len(names) * (took + images * seconds_per_image(trial.segmenter, trial.image))
-        st.markdown(f"About **{duration(seconds)}** for {len(names)} images and {len(trial.methods)} methods.")
+        left = len(names) - len(known)
+        seconds = left * (took + images * seconds_per_image(trial.segmenter, trial.image))
+        more = "more " * bool(known)
+        st.markdown(f"About **{duration(seconds)}** for {left} {more}images and {len(trial.methods)} methods.")
 
     if not start_button(key, "Test these images", describe=describe, type="primary", key="run-several"):
         return
-    found = compute_in_background(
-        "several", key, "Images", lambda progress: ask_each_image(trial.segmenter, files, question, progress)
-    )
-    if found is not None:
-        _show(trial, found, metric, question)
+
+    def ask(report: Report) -> Outcomes:
+        def show(so_far: Outcomes) -> None:
+            for name, measured in groupby(so_far.measurements, lambda one: one.image):
+                kept[versions[name]] = list(measured)  # one more image, or going on, costs only its own passes
+            report.show(so_far)
+
+        return ask_each_image(trial.segmenter, files, question, report, show, known)
+
+    found = compute_in_background("several", key, "Images", ask, lambda: part_at("several"), again="Go on")
+    so_far = part_at("several") if found is None else found
+    if found is None:
+        _show_state(so_far, len(names), is_cancelled=was_cancelled("several"))
+    if so_far is not None:
+        _show(trial, so_far, metric, question, has_verdict=found is not None or was_cancelled("several"))
 
 
 def files_of(segmenter: Segmenter) -> dict[str, ImageFile]:
@@ -87,16 +104,31 @@ def files_of(segmenter: Segmenter) -> dict[str, ImageFile]:
     return {image.name: (image.path, image.truth) for images in groups.values() for image in images}
 
 
-def _show(trial: Trial, found: Outcomes, metric: str, question: SameQuestion) -> None:
+def _show_state(so_far: Outcomes | None, count: int, *, is_cancelled: bool) -> None:
+    """How many of the images the numbers below are of, before they are of all."""
+    done = 0 if so_far is None else len({one.image for one in so_far.measurements}) + len(so_far.failed)
+    if is_cancelled:
+        st.warning(f"Cancelled after **{done} of {count} images**; the others can follow.", icon=":material/block:")
+    elif done:
+        st.info(
+            f"**{done} of {count} images** so far; the verdict comes with the last.", icon=":material/hourglass_top:"
+        )
+    else:
+        st.info("The numbers come image by image.", icon=":material/hourglass_top:")
+
+
+def _show(trial: Trial, found: Outcomes, metric: str, question: SameQuestion, *, has_verdict: bool) -> None:
     if found.failed:
         lines = [f"- **{name}**: {sentence}" for name, sentence in found.failed.items()]
         with st.expander(f"{len(found.failed)} without a result", icon=":material/report:"):
             st.markdown("\n".join(lines))
     if not found.measurements:
-        st.info("No image gave a result.", icon=":material/photo_library:")
+        if has_verdict:
+            st.info("No image gave a result.", icon=":material/photo_library:")
         return
     rows = summarise(found.measurements, [metric])
-    st.markdown(words(rows, metric))
+    if has_verdict:
+        st.markdown(words(rows, metric))
     with st.container(horizontal=True, gap="medium"):
         with st.container(width=_FIGURE_WIDTH):
             st.markdown(f"**{METRICS[metric].title}**, mean and 95 % interval: {METRICS[metric].direction} is better")

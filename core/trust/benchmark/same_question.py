@@ -1,13 +1,14 @@
 """The same question for several images: one pixel set, class and score, in each image's own place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from ...compute.batches import each_image
-from ...compute.progress import Progress
+from ...compute.progress import Progress, Thousandths
 from ...data.images import Scaling, load_image, read_mask, with_channels
 from ...pixel_sets import NEEDS_PIXEL, PixelSet
 from ...segmenter import Segmenter
@@ -78,7 +79,12 @@ def found_anywhere(pixel_set: PixelSet, target: Target) -> PixelSet:
 
 
 def ask_each_image(
-    segmenter: Segmenter, files: Mapping[str, ImageFile], question: SameQuestion, progress: Progress | None = None
+    segmenter: Segmenter,
+    files: Mapping[str, ImageFile],
+    question: SameQuestion,
+    progress: Progress | None = None,
+    show: Callable[[Outcomes], object] = lambda _so_far: None,
+    known: Mapping[str, Sequence[Measurement]] = MappingProxyType({}),
 ) -> Outcomes:
     """The same question for each image; one that fails is listed, and the others go on.
 
@@ -86,25 +92,32 @@ def ask_each_image(
         segmenter: The network.
         files: The images by name.
         question: What is asked.
-        progress: See `Progress`; counts images.
+        progress: See `Progress`; counts thousandths of the images.
+        show: Called with the outcomes so far, first where some are known, then after each image.
+        known: Measurements of images by name, which are not made again.
     """
-    names = {path: name for name, (path, _) in files.items()}
-    measurements: list[Measurement] = []
-    failed: dict[str, str] = {}
-    done = 0
+    names = {path: name for name, (path, _) in files.items() if name not in known}
+    found, failed = dict(known), dict[str, str]()
+    total = Thousandths(Thousandths.PER_STEP * len(files))
 
-    def report(_done: int = 0, _of: int = 0) -> None:
+    def report(done: int = 0, of: int = 1) -> None:
         if progress is not None:
-            progress(done, len(files))
+            finished = len(found) + len(failed)
+            progress(Thousandths.PER_STEP * finished + Thousandths.PER_STEP * min(done, of) // max(of, 1), total)
+
+    def so_far() -> Outcomes:
+        return Outcomes([one for name in files for one in found.get(name, ())], dict(failed))
 
     def work(network: Segmenter, path: Path, within: Progress | None) -> list[Measurement]:
         return question.measure(network, files[names[path]], names[path], within)
 
+    if known:
+        show(so_far())
     for outcome in each_image(segmenter, list(names), work, progress=report):
-        done += 1
-        report()
         if outcome.result is None:
             failed[names[outcome.path]] = outcome.failure
         else:
-            measurements += outcome.result
-    return Outcomes(measurements, failed)
+            found[names[outcome.path]] = outcome.result
+        report()
+        show(so_far())
+    return so_far()
