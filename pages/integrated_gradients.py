@@ -1,11 +1,12 @@
 """Integrated Gradients: which pixels make up the difference to a baseline."""
 
+from collections.abc import Hashable
 from functools import partial
 
 import streamlit as st
 
 from core.segmenter import Prediction
-from widgets.integrated_gradients import panels, settings, views
+from widgets.integrated_gradients import baselines, panels, settings, views
 from widgets.integrated_gradients.words import words_of
 from widgets.shared.header import page_header
 from widgets.shared.last_map import keep_last
@@ -13,7 +14,7 @@ from widgets.shared.pixel_set_picker import in_viewer, question_of
 from widgets.shared.recipes import attribution_recipe
 from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, pick_selection, side_bar
-from widgets.shared.slow_work import compute_in_background, part_at, was_cancelled
+from widgets.shared.slow_work import cancel_unless, compute_in_background, part_at, was_cancelled
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
 from widgets.viewer.scene import Words
@@ -43,10 +44,13 @@ def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -
         st.rerun(scope="app")  # the side bar shows the class or hides it
     question = question_of(explained, selection, prediction, "mean")
     attribution, so_far, is_cancelled = None, None, False
-    if question is not None and chosen is not None:
+    if question is None or chosen is None:
+        cancel_others(None)
+    else:
+        key = settings.result_key("integrated gradients", selection, question, chosen)
+        cancel_others(key)
         attribution = compute_in_background(
-            "ig", ("integrated gradients", selection.key, question.key, settings.settings_key(chosen)),
-            "Integrated Gradients, gradients",
+            "ig", key, "Integrated Gradients, gradients",
             lambda report: settings.attribute(selection, question.target, chosen, report, report.show),
             partial(part_at, "ig"),
         )  # fmt: skip
@@ -88,20 +92,26 @@ def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -
             st.caption("Numbers and downloads come here once the map is finished.")
         return
     display = views.display_of(shown)
-    numbers, channels, baselines, steps, downloads = st.tabs(TABS)
+    numbers, channels, compared, steps, downloads = st.tabs(TABS)
     with numbers:
         names = views.channel_names(len(attribution.values))
         panels.statistics_panel(attribution, prediction, image.truth, names, selection.segmenter.class_names)
     with channels:
         views.show_channels(attribution, selection, shown)
-    with baselines:
-        panels.baselines_panel(selection, question, prediction, chosen, shown)
+    with compared:
+        baselines.baselines_panel(selection, question, prediction, chosen, attribution, shown)
     with steps:
         panels.steps_panel(selection, question, chosen)
     with downloads:
         panels.downloads_panel(
             attribution, image, prediction, display, f"{image.stem}_integrated_gradients_{settings.kind_of(chosen)}"
         )
+
+
+def cancel_others(key: tuple[Hashable, ...] | None) -> None:
+    """Cancel what is computed for another question, whatever of it was asked for."""
+    for place in ("ig", "baselines", "convergence"):
+        cancel_unless(place, lambda other: isinstance(other, tuple) and key is not None and other[1:] == key[1:])
 
 
 main()

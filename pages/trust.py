@@ -68,7 +68,7 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
     conclusion, picture = st.container(border=True), st.container()
     maps, first = compute_maps(trial)
     with picture:
-        show_question(selection, prediction, name, question, trial, maps)
+        show_question(selection, prediction, name, question, trial, maps, first)
         send_pixel("trust", is_pixel=name == "point")
     with conclusion:
         show_verdict(trial, first)
@@ -76,7 +76,7 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
         show_agreement(first)
     panels = (
         lambda: tests_panel(trial, maps, first),
-        lambda: maps_panel(trial, maps),
+        lambda: maps_panel(trial, maps, first),
         lambda: agreement_panel(trial, maps),
         lambda: sanity_panel(trial, maps),
         lambda: several_images_panel(trial, maps),

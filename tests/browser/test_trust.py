@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 
 SCENE = ROOT / "sample_data" / "scenes" / "test" / "images" / "scene_00.png"
 QUERY = "?model=scenes&image=scenes/scene_00&class=car&over=Sum&trust_percentile=100&layer=decoder.1&tab=Maps"
-CHEAP = "&methods=Gradient&methods=LayerCAM&metrics=Deletion&metrics=Leakage&test_steps=2&stages=2"
+CHEAP = "&shown=gradient&methods=Gradient&methods=LayerCAM&metrics=Deletion&metrics=Leakage&test_steps=2&stages=2"
 CAR = 5
 
 

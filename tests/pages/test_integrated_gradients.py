@@ -15,7 +15,7 @@ from core.attribution import Attribution, integrated_gradients
 from core.attribution.statistics import statistics
 from core.pixel_sets import PixelSet
 from tests.pages.viewer_data import value_of, viewers
-from widgets.integrated_gradients import settings
+from widgets.integrated_gradients import baselines, settings
 from widgets.integrated_gradients.words import error_chips
 from widgets.shared import slow_work, uploader
 
@@ -199,6 +199,35 @@ def test_baselines_and_steps_on_demand():
     assert not any(button.label == "Measure" for button in page.button)
 
 
+def test_baselines_are_shown_as_they_come_and_end_with_their_question(monkeypatch):
+    one_is_there, go_on, asked, reports = threading.Event(), threading.Event(), [], []
+    attribute = settings.attribute
+
+    def wait_at_second(selection, target, chosen, report, show=None) -> Attribution:
+        asked.append(settings.kind_of(chosen))
+        if len(asked) == 2:
+            one_is_there.set()
+            assert go_on.wait(60)
+        return attribute(selection, target, chosen, lambda *given: (reports.append(given), report(*given)), show)
+
+    page = open_page(**FAST, explain="Pixel", row="61", column="98")
+    monkeypatch.setattr(baselines, "attribute", wait_at_second)
+    monkeypatch.setattr(slow_work, "PATIENCE", 0)
+    next(button for button in page.button if button.label == "Compare").click().run()
+    assert one_is_there.wait(60)
+    page.run()
+    assert asked == ["random", "blur"], "that of black is on the page"
+    shown = {panel["title"]: len(panel["layers"]) for panel in viewers(page)[1]["panels"]}
+    assert shown == {"Black": 2, "Noise": 2, "Blurred": 0, "Mean": 0}
+    work = page.session_state["_claims"]["baselines"]
+    draws = settings.Settings().draws
+    assert (work.computation.steps_done, work.computation.steps) == (2 * draws, 2 * (draws + 2))
+    page.segmented_control(key="explain").set_value("lasso").run()
+    assert work.is_cancelled
+    go_on.set()
+    work.computation.exception(60)
+
+
 def test_a_cancelled_computation_can_start_again(monkeypatch):
     monkeypatch.setattr(slow_work, "PATIENCE", 0)
     page = open_page(**FAST, explain="Pixel", row="40", column="41")
@@ -262,15 +291,15 @@ def test_the_map_of_the_steps_so_far_is_shown_as_such(monkeypatch, segmenter, im
     part = shown[-1]
     assert part.measured["steps"] < 24
     (panel, words, recipe) = (viewers(page)[0][name] for name in ("panels", "words", "recipe"))
-    assert (panel[1]["title"], panel[1]["note"]) == (
-        f"Attribution, {part.measured['steps']} steps so far", "sharpening"
-    )  # fmt: skip
+    steps = f"{part.measured['steps']} steps so far"
+    assert (panel[1]["title"], panel[1]["note"]) == ("Attribution", f"{steps}, sharpening")
     limit = np.abs(part.values[0]).max()
     assert panel[1]["layers"][1]["ends"]["values"]["100"] == pytest.approx(limit, rel=1e-4)
     assert panel[1]["layers"][1]["opacity"] == 1
     assert words["chips"][0][0] == f"{part.measured['steps']} steps so far"
     assert part.convergence_percent > 100
-    assert words["chips"][1][0] == f"sum {part.convergence_percent:.0f} % off so far"
+    assert words["chips"][1][0] == "error too early to say"
+    assert "%" not in str(words["numbers"])
     assert "sharpens as more are taken" in words["sentence"]
     assert recipe is None
     assert not page.metric
@@ -278,13 +307,15 @@ def test_the_map_of_the_steps_so_far_is_shown_as_such(monkeypatch, segmenter, im
     claim = page.session_state["_claims"]["ig"]
     claim.cancel()
     page.run()
-    sentence = viewers(page)[0]["words"]["sentence"]
-    assert "coarse map" in sentence
-    assert "sharpens" not in sentence
+    words, panel = (viewers(page)[0][name] for name in ("words", "panels"))
+    assert "coarse map" in words["sentence"]
+    assert "sharpens" not in words["sentence"]
+    assert words["chips"][1][0] == f"sum {part.convergence_percent:.0f} % off so far"
+    assert panel[1]["note"] == f"{steps}, cancelled"
     go_on.set()
     found = claim.computation.result(60)
     next(button for button in page.button if button.label == "Start again").click().run()
-    assert viewers(page)[0]["panels"][1]["title"] == "Attribution"
+    assert viewers(page)[0]["panels"][1]["note"] == ""
     assert numbers(page)["Maximum"] == f"{found.magnitude().max():.4g}"
     expected = integrated_gradients(segmenter, image, Target.pixel(45, 46, space="logit"), n_steps=24)
     np.testing.assert_allclose(found.values, expected.values, atol=1e-5 * np.abs(expected.values).max())

@@ -1,41 +1,26 @@
-"""Panels below an attribution: its numbers, its channels, how exact it is, other baselines."""
-
-import math
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+"""Panels below an attribution: its numbers, its channels, how exact it is."""
 
 import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
-from core.attribution.baselines import BaselineKind
 from core.attribution.integrated_gradients import errors_by_steps
 from core.attribution.statistics import RegionShare, compared_with, statistics
-from core.compute.progress import Progress, progress_of_part
-from core.display.charts import correlation_figure, curve_figure
+from core.display.charts import curve_figure
 from core.display.colours import intensity_rgb, png_bytes
 from core.display.words import number, percent
 from core.io.tables import json_bytes
 from core.segmenter import Prediction
 from core.target import Target
-from core.trust.similarity import rank_correlations
-from widgets.integrated_gradients.settings import BASELINE_NAMES, Settings, attribute, kind_of, most_steps, settings_key
-from widgets.integrated_gradients.views import Display, map_layers
-from widgets.integrated_gradients.words import error_chips
+from widgets.integrated_gradients.settings import Settings, result_key
+from widgets.integrated_gradients.views import Display
+from widgets.integrated_gradients.words import number_or_none
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.pixel_set_picker import Question
 from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.shared.sources import PickedImage
-from widgets.viewer.scene import Panel
-from widgets.viewer.viewer import viewer
 
-_BADGES = {
-    "good": ":green-badge[:material/check_circle: {}]",
-    "plain": ":grey-badge[{}]",
-    "bad": ":red-badge[:material/cancel: {}]",
-}
 _STEPS = (2, 4, 8, 16, 32, 64)
 
 
@@ -73,9 +58,9 @@ def _share(title: str, share: RegionShare) -> None:
     values = {
         "Area": f"{share.area:,} px",
         "Share of image": percent(share.area_ratio),
-        "Mean inside": _number(share.inside),
-        "Mean outside": _number(share.outside),
-        "Ratio": _number(share.ratio),
+        "Mean inside": number_or_none(share.inside),
+        "Mean outside": number_or_none(share.outside),
+        "Ratio": number_or_none(share.ratio),
         "Mass inside": percent(share.mass),
     }
     helps = {
@@ -93,7 +78,7 @@ def steps_panel(selection: Selection, question: Question, settings: Settings) ->
         "How far the sum of the map is from the difference of the scores, and the estimated error of the map itself, "
         f"after each number of steps of a fixed rule. It takes {sum(_STEPS)} gradients."
     )
-    key = "convergence", selection.key, question.key, settings_key(settings)
+    key = result_key("convergence", selection, question, settings)
     if not start_button(key, "Measure", "show_chart"):
         return
     found = compute_in_background(
@@ -110,57 +95,6 @@ def steps_panel(selection: Selection, question: Question, settings: Settings) ->
         st.plotly_chart(figure, height=320, theme=None, config={"displayModeBar": False}, key="ig-convergence")
 
 
-def baselines_panel(
-    selection: Selection, question: Question, prediction: Prediction, settings: Settings, shown: Mapping[str, Any]
-) -> None:
-    """All baselines side by side, and how far they agree, on demand."""
-    st.caption(
-        "A map answers “why, rather than for the baseline?”, so another baseline is another question. Where maps of "
-        "different baselines agree, the answer does not depend on that choice."
-    )
-    baselines = [kind for kind in BASELINE_NAMES if kind != "image" or kind_of(settings) == "image"]
-    key = "baselines", selection.key, question.key, settings_key(settings)
-    if not start_button(key, "Compare", "compare"):
-        return
-
-    def with_baseline(kind: BaselineKind) -> Settings:
-        return settings if kind == kind_of(settings) else replace(settings, baseline=kind)
-
-    def compute(progress: Progress) -> dict[BaselineKind, Attribution]:
-        found: dict[BaselineKind, Attribution] = {}
-        most = {kind: most_steps(with_baseline(kind)) for kind in baselines}
-        done = 0
-        for kind in baselines:
-            report = progress_of_part(
-                progress, done, most[kind], done + sum(most[left] for left in most if left not in found)
-            )
-            found[kind] = attribute(selection, question.target, with_baseline(kind), report)
-            done += found[kind].measured["steps"]
-        return found
-
-    found = compute_in_background("baselines", key, "Comparing baselines, gradients", compute)
-    if found is None:
-        return
-    maps, agreement = st.columns([len(baselines), 1.3], gap="small")
-    with maps:
-        names = {BASELINE_NAMES[kind]: one for kind, one in found.items()}
-        viewer(
-            "baselines", [Panel(name, map_layers(one, of=name)) for name, one in names.items()],
-            prediction.labels.shape, selection.picture_key, settings=shown, tools=(), is_compact=True,
-        )  # fmt: skip
-        for slot, (name, one) in zip(st.columns(len(names), gap="small"), names.items(), strict=True):
-            slot.markdown(f"**{name}**")
-            chips = error_chips(one.convergence_percent, one.map_error_percent)
-            slot.markdown(" ".join(_BADGES[chip.tone].format(chip.text) for chip in chips))
-            ratio = statistics(one, prediction).predicted.ratio
-            slot.caption(f"score difference {number(one.score_difference or 0.0)}, ratio {_number(ratio)}")
-    with agreement:
-        st.markdown("**Agreement**", help="Spearman's rank correlation of the magnitudes, pixel by pixel.")
-        table = rank_correlations([one.magnitude() for one in found.values()])
-        figure = correlation_figure(table, list(names))
-        st.plotly_chart(figure, height=300, theme=None, config={"displayModeBar": False}, key="ig-agreement")
-
-
 def downloads_panel(
     attribution: Attribution, image: PickedImage, prediction: Prediction, display: Display, stem: str
 ) -> None:
@@ -173,7 +107,3 @@ def downloads_panel(
         ("overlay.png", "Overlay", "image/png"): lambda: png_bytes(display.over(base, display.shown(attribution))),
     }
     attribution_downloads(attribution, stem, more)
-
-
-def _number(value: float) -> str:
-    return "none" if math.isnan(value) else number(value)

@@ -1,5 +1,6 @@
 """Settings of Integrated Gradients: what is explained, the baseline with its picture, the steps."""
 
+from collections.abc import Hashable
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +16,7 @@ from core.data.images import with_channels
 from core.pixel_sets import PixelSetName
 from core.target import Target
 from widgets.shared.links import value_in_url
+from widgets.shared.pixel_set_picker import Question
 from widgets.shared.sidebar import Selection
 from widgets.shared.sources import PickedImage
 from widgets.shared.uploads import upload_baseline
@@ -32,10 +34,11 @@ _SLIDER_WIDTH, _UPLOAD_WIDTH = 180, 320
 Settings = IntegratedGradients.Settings
 
 
-def settings_key(settings: Settings) -> tuple[object, ...]:
-    """The same for the same settings."""
+def result_key(kind: str, selection: Selection, question: Question, settings: Settings) -> tuple[Hashable, ...]:
+    """Key of a result of this kind: the same for the same kind, network, image, score and settings."""
     values = vars(settings).values()
-    return tuple(image_hash(value) if isinstance(value, np.ndarray) else value for value in values)
+    described = tuple(image_hash(value) if isinstance(value, np.ndarray) else value for value in values)
+    return kind, selection.key, question.key, described
 
 
 def kind_of(settings: Settings) -> BaselineKind:
@@ -54,10 +57,9 @@ def baseline_words(settings: Settings) -> str:
     }[kind_of(settings)]
 
 
-def most_steps(settings: Settings) -> int:
-    """The most gradients that these settings take."""
-    draws = settings.draws if kind_of(settings) == "random" else 1
-    return draws * (settings.max_steps if settings.n_steps == "auto" else settings.n_steps)
+def draws_of(settings: Settings) -> int:
+    """Number of baselines over which the map is a mean."""
+    return settings.draws if kind_of(settings) == "random" else 1
 
 
 def attribute(

@@ -77,7 +77,7 @@ def controls_of(*, has_truth: bool) -> list[Control]:
         overlay_choice("Over the image", "prediction", _OVERLAYS, has_truth=has_truth),
         opacity_slider(when=("overlay", ("prediction", "both", "truth"))),
         Slider(
-            name="percentile", label="Colours end at the percentile", default=99.5, values=PERCENTILES, below=True,
+            name="percentile", label="Colours end at the percentile", default=99.5, values=PERCENTILES,
             help="A few extreme pixels would hide all others at 100.",
         ),
         share_slider("overlay_opacity", "Attribution over the image", 0.8, below=True, when=over_image),
@@ -110,17 +110,15 @@ def panels_of(
     if attribution is not None:
         over += map_layers(attribution, is_over=True)
         shown = map_layers(attribution, opacity=OLD_OPACITY if is_old else 1.0)
-    title, note = "Attribution", OLD_NOTE if is_old else ""
-    if attribution is None:
+    note = OLD_NOTE if is_old else "cancelled" if is_cancelled else ""
+    if attribution is None and not is_cancelled:
         note = "no pixels yet" if question is None else "no baseline yet" if baseline is None else "computing…"
-    elif not is_old and is_unfinished(attribution):
-        title, note = f"{title}, {attribution.measured['steps']} steps so far", "sharpening"
-    if is_cancelled and not is_old:
-        note = "cancelled"
+    elif attribution is not None and not is_old and is_unfinished(attribution):
+        note = f"{attribution.measured['steps']} steps so far, {note or 'sharpening'}"
     help_ = "Signed: red raises the score, blue lowers it; or its magnitude."
     return [
         Panel("Image", [*over, *pixel_set_layers(question)], ZOOMING),
-        Panel(title, shown, help_, note, name="Attribution"),
+        Panel("Attribution", shown, help_, note),
     ]
 
 

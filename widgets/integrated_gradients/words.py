@@ -11,6 +11,9 @@ from widgets.viewer.scene import Chip, Number, Words
 
 GOOD, FAIR = 1.0, 5.0
 """Largest errors of a sum, in per cent, that count as right and as nearly right."""
+_TELLING = 20.0
+"""Largest error, in per cent, that is worth a number while more steps come."""
+_EARLY = "too early to say"
 _MAP_WEIGHT = 0.5
 """A map may be off by twice as much as its sum in the same colour: it is looked at, and not added up."""
 SUM_HELP = "How far the sum of the map is from the difference of the scores."
@@ -40,15 +43,19 @@ def words_of(
     what = score_words(target.score, selection.segmenter.class_names)
     where = {"point": f"at row {target.row}, column {target.column}", "class": "over the pixels predicted so"}
     place = "" if explained == "prediction" else where.get(explained, f"over the {EXPLAINED[explained].lower()}")
+    errors = attribution.convergence_percent, attribution.map_error_percent
     so_far = " so far" if is_unfinished(attribution) else ""
+    is_early = bool(so_far) and not is_cancelled and max(errors) > _TELLING
+    sum_error, map_error = (_EARLY if is_early else _percent(error) for error in errors)
     average = "" if target.mask is None else f"on average over {pixels:,} pixels"
     sentence = (
         f"From {baseline_words(settings)} to this image, the {what} {place} goes from {start} to {end} {average}. "
         f"The map shares that difference among the image's pixels. {_reason(attribution, is_cancelled=is_cancelled)}"
     )
-    chips = error_chips(attribution.convergence_percent, attribution.map_error_percent)
+    chips = [Chip(f"error {_EARLY}")] if is_early else error_chips(*errors)
     if so_far:
-        chips = [Chip(f"{measured['steps']} steps so far"), *(Chip(f"{chip.text} so far") for chip in chips)]
+        steps = f"{measured['steps']} steps so far"
+        chips = [Chip(steps), *(chips if is_early else [Chip(f"{chip.text} so far") for chip in chips])]
     return Words(
         " ".join(sentence.split()).replace(" .", "."),
         chips,
@@ -59,8 +66,8 @@ def words_of(
                 f"Steps{so_far}", str(measured["steps"]), "Gradients along the path from the baseline to the image."
             ),
             Number(f"Time{so_far}", f"{attribution.seconds:.1f} s"),
-            Number(f"Error of the sum{so_far}", _percent(attribution.convergence_percent), SUM_HELP),
-            Number(f"Error of the map{so_far}", _percent(attribution.map_error_percent), MAP_HELP),
+            Number(f"Error of the sum{so_far}", sum_error, SUM_HELP),
+            Number(f"Error of the map{so_far}", map_error, MAP_HELP),
         ],
     )
 
@@ -89,6 +96,11 @@ def _reason(attribution: Attribution, *, is_cancelled: bool) -> str:
         "unfinished": "It is a coarse map of the steps so far, over the whole path"
         f"{'.' if is_cancelled else ', and sharpens as more are taken.'}",
     }[measured["stopped"]]
+
+
+def number_or_none(value: float) -> str:
+    """A number, or "none" where it is not defined."""
+    return "none" if math.isnan(value) else number(value)
 
 
 def _percent(value: float) -> str:

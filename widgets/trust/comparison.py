@@ -16,7 +16,6 @@ from core.io.tables import csv_bytes, json_bytes
 from core.trust import METRICS, Comparison, EvaluationSettings
 from core.trust.followed_scores import SCORES, ScoreKind
 from core.trust.metrics.registry import ShownCurve
-from widgets.trust.maps import chosen_map
 from widgets.trust.trial import Trial
 
 TABLE_STYLE = """
@@ -50,8 +49,13 @@ _BESIDE_CURVES = 2
 _CURVES_WIDTH, _TABLE_WIDTH = 430, 420
 
 
-def show_comparison(trial: Trial, found: Comparison, metrics: Sequence[str], settings: EvaluationSettings) -> None:
-    """Show the chosen metrics of a comparison made with the settings: curves, the ranking beside them, and files."""
+def show_comparison(
+    trial: Trial, found: Comparison, metrics: Sequence[str], settings: EvaluationSettings, large: str
+) -> None:
+    """Show the chosen metrics of a comparison made with the settings: curves, the ranking beside them, and files.
+
+    The curve of the map shown `large` stands out.
+    """
     ordered = [name for name in METRICS if name in metrics]
     by = ordered[0]
     if len(ordered) > 1:
@@ -64,7 +68,7 @@ def show_comparison(trial: Trial, found: Comparison, metrics: Sequence[str], set
     beside = len(ordered) <= _BESIDE_CURVES
     row = st.container(horizontal=beside, gap="medium")
     with row.container(width=_CURVES_WIDTH if beside else "stretch"):
-        _draw_curves(trial, found, by, [by] if beside else ordered, settings.removal.score)
+        _draw_curves(trial, found, by, [by] if beside else ordered, settings.removal.score, large)
     with row.container(width=_TABLE_WIDTH if beside else "stretch"):
         st.html(TABLE_STYLE + table_html(found, ordered, by))
     methods = [name for name in found.ranked(by) if not found.candidates[name].is_control]
@@ -216,7 +220,9 @@ def described(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _draw_curves(trial: Trial, found: Comparison, by: str, metrics: Sequence[str], score: ScoreKind) -> None:
+def _draw_curves(
+    trial: Trial, found: Comparison, by: str, metrics: Sequence[str], score: ScoreKind, large: str
+) -> None:
     followed = f"Score ({trial.target.score_unit})" if score == "target" else SCORES[score]
     panels, titles = {}, {}
     for metric in metrics:
@@ -228,7 +234,6 @@ def _draw_curves(trial: Trial, found: Comparison, by: str, metrics: Sequence[str
         return
     controls = [one.title for one in found.candidates.values() if one.is_control]
     methods = [name for name in found.ranked(by) if not found.candidates[name].is_control]
-    _, large = chosen_map(trial)
     standing_out = dict.fromkeys([*methods[:1], *([large] if large in methods else []), found.best_control(by)])
     st.caption(
         "**Bold**: the best map, the best control, and the map shown large. **Dashed**: controls. Thin and grey: the "

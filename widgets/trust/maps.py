@@ -9,6 +9,7 @@ from core.attribution.registry import METHODS
 from core.display.words import duration
 from core.pixel_sets import PixelSetName
 from core.segmenter import Prediction
+from core.trust import Comparison
 from core.trust.controls import CONTROLS
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.last_map import OLD_NOTE, OLD_OPACITY, keep_last
@@ -16,6 +17,7 @@ from widgets.shared.pixel_set_picker import Question, in_viewer, pixel_set_layer
 from widgets.shared.recipes import attribution_recipe
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
+from widgets.trust.tested import QUICK_METRICS
 from widgets.trust.trial import USUAL_PERCENTILE, Trial, TrustMap
 from widgets.viewer.controls import Choice, Control, Slider, Value, keep_settings, settings_of
 from widgets.viewer.scene import Ends, Layer, Panel, Picture, ScalarMap, Words
@@ -41,6 +43,7 @@ _COLOURS: tuple[Control, ...] = (
 )  # fmt: skip
 _OPACITY = share_slider("trust_opacity", "Opacity", 0.7)
 _OVERLAY_OPACITY = 0.5
+_BEST = "_best_map"
 _FAINT = 0.05
 """Share of the common scale below which a map looks empty."""
 
@@ -52,6 +55,7 @@ def show_question(
     question: Question | None,
     trial: Trial | None = None,
     maps: Mapping[str, TrustMap] | None = None,
+    first: Comparison | None = None,
 ) -> None:
     """The image, in which the pixel set is chosen, with the map that is shown large beside it.
 
@@ -62,6 +66,7 @@ def show_question(
         question: The score over these pixels; None where there are none yet.
         trial: What is tested; None where there is no question.
         maps: The maps that are there.
+        first: What the quick test found.
     """
     image = selection.image
     names = selection.segmenter.class_names
@@ -74,7 +79,7 @@ def show_question(
     controls: list[Control] = [overlay]
     sentence, recipe = "", None
     if trial is not None and maps is not None:
-        choice, shown = chosen_map(trial)
+        choice, shown = chosen_map(trial, first)
         if shown in METHODS and shown in maps:
             target = trial.target
             recipe = attribution_recipe(
@@ -100,9 +105,9 @@ def show_question(
     )  # fmt: skip
 
 
-def maps_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
+def maps_panel(trial: Trial, maps: Mapping[str, TrustMap], first: Comparison | None) -> None:
     """All maps as linked panels, of which one is chosen to be shown large, and the files of that one."""
-    choice, shown = chosen_map(trial)
+    choice, shown = chosen_map(trial, first)
     settings, ends = settings_of(_COLOURS), _ends(trial, maps)
     groups = groups_of(trial.methods, maps, by_unit=settings["trust_scale"] == "unit")
     panels = []
@@ -173,13 +178,29 @@ def groups_of(methods: Sequence[str], maps: Mapping[str, TrustMap], *, by_unit: 
     return groups | waiting | {_CONTROLS: list(CONTROLS)}
 
 
-def chosen_map(trial: Trial) -> tuple[Choice, str]:
-    """The control that chooses the map shown large, and the name of that map."""
-    options = {name: METHODS[name].title for name in trial.methods} | {
+def chosen_map(trial: Trial, first: Comparison | None) -> tuple[Choice, str]:
+    """The control that chooses the map shown large, and the name of that map: that of the quick test if none is."""
+    titles = {name: METHODS[name].title for name in trial.methods} | {
         name: control.title for name, control in CONTROLS.items()
     }
-    choice = Choice(name="shown", label="Shown large", default=next(iter(options)), options=options)
-    return choice, str(settings_of([choice])["shown"])
+    best = _best_map(trial, first) or next(iter(titles))
+    choice = Choice(
+        name="shown", label="Shown large", default="best", options={"best": f"Best: {titles[best]}"} | titles
+    )
+    shown = str(settings_of([choice])["shown"])
+    return choice, best if shown == "best" else shown
+
+
+def _best_map(trial: Trial, first: Comparison | None) -> str | None:
+    """The method that the quick test puts first; while it runs that of the last one, so that the picture stays."""
+    metric, ranked = QUICK_METRICS[0], []
+    if first is not None:
+        ranked = [name for name in first.ranked(metric) if name in trial.methods]
+        ranked.sort(key=lambda name: first.standing(name, metric) != "beats")  # one like a control comes after them
+    known = st.session_state.get(_BEST)
+    if ranked and (len(ranked) == len(trial.methods) or known not in trial.methods):
+        known = st.session_state[_BEST] = ranked[0]
+    return known if known in trial.methods else None
 
 
 def _ends(trial: Trial, maps: Mapping[str, TrustMap]) -> dict[str, ColourEnds]:

@@ -21,6 +21,7 @@ from widgets.shared.setting_inputs import setting_inputs
 from widgets.shared.slow_work import start_button
 from widgets.shared.sources import seconds_per_image
 from widgets.trust.comparison import show_comparison
+from widgets.trust.maps import chosen_map
 from widgets.trust.tested import QUICK_METRICS, QUICK_SETTINGS, QUICK_STEPS, comparison_key, object_sought, tested
 from widgets.trust.trial import Trial, TrustMap, warn_if_empty
 
@@ -46,7 +47,7 @@ def tests_panel(trial: Trial, maps: Mapping[str, TrustMap], first: Comparison | 
     elif _is_wanted(trial, maps, metrics, settings):
         found = tested("tests", trial, maps, metrics, settings)
     if found is not None and found.candidates:
-        show_comparison(trial, found, metrics, settings)
+        show_comparison(trial, found, metrics, settings, chosen_map(trial, first)[1])
 
 
 def _pick(trial: Trial, *, has_object: bool) -> tuple[list[str], EvaluationSettings]:
