@@ -18,10 +18,9 @@ from widgets.shared.explainer import Explainer
 from widgets.shared.header import page_header
 from widgets.shared.last_map import keep_last
 from widgets.shared.links import write_to_url
-from widgets.shared.looked_at import look_at_pixel_set
 from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import Pixel, learn_in_background
-from widgets.shared.pixel_state import restore_pixel
+from widgets.shared.pixel_state import look_at_pixel, restore_pixel
 from widgets.shared.recipes import jacobian_recipe
 from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, pick_score, side_bar
@@ -76,7 +75,7 @@ def look_first(selection: Selection, run: Outcome) -> None:
         viewer("jacobian", first_panels(selection, run.outlook), size, selection.picture_key)
         return
     pixel = restore_pixel(image, prediction, selection.segmenter.class_names)
-    look_at_pixel_set("point")
+    look_at_pixel(pixel)
     controls = first_controls(has_truth=image.truth is not None)
     settings = settings_of(controls)
     explainer = Explainer(selection, prediction, "row", smooth=False)
@@ -107,7 +106,7 @@ def explore(
     with show_user_errors():
         selection = Selection(segmenter, image, jacobian.manifest.score)
         pixel = take_vessel_click(selection) or restore_pixel(image, prediction, selection.segmenter.class_names)
-        look_at_pixel_set("point")
+        look_at_pixel(pixel)
         field = jacobian.field
         controls = controls_of(
             has_rows=jacobian.manifest.keep_rows and not live,

@@ -12,9 +12,8 @@ from widgets.shared.downloads import attribution_downloads
 from widgets.shared.explainer import Explainer
 from widgets.shared.header import page_header
 from widgets.shared.last_map import keep_last
-from widgets.shared.looked_at import look_at_pixel_set
 from widgets.shared.pixel_answers import Pixel, learn_in_background
-from widgets.shared.pixel_state import reason_of_opening, restore_pixel
+from widgets.shared.pixel_state import look_at_pixel, reason_of_opening, restore_pixel
 from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, pick_selection, side_bar
 from widgets.shared.user_errors import show_user_errors
@@ -48,7 +47,7 @@ def explore(selection: Selection) -> None:
         plain_explorer(Explainer(selection, prediction, "row", smooth=False), prediction)
         return
     pixel = restore_pixel(image, prediction, selection.segmenter.class_names)
-    look_at_pixel_set("point")
+    look_at_pixel(pixel)
     pins = kept_pins(image.name, size)
     controls = controls_of(has_truth=image.truth is not None)
     settings = settings_of(controls)

@@ -17,10 +17,10 @@ class About(int):
     """A total that is estimated."""
 
 
-class Thousandths(int):
-    """A total in thousandths of long steps, so that the pace is known before the first of them is done."""
+class Hundredths(int):
+    """A total in hundredths of long steps, so that the pace is known before the first of them is done."""
 
-    PER_STEP = 1000
+    PER_STEP = 100
 
 
 def progress_of_part(progress: Progress | None, before: int, part: int, total: int) -> Progress:

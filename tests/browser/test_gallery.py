@@ -204,7 +204,7 @@ def test_the_next_error_leads_on_and_a_mistyped_image_is_told(page, address):
     truth = read_mask(next((VESSELS / "labels").glob("phantom_13.*")))
     found = set()
     for number in (1, 2):
-        page.get_by_role("button", name="Next error").click()
+        page.get_by_role("button", name="Next prediction error").click()
         sentence = page.get_by_text(re.compile(f"error {number} of "))
         words = sentence.inner_text()
         row, column = map(int, re.search(r"row (\d+), column (\d+)", words).groups())

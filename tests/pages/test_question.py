@@ -37,6 +37,22 @@ def texts(page: AppTest) -> str:
     return " ".join(words + [shown["words"]["sentence"] for shown in viewers(page)])
 
 
+def test_only_a_pixel_that_was_chosen_goes_along():
+    page = AppTest.from_file(str(ROOT / "main.py"), default_timeout=180)
+    for key, value in SCENE.items():
+        page.query_params[key] = value
+    page.run()
+    opening = page.session_state["row"], page.session_state["column"]
+    page.switch_page("pages/cams.py").run()
+    assert page.selectbox(key="pixel_set").value == "class", "as by the page's own address"
+    page.switch_page("pages/pixel_explorer.py").run()
+    assert (page.session_state["row"], page.session_state["column"]) == opening
+    page.session_state["row"] = 3
+    page.run()
+    page.switch_page("pages/cams.py").run()
+    assert page.selectbox(key="pixel_set").value == "point"
+
+
 @pytest.fixture(scope="module")
 def segmenter():
     return load_segmenter("scenes", "cpu")

@@ -52,7 +52,7 @@ def words_of(
         f"From {baseline_words(settings)} to this image, the {what} {place} goes from {start} to {end} {average}. "
         f"The map shares that difference among the image's pixels. {_reason(attribution, is_cancelled=is_cancelled)}"
     )
-    chips = [Chip(f"error {_EARLY}")] if is_early else error_chips(*errors)
+    chips = [Chip(f"error: {_EARLY}")] if is_early else error_chips(*errors)
     if so_far:
         steps = f"{measured['steps']} steps so far"
         chips = [Chip(steps), *(chips if is_early else [Chip(f"{chip.text} so far") for chip in chips])]

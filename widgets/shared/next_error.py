@@ -89,7 +89,7 @@ def next_error_button(segmenter: Segmenter, offered: Sequence[OfferedImage], cur
         return
     network = segmenter.weights_hash, str(segmenter.device)
     st.button(
-        "Next error in the prediction", key="next_error", icon=":material/skip_next:", width="stretch",
+        "Next prediction error", key="next_error", icon=":material/skip_next:", width="stretch",
         on_click=_start, args=(network, known, current.name),
     )  # fmt: skip
     search: _Search | None = st.session_state.get(_SEARCH)

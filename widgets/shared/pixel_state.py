@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.scoring.opening_pixel import opening_pixel
 from core.segmenter import Prediction
+from widgets.shared.looked_at import look_at_pixel_set
 
 if TYPE_CHECKING:  # the picker of images may choose a pixel
     from widgets.shared.sources import PickedImage
@@ -48,6 +49,12 @@ def reason_of_opening(pixel: tuple[int, int]) -> str:
     """Why a page opened on this pixel; empty where somebody chose it."""
     opening = st.session_state.get(_OPENING)
     return opening.reason if opening is not None and (opening.row, opening.column) == pixel else ""
+
+
+def look_at_pixel(pixel: tuple[int, int]) -> None:
+    """Let the other pages begin with a pixel that somebody chose; what nobody chose leaves them as by their address."""
+    if not reason_of_opening(pixel):
+        look_at_pixel_set("point")
 
 
 def set_pixel(row: int, column: int) -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from core.compute.progress import About, AtMost, Thousandths
+from core.compute.progress import About, AtMost, Hundredths
 from core.display.words import duration
 
 if TYPE_CHECKING:  # what it imports is slow to import, and the navigation need not wait for it
@@ -98,7 +98,7 @@ def count_in_words(work: "Computation") -> str:
         return "has begun"
     if isinstance(work.steps, AtMost):  # far more than it may take, so it says nothing about the time
         return f"{work.steps_done:,}, at most {work.steps:,}"
-    per_step = Thousandths.PER_STEP if isinstance(work.steps, Thousandths) else 1
+    per_step = Hundredths.PER_STEP if isinstance(work.steps, Hundredths) else 1
     done, steps = work.steps_done // per_step, work.steps // per_step
     count = f"{done:,} of{' about' * isinstance(work.steps, About)} {steps:,}"
     left = work.seconds_left

@@ -11,6 +11,11 @@ _PAGES = {
     "trust": ("Trust", "Do the maps of this score hold up to tests?"),
 }
 _ICON = ":material/arrow_forward:"
+_ONE_PIXEL = {
+    "integrated_gradients": {"explain": "Pixel"}, "cams": {"pixel_set": "One pixel"},
+    "trust": {"pixel_set": "One pixel"},
+}  # fmt: skip
+"""What their addresses say where one pixel is sent."""
 _OF_PIXELS = "pixel_explorer", "jacobian"
 """Pages that explain one pixel; the others explain a pixel set."""
 
@@ -28,6 +33,9 @@ def send_pixel(page: str, *, is_pixel: bool = True) -> None:
             if other == page or (other in _OF_PIXELS and not is_pixel):
                 continue
             try:
-                st.page_link(f"pages/{other}.py", label=title, icon=_ICON, help=help_, width="content")
+                st.page_link(
+                    f"pages/{other}.py", label=title, icon=_ICON, help=help_, width="content",
+                    query_params=_ONE_PIXEL.get(other) if is_pixel else None,
+                )  # fmt: skip
             except StreamlitPageNotFoundError:  # a page that runs by itself has no others
                 return

@@ -183,12 +183,11 @@ def chosen_map(trial: Trial, first: Comparison | None) -> tuple[Choice, str]:
     titles = {name: METHODS[name].title for name in trial.methods} | {
         name: control.title for name, control in CONTROLS.items()
     }
-    best = _best_map(trial, first) or next(iter(titles))
-    choice = Choice(
-        name="shown", label="Shown large", default="best", options={"best": f"Best: {titles[best]}"} | titles
-    )
+    best = _best_map(trial, first)
+    options = {"best": f"Best: {titles[best]}" if best else "Best in the tests"} | titles
+    choice = Choice(name="shown", label="Shown large", default="best", options=options)
     shown = str(settings_of([choice])["shown"])
-    return choice, best if shown == "best" else shown
+    return choice, (best or next(iter(titles))) if shown == "best" else shown
 
 
 def _best_map(trial: Trial, first: Comparison | None) -> str | None:

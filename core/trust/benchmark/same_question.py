@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from ...compute.batches import each_image
-from ...compute.progress import Progress, Thousandths
+from ...compute.progress import Hundredths, Progress
 from ...data.images import Scaling, load_image, read_mask, with_channels
 from ...pixel_sets import NEEDS_PIXEL, PixelSet
 from ...segmenter import Segmenter
@@ -92,18 +92,18 @@ def ask_each_image(
         segmenter: The network.
         files: The images by name.
         question: What is asked.
-        progress: See `Progress`; counts thousandths of the images.
+        progress: See `Progress`; counts hundredths of the images.
         show: Called with the outcomes so far, first where some are known, then after each image.
         known: Measurements of images by name, which are not made again.
     """
     names = {path: name for name, (path, _) in files.items() if name not in known}
     found, failed = dict(known), dict[str, str]()
-    total = Thousandths(Thousandths.PER_STEP * len(files))
+    total = Hundredths(Hundredths.PER_STEP * len(files))
 
     def report(done: int = 0, of: int = 1) -> None:
         if progress is not None:
             finished = len(found) + len(failed)
-            progress(Thousandths.PER_STEP * finished + Thousandths.PER_STEP * min(done, of) // max(of, 1), total)
+            progress(Hundredths.PER_STEP * finished + Hundredths.PER_STEP * min(done, of) // max(of, 1), total)
 
     def so_far() -> Outcomes:
         return Outcomes([one for name in files for one in found.get(name, ())], dict(failed))

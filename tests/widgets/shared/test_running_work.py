@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.compute.progress import About, AtMost, Thousandths
+from core.compute.progress import About, AtMost, Hundredths
 from widgets.shared import results as results_module
 from widgets.shared import slow_work
 from widgets.shared.results import Computation, results
@@ -35,9 +35,9 @@ def test_a_count_says_what_is_known(clock):
     assert count_in_words(counted((0, 60))) == "has begun"
     assert count_in_words(counted((12, 1060))) == "12 of 1,060"
     assert count_in_words(counted((12, 60), (36, 60))) == "36 of 60, 10 s left"
-    images = counted((250, Thousandths(8000)), (3250, Thousandths(8000)))
+    images = counted((25, Hundredths(800)), (325, Hundredths(800)))
     assert count_in_words(images) == "3 of 8, 16 s left"
-    assert fraction_done(images) == 3250 / 8000
+    assert fraction_done(images) == 325 / 800
     assert count_in_words(counted((12, 60), (13, 60))) == "13 of 60", "one step says little about the next"
 
 
