@@ -108,7 +108,7 @@ def _show_state(so_far: Outcomes | None, count: int, *, is_cancelled: bool) -> N
     """How many of the images the numbers below are of, before they are of all."""
     done = 0 if so_far is None else len({one.image for one in so_far.measurements}) + len(so_far.failed)
     if is_cancelled:
-        st.warning(f"Cancelled after **{done} of {count} images**; the others can follow.", icon=":material/block:")
+        st.warning(f"Cancelled after **{done} of {count} images**; “Go on” tests the others.", icon=":material/block:")
     elif done:
         st.info(
             f"**{done} of {count} images** so far; the verdict comes with the last.", icon=":material/hourglass_top:"
