@@ -39,6 +39,11 @@ def test_a_link_goes_along_to_the_next_page(page, address):
         page.wait_for_url(re.compile(rf"/{path}\?model=scenes&image=scenes%2Fscene_02"))
         expect(page.get_by_role("combobox", name="Model")).to_have_value("scenes")
         expect(page.locator(".card").first).to_have_attribute("title", "scenes/scene_02")
+    # A pixel that the page itself has opened on goes along only where it is sent.
+    page.locator(".st-key-send_pixel").get_by_role("link", name="Class activation maps").click()
+    page.get_by_text(re.compile("Explained: the .* at row")).wait_for()
+    expect(page.get_by_role("combobox", name="Pixels explained")).to_have_value("One pixel")
+    expect(page.get_by_role("combobox", name="Model")).to_have_value("scenes")
 
 
 def test_the_first_screen_fits_and_what_was_looked_at_goes_along(page, address):

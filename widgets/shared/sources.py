@@ -96,6 +96,7 @@ def pick_image(segmenter: Segmenter, files: DeltaGenerator | None = None) -> Pic
     if choice not in offered:  # none yet, or what a link names: its first value comes from there in spite of the state
         choice = first
     image, files = offered[choice], files or st.container()
+    description = files.container()  # first, so that an 800 pixel high window shows it
     with files:
         upload_images()
         if image.group == YOURS:
@@ -124,7 +125,7 @@ def pick_image(segmenter: Segmenter, files: DeltaGenerator | None = None) -> Pic
         with card:
             gallery(segmenter, scores, offered, choice, picked.hash if picked else "")
     segmenter.findings((picked.values.shape[1], picked.values.shape[2]))
-    files.caption(
+    description.caption(
         f"{picked.values.shape[1]} × {picked.values.shape[2]} pixels (rows × columns), " + "; ".join(picked.notes)
     )
     return picked
