@@ -58,12 +58,13 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
             settings = pick_settings(layer.name, size)
     question = question_of(name, selection, prediction, reduction)
     if question is None:
+        cancel_unless("several", lambda _key: False)
+        cancel_others(None)
         show_question(selection, prediction, name, None)
         st.info("The maps and their tests come below, once there are pixels to explain.", icon=":material/verified:")
         return
     trial = Trial(selection.segmenter, selection.image, prediction, question, methods, settings)
-    for place in ("maps", "tests", "ranks", "sanity"):
-        cancel_unless(place, lambda key: isinstance(key, tuple) and key[1] == trial.identity)
+    cancel_others(trial)
     st.markdown(f"Explained: the {question.in_words(selection)}.")
     conclusion, picture = st.container(border=True), st.container()
     maps, first = compute_maps(trial)
@@ -86,6 +87,12 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
         if tab.open:
             with tab, show_user_errors():
                 panel()
+
+
+def cancel_others(trial: Trial | None) -> None:
+    """Cancel what is computed for another question."""
+    for place in ("maps", "tests", "ranks", "sanity"):
+        cancel_unless(place, lambda key: trial is not None and isinstance(key, tuple) and key[1] == trial.identity)
 
 
 def pick_settings(layer: str, size: tuple[int, int]) -> dict[str, Any]:

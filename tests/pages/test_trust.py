@@ -443,6 +443,12 @@ def test_cancelled_maps_can_be_started_again(monkeypatch):
     assert not any(text.value == "Cancelled." for text in page.markdown)
     panels = {panel["name"]: panel for panel in viewers(page)[1]["panels"]}
     assert panels["smoothgrad"]["choosable"]
+    # What is computed for a question that is gone ends with it.
+    monkeypatch.setattr(slow_work, "PATIENCE", 0)
+    page.number_input(key="samples").set_value(41).run()
+    work = page.session_state["_claims"]["maps"]
+    page.selectbox(key="pixel_set").set_value("box").run()
+    assert work.is_cancelled
 
 
 def test_stages_of_the_sanity_check_are_shown_as_they_come(monkeypatch):

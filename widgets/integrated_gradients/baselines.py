@@ -54,7 +54,7 @@ def baselines_panel(
     found = compute_in_background(
         "baselines", key, "Comparing baselines, gradients",
         lambda report: _with_each(baselines, own, selection, question, settings, report),
-        lambda: part_at("baselines"),
+        lambda: part_at("baselines"), again="Go on",
     )  # fmt: skip
     there: Maps = found or part_at("baselines") or own
     maps, agreement = st.columns([len(baselines), 1.3], gap="small")

@@ -20,7 +20,7 @@ from core.trust.benchmark.summary import ENOUGH_IMAGES, SummaryRow, caution, sum
 from core.trust.controls import CONTROLS
 from widgets.shared.offered_images import in_groups, offered_images
 from widgets.shared.results import Report, results
-from widgets.shared.slow_work import compute_in_background, part_at, start_button, was_cancelled
+from widgets.shared.slow_work import cancel_unless, compute_in_background, part_at, start_button, was_cancelled
 from widgets.shared.sources import seconds_per_image
 from widgets.trust.comparison import TABLE_STYLE, described, row_html, show_downloads
 from widgets.trust.tested import QUICK_SETTINGS
@@ -70,6 +70,8 @@ def several_images_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     key = "several images", asked, tuple(versions.values())
     kept: dict[Hashable, list[Measurement]] = results().get_or_compute(("images asked", asked), dict)
     known = {name: kept[version] for name, version in versions.items() if version in kept}
+
+    cancel_unless("several", lambda other: other == key)
 
     def describe() -> None:
         took = sum(one.attribution.seconds for one in maps.values() if one.attribution is not None)
