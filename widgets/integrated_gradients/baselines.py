@@ -56,7 +56,8 @@ def baselines_panel(
         lambda report: _with_each(baselines, own, selection, question, settings, report),
         lambda: part_at("baselines"), again="Go on",
     )  # fmt: skip
-    there: Maps = found or part_at("baselines") or own
+    so_far: Maps = found or part_at("baselines") or own
+    there = {kind: so_far[kind] for kind in baselines if kind in so_far}
     maps, agreement = st.columns([len(baselines), 1.3], gap="small")
     with maps:
         note = "cancelled" if was_cancelled("baselines") else "not there yet"
@@ -68,14 +69,16 @@ def baselines_panel(
             ],
             prediction.labels.shape, selection.picture_key, settings=shown, tools=(), is_compact=True,
         )  # fmt: skip
-        for slot, kind in zip(st.columns(len(baselines), gap="small"), baselines, strict=True):
-            if (one := there.get(kind)) is None:
-                continue
-            slot.markdown(f"**{BASELINE_NAMES[kind]}**")
-            chips = error_chips(one.convergence_percent, one.map_error_percent)
-            slot.markdown(" ".join(_BADGES[chip.tone].format(chip.text) for chip in chips))
-            ratio = statistics(one, prediction).predicted.ratio
-            slot.caption(f"score difference {number(one.score_difference or 0.0)}, ratio {number_or_none(ratio)}")
+        shares = [statistics(one, prediction).predicted for one in there.values()]
+        st.table(
+            {
+                "Baseline": [BASELINE_NAMES[kind] for kind in there],
+                "Exactness": [_exactness(one) for one in there.values()],
+                "Score difference": [number(one.score_difference or 0.0) for one in there.values()],
+                "Ratio": [number_or_none(share.ratio) for share in shares],
+            },
+            hide_index=True,
+        )
     if found is None:
         return
     with agreement:
@@ -83,6 +86,11 @@ def baselines_panel(
         table = rank_correlations([found[kind].magnitude() for kind in baselines])
         figure = correlation_figure(table, [BASELINE_NAMES[kind] for kind in baselines])
         st.plotly_chart(figure, height=300, theme=None, config={"displayModeBar": False}, key="ig-agreement")
+
+
+def _exactness(one: Attribution) -> str:
+    chips = error_chips(one.convergence_percent, one.map_error_percent)
+    return " ".join(_BADGES[chip.tone].format(chip.text) for chip in chips)
 
 
 def _with_each(
