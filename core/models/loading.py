@@ -159,7 +159,7 @@ def identify(path: str | Path) -> Identity:
         UserError: As `read_checkpoint`.
     """
     if Path(path).suffix.lower() == onnx_files.SUFFIX:
-        return Identity(onnx_files.NAME, {})
+        return Identity(onnx_files.NAME, {"in_channels": onnx_files.channels_in(Path(path))})
     state_dict, stored = read_checkpoint(path)
     if stored is not None:
         return Identity(stored.architecture, stored.arguments, states_normalisation=True)

@@ -23,10 +23,10 @@ from widgets.shared.user_errors import say, show_said, unknown_name
 FIRST_MODEL = "vessmap"
 UPLOAD = "Upload…"
 _UPLOAD_HINT = (
-    "Upload a checkpoint: .safetensors, or a PyTorch state dict or training checkpoint (.pth, .pt, .ckpt). For a "
-    "network of your own, start the app with `-- --model package.module:function` or "
-    "`-- --model path/to/file.py:function`; an ONNX file and a folder of Hugging Face transformers are named there by "
-    "their path, too. The table in docs/networks.md lists the networks that were tried."
+    "Upload a checkpoint: .safetensors, or a PyTorch state dict or training checkpoint (.pth, .pt, .ckpt); or an .onnx "
+    "file. For a network of your own, start the app with `-- --model package.module:function` or "
+    "`-- --model path/to/file.py:function`; a folder of Hugging Face transformers is named there by its path, too. The "
+    "table in docs/networks.md lists the networks that were tried."
 )
 _HINT = (
     "After --model, name a function, as package.module:function or path/to/file.py:function, a checkpoint, an ONNX "
@@ -51,7 +51,7 @@ def pick_model(
     if choice == UPLOAD:
         uploader(
             "Checkpoint", key, NETWORK_TYPES, lambda files: say(key, take_networks(files, key)),
-            words="Weights only: a file with code in it is refused.",
+            words="Weights only, or ONNX: a file with code in it is refused.",
         )  # fmt: skip
     show_said(key, choice)
     if choice == UPLOAD:
