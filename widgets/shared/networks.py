@@ -185,7 +185,7 @@ def _json_object(text: str) -> dict[str, Any]:
 
 
 def _check_readable(file: KeptFile) -> None:
-    """Refuse a file that no choice of options makes a network of; ONNX files are compared with ONNX Runtime for that."""
+    """Refuse a file that no options make a network of; an ONNX file is compared with ONNX Runtime for that."""
     identity = _identity_of(file)
     if identity.architecture == onnx_files.NAME:
         first = assumed_normalisation(onnx_files.NAME, identity.arguments["in_channels"])
