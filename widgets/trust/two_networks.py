@@ -82,7 +82,7 @@ def two_networks_panel(
     slots = [row.container(width=width) for width in _WIDTHS]
     with slots[0]:
         other = pick_model("second_", "Second network", {UNTRAINED: lambda: _untrained(segmenter)})
-        other = pick_prompt(other, image, "second_prompt")
+        other = pick_prompt(other, image, "second_")
     second_class = _pick_class(slots[1], segmenter, other, target.class_index)
     method = slots[2].selectbox(
         "Method", list(METHODS), key="second_method", bind="query-params", format_func=lambda name: METHODS[name].title
