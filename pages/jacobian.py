@@ -18,13 +18,12 @@ from widgets.shared.explainer import Explainer
 from widgets.shared.header import page_header
 from widgets.shared.last_map import keep_last
 from widgets.shared.links import write_to_url
-from widgets.shared.model_picker import pick_model
 from widgets.shared.pixel_answers import Pixel, learn_in_background
 from widgets.shared.pixel_state import look_at_pixel, restore_pixel
 from widgets.shared.recipes import jacobian_recipe
 from widgets.shared.send_pixel import send_pixel
-from widgets.shared.sidebar import Selection, pick_score, side_bar
-from widgets.shared.sources import PickedImage, pick_image, predicted
+from widgets.shared.sidebar import Selection, pick_model_and_image, pick_score, side_bar
+from widgets.shared.sources import PickedImage, predicted
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
 from widgets.viewer.viewer import viewer
@@ -39,8 +38,7 @@ def main() -> None:
     )
     with show_user_errors():
         with side_bar() as files:
-            segmenter = pick_model()
-            image = pick_image(segmenter, files)
+            segmenter, image = pick_model_and_image(files)
             scored = st.container(gap="xxsmall")
             origin = st.segmented_control(
                 "Jacobian", ["compute", "open"], default="compute", required=True, key="origin", bind="query-params",

@@ -24,9 +24,10 @@ FIXED_KEYS = frozenset({
     "against", "agreement_of", "architecture", "arguments", "arrived", "border_width", "box", "channels", "class",
     "classes", "column", "context_only", "convert", "convert_here", "encoder", "file_drop", "files", "fill",
     "fill_sigma", "image", "image_in_url", "label", "lasso", "layer", "methods", "metrics", "next_error",
-    "normalisation", "over", "pixel_set", "ranked_by", "remove_truth", "row", "sanity_method", "sanity_mode", "scaling",
-    "score", "send_pixel", "several_images", "several_test", "shown", "space", "stages", "tab", "top_share",
-    "trust_opacity", "trust_percentile", "trust_scale", "truth_files", "use_as_truth", "your_files",
+    "normalisation", "over", "pixel_set", "prompt", "prompt_column", "prompt_here", "prompt_row", "ranked_by",
+    "remove_truth", "row", "sanity_method", "sanity_mode", "scaling", "score", "send_pixel", "several_images",
+    "several_test", "shown", "space", "stages", "tab", "top_share", "trust_opacity", "trust_percentile", "trust_scale",
+    "truth_files", "use_as_truth", "your_files",
 })  # fmt: skip
 """Keys of the Trust page's inputs beside the settings of methods."""
 METRIC_PREFIX = "test_"

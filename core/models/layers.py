@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..segmenter import Segmenter
 from ..segmenter.prompts import layer_sizes
+from .spatial import spatial_form
 
 _PASSING_THROUGH = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 _PASSING_THROUGH_NAMES = {"DropPath", "StochasticDepth"}
@@ -38,7 +39,9 @@ class Layer:
 
 
 def layers(segmenter: Segmenter, size: tuple[int, int]) -> list[Layer]:
-    """Every module, blocks and their parts alike, whose output is one map (channels, height, width), as they finish.
+    """Every module, blocks and their parts alike, whose output is one map, as they finish.
+
+    A map is (channels, height, width) or, where its size tells so, (height, width, channels).
 
     The module itself and what changes nothing in eval mode (identity, dropout) are left out. A module that runs
     several times is listed once, by its last run.
@@ -53,20 +56,20 @@ def layers(segmenter: Segmenter, size: tuple[int, int]) -> list[Layer]:
     if min(size) < 1:
         raise UserError(f"An image has at least one row and one column; {size[0]}×{size[1]} was given.")
     black = torch.zeros(1, segmenter.in_channels, *size, device=segmenter.device)
-    outputs: dict[str, torch.Size] = {}  # (channels, height, width) by name, under "" those of the network's input
+    outputs: dict[str, torch.Size] = {}  # shapes by name, under "" that of the network's input
     owner = threading.get_ident()  # not everything that runs a network holds its lock
 
     def start(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if threading.get_ident() == owner:
             outputs.clear()  # the run before was of a size that the network refused
-            outputs[""] = inputs[0].shape[1:]
+            outputs[""] = inputs[0].shape
 
     def record(name: str, output: object) -> None:
         if threading.get_ident() != owner:
             return
         outputs.pop(name, None)
         if isinstance(output, Tensor) and output.ndim == 4 and output.shape[0] == 1 and output.numel() > 0:
-            outputs[name] = output.shape[1:]
+            outputs[name] = output.shape
 
     with segmenter.lock, torch.no_grad(), ExitStack() as hooks:
         hooks.enter_context(segmenter.module.register_forward_pre_hook(start))
@@ -75,11 +78,14 @@ def layers(segmenter: Segmenter, size: tuple[int, int]) -> list[Layer]:
                 hooks.enter_context(part.register_forward_hook(lambda _, __, output, name=name: record(name, output)))
         segmenter.unchecked_logits(black)
     height, width = outputs.pop("")[-2:]
-    _, (image_height, image_width) = layer_sizes(segmenter.module, (height, width))
+    seen_size, (image_height, image_width) = layer_sizes(segmenter.module, (height, width))
     found = []
-    for name, (channels, height, width) in outputs.items():
-        stride = (image_height / height, image_width / width) if height * width > 1 else None
-        found.append(Layer(name, type(segmenter.module.get_submodule(name)).__name__, channels, height, width, stride))
+    for name, shape in outputs.items():
+        form = spatial_form(shape, seen_size)
+        assert form is not None  # noqa: S101 - all have four axes
+        stride = (image_height / form.height, image_width / form.width) if form.height * form.width > 1 else None
+        type_name = type(segmenter.module.get_submodule(name)).__name__
+        found.append(Layer(name, type_name, form.channels, form.height, form.width, stride))
     return found
 
 

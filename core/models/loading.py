@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..segmenter import Segmenter
 from ..segmenter.grid import Align
 from ..segmenter.output_reading import Activation
-from ..segmenter.prompts import Prompt
+from ..segmenter.prompts import Prompt, prompt_refused
 from .adapters import nnunet, onnx_files
 from .adapters.transformers_folder import is_transformers_folder, segmenter_from_transformers
 from .checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint, shipped_weights
@@ -102,7 +102,7 @@ def load_segmenter(
         made = made if label is None else made.for_label(label)
         return made if prompt is None else made.for_prompt(prompt)
     if prompt is not None:
-        raise UserError(f"{name} takes no point beside the image; leave out the prompt.")
+        raise prompt_refused(name)
     if not is_file and name in ARCHITECTURES:
         if architecture not in (None, name):
             raise UserError(f"{name} names the network; leave out the other architecture {architecture}.")
@@ -159,7 +159,7 @@ def identify(path: str | Path) -> Identity:
         UserError: As `read_checkpoint`.
     """
     if Path(path).suffix.lower() == onnx_files.SUFFIX:
-        return Identity(onnx_files.NAME, {})
+        return Identity(onnx_files.NAME, {"in_channels": onnx_files.channels_in(Path(path))})
     state_dict, stored = read_checkpoint(path)
     if stored is not None:
         return Identity(stored.architecture, stored.arguments, states_normalisation=True)

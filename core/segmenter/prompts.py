@@ -1,5 +1,6 @@
 """SAM and SAM 2: networks that are given a point beside the image, and answer with masks of the object there."""
 
+import copy
 from typing import Any
 
 import torch
@@ -16,6 +17,10 @@ Size = tuple[int, int]
 """Height and width."""
 Prompt = tuple[float, float]
 """Row and column of a point, in pixels of the image."""
+
+
+class PromptNeededError(UserError):
+    """A network is given no point on the object that it is to answer about."""
 
 
 class PromptedMask(nn.Module):
@@ -40,16 +45,13 @@ class PromptedMask(nn.Module):
     def __init__(self, network: nn.Module, prompt: Prompt, mask: str | int | None = None) -> None:
         super().__init__()
         if (kind := _kind_of(network)) is None:
-            raise UserError(f"{type(network).__name__} takes no point beside the image; leave out the prompt.")
+            raise prompt_refused(type(network).__name__)
         config: Any = network.config
-        row, column = prompt
-        if not (0 <= row < torch.inf and 0 <= column < torch.inf):
-            raise UserError(f"The prompt is a point of the image (row, column); {row}, {column} is none.")
         number = config.mask_decoder_config.num_multimask_outputs
         if not (mask is None or (isinstance(mask, int) and 0 <= mask < number)):
             raise UserError(f"There is no mask {mask!r}; {type(network).__name__} gives the masks 0 to {number - 1}.")
         self.network = network
-        self.prompt = float(row), float(column)
+        self.prompt = _checked_point(prompt)
         self.mask = mask
         self.side: int = config.prompt_encoder_config.image_size
         self.is_padded = kind == _SAM
@@ -68,7 +70,9 @@ class PromptedMask(nn.Module):
 
     def with_prompt(self, prompt: Prompt) -> "PromptedMask":
         """The same network, its weights shared, with another point."""
-        return PromptedMask(self.network, prompt, self.mask)
+        other = copy.copy(self)  # with what is hooked to it
+        other.prompt = _checked_point(prompt)
+        return other
 
     def forward(self, images: Tensor) -> Tensor:
         """The logit of the chosen mask (B, 1, H, W)."""
@@ -109,6 +113,11 @@ class PromptedMask(nn.Module):
         return height, width
 
 
+def prompt_refused(name: str) -> UserError:
+    """The error for a point where the network takes none."""
+    return UserError(f"{name} takes no point beside the image; leave out the prompt.")
+
+
 def check_prompt(module: nn.Module, size: Size) -> None:
     """Raise a UserError where the network's prompt lies outside an image of this size."""
     if isinstance(module, PromptedMask) and not (module.prompt[0] < size[0] and module.prompt[1] < size[1]):
@@ -119,9 +128,9 @@ def check_prompt(module: nn.Module, size: Size) -> None:
 
 
 def check_has_prompt(module: nn.Module) -> None:
-    """Raise a UserError for a SAM without a prompt."""
+    """Raise a PromptNeededError for a SAM without a prompt."""
     if _kind_of(module) is not None:
-        raise UserError(
+        raise PromptNeededError(
             f"{type(module).__name__} answers about one object; give a point on it: Segmenter(PromptedMask(network, "
             "(row, column))), or load_segmenter(folder, prompt=(row, column))."
         )
@@ -132,6 +141,13 @@ def layer_sizes(module: nn.Module, size: Size) -> tuple[Size, Size]:
     if isinstance(module, PromptedMask):
         return (module.side, module.side), module.covered_size(size)
     return size, size
+
+
+def _checked_point(prompt: Prompt) -> Prompt:
+    row, column = prompt
+    if not (0 <= row < torch.inf and 0 <= column < torch.inf):
+        raise UserError(f"The prompt is a point of the image (row, column); {row}, {column} is none.")
+    return float(row), float(column)
 
 
 def _kind_of(module: nn.Module) -> str | None:

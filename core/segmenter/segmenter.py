@@ -23,9 +23,11 @@ from .identity import weights_checksum, weights_digest
 from .image_batch import Image, checked_batch, counted
 from .interruption import stop_if_interrupted
 from .output_reading import Activation
-from .prompts import CLASS_NAMES, Prompt, PromptedMask, check_has_prompt, check_prompt
+from .prompts import CLASS_NAMES, Prompt, PromptedMask, check_has_prompt, check_prompt, prompt_refused
 from .queries import check_task, with_scores_of_queries
 
+_ANY_POINT = (0.0, 0.0)
+"""A SAM is examined with it: how its result is read is the same for all points."""
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
 
 
@@ -133,8 +135,9 @@ class Segmenter:
         self._canvases: dict[tuple[int, int], Canvas] = {}
         self._findings: Findings | None = None
         self._identity: tuple[tuple[object, ...], str] | None = None
-        if class_names is None and isinstance(module, PromptedMask):
-            class_names = CLASS_NAMES
+        if isinstance(module, PromptedMask):  # it returns the logit of one mask
+            class_names = CLASS_NAMES if class_names is None else class_names
+            activation = activation or "none"
         self.given_names = tuple(class_names) if class_names is not None else None
         """One name per class, or per label where one is chosen; None where they are not known."""
         if self.given_names is not None and len(set(self.given_names)) < len(self.given_names):
@@ -161,13 +164,19 @@ class Segmenter:
             UserError: The network takes no point.
         """
         if not isinstance(self.module, PromptedMask):
-            raise UserError(f"The network {self.name} takes no point beside the image; leave out the prompt.")
-        return self._changed(module=self.module.with_prompt(prompt))
+            raise prompt_refused(f"The network {self.name}")
+        module = self.module.with_prompt(prompt)
+        return self._changed(module=module, _findings=self._findings, _canvases=self._canvases)
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """Row and column of the point that the network is given; None where it takes none."""
+        return self.module.prompt if isinstance(self.module, PromptedMask) else None
 
     def _changed(self, **attributes: object) -> "Segmenter":
-        """A segmenter of the same network and lock with other attributes, which has found out nothing yet."""
+        """A segmenter of the same network and lock with other attributes, which has found out nothing else yet."""
         changed = copy.copy(self)
-        vars(changed).update(attributes, _findings=None, _canvases={}, _identity=None)
+        vars(changed).update({"_findings": None, "_canvases": {}, "_identity": None} | attributes)
         return changed
 
     def _index_of_label(self, label: str | int) -> int:
@@ -248,14 +257,18 @@ class Segmenter:
         if self._findings is None:
             with self.lock, torch.no_grad():
                 if self._findings is None:
-                    found = Examination(
-                        self.module,
-                        lambda images: self._result(images.to(self.device)),
-                        self.in_channels,
-                        self.asked,
-                        self.name,
-                        self.size_multiple,
-                    ).findings(size)
+                    found = (
+                        self.for_prompt(_ANY_POINT).findings(size)
+                        if self.prompt not in (None, _ANY_POINT)
+                        else Examination(
+                            self.module,
+                            lambda images: self._result(images.to(self.device)),
+                            self.in_channels,
+                            self.asked,
+                            self.name,
+                            self.size_multiple,
+                        ).findings(size)
+                    )
                     if self.asked.label is not None:
                         self._names_of(found)  # a name's place among names of another number means nothing
                     self._findings = found
@@ -306,7 +319,8 @@ class Segmenter:
                 operations = _ADDRESS.sub("", repr(self.module))
             settings = self.mean, self.std, self.size_multiple, self.asked
             label = "" if self.asked.label is None else f"label {self.asked.label}"
-            content = f"{settings}{label}{operations}{weights_digest(self.module)}"
+            prompt = "" if self.prompt is None else f"prompt {self.prompt}"
+            content = f"{settings}{label}{prompt}{operations}{weights_digest(self.module)}"
             checksum = (*checksum[:-1], self._findings is None)
             self._identity = checksum, hashlib.sha256(content.encode()).hexdigest()
         return self._identity[1]

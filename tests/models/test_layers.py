@@ -9,6 +9,18 @@ from core.models import Layer, layers
 from tests.networks import NeedsMultiple, TinySeg
 
 
+class ChannelsLast(nn.Module):
+    """Half the size, normalised over the channels as the last axis, as in Swin and ConvNeXt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.norm = nn.Conv2d(1, 6, 2, stride=2), nn.LayerNorm(6)
+        self.head = nn.Conv2d(6, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.norm(self.down(images).movedim(1, -1)).movedim(-1, 1))
+
+
 class Hourglass(nn.Module):
     """Down by 2 and 3, a shared convolution that runs twice, what changes nothing, a global pooling, and back."""
 
@@ -32,6 +44,14 @@ def test_tiny_network():
         Layer("conv", "Conv2d", 2, 3, 5, (1.0, 1.0)),
         Layer("relu", "ReLU", 2, 3, 5, (1.0, 1.0)),
         Layer("head", "Conv2d", 2, 3, 5, (1.0, 1.0)),
+    ]
+
+
+def test_channels_as_the_last_axis():
+    assert layers(Segmenter(ChannelsLast(), in_channels=1), (8, 16)) == [
+        Layer("down", "Conv2d", 6, 4, 8, (2.0, 2.0)),
+        Layer("norm", "LayerNorm", 6, 4, 8, (2.0, 2.0)),
+        Layer("head", "Conv2d", 2, 4, 8, (2.0, 2.0)),
     ]
 
 

@@ -69,7 +69,8 @@ class ImageScores:
         """Whether the network takes the image and, as far as is known, its ground truth is of the network's classes."""
         own = _SAMPLES_OF.get(self._segmenter.name)
         is_of_another = own is not None and image.is_sample and image.group in set(_SAMPLES_OF.values()) - {own}
-        return image.fits(self._segmenter) and not is_of_another
+        is_of_one_object = self._segmenter.prompt is not None  # which the ground truth is not
+        return image.fits(self._segmenter) and not is_of_another and not is_of_one_object
 
     def compute(self, images: Sequence[OfferedImage], progress: Progress | None = None) -> None:
         """Score images; each score is known as soon as it is there."""

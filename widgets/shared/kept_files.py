@@ -33,6 +33,8 @@ EXPIRY = 24 * 3600
 _PREFIX = "browser-"
 _INDEX = "index.json"
 _LOCK = "lock"
+_TELLING_SUFFIXES = (".safetensors", ".onnx")
+"""Those by which a network is read."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class KeptFiles:
 
     def path(self, file: KeptFile) -> Path:
         """Where its content is."""
-        return self._folder / f"{file.hash}{'.safetensors' if file.title.lower().endswith('.safetensors') else ''}"
+        suffix = Path(file.title).suffix.lower()
+        return self._folder / f"{file.hash}{suffix if suffix in _TELLING_SUFFIXES else ''}"
 
     def files(self, kind: Kind | None = None) -> dict[str, KeptFile]:
         """The files of one kind by name, or all by kind and name, the oldest first; marks the folder as used."""

@@ -12,6 +12,7 @@ from core.models.adapters.transformers_folder import is_transformers_folder
 from core.models.factory import segmenter_from_factory
 from core.segmenter import Segmenter
 from core.segmenter.grid import UnusualSizeError
+from core.segmenter.prompts import PromptNeededError
 from widgets.shared.kept_files import KeptFile
 from widgets.shared.label_picker import pick_label
 from widgets.shared.links import value_in_url
@@ -22,11 +23,13 @@ from widgets.shared.user_errors import say, show_said, unknown_name
 
 FIRST_MODEL = "vessmap"
 UPLOAD = "Upload…"
+UNCHOSEN_PROMPT = (0.0, 0.0)
+"""Point that a SAM is loaded with; the one that counts is chosen on the image (`pick_prompt`)."""
 _UPLOAD_HINT = (
-    "Upload a checkpoint: .safetensors, or a PyTorch state dict or training checkpoint (.pth, .pt, .ckpt). For a "
-    "network of your own, start the app with `-- --model package.module:function` or "
-    "`-- --model path/to/file.py:function`; an ONNX file and a folder of Hugging Face transformers are named there by "
-    "their path, too. The table in docs/networks.md lists the networks that were tried."
+    "Upload a checkpoint: .safetensors, or a PyTorch state dict or training checkpoint (.pth, .pt, .ckpt); or an .onnx "
+    "file. For a network of your own, start the app with `-- --model package.module:function` or "
+    "`-- --model path/to/file.py:function`; a folder of Hugging Face transformers is named there by its path, too. The "
+    "table in docs/networks.md lists the networks that were tried."
 )
 _HINT = (
     "After --model, name a function, as package.module:function or path/to/file.py:function, a checkpoint, an ONNX "
@@ -51,7 +54,7 @@ def pick_model(
     if choice == UPLOAD:
         uploader(
             "Checkpoint", key, NETWORK_TYPES, lambda files: say(key, take_networks(files, key)),
-            words="Weights only: a file with code in it is refused.",
+            words="Weights only, or ONNX: a file with code in it is refused.",
         )  # fmt: skip
     show_said(key, choice)
     if choice == UPLOAD:
@@ -69,9 +72,15 @@ def pick_model(
         segmenter = pick_label(segmenter, key=f"{place}label")
     with contextlib.suppress(UnusualSizeError):  # then it is examined on the image
         segmenter.findings()
+    if segmenter.prompt is None:  # else the notes name the point, which is chosen on the image
+        show_notes(segmenter)
+    return segmenter
+
+
+def show_notes(segmenter: Segmenter) -> None:
+    """Assumptions and conclusions about the network."""
     for note in segmenter.notes:
         st.caption(f"{note[:1].upper()}{note[1:]}.")
-    return segmenter
 
 
 def _segmenter(
@@ -100,5 +109,9 @@ def _restore_model(key: str, names: list[str]) -> None:
 @st.cache_resource(max_entries=8, show_spinner="Loading the model…")
 def _loaded(name: str, changed: int | None = None) -> Segmenter:
     """The segmenter from a file, where `changed` tells its versions apart, or from a folder or a factory."""
-    is_path = changed is not None or is_transformers_folder(Path(name))
-    return load_segmenter(name) if is_path else segmenter_from_factory(name)
+    if changed is None and not is_transformers_folder(Path(name)):
+        return segmenter_from_factory(name)
+    try:
+        return load_segmenter(name)
+    except PromptNeededError:
+        return load_segmenter(name, prompt=UNCHOSEN_PROMPT)

@@ -11,6 +11,7 @@ import streamlit as st
 
 from core.errors import UserError
 from core.models import ARCHITECTURES, NORMALISATIONS, identify, load_segmenter
+from core.models.adapters import onnx_files
 from core.models.loading import Identity, assumed_normalisation
 from core.models.metadata import check_arguments
 from core.models.ranges import MOST_CHANNELS, MOST_CLASSES, InvalidValueError
@@ -20,7 +21,7 @@ from widgets.shared.kept_files import KeptFile
 from widgets.shared.uploader import kept_files, removed_for_room
 from widgets.shared.user_errors import show_user_error
 
-NETWORK_TYPES = ("safetensors", "pth", "pt", "ckpt")
+NETWORK_TYPES = ("safetensors", "pth", "pt", "ckpt", "onnx")
 NORMALISATION_NAMES = {"none": "None", "imagenet": "ImageNet", "numbers": "Numbers…"}
 _ASKED = "_asked_about_network"
 _ASKED_ALONE = ("encoder_name", "in_channels", "num_classes")
@@ -48,7 +49,7 @@ def take_networks(files: list[tuple[str, bytes]], key: str = "model") -> list[st
             shown, dropped = kept_files().keep("network", name, content)
             sentences += removed_for_room(dropped)
             try:
-                _identity_of(kept_networks()[shown])
+                _check_readable(kept_networks()[shown])
             except UserError:
                 kept_files().remove("network", shown)
                 raise
@@ -181,6 +182,14 @@ def _json_object(text: str) -> dict[str, Any]:
     except InvalidValueError as error:
         raise UserError(f"Further arguments cannot be used: {error}") from error
     return found
+
+
+def _check_readable(file: KeptFile) -> None:
+    """Refuse a file that no options make a network of; an ONNX file is compared with ONNX Runtime for that."""
+    identity = _identity_of(file)
+    if identity.architecture == onnx_files.NAME:
+        first = assumed_normalisation(onnx_files.NAME, identity.arguments["in_channels"])
+        _loaded(file.hash, file.name, json.dumps({"normalisation": first}), kept_files().path(file))
 
 
 def _identity_of(file: KeptFile) -> Identity:

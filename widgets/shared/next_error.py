@@ -85,7 +85,7 @@ def find_error(search: _Search, segmenter: Segmenter, progress: Progress | None 
 def next_error_button(segmenter: Segmenter, offered: Sequence[OfferedImage], current: OfferedImage) -> None:
     """The button and, once it was pressed, what was found. Before the widget of the image, whose value it sets."""
     known = [image for image in offered if image.truth is not None]
-    if not known:
+    if not known or segmenter.prompt is not None:  # a SAM answers about one object of each image
         return
     network = segmenter.weights_hash, str(segmenter.device)
     st.button(

@@ -117,6 +117,9 @@ def _network_and_image(segmenter: Segmenter, image: PickedImage) -> tuple[list[s
     given = (kept.details.get("options") or {}) if kept else {}
     options = "".join(f", {name}={value!r}" for name, value in given.items())
     question = "" if (label := _label(segmenter)) is None else f".for_label({label!r})"
+    if segmenter.prompt is not None:
+        point = "({:g}, {:g})".format(*segmenter.prompt)
+        options, question = (options, f".for_prompt({point})") if is_function else (f", prompt={point}", question)
     scaling = "" if image.scaling == "dtype" else f", {image.scaling!r}"
     imports = [
         "from core.models.factory import segmenter_from_factory" if is_function else "from core import load_segmenter",
@@ -200,4 +203,6 @@ def _command(command: str, selection: Selection, words: list[str]) -> str:
     scaling = [] if image.scaling == "dtype" else ["--scaling", image.scaling]
     label = _label(selection.segmenter)
     question = [] if label is None else ["--label", str(label)]
+    if selection.segmenter.prompt is not None:
+        question += ["--prompt", *(f"{value:g}" for value in selection.segmenter.prompt)]
     return shlex.join([*start, *question, *words, *scaling, *grey])

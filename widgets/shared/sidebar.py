@@ -16,6 +16,7 @@ from widgets.shared.image_scores import LARGE_PIXELS
 from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.model_picker import pick_model
 from widgets.shared.predictions import get_prediction, prediction_key, result_key
+from widgets.shared.prompt_picker import pick_prompt
 from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.shared.sources import PickedImage, pick_image
 from widgets.shared.user_errors import plain_text
@@ -101,8 +102,15 @@ def side_bar() -> Iterator[DeltaGenerator]:
 
 def pick_selection(files: DeltaGenerator, *, with_class: bool = True) -> Selection:
     """Pickers for network, image, class and score, all kept in the URL; those of `side_bar` for files in `files`."""
+    segmenter, image = pick_model_and_image(files)
+    return Selection(segmenter, image, pick_score(segmenter, with_class=with_class))
+
+
+def pick_model_and_image(files: DeltaGenerator) -> tuple[Segmenter, PickedImage]:
+    """Pickers for the network and the image, and for the point on it that some networks are given."""
     segmenter = pick_model()
-    return Selection(segmenter, pick_image(segmenter, files), pick_score(segmenter, with_class=with_class))
+    image = pick_image(segmenter, files)
+    return pick_prompt(segmenter, image), image
 
 
 def pick_score(segmenter: Segmenter, *, with_class: bool = True) -> Score:

@@ -184,7 +184,8 @@ def _read(image: OfferedImage, scaling: Scaling, segmenter: Segmenter, others: C
     values, notes = _fitted(loaded, segmenter, others)
     truth = None
     try:
-        truth = read_truth(image)
+        is_of_other_things = image.is_sample and segmenter.prompt is not None  # than the object at the point
+        truth = None if is_of_other_things else read_truth(image)
         if truth is not None and truth.shape != values.shape[1:]:
             raise UserError(
                 f"The ground truth of {loaded.name} is {truth.shape[0]}×{truth.shape[1]} pixels, the image "

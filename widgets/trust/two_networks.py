@@ -21,6 +21,7 @@ from core.trust.followed_scores import score_at
 from core.trust.randomisation import layers_from_the_top, randomised
 from core.trust.similarity import rank_correlation, top_overlap
 from widgets.shared.model_picker import pick_model
+from widgets.shared.prompt_picker import pick_prompt
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection, score_words
 from widgets.shared.slow_work import compute_in_background
@@ -81,6 +82,7 @@ def two_networks_panel(
     slots = [row.container(width=width) for width in _WIDTHS]
     with slots[0]:
         other = pick_model("second_", "Second network", {UNTRAINED: lambda: _untrained(segmenter)})
+        other = pick_prompt(other, image, "second_")
     second_class = _pick_class(slots[1], segmenter, other, target.class_index)
     method = slots[2].selectbox(
         "Method", list(METHODS), key="second_method", bind="query-params", format_func=lambda name: METHODS[name].title

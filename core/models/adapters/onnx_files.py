@@ -73,6 +73,16 @@ def read_onnx(path: Path) -> tuple[nn.Module, int, list[str]]:
     return module, channels, notes
 
 
+def channels_in(path: Path) -> int:
+    """The channels of the images that the network in an ONNX file takes.
+
+    Raises:
+        UserError: As for `read_onnx`, but for what is found out by converting it.
+    """
+    packages = _packages()
+    return _image_input(_model(path, packages["onnx"]), path, packages["onnx"])[1]
+
+
 def _packages() -> dict[str, ModuleType]:
     found = {}
     for name in ("onnx", "onnx.inliner", "onnx.version_converter", "onnx2torch", "onnxruntime"):
@@ -95,9 +105,11 @@ def _model(path: Path, onnx: Any) -> Any:
     try:
         model = onnx.load(path, load_external_data=False)
         foreign = {f"{node.domain}.{node.op_type}" for node in _nodes(model)} if model.graph.node else set()
-        onnx.load_external_data_for_model(model, str(path.parent))  # which refuses what lies outside this folder
+        _load_weights_beside(model, path, onnx)
         onnx.checker.check_model(model)
-    except Exception as error:  # whatever protobuf, the checker and the reader of external data raise
+    except UserError:
+        raise
+    except Exception as error:  # whatever protobuf and the checker raise
         reason = shortened(" ".join(str(error).split()) or type(error).__name__, 120).rstrip(".")
         raise UserError(f"{path.name} is not a whole ONNX file: {reason}.") from error
     if foreign:
@@ -108,6 +120,16 @@ def _model(path: Path, onnx: Any) -> Any:
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     return model
+
+
+def _load_weights_beside(model: Any, path: Path, onnx: Any) -> None:
+    try:
+        onnx.load_external_data_for_model(model, str(path.parent))  # which refuses what lies outside this folder
+    except Exception as error:
+        raise UserError(
+            f"{path.name} is not a whole ONNX file: it keeps weights in another file, which is not in its folder or is "
+            "damaged; save all in one file with onnx.save."
+        ) from error
 
 
 def _nodes(model: Any) -> list[Any]:

@@ -20,7 +20,7 @@ from ...errors import UserError
 from ...segmenter import Segmenter
 from ...segmenter.grid import Align
 from ...segmenter.output_reading import Activation
-from ...segmenter.prompts import Prompt, PromptedMask
+from ...segmenter.prompts import Prompt, PromptedMask, PromptNeededError, prompt_refused
 from ...segmenter.queries import QUERY_NETWORKS, set_task
 from ..ranges import shortened
 
@@ -116,12 +116,12 @@ def segmenter_from_transformers(
     network = _network_class(stated, folder, transformers)
     takes_prompt = network in (transformers.SamModel, transformers.Sam2Model)
     if takes_prompt and prompt is None:
-        raise UserError(
+        raise PromptNeededError(
             f"{folder} holds a SAM, which answers about one object; give a point on it, prompt=(row, column) in Python "
             "or --prompt ROW COLUMN on the command line."
         )
     if prompt is not None and not takes_prompt:
-        raise UserError(f"The network in {folder} takes no point beside the image; leave out the prompt.")
+        raise prompt_refused(f"The network in {folder}")
     module = _loaded(network, folder, stated, transformers)
     config: Any = module.config
     in_channels = _in_channels(config)

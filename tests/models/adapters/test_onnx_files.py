@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from core import Target, UserError, load_segmenter
 from core.attribution import gradient
+from core.models import identify
 from tests.jacobian.coupled_networks import NORMS, CoupledUNet
 from tests.jacobian.rows import largest_relative_error, lively
 
@@ -108,7 +109,7 @@ def test_a_fixed_size_is_kept_to(tmp_path):
     module = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 1), nn.Sigmoid())
     path = export(lively(module), tmp_path / "net.onnx", dynamic=False, channels=2)
     segmenter, image = load_segmenter(path), torch.rand(2, *SIZE)
-    assert segmenter.in_channels == 2
+    assert segmenter.in_channels == identify(path).arguments["in_channels"] == 2
     np.testing.assert_allclose(segmenter.predict(image).probabilities[1], module(image[None])[0, 0].detach(), atol=1e-5)
     assert any("sigmoid" in note for note in segmenter.notes)
     with pytest.raises(UserError, match="48 × 64"):
@@ -138,7 +139,7 @@ def test_weights_beside_the_file_but_never_outside_its_folder(tmp_path):
     expected = load_segmenter(tmp_path / "whole.onnx", output="a").logits(image)
     assert torch.equal(load_segmenter(folder / "net.onnx", output="a").logits(image), expected)
     (folder / "net.data").rename(tmp_path / "net.data")
-    with pytest.raises(UserError, match="not a whole ONNX file"):
+    with pytest.raises(UserError, match="not a whole ONNX file: it keeps weights in another file"):
         load_segmenter(folder / "net.onnx")
     (folder / "net.data").symlink_to(tmp_path / "net.data")
     with pytest.raises(UserError, match="not a whole ONNX file"):

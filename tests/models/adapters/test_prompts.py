@@ -107,6 +107,7 @@ def test_another_point_shares_the_weights(folder):
     assert next(other.module.parameters()) is next(segmenter.module.parameters())
     assert other.weights_hash != segmenter.weights_hash
     assert segmenter.for_prompt(_POINT).weights_hash == segmenter.weights_hash
+    assert other.weights_hash == load_segmenter(folder, "cpu", prompt=(50, 5)).weights_hash
     assert any("row 50, column 5" in note for note in other.notes)
     assert not any("row 20, column 31" in note for note in other.notes)
     image = random_image(3, 64, 64, seed=1)
@@ -115,6 +116,25 @@ def test_another_point_shares_the_weights(folder):
     )  # fmt: skip
     np.testing.assert_allclose(other.logits(image)[0, 1].numpy(), masks[best].numpy(), atol=1e-3)
     assert not np.allclose(other.logits(image)[0, 1], segmenter.logits(image)[0, 1], atol=1e-2)
+
+
+def test_another_point_is_asked_without_a_new_examination(folder):
+    segmenter = load_segmenter(folder, "cpu", prompt=_POINT)
+    findings, runs = segmenter.findings(), []
+    segmenter.module.register_forward_hook(lambda module, *_: runs.append(module.prompt))
+    other = segmenter.for_prompt((50, 5))
+    assert other.findings() is findings
+    assert not runs
+    other.predict(random_image(3, 64, 64))
+    assert (50, 5) in runs, "what is hooked to the network stays"
+
+
+def test_mask_logits_that_happen_to_lie_within_0_and_1_are_no_probabilities(folder):
+    segmenter = load_segmenter(folder, "cpu", prompt=_POINT)
+    segmenter.module.register_forward_hook(lambda _module, _images, masks: masks.sigmoid())
+    image = random_image(3, 64, 64, seed=1)
+    masks, best = _by_the_library(folder.name, networks.lively(folder.name), torch.from_numpy(image))
+    np.testing.assert_allclose(segmenter.logits(image)[0, 1].numpy(), masks[best].sigmoid().numpy(), atol=1e-4)
 
 
 def test_a_stored_jacobian_and_a_class_activation_map(folder, tmp_path):

@@ -10,6 +10,7 @@ from torch import nn
 
 from core import UserError
 from core.models import CheckpointInfo, CustomResNet, build_module, save_checkpoint
+from core.models.adapters import onnx_files
 from tests.pages.viewer_data import viewers
 from widgets.shared import uploader
 from widgets.shared.model_picker import UPLOAD
@@ -290,6 +291,49 @@ def test_a_network_is_kept_with_its_options_and_not_asked_about_again(tmp_path, 
     assert [expander.label for expander in reloaded.expander] == ["Options of street.pth"]
     _asked(reloaded, "Normalisation").set_value("none").run()
     assert _written(reloaded.run())[-1] == "mean (0.0, 0.0), std (1.0, 1.0)"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter that needs no further package
+def test_an_onnx_file_is_uploaded_kept_and_normalised_as_chosen(tmp_path, monkeypatch):
+    pytest.importorskip("onnx2torch")
+    monkeypatch.setattr(uploader, "browser_token", lambda: "one browser")
+    monkeypatch.setenv("WHYPIXEL_FILES", str(tmp_path))
+    file = io.BytesIO()
+    torch.onnx.export(nn.Conv2d(3, 2, 3, padding=1), (torch.rand(1, 3, 64, 64),), file, dynamo=False, opset_version=17)
+    page = _uploaded(file.getvalue(), "streets.onnx")
+    assert _written(page) == ["streets: _Converted", "channels 3, classes 2", f"mean {(0.0,) * 3}, std {(1.0,) * 3}"]
+    assert any("differs from ONNX Runtime by" in caption.value for caption in page.caption)
+    _asked(page, "Normalisation").set_value("imagenet").run()
+    reloaded = AppTest.from_function(_page, default_timeout=120)
+    reloaded.query_params["model"] = "streets.onnx"
+    reloaded.run()
+    assert _written(reloaded)[0] == "streets: _Converted"
+    assert _written(reloaded)[2] == "mean (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225)"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_onnx_file_that_cannot_be_explained_is_refused_in_one_sentence_and_not_kept(monkeypatch):
+    pytest.importorskip("onnx2torch")
+    file = io.BytesIO()
+    torch.onnx.export(nn.Conv2d(1, 2, 3, padding=1), (torch.rand(1, 1, 64, 64),), file, dynamo=False, opset_version=17)
+    whole = file.getvalue()
+
+    def refused(content: bytes) -> str:
+        page = _uploaded(content, "net.onnx")
+        assert not page.exception
+        assert "net.onnx" not in page.selectbox(key="model").options
+        assert page.markdown[0].value == "vessmap: CustomResNet"
+        (error,) = page.error
+        return error.value
+
+    assert refused(whole[: len(whole) // 2]).startswith("net.onnx is not a whole ONNX file: ")
+    with monkeypatch.context() as context:
+        context.setattr(onnx_files, "_difference", lambda *_: 2e-4)
+        assert refused(whole).startswith(
+            "net.onnx converted to torch gives other values than ONNX Runtime (they differ by 0.0002 of the largest"
+        )
+    monkeypatch.setitem(sys.modules, "onnx2torch", None)
+    assert refused(whole).startswith("An ONNX file needs the package onnx2torch; install it with ")
 
 
 def test_a_file_without_weights_is_refused_and_not_kept():

@@ -97,6 +97,22 @@ def test_a_label_is_chosen_again(selection):
         np.testing.assert_allclose(np.load(path), expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
 
 
+def test_a_point_is_given_again(selection, tmp_path):
+    pytest.importorskip("transformers")
+    from tests.models.adapters import prompted_networks
+
+    prompted_networks.lively("sam").save_pretrained(tmp_path / "sam")
+    sam = replace(selection, segmenter=load_segmenter("sam", "cpu", prompt=(70, 21)))
+    expected = gradient(sam.segmenter, sam.image.values, Target.pixel(70, 20, 1, "logit")).values
+    recipe = attribution_recipe(sam, PixelSet("point", 70, 20), Score(1, "logit"), "gradient", {})
+    exec(recipe.python, {})  # noqa: S102 - it is our own
+    done = CliRunner().invoke(app, shlex.split(recipe.shell.replace("--out explanation", "--out again"))[3:])
+    assert done.exit_code == 0, done.output
+    (found,) = Path("again").rglob("values.npy")
+    for path in ("explanation/values.npy", found):
+        np.testing.assert_allclose(np.load(path), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
 def test_the_facts_name_the_network_the_image_and_the_settings(selection):
     recipe = attribution_recipe(selection, BOX, Score(CAR, "logit", ROAD), "smoothgrad", {"n_samples": 2})
     facts = dict(recipe.facts)
