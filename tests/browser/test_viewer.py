@@ -321,3 +321,37 @@ def test_panels_under_headings_stand_beside_and_below_them(page, alone):
     expect(viewer.root.locator(".figures")).to_be_hidden()
     assert min(viewer.colour("one one", 3, 9.5)) > 150, "a white line between the labels 1 and 2"
     assert viewer.colour("one one", 3, 7) == pytest.approx(expected_colour(3, 7), abs=1)
+
+
+def test_a_call_of_an_earlier_run_that_comes_late_changes_nothing(page, address):
+    page.add_init_script(
+        """window.scripts = []
+        const make = URL.createObjectURL
+        URL.createObjectURL = (...parts) => {
+            const url = make.apply(URL, parts)
+            if (parts[0].type === 'text/javascript') scripts.push(url)
+            return url
+        }"""
+    )
+    page.goto(f"{address}/?image=formats/not_square&row=61&column=99")
+    viewer = Viewer(page).wait()
+    called = page.evaluate(
+        """async () => {
+            const called = []
+            for (const url of scripts) {
+                const {default: run} = await import(url), text = await (await fetch(url)).text()
+                for (const {shadowRoot} of document.querySelectorAll('[data-testid=stBidiComponentIsolated]')) {
+                    const root = shadowRoot?.querySelector('.viewer, .gallery')
+                    const shown = root?.viewer?.scene ?? root?.data
+                    if (!shown || !text.includes(`querySelector(".${root.className}")`)) continue
+                    const former = {...shown, order: shown.order - 1, pixel: [1, 2], current: {name: 'former'}}
+                    run({data: former, parentElement: shadowRoot, setStateValue() {}, setTriggerValue() {}})
+                    called.push(root.className)
+                }
+            }
+            return called
+        }"""
+    )
+    assert sorted(called) == ["gallery", "viewer"]
+    assert viewer.run("viewer.scene.pixel") == [61, 99]
+    assert page.locator(".gallery").first.evaluate("gallery => gallery.data.current.name") == "formats/not_square"

@@ -7,6 +7,7 @@ const MILLISECONDS_OF_TYPING = 250;
 
 export default function ({ data, parentElement, setStateValue }) {
   const gallery = parentElement.querySelector(".gallery");
+  if (data.order < gallery.data?.order) return; // an earlier run's call, come late: in_order.py
   gallery.data = data;
   gallery.ask = (changes) => {
     Object.assign(gallery.asked, changes);
@@ -20,9 +21,11 @@ export default function ({ data, parentElement, setStateValue }) {
   if (!gallery.isPressed) show(gallery);
   clearInterval(gallery.waiting);
   if (data.waiting) {
-    gallery.waiting = setInterval(() => gallery.ask({ tick: gallery.asked.tick + 1 }), MILLISECONDS_BETWEEN_REQUESTS);
+    gallery.waiting = setInterval(() => {
+      if (gallery.isConnected) gallery.ask({ tick: gallery.asked.tick + 1 });
+      else clearInterval(gallery.waiting);
+    }, MILLISECONDS_BETWEEN_REQUESTS);
   }
-  return () => clearInterval(gallery.waiting);
 }
 
 function show(gallery) {

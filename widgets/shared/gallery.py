@@ -12,6 +12,7 @@ import streamlit as st
 from core.segmenter import Segmenter
 from widgets.shared.image_choice import choose_image
 from widgets.shared.image_scores import ImageScores, score_name
+from widgets.shared.in_order import in_order
 from widgets.shared.next_error import forget_errors
 from widgets.shared.offered_images import OfferedImage, in_groups
 from widgets.shared.slow_work import cancel_unless, request
@@ -96,7 +97,7 @@ def gallery(
 
     _component(
         key=key,
-        data={
+        data=in_order(key, {
             "current": None if is_open else described(offered[current]),
             "groups": [
                 {
@@ -107,7 +108,7 @@ def gallery(
             ],
             "isOpen": is_open, "scoreName": score_name(segmenter), "page": PAGE, "uploader": UPLOADER,
             "waiting": waiting,
-        },
+        }),
         default={"asked": {}},
         on_asked_change=partial(_take, key, offered),
     )  # fmt: skip

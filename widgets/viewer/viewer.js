@@ -1851,6 +1851,7 @@ export default function ({data, parentElement, setTriggerValue}) {
     return
   }
   root.viewer ??= new Viewer(root)
+  if (data.order < root.viewer.scene?.order) return // an earlier run's call, come late: in_order.py
   root.viewer.update(data, setTriggerValue)
   // A new run of the page calls this function again, on the same element.
   return () => setTimeout(() => {

@@ -11,6 +11,7 @@ import streamlit as st
 
 from core.display.colours import DIVERGING, SEQUENTIAL, STOPS
 from core.drawn_regions import DrawnPart, parts_text
+from widgets.shared.in_order import in_order
 from widgets.shared.pixel_state import set_pixel, shown_pixel
 from widgets.viewer.arrays import files_of
 from widgets.viewer.channel import Answer, Live, Request, open_channel
@@ -133,7 +134,7 @@ def viewer(
             on_choose(name)
 
     _component(
-        key=key, data=data, on_picked_change=keep, on_settings_change=keep, on_drawn_change=keep,
+        key=key, data=in_order(key, data), on_picked_change=keep, on_settings_change=keep, on_drawn_change=keep,
         on_restored_change=keep, on_chosen_change=choose,
     )  # fmt: skip
 
