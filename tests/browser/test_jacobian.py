@@ -121,7 +121,7 @@ def test_hovered_and_clicked_rows_are_those_of_autograd(page, address, picture, 
         check(shown, truth, largest, pixel, proportion=0.01)
         assert shown.numbers()["Gradient map"] == told
 
-    slider = page.get_by_role("slider", name="Proportion of the maximum")
+    slider = page.get_by_role("slider", name="Threshold, of all maps' maximum")
     slider.focus()
     for _ in range(10):
         page.keyboard.press("ArrowRight")
@@ -195,7 +195,7 @@ def test_the_threshold_repaints_the_tint_at_once_and_the_map_when_the_hand_is_li
 
     eventually(page, lambda: check_tint(0.01))
     eventually(page, lambda: check_map("threshold", 0.01))
-    slider = page.get_by_role("slider", name="Proportion of the maximum")
+    slider = page.get_by_role("slider", name="Threshold, of all maps' maximum")
     slider.evaluate("slider => { slider.value = 30; slider.dispatchEvent(new Event('input')) }")  # the hand is down
     eventually(page, lambda: check_tint(0.1))
     check_map("threshold", 0.01)

@@ -168,7 +168,7 @@ def test_the_threshold_repaints_without_a_run_until_the_hand_is_lifted(page, add
     wait_for_rest(page)
     assert sent, "that is how the page asks for a run"
     sent.clear()
-    slider = viewer.root.get_by_role("slider", name="Proportion of the maximum")
+    slider = viewer.root.get_by_role("slider", name="Threshold, of this map's maximum")
     frame = slider.bounding_box()
     y = frame["y"] + frame["height"] / 2
     before = int(viewer.root.get_attribute("data-frames"))

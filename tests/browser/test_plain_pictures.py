@@ -25,7 +25,7 @@ def test_an_old_browser_is_offered_plain_pictures(page, address):
 def test_a_click_on_the_plain_picture_explains_that_pixel(page, address):
     page.goto(f"{address}/?viewer=plain&image=formats/not_square&row=61&column=99")
     clickable_picture(page).wait_for()
-    expect(page.get_by_text("At row 61, column 99 the network says")).to_be_visible()
+    expect(page.get_by_text("Row 61, column 99")).to_be_visible()
     wait_for_rest(page)
 
     def aim() -> tuple[tuple[float, float], None]:
@@ -35,7 +35,7 @@ def test_a_click_on_the_plain_picture_explains_that_pixel(page, address):
 
     row, column = click(page, aim)
     assert np.abs(np.subtract((row, column), (0.6 * SIZE[0], 0.4 * SIZE[1]))).max() <= 2
-    expect(page.get_by_text(f"At row {row}, column {column} the network says")).to_be_visible()
+    expect(page.get_by_text(f"Row {row}, column {column}")).to_be_visible()
     wait_for_rest(page)
     magnitude = gradient(
         load_segmenter("vessmap", "cpu"), read_image(NOT_SQUARE), Target.pixel(row, column, space="logit")

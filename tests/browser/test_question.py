@@ -40,6 +40,13 @@ def test_a_click_on_a_car_explains_the_car_and_what_tells_it_from_the_road(page,
     expect(said).to_contain_text("car logit")
     expect(viewer.root.locator(".chip").first).to_contain_text("car")
     eventually(page, lambda: shows(Target.pixel(row, column, CAR, "logit")))
+    # One maximum on screen, that of the norms: the threshold and the end of the colours are shares of it.
+    values = gradient(segmenter, image, Target.pixel(row, column, CAR, "logit")).values.astype(np.float64)
+    norms = np.sqrt((values**2).sum(axis=0))
+    assert viewer.number("Maximum norm") == pytest.approx(norms.max(), rel=1e-3)
+    assert viewer.number("Pixels above") == pytest.approx((norms > 0.01 * norms.max()).sum(), abs=3)
+    end = viewer.run("viewer.scaleOf(viewer.named('map'), viewer.mapOf(viewer.named('map'))).high")
+    assert end == pytest.approx(0.1 * norms.max(), rel=1e-3)
 
     choose(page, "Rather than …", segmenter.class_names[ROAD])
     expect(said).to_contain_text(f"car minus {segmenter.class_names[ROAD]}")

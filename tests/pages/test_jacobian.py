@@ -180,7 +180,7 @@ def test_a_run_gives_the_rows_and_the_counts_of_the_library(segmenter, image, st
     threshold = result.threshold(Threshold(0.01, source="histogram"))
     check_row(page, attribution, threshold)
     assert numbers(page)["Gradient map"] == "read from the disk"
-    assert "(1 % of the largest value in all pixels' maps)" in viewers(page)[0]["words"]["sentence"]
+    assert "(1\N{NO-BREAK SPACE}% of the largest value in all pixels' maps)" in viewers(page)[0]["words"]["sentence"]
     counts = result.threshold_map(0.01, source="histogram")
     assert numbers(page)["Pixels above"] == f"{int(counts[pixel]):,}"
     assert counts[pixel] > 0

@@ -83,6 +83,7 @@ def controls_of(*, has_rows: bool, has_truth: bool, has_large_range: bool) -> li
             "ticks of the colour bar are the counts themselves.",
         ),
         proportion_slider(
+            "of all maps' maximum",
             "Of the largest value in all pixels' maps: one threshold for all, so that their counts can be compared. "
             "The Pixel Explorer takes the maximum of each map, so its counts differ."
         ),

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from core.attribution import Attribution
 from widgets.shared.explainer import Explainer
 from widgets.shared.last_map import OLD_NOTE, OLD_OPACITY
-from widgets.shared.pixel_answers import MAP, SIGNS, pixel_map_layer
+from widgets.shared.pixel_answers import MAP, SIGNS, SIGNS_IN_SHORT, pixel_map_layer
 from widgets.shared.sidebar import Selection
 from widgets.viewer.controls import Control
 from widgets.viewer.scene import AboveThreshold, Layer, Panel, Picture
 from widgets.viewer.settings import (
+    OF_THIS_MAP,
     ZOOMING,
     limit_slider,
     opacity_slider,
@@ -25,8 +26,9 @@ def first_controls(*, has_truth: bool) -> list[Control]:
         overlay_choice("Overlay", "prediction", {"prediction": "Prediction"}, has_truth=has_truth),
         opacity_slider(),
         proportion_slider(
+            OF_THIS_MAP,
             "Of the largest magnitude of this pixel's own map. Once the Jacobian is there, it is one of the largest "
-            "value in all pixels' maps, so that their counts can be compared."
+            "value in all pixels' maps, so that their counts can be compared.",
         ),
         limit_slider(),
     ]
@@ -60,6 +62,6 @@ def first_panels(
     return [
         Panel("Image: click a pixel", layers, help=ZOOMING, name="Image"),
         Panel("Gradient map of the pixel", row, help=SIGNS,
-              note=OLD_NOTE if is_old and attribution is not None else "red raises, blue lowers"),
+              note=OLD_NOTE if is_old and attribution is not None else SIGNS_IN_SHORT),
         Panel("Threshold map", [], empty=outlook),
     ]  # fmt: skip

@@ -20,7 +20,7 @@ from core.target import PREDICTED
 from widgets.jacobian.controls import MAPS, PICTURES, View
 from widgets.jacobian.maps import limit_of, map_layer, shown_map
 from widgets.jacobian.row import Rows
-from widgets.shared.pixel_answers import MAP, SIGNS, Pixel, pixel_map_layer
+from widgets.shared.pixel_answers import MAP, SIGNS, SIGNS_IN_SHORT, Pixel, pixel_map_layer
 from widgets.shared.sidebar import Selection
 from widgets.shared.sources import PickedImage
 from widgets.shared.user_errors import show_user_error
@@ -69,9 +69,14 @@ def picture_panel(selection: Selection, jacobian: Jacobian, view: View) -> Panel
         )
     )  # fmt: skip
     stride = jacobian.manifest.stride
-    between = f" Every {stride}th pixel is computed; between them the value of the nearest one is shown."
+    between = f" Every {_ordinal(stride)} pixel is computed; between them the value of the nearest one is shown."
     help_ = f"Click a pixel to see which input pixels influence it. {ZOOMING}{between if stride > 1 else ''}"
-    return Panel(f"{PICTURES[view.picture]}: click a pixel", layers, help=help_, name="Picture")
+    spacing = f", every {_ordinal(stride)}" if stride > 1 and view.picture in MAPS else ""
+    return Panel(f"{PICTURES[view.picture]}{spacing}: click a pixel", layers, help=help_, name="Picture")
+
+
+def _ordinal(stride: int) -> str:
+    return f"{stride}{'nd' if stride == 2 else 'th'}"
 
 
 def row_panels(selection: Selection, rows: Rows, attribution: Attribution) -> list[Panel]:
@@ -85,7 +90,7 @@ def row_panels(selection: Selection, rows: Rows, attribution: Attribution) -> li
     row = pixel_map_layer(attribution, "gradient", rows.unit)
     return [
         Panel("Gradient map of the pixel", [row, above("box", is_tinted=False)], help=SIGNS,
-              note="red raises, blue lowers"),
+              note=SIGNS_IN_SHORT),
         Panel("Input pixels above the threshold",
               [Picture(image=selection.image.values), above("above", is_tinted=True)], help=SIGNS),
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 from core.attribution import Attribution, gradient
 from core.attribution.pixel_gradients import PixelGradients
 from core.attribution.windowed import MapWindow
+from core.display.words import number
 from core.jacobian import Jacobian
 from core.segmenter import Prediction
 from core.target import Target
@@ -77,11 +78,21 @@ class Rows:
         given = self._selection, self._prediction, window, pixel, {"threshold": threshold}
         largest = "value" if self._view.threshold.definition == "absolute" else "signed value"
         so_far = "" if self._jacobian.complete else " so far"
-        words = map_words(*given, f"{100 * proportion:.3g} % of the largest {largest} in all pixels' maps{so_far}")
+        percent = f"{100 * proportion:.3g}\N{NO-BREAK SPACE}%"
+        words = map_words(*given, f"{percent} of the largest {largest} in all pixels' maps{so_far}")
         origin = "read from the disk" if self._jacobian.is_stored(*pixel) else "computed just now"
-        numbers = [*words.numbers, Number("Gradient map", origin, "Saved rows are read, others are computed.")]
+        numbers = [
+            *words.numbers,
+            Number(
+                "Maximum of all maps",
+                number(self._jacobian.maximum(self._view.threshold.definition)),
+                f"The largest {largest} so far, which the threshold is a proportion of, in {self.unit}. Without “Exact "
+                "counts” the threshold is moved to the nearest edge of the histograms' bins, at most 7 % away.",
+            ),
+            Number("Gradient map", origin, "Saved rows are read, others are computed."),
+        ]
         first = _NUMBER_OF_MAP.get(self._view.picture)
-        numbers.sort(key=lambda number: number.name != first)
+        numbers.sort(key=lambda one: one.name != first)
         return replace(words, numbers=numbers)
 
     def live(self) -> Live:

@@ -212,7 +212,7 @@ def _wait_for(claim: Claim[Estimator]) -> None:
     def look() -> None:
         if claim.computation.done():
             st.rerun()
-        st.caption(f":material/hourglass_top: Estimating the time… {claim.computation.seconds:.0f} s")
+        st.caption(f":material/hourglass_top: Estimating the time… ({claim.computation.seconds:.0f} s so far)")
 
     look()
 

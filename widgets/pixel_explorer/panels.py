@@ -6,7 +6,7 @@ from core.segmenter import Prediction
 from core.target import PREDICTED
 from widgets.shared.explainer import Explainer
 from widgets.shared.last_map import OLD_NOTE, OLD_OPACITY
-from widgets.shared.pixel_answers import MAP, SIGNS, pixel_map_layer
+from widgets.shared.pixel_answers import MAP, SIGNS, SIGNS_IN_SHORT, pixel_map_layer
 from widgets.shared.sidebar import Selection
 from widgets.viewer.controls import Shown
 from widgets.viewer.scene import AboveThreshold, Layer, Panel, Picture, ScalarMap
@@ -32,7 +32,7 @@ def image_panel(selection: Selection, prediction: Prediction) -> Panel:
         ScalarMap(
             name="probability", title=f"P({shown})", opacity="$opacity", values=probability,
             scale=magnitude_scale(1.0), over=True, unit=f"probability of {shown}",
-            shown=Shown("overlay", "probability"),
+            shown=Shown("overlay", "probability"), is_read=False,  # the numbers say it
         ),
     ]  # fmt: skip
     if image.truth is not None:
@@ -54,7 +54,9 @@ def map_panel(explainer: Explainer, attribution: Attribution | None, *, is_old: 
             is_tinted=False,
         ),
     ]  # fmt: skip
-    return Panel(explainer.title, layers, help=SIGNS, note=OLD_NOTE if is_old and attribution is not None else "")
+    return Panel(
+        explainer.title, layers, help=SIGNS, note=OLD_NOTE if is_old and attribution is not None else SIGNS_IN_SHORT
+    )
 
 
 def map_layer(

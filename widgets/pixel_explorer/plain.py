@@ -36,9 +36,10 @@ def plain_explorer(explainer: Explainer, prediction: Prediction) -> None:
         clickable_chart(mark_pixel(picture_figure(picture, key), *pixel), None, pixel, key, height)
     if attribution is None:
         return
-    signed = attribution.signed_map()
-    right.image(signed_scale(colour_limit(signed, proportion=_LIMIT)).rgb(signed), width="stretch")
+    signed, limit = attribution.signed_map(), colour_limit(attribution.magnitude(), proportion=_LIMIT)
+    right.image(signed_scale(limit).rgb(signed), width="stretch")
     words = explainer.words(attribution, _SETTINGS)
-    st.markdown(f"**{' · '.join(chip.text for chip in words.chips)}**")
+    row, column = pixel
+    st.markdown(f"**{' · '.join([f'Row {row}, column {column}', *(chip.text for chip in words.chips)])}**")
     st.markdown(words.sentence)
     st.table({name.title(): [getattr(number, name) for number in words.numbers] for name in ("name", "value")})

@@ -23,6 +23,7 @@ from widgets.viewer.scene import ScalarMap, Words
 MAP = "map"
 """Name of the layer with the pixel's map."""
 SIGNS = "Red: the score rises as the pixel brightens; blue: it falls."
+SIGNS_IN_SHORT = "red raises, blue lowers"
 """What its colours mean."""
 
 Pixel = tuple[int, int]

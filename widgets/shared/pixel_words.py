@@ -42,7 +42,7 @@ def map_words(
     remaining = footprint(magnitude, **threshold)
     given = selection, prediction, window, pixel
     if "proportion" in threshold:
-        of_what = f"{100 * threshold['proportion']:.3g} % of this map's own maximum"
+        of_what = f"{100 * threshold['proportion']:.3g}\N{NO-BREAK SPACE}% of this map's maximum"
     return Words(
         _sentence(*given, remaining, of_what, is_influence=is_influence),
         verdict_chips(selection, prediction, pixel),
@@ -84,7 +84,6 @@ def _numbers(
         within.pop(_NEAR),
         largest,
         Number("Threshold", number(remaining.threshold), f"In {unit}{of_what and f': {of_what}'}."),
-        Number("Label", names[int(prediction.labels[pixel])], "Class that the network predicts at the pixel."),
         Number("Box rows", rows, "Rows of the smallest box around the pixels above the threshold."),
         Number("Box columns", columns, "Columns of that box."),
         Number("Box area", f"{box.area:,} px" if box else "0 px", "Pixels in that box."),
@@ -101,11 +100,10 @@ def _sentence(
     selection: Selection, prediction: Prediction, window: MapWindow, pixel: Pixel, remaining: Footprint, of_what: str,
     *, is_influence: bool,
 ) -> str:  # fmt: skip
-    """What the network says at a pixel, and how many pixels move that."""
+    """How many pixels move what the network says at a pixel, which the chips name."""
     label, names = int(prediction.labels[pixel]), selection.segmenter.class_names
-    sentence = f"At row {pixel[0]}, column {pixel[1]} the network says {names[label]}. "
-    if note := selection.contrast_note(label):
-        sentence += f"{note} "
+    note = selection.contrast_note(label)
+    sentence = note and f"{note} "
     score = selection.score.of_label(label)
     if not window.values.any():
         saturated = ", perhaps because the probability is saturated" if score.space == "probability" else ""
@@ -120,6 +118,6 @@ def _above(remaining: Footprint, score: str, of_what: str, *, is_influence: bool
     pixels = f"{remaining.count:,} pixel{'' if remaining.count == 1 else 's'}"
     within = f"within {remaining.box.height} × {remaining.box.width} px"
     if is_influence:
-        return f"It moves the {score} of {pixels}, {within}, by more than {threshold}."
+        return f"This pixel moves the {score} of {pixels}, {within}, by more than {threshold}."
     verb = "moves" if remaining.count == 1 else "move"
-    return f"{pixels}, {within}, {verb} its {score} by more than {threshold}."
+    return f"{pixels}, {within}, {verb} this pixel's {score} by more than {threshold}."

@@ -108,7 +108,8 @@ class ScalarMap(Layer):
         corner: Row and column of the first value; outside of the values the map is 0.
         covers: (height, width) in image pixels, from the first pixel on, that values of another resolution are
             stretched over; None where each value is that of one pixel.
-        limit: Where the colours end, as a proportion of the map's maximum or of `ends`, instead of the scale's limits.
+        limit: Where the colours end, as a proportion of the map's largest magnitude (the norm of its channels)
+            or of `ends`, instead of the scale's limits.
         ends: Where the colours end by the value of a control, instead of the map's maximum.
         is_live: Whether the channel's answers replace it.
         fading: Whether it becomes clear where it is weak.

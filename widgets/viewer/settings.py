@@ -13,6 +13,7 @@ ZOOMING = "Scroll to zoom, drag to move, double-click to see all."
 PROPORTIONS = tuple(float(f"{10**exponent:.2g}") for exponent in np.linspace(-4, 0, 41))
 """Thresholds offered, as proportions of a maximum."""
 THRESHOLDS = tuple(float(f"{10**exponent:.2g}") for exponent in np.linspace(-6, 2, 81))
+OF_THIS_MAP = "of this map's maximum"
 _LIMITS = (0.01, 0.03, 0.1, 0.3, 1.0)
 _PERCENT = "{:g} %"
 
@@ -57,6 +58,7 @@ def threshold_sliders() -> list[Control]:
             help="Relative to the largest magnitude of this map, or a value in its unit, the same for every pixel.",
         ),
         proportion_slider(
+            OF_THIS_MAP,
             "Of the largest magnitude of this pixel's own map, so that the threshold differs from pixel to pixel. The "
             "Jacobian page takes the largest of all maps, so its counts differ.",
             when=("threshold_of", ("relative",)),
@@ -68,19 +70,20 @@ def threshold_sliders() -> list[Control]:
     ]  # fmt: skip
 
 
-def proportion_slider(of_what: str, when: tuple[str, Sequence[str]] | None = None) -> Slider:
-    """The threshold on magnitudes as a proportion of a maximum; `of_what` says of which."""
+def proportion_slider(of_what: str, help_: str, when: tuple[str, Sequence[str]] | None = None) -> Slider:
+    """The threshold on magnitudes as a proportion of a maximum; `of_what` says of which, in a few words."""
     return Slider(
-        name="threshold", label="Proportion of the maximum", default=0.01, values=PROPORTIONS, form=_PERCENT,
-        factor=100, below=True, when=when, help=of_what,
+        name="threshold", label=f"Threshold, {of_what}", default=0.01, values=PROPORTIONS, form=_PERCENT,
+        factor=100, below=True, when=when, help=help_,
     )  # fmt: skip
 
 
 def limit_slider(default: float = 0.1) -> Slider:
-    """Where the colours of a map end, as a proportion of its maximum."""
+    """Where the colours of a map end, as a proportion of its largest magnitude."""
     return Slider(
-        name="limit", label="Colour limit", default=default, values=_LIMITS, form="±{:g} % of max", factor=100,
-        below=True, help="Lower it to see faint gradients; what lies beyond is drawn in the end colour.",
+        name="limit", label=f"Colour limit, {OF_THIS_MAP}", default=default, values=_LIMITS, form="±{:g} %", factor=100,
+        below=True, help="Of the largest magnitude of the map, of several channels their norm. Lower it to see faint "
+        "gradients; what lies beyond is drawn in the end colour.",
     )  # fmt: skip
 
 

@@ -457,7 +457,7 @@ class Viewer {
 
   scaleOf(layer, map) {
     const {colours, low, high} = layer.scale, {ends} = layer
-    const whole = ends ? ends.values[ends.settings.map(name => this.settings[name]).join()] : map?.largest || 1
+    const whole = ends ? ends.values[ends.settings.map(name => this.settings[name]).join()] : map?.largestSize || 1
     const end = high ?? whole * (this.value(layer.limit) ?? 1)
     return {low: low ?? -end, high: end, stops: this.scene.scales[colours][this.isDark ? 1 : 0],
       bend: this.value(layer.log) ? Math.log1p : Number}
@@ -692,7 +692,10 @@ class Viewer {
     }
     canvas.onkeyup = event => { if (event.key === " ") this.space = false }
     canvas.onkeydown = event => this.key(event, part)
-    canvas.onblur = () => { if (this.byKey) this.leave() }
+    canvas.onblur = () => {
+      this.root.classList.remove("pressed")
+      if (this.byKey) this.leave()
+    }
     canvas.addEventListener("wheel", event => this.wheel(event, part), {passive: false})
     return part
   }
@@ -845,6 +848,7 @@ class Viewer {
     this.pointers.set(event.pointerId, at)
     this.byKey = false
     this.root.classList.remove("keys")
+    this.root.classList.add("pressed")
     if (this.pointers.size === 2) {
       this.drawing = null
       this.grip = null
@@ -930,6 +934,7 @@ class Viewer {
 
   key(event, part) {
     if (event.metaKey || event.ctrlKey) return
+    this.root.classList.remove("pressed")
     this.root.classList.add("keys")
     const steps = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}[event.key]
     const [rows, columns] = this.scene.size
@@ -1436,6 +1441,9 @@ class Viewer {
   paintLayers(context, panel, part) {
     context.fillStyle = this.ground
     context.fillRect(0, 0, this.width, this.height)
+    const [x, y, width, height] = this.frameOfImage // just outside of it: where a map is 0 it looks like the ground
+    context.strokeStyle = "rgba(128,128,128,0.6)"
+    context.strokeRect(x - 0.5, y - 0.5, width + 1, height + 1)
     let barred = null
     for (const layer of panel.layers) {
       if (!this.isShown(layer)) continue
