@@ -38,8 +38,7 @@ DEFAULT_METHOD = "seg_hires_grad_cam"
 _PICKER_WIDTHS = 191, 232, 202
 """Pixels: side by side at 1280."""
 _SHARES = 1.0, 1.25
-_SHARES_WITH_PINS = 1.35, 1.0
-"""Widths of the large maps and of the atlas."""
+"""Widths of the large map and of the atlas beside it; several large maps take the whole width."""
 _STYLE = """
 <style>
 .st-key-maps_and_atlas [data-testid="stHorizontalBlock"] {flex-wrap: wrap; align-items: flex-start}
@@ -97,6 +96,7 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
             beside = [
                 drawn_by(atlas, one)
                 for index, (at, by) in enumerate(pinned)
+                if subtracted is not None or (at, by) != (layer.name, method)
                 if (one := map_by(by, choices.layers[at], selection, question, atlas, f"pinned cam {index}"))
             ]
     if shown is not None:
@@ -105,12 +105,18 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
     last = keep_last("cam", selection.picture_key, drawn)
     with slot:
         st.html(_STYLE)
-        left, right = st.columns(_SHARES_WITH_PINS if beside else _SHARES)
+        left, right = (st.container(), st.container()) if beside else st.columns(_SHARES)
     with left:
         viewer(
             "cam",
             views.panels_of(
-                selection, prediction, question, [*([last] if last else []), *beside], settings, is_old=drawn is None
+                selection,
+                prediction,
+                question,
+                [*([last] if last else []), *beside],
+                settings,
+                is_old=drawn is None,
+                is_pinned=(layer.name, method) in pinned and other is None,
             ),
             prediction.labels.shape,
             selection.picture_key,

@@ -228,12 +228,17 @@ def test_the_large_map_stays_in_view_beside_the_atlas_and_a_pinned_one_beside_it
     pin = page.get_by_role("button", name="Pin this map")
     pin.click()
     page.get_by_role("button", name="Unpin this map").wait_for()
+    viewer.root.locator(".panel, figure").get_by_text("pinned", exact=True).wait_for()
+    assert viewer.root.locator("figure canvas[data-panel]").count() == 1, "the map chosen stands there once"
     page.locator(f"canvas[data-panel='{title('layer_cam', 'resblock3')}']").click()
     wait_for_map(page, "layer_cam", "resblock3")
     first, second = (box.bounding_box() for box in viewer.root.locator("figure canvas[data-panel]").all())
     assert first["y"] == second["y"]
     assert first["width"] == pytest.approx(second["width"], abs=1)
     expect(page).to_have_url(re.compile("pinned=seg_hires_grad_cam"))
+    large, small = viewer.canvas.bounding_box(), panels.first.bounding_box()
+    assert small["y"] > large["y"] + large["height"], "the atlas has the whole width"
+    assert small["width"] > 60
     page.get_by_text("Activation times positive gradient at each position").wait_for()
     page.get_by_role("radio", name="Shared").click()
     page.get_by_text("too faint to be seen on this colour scale").wait_for()

@@ -23,11 +23,9 @@ def pin_button(shown: Place, pinned: Sequence[Place]) -> None:
     """Pin the map that is shown large, or take its pin away."""
     is_pinned = shown in pinned
     kept = [place for place in pinned if place != shown] + ([] if is_pinned else [shown])
-    st.button(
-        "Unpin this map" if is_pinned else "Pin this map", key="pin_map", on_click=_keep, args=(kept,),
-        icon=":material/keep_off:" if is_pinned else ":material/keep:",
-        help=f"A pinned map stays beside the chosen one; the last {MOST_PINNED} are kept.",
-    )  # fmt: skip
+    label = "Unpin this map" if is_pinned else "Pin this map" if len(kept) <= MOST_PINNED else "Replace the oldest pin"
+    icon = ":material/keep_off:" if is_pinned else ":material/keep:"
+    st.button(label, key="pin_map", on_click=_keep, args=(kept,), icon=icon)
     write_to_url(_KEY, _text(pinned), "")
 
 

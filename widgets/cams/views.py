@@ -56,6 +56,7 @@ def panels_of(
     settings: Mapping[str, Any],
     *,
     is_old: bool,
+    is_pinned: bool,
 ) -> list[Panel]:
     """The chosen map over the image, then the pinned ones; an old map says so, and so does one too faint to be seen."""
     image, names = selection.image, selection.segmenter.class_names
@@ -75,6 +76,7 @@ def panels_of(
             settings,
             is_old=is_old and not index,
             is_alone=len(drawn) == 1,
+            is_pinned=is_pinned or index > 0,
             name="pinned " * index + "map",
         )
         for index, one in enumerate(drawn)
@@ -89,6 +91,7 @@ def _map_panel(
     *,
     is_old: bool,
     is_alone: bool,
+    is_pinned: bool,
     name: str,
 ) -> Panel:
     """The positive and the signed map at the image's size, of which a control shows one, over the image."""
@@ -108,7 +111,7 @@ def _map_panel(
         for kind in KINDS
     ]
     faint = is_faint(drawn.ends[settings["values"]], settings["scale"], settings["map_limit"])
-    note = OLD_NOTE if is_old else "too faint for this scale" if faint else "" if name == "map" else "pinned"
+    note = OLD_NOTE if is_old else "too faint for this scale" if faint else "pinned" if is_pinned else ""
     return Panel(drawn.title, [picture, *maps, *over], drawn.help, note, name=name)
 
 
@@ -140,7 +143,10 @@ def show_atlas(
         )
         for name, place in names.items()
     ]  # fmt: skip
-    rows = [Heading(short(at), size_and_stride(choices.layers[at])[0], at) for at in layers]
+    rows = [
+        Heading(name, size_and_stride(choices.layers[at])[0], at)
+        for at, name in zip(layers, short_names(layers), strict=True)
+    ]
     columns = [Heading(METHODS[by].title.replace("CAM", "\u200bCAM"), help=METHODS[by].sentence) for by in methods]
     viewer(
         "atlas", panels, prediction.labels.shape, selection.picture_key, settings=settings, tools=(), is_compact=True,
@@ -157,11 +163,16 @@ def show_atlas(
         )
 
 
-def short(name: str, parts: int = 2) -> str:
-    """The end of a long dotted name, which can be broken at its dots."""
-    pieces = name.split(".")
-    shown = ".".join(pieces[-parts:])
-    return ("…" if len(pieces) > parts else "") + shown.replace(".", ".\u200b").replace("_", "_\u200b")
+def short_names(names: Sequence[str]) -> list[str]:
+    """Dotted names without what follows the first part in all names that begin with it; they can be broken at dots."""
+    split = [name.split(".") for name in names]
+    shown = []
+    for first, *rest in split:
+        alike = [others[1:-1] for others in split if others[0] == first]
+        shared = next((at for at, parts in enumerate(zip(*alike, strict=False)) if len(set(parts)) > 1), None)
+        shared = min(map(len, alike)) if shared is None else shared
+        shown.append(f"{first}…{'.'.join(rest[shared:])}" if shared else ".".join([first, *rest]))
+    return [name.replace("…", "…\u200b").replace(".", ".\u200b").replace("_", "_\u200b") for name in shown]
 
 
 def _thumbnail(atlas: Atlas, place: tuple[str, str]) -> list[Layer]:
