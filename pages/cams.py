@@ -93,10 +93,11 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
             subtracted = None if other is None else map_by(other, layer, selection, question, atlas, "subtracted cam")
             if shown is not None and (other is None or subtracted is not None):
                 drawn = drawn_by(atlas, shown, subtracted)
+            is_difference = drawn is not None and subtracted is not None
             beside = [
                 drawn_by(atlas, one)
                 for index, (at, by) in enumerate(pinned)
-                if subtracted is not None or (at, by) != (layer.name, method)
+                if is_difference or (at, by) != (layer.name, method)
                 if (one := map_by(by, choices.layers[at], selection, question, atlas, f"pinned cam {index}"))
             ]
     if shown is not None:

@@ -146,7 +146,7 @@ def test_a_perturbation_method_waits_to_be_asked(segmenter, image, prediction):
     channels = next(one.channels for one in layers(segmenter, image.shape[1:]) if one.name == "decoder.2")
     assert f"Ablation-CAM runs {channels} images through the network for decoder.2" in texts(page)
     assert not numbers(page)
-    page.button(key="run-ablation_cam").click().run()
+    page.button(key="run-cam").click().run()
     check(page, segmenter, image, np.ones_like(prediction.labels, dtype=bool), "decoder.2", "ablation_cam")
 
 
@@ -158,7 +158,7 @@ def test_a_registered_layer_method_is_offered_and_drawn():
         assert {"Squared CAM", "Brightness CAM"} <= {*page.selectbox(key="minus").options}
         page.selectbox(key="method").set_value("brightness_cam").run()
         assert "Brightness CAM runs 1 image through the network" in texts(page)
-        page.button(key="run-brightness_cam").click().run()
+        page.button(key="run-cam").click().run()
         assert map_title(page) == "Brightness CAM at input"
         assert numbers(page)["Minimum"]
 
@@ -301,6 +301,13 @@ def test_pinned_maps_stand_beside_the_chosen_one_and_stay_in_the_address(segment
     page.button(key="pin_map").click().run()
     assert [panel["title"] for panel in viewers(page)[0]["panels"]] == titles[2:0:-1]
     assert page.query_params["pinned"] == "xgrad_cam:encoder.4"
+
+
+def test_a_pinned_map_that_waits_to_be_asked_stands_beside_one_of_its_method():
+    page = open_page(layer="decoder.2", method="score_cam", layers="encoder.1", pinned="score_cam:encoder.4")
+    assert not page.exception
+    labels = [button.label for button in page.button if button.key.startswith("run-")]
+    assert labels == ["Compute Score-CAM at decoder.2", "Compute Score-CAM at encoder.4"]
 
 
 def test_maps_too_faint_for_the_scale_are_told():

@@ -70,7 +70,7 @@ def perturbation_map(
             icon=":material/hourglass_top:",
         )
 
-    if not start_button(key, f"Compute {title}", describe=describe, type="primary", key=f"run-{method}"):
+    if not start_button(key, f"Compute {title} at {layer.name}", describe=describe, type="primary", key=f"run-{place}"):
         return None
     return compute_in_background(
         place, key, f"{title}, passes of the network",
