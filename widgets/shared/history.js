@@ -1,6 +1,7 @@
 /* One entry of the browser's history per page opened. Streamlit empties the address of the page that is left, and puts
   each value that goes along into that of the new page by an entry of its own, so that Back would undo the values one
-  by one, or find none; so until a page has come to rest and was touched, what changes its address replaces it.
+  by one, or find none; so until a page has come to rest and was touched, what changes its address replaces it, but for
+  what a viewer says was chosen in it.
   Back to another page loads it by its address: Streamlit would give it the values of the one left. */
 (() => {
   if (window.hasTidyHistory) return
@@ -26,7 +27,7 @@
       for (const name of window.namesOfViewer ?? [])
         if (present.has(name) && !address.searchParams.has(name)) address.searchParams.set(name, present.get(name))
     }
-    const isNew = !isHere || hasRested && isTouched && address.href !== location.href
+    const isNew = !isHere || isTouched && (hasRested || state?.isChosen) && address.href !== location.href
     isTouched &&= !isNew // a touch makes one entry, however many values it changes
     if (isNew) push(state, title, address)
     else replace(state, title, address)

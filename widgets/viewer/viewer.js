@@ -1197,7 +1197,7 @@ class Viewer {
       if (text == null || text === "") address.searchParams.delete(name)
       else if (address.searchParams.get(name) !== text) address.searchParams.set(name, text)
     }
-    if (address.search !== before) history[isNew ? "pushState" : "replaceState"]({}, "", address)
+    if (address.search !== before) history[isNew ? "pushState" : "replaceState"](isNew ? {isChosen: true} : {}, "", address)
     this.scene.address = names
     this.pathname = location.pathname
   }

@@ -1,0 +1,28 @@
+"""What becomes an entry of the browser's history, in a page that has not come to rest."""
+
+import pytest
+
+from tests.browser.app import ROOT
+
+pytestmark = pytest.mark.browser
+
+RUNNING = '<div data-testid="stApp" data-test-script-state="running">A page that runs</div>'
+
+
+def test_a_pixel_chosen_before_the_page_rests_is_an_entry_and_what_the_page_fills_in_is_none(page, address):
+    page.goto(f"{address}/_stcore/health")
+    page.set_content(RUNNING)
+    page.evaluate((ROOT / "widgets/shared/history.js").read_text(encoding="utf-8"))
+    start = page.evaluate("history.length")
+
+    def entries(state: dict[str, bool], query: str) -> int:
+        page.evaluate("([state, query]) => history.pushState(state, '', query)", [state, query])
+        return int(page.evaluate("history.length")) - start
+
+    assert entries({}, "?model=one") == 0
+    page.get_by_text("A page that runs").click()
+    assert entries({}, "?model=one&image=two") == 0, "the page fills it in"
+    assert entries({"isChosen": True}, "?model=one&image=two&row=3") == 1, "a hand chose it"
+    assert entries({}, "?model=one&image=two&row=3&class=4") == 1
+    page.go_back()
+    assert page.evaluate("location.search") == "?model=one&image=two"
