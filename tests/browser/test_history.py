@@ -24,5 +24,7 @@ def test_a_pixel_chosen_before_the_page_rests_is_an_entry_and_what_the_page_fill
     assert entries({}, "?model=one&image=two") == 0, "the page fills it in"
     assert entries({"isChosen": True}, "?model=one&image=two&row=3") == 1, "a hand chose it"
     assert entries({}, "?model=one&image=two&row=3&class=4") == 1
+    page.get_by_text("A page that runs").click()
+    assert entries({"isChosen": True}, "?model=one&image=two&row=3&class=4&layer=5") == 1, "Back could not undo it"
     page.go_back()
     assert page.evaluate("location.search") == "?model=one&image=two"

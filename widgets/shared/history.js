@@ -8,6 +8,13 @@
   window.hasTidyHistory = true
   const app = document.querySelector("[data-testid=stApp]"), isRunning = () => app.dataset.testScriptState !== "notRunning"
   const push = history.pushState.bind(history), replace = history.replaceState.bind(history)
+  // Runs write these and do not read them again, so Back could not undo them: they are no entries.
+  const notRead = ["class", "label", "layer", "layers", "method", "pinned", "prompt", "store"]
+  const told = address => {
+    const names = new URLSearchParams(address.search)
+    for (const name of notRead) names.delete(name)
+    return `${names}`
+  }
   const isLink = element => element.matches?.("[data-testid=stSidebarNavLink], [data-testid=stPageLink-NavLink]")
   let path = location.pathname, hasRested = !isRunning(), isTouched = false, isLeaving = false
   new MutationObserver(() => {
@@ -27,7 +34,7 @@
       for (const name of window.namesOfViewer ?? [])
         if (present.has(name) && !address.searchParams.has(name)) address.searchParams.set(name, present.get(name))
     }
-    const isNew = !isHere || isTouched && (hasRested || state?.isChosen) && address.href !== location.href
+    const isNew = !isHere || isTouched && (hasRested || state?.isChosen) && told(address) !== told(location)
     isTouched &&= !isNew // a touch makes one entry, however many values it changes
     if (isNew) push(state, title, address)
     else replace(state, title, address)

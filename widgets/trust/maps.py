@@ -184,7 +184,14 @@ def chosen_map(trial: Trial, first: Comparison | None) -> tuple[Choice, str]:
         name: control.title for name, control in CONTROLS.items()
     }
     best = _best_map(trial, first)
-    options = {"best": f"Best: {titles[best]}" if best else "Best in the tests"} | titles
+    beats = (
+        first is not None
+        and best in first.ranked(metric := QUICK_METRICS[0])
+        and first.standing(best, metric) == "beats"
+    )
+    options = {
+        "best": f"{'Best' if beats else 'Ranked first'}: {titles[best]}" if best else "Best in the tests"
+    } | titles
     choice = Choice(name="shown", label="Shown large", default="best", options=options)
     shown = str(settings_of([choice])["shown"])
     return choice, (best or next(iter(titles))) if shown == "best" else shown

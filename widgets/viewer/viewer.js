@@ -19,6 +19,7 @@ const NO_ANSWER = 120000            // ms until a request is given up
 const RECONNECT = [250, 1000, 3000, 8000, 30000] // ms; the last one again and again
 const UNKNOWN_TOKEN = 4401          // the server has forgotten this viewer: the next run of the page opens it anew
 const TICK = 34                     // CSS pixels between the ticks of a logarithmic colour bar
+const TICK_BEFORE_END = 54          // before the last one, which stands left of its place
 const POSITIVE = [255, 77, 77], NEGATIVE = [61, 155, 255]
 const KINDS = {u1: Uint8Array, u2: Uint16Array, f4: Float32Array}
 
@@ -926,7 +927,7 @@ class Viewer {
   }
 
   wheel(event, part) {
-    if (event.deltaY > 0 && this.zoom <= 1) return // the page scrolls
+    if (this.scene.compact ? !event.ctrlKey : event.deltaY > 0 && this.zoom <= 1) return // the page scrolls
     event.preventDefault()
     const delta = event.deltaMode === 1 ? 16 * event.deltaY : event.deltaY
     this.zoomBy(Math.exp(-Math.max(-300, Math.min(300, delta)) * (event.ctrlKey ? 0.01 : 0.002)), ...this.place(event, part))
@@ -1315,10 +1316,10 @@ class Viewer {
       for (const layer of read) {
         if (said.has(layer.name) || layer.read === false) continue
         const value = this.valueAt(layer, row, column, at, rows * columns)
-        if (value != null) {
-          said.add(layer.name)
-          words.push([(layer.title ?? layer.name) + ofChannels(layer.kind === "map" && this.mapOf(layer)), value])
-        }
+        if (value == null) continue
+        said.add(layer.name)
+        const name = (layer.title ?? layer.name) + ofChannels(layer.kind === "map" && this.mapOf(layer))
+        if (!words.some(([other, known]) => other === name && known === value)) words.push([name, value])
       }
     }
     if (this.readoutNote) words.push(["", this.readoutNote])
@@ -1809,8 +1810,10 @@ class Viewer {
   /* 0, the powers of ten and the end of a logarithmic colour bar, those left out that have no room. */
   powersUpTo(high) {
     const found = [high]
-    for (let power = 10 ** Math.floor(Math.log10(high) + 1e-9); power >= 1; power /= 10)
-      if (Math.log1p(found[0]) - Math.log1p(power) > TICK * Math.log1p(high) / this.width) found.unshift(power)
+    for (let power = 10 ** Math.floor(Math.log10(high) + 1e-9); power >= 1; power /= 10) {
+      const room = found.length > 1 ? TICK : TICK_BEFORE_END
+      if (Math.log1p(found[0]) - Math.log1p(power) > room * Math.log1p(high) / this.width) found.unshift(power)
+    }
     if (2 * Math.log1p(found[0]) < TICK * Math.log1p(high) / this.width) found.shift()
     return [0, ...found]
   }
