@@ -179,7 +179,9 @@ def test_zoomed_in_one_panel_all_follow_and_the_values_are_read_off(page, addres
     at_x, at_y = round(frame["x"] + 0.3 * frame["width"]), round(frame["y"] + 0.6 * frame["height"])
     x, y = at_x - frame["x"], at_y - frame["y"]
     page.mouse.move(at_x, at_y)
-    page.mouse.wheel(0, -300)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -60)
+    page.keyboard.up("Control")
 
     def zoomed() -> None:
         found = zooms(page)
