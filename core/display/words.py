@@ -21,6 +21,12 @@ def percent(share: float) -> str:
     return "none" if math.isnan(share) else f"{100 * share:.1f} %"
 
 
+def ordinal(count: int) -> str:
+    """A whole number such as 4 as "4th"."""
+    is_teen = count % 100 in (11, 12, 13)
+    return f"{count}{'th' if is_teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(count % 10, 'th')}"
+
+
 def confidence(probability: float) -> str:
     """A probability in per cent; "> 99.9 %" for one that is not quite certain, as none of a softmax is."""
     return "> 99.9 %" if probability > 0.9995 else percent(probability)

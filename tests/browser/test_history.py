@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.app import ROOT
+from widgets.shared.header import HISTORY_SCRIPT
 
 pytestmark = pytest.mark.browser
 
@@ -12,7 +12,7 @@ RUNNING = '<div data-testid="stApp" data-test-script-state="running">A page that
 def test_a_pixel_chosen_before_the_page_rests_is_an_entry_and_what_the_page_fills_in_is_none(page, address):
     page.goto(f"{address}/_stcore/health")
     page.set_content(RUNNING)
-    page.evaluate((ROOT / "widgets/shared/history.js").read_text(encoding="utf-8"))
+    page.evaluate(HISTORY_SCRIPT)
     start = page.evaluate("history.length")
 
     def entries(state: dict[str, bool], query: str) -> int:

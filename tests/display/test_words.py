@@ -1,6 +1,6 @@
 import pytest
 
-from core.display.words import same_precision
+from core.display.words import ordinal, same_precision
 
 NAN = float("nan")
 
@@ -18,3 +18,10 @@ NAN = float("nan")
 )
 def test_a_column_has_one_precision(values, expected):
     assert same_precision(values) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (22, "22nd"), (112, "112th")]
+)
+def test_ordinals(count, expected):
+    assert ordinal(count) == expected

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 import streamlit as st
@@ -169,8 +170,7 @@ def short_names(names: Sequence[str]) -> list[str]:
     shown = []
     for first, *rest in split:
         alike = [others[1:-1] for others in split if others[0] == first]
-        shared = next((at for at, parts in enumerate(zip(*alike, strict=False)) if len(set(parts)) > 1), None)
-        shared = min(map(len, alike)) if shared is None else shared
+        shared = len(list(takewhile(lambda parts: len(set(parts)) == 1, zip(*alike, strict=False))))
         shown.append(f"{first}…{'.'.join(rest[shared:])}" if shared else ".".join([first, *rest]))
     return [name.replace("…", "…\u200b").replace(".", ".\u200b").replace("_", "_\u200b") for name in shown]
 

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.display.words import ordinal
 from core.errors import UserError
 from core.jacobian import Jacobian
 from core.segmenter import Segmenter
@@ -46,7 +47,7 @@ def say_example(segmenter: Segmenter, example: Jacobian) -> None:
     """What the example is, and where another network or image was left for it, the way back."""
     manifest = example.manifest
     score = score_words(manifest.score, segmenter.class_names, "**")
-    made = f":material/auto_stories: A finished example: {score}, every {manifest.stride}th pixel."
+    made = f":material/auto_stories: A finished example: {score}, every {ordinal(manifest.stride)} pixel."
     left = st.session_state.get(_LEFT)
     if left is None:
         st.caption(f"{made} **Run** computes the Jacobian of your choices.")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.display.words import ordinal
 from core.errors import UserError
 from core.jacobian import Jacobian
 from core.jacobian.archive import read_archive
@@ -103,7 +104,7 @@ def _describe(found: Jacobian, image: PickedImage, path: Path, segmenter: Segmen
     st.caption(
         f":material/check_circle: {path.name}: {height} × {width} pixels, "
         f"{score_words(manifest.score, segmenter.class_names)}, every "
-        f"{'pixel' if manifest.stride == 1 else f'{manifest.stride}th pixel'}, {rows}, {state}. "
+        f"{'pixel' if manifest.stride == 1 else f'{ordinal(manifest.stride)} pixel'}, {rows}, {state}. "
         + ("The image on this page is its own." if own else f"It is of {image.name}.")
     )
     if found.damage:

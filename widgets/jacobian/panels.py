@@ -10,6 +10,7 @@ from core.attribution import Attribution
 from core.attribution.statistics import region_of
 from core.display.colours import SEQUENTIAL, ColourScale, intensity_rgb, png_bytes
 from core.display.footprint import BoundingBox
+from core.display.words import ordinal
 from core.errors import UserError
 from core.io.files import npy_bytes
 from core.jacobian import Jacobian
@@ -69,14 +70,10 @@ def picture_panel(selection: Selection, jacobian: Jacobian, view: View) -> Panel
         )
     )  # fmt: skip
     stride = jacobian.manifest.stride
-    between = f" Every {_ordinal(stride)} pixel is computed; between them the value of the nearest one is shown."
+    between = f" Every {ordinal(stride)} pixel is computed; between them the value of the nearest one is shown."
     help_ = f"Click a pixel to see which input pixels influence it. {ZOOMING}{between if stride > 1 else ''}"
-    spacing = f", every {_ordinal(stride)}" if stride > 1 and view.picture in MAPS else ""
+    spacing = f", every {ordinal(stride)}" if stride > 1 and view.picture in MAPS else ""
     return Panel(f"{PICTURES[view.picture]}{spacing}: click a pixel", layers, help=help_, name="Picture")
-
-
-def _ordinal(stride: int) -> str:
-    return f"{stride}{'nd' if stride == 2 else 'th'}"
 
 
 def row_panels(selection: Selection, rows: Rows, attribution: Attribution) -> list[Panel]:

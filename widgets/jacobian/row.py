@@ -16,7 +16,7 @@ from core.segmenter import Prediction
 from core.target import Target
 from widgets.jacobian.controls import View
 from widgets.shared.pixel_answers import Pixel, live_map, pixel_gradients
-from widgets.shared.pixel_words import map_words
+from widgets.shared.pixel_words import in_percent, map_words
 from widgets.shared.results import results
 from widgets.shared.sidebar import Selection
 from widgets.viewer.channel import Live, Request
@@ -78,8 +78,7 @@ class Rows:
         given = self._selection, self._prediction, window, pixel, {"threshold": threshold}
         largest = "value" if self._view.threshold.definition == "absolute" else "signed value"
         so_far = "" if self._jacobian.complete else " so far"
-        percent = f"{100 * proportion:.3g}\N{NO-BREAK SPACE}%"
-        words = map_words(*given, f"{percent} of the largest {largest} in all pixels' maps{so_far}")
+        words = map_words(*given, f"{in_percent(proportion)} of the largest {largest} in all pixels' maps{so_far}")
         origin = "read from the disk" if self._jacobian.is_stored(*pixel) else "computed just now"
         numbers = [
             *words.numbers,

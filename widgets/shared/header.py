@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
-from widgets.shared.links import update_old_link
+from widgets.shared.links import WRITTEN_ONLY, update_old_link
 
 _STYLE = """
 <style>
@@ -34,7 +34,8 @@ button[data-variant][aria-checked="true"] {color: inherit !important}
 }
 </style>
 """
-_HISTORY = f"<script>{(Path(__file__).parent / 'history.js').read_text(encoding='utf-8')}</script>"
+_HISTORY = (Path(__file__).parent / "history.js").read_text(encoding="utf-8")
+HISTORY_SCRIPT = f"window.namesWrittenOnly = {list(WRITTEN_ONLY)};{_HISTORY}"
 
 
 def page_header(title: str, question: str) -> None:
@@ -49,6 +50,6 @@ def page_header(title: str, question: str) -> None:
         st.rerun()
     update_old_link()
     st.html(_STYLE)
-    st.html(_HISTORY, unsafe_allow_javascript=True)
+    st.html(f"<script>{HISTORY_SCRIPT}</script>", unsafe_allow_javascript=True)
     st.title(title, anchor=False)
     st.caption(question)

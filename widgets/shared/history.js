@@ -8,11 +8,10 @@
   window.hasTidyHistory = true
   const app = document.querySelector("[data-testid=stApp]"), isRunning = () => app.dataset.testScriptState !== "notRunning"
   const push = history.pushState.bind(history), replace = history.replaceState.bind(history)
-  // Runs write these and do not read them again, so Back could not undo them: they are no entries.
-  const notRead = ["class", "label", "layer", "layers", "method", "pinned", "prompt", "store"]
+  // What differs between entries; not the names of links.py that Back could not undo.
   const told = address => {
     const names = new URLSearchParams(address.search)
-    for (const name of notRead) names.delete(name)
+    for (const name of window.namesWrittenOnly) names.delete(name)
     return `${names}`
   }
   const isLink = element => element.matches?.("[data-testid=stSidebarNavLink], [data-testid=stPageLink-NavLink]")

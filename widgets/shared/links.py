@@ -18,6 +18,11 @@ _LABELS_BY_FORMER_ONES = {
     "trust_scale": {"One a unit": "One per unit"},
 }
 
+WRITTEN_ONLY = (
+    "class", "label", "layer", "layers", "method", "pinned", "prompt", "second_label", "second_prompt", "store",
+)  # fmt: skip
+"""What `write_to_url` writes: runs do not read it again, so Back could not undo it, and it makes no entry."""
+
 _KEYS_BY_FORMER_ONES = {"reduction": "over"}
 
 
@@ -48,7 +53,9 @@ def restore_choice(key: str, offered: Collection[str], default: str) -> None:
 
 
 def write_to_url(key: str, value: str, default: str) -> None:
-    """After the widget: put its value into the URL, unless it is the default."""
+    """After the widget: put its value into the URL, unless it is the default; `key` is one of `WRITTEN_ONLY`."""
+    if key not in WRITTEN_ONLY:
+        raise ValueError(f"{key} is not in WRITTEN_ONLY.")
     if value == default:
         st.query_params.pop(key, None)
     elif st.query_params.get(key) != value:

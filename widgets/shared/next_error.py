@@ -96,8 +96,8 @@ def next_error_button(segmenter: Segmenter, offered: Sequence[OfferedImage], cur
     if search is not None:
         _follow(search, segmenter, current)
     found: FoundError | None = st.session_state.get(_FOUND)
-    is_of_image = found is not None and found.image == (st.session_state.get("image") or current.name)
-    if found is not None and is_of_image and (found.row, found.column) == shown_pixel():
+    shown = st.session_state.get("image") or current.name, *shown_pixel()
+    if found is not None and (found.image, found.row, found.column) == shown:
         st.caption(found.sentence)
 
 

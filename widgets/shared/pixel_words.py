@@ -42,13 +42,18 @@ def map_words(
     remaining = footprint(magnitude, **threshold)
     given = selection, prediction, window, pixel
     if "proportion" in threshold:
-        of_what = f"{100 * threshold['proportion']:.3g}\N{NO-BREAK SPACE}% of this map's maximum"
+        of_what = f"{in_percent(threshold['proportion'])} of this map's maximum"
     return Words(
         _sentence(*given, remaining, of_what, is_influence=is_influence),
         verdict_chips(selection, prediction, pixel),
         _numbers(*given, magnitude, remaining, of_what),
         selection.score.of_label(int(prediction.labels[pixel])).gradient_unit,
     )
+
+
+def in_percent(proportion: float) -> str:
+    """A threshold's proportion, as in a sentence that may wrap."""
+    return f"{100 * proportion:.3g}\N{NO-BREAK SPACE}%"
 
 
 def _numbers(
