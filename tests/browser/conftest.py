@@ -1,6 +1,7 @@
 """One app and one browser for all browser tests of a process; a test that fails says what its page showed."""
 
 import json
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Error, Page, expect
@@ -49,6 +50,21 @@ def page(browser, request):
     request.node.stash[_shown] = tab, said
     yield tab
     tab.close()
+
+
+def pytest_collection_modifyitems(items):
+    """A browser test that fails is run once more: a browser on a busy machine may stall; what failed is told."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_terminal_summary(terminalreporter):
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"failed once, was run again: {report.nodeid}")
+        terminalreporter.line(report.longreprtext)
+        for title, text in report.sections:
+            terminalreporter.line(f"{title}:\n{text}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -362,6 +362,6 @@ def test_an_uploaded_image_is_explained(page, address, truth):
     viewer = open_explorer(page, address, "")
     page.locator("[data-testid=stFileUploader] input").first.set_input_files(NOT_SQUARE)
     page.get_by_text("200 × 312 pixels").wait_for()
-    viewer.wait()
+    viewer.wait_for_size(200, 312).wait()
     hit = viewer.click(61, 99)
     compare(viewer, *truth(*hit), hit)

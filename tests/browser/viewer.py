@@ -26,6 +26,15 @@ class Viewer:
         wait_for_rest(self.page)
         return self
 
+    def wait_for_size(self, rows: int, columns: int) -> "Viewer":
+        """Until an image of this size is shown: the page may be at rest before its last scene is drawn."""
+
+        def shown() -> None:
+            assert self.run("viewer.scene.size") == [rows, columns]
+
+        eventually(self.page, shown)
+        return self
+
     def run(self, expression: str, argument: object = None) -> Any:
         """The value of a JavaScript expression of `viewer` and `argument`."""
         return self.root.evaluate(
@@ -34,11 +43,22 @@ class Viewer:
 
     def aim(self, row: int, column: int) -> tuple[int, int]:
         """A whole CSS pixel well inside an image pixel, or in the middle of one that is small."""
-        frame = self.canvas.bounding_box()
-        assert frame is not None
-        x0, y0 = self.run("viewer.toScreen(argument[0], argument[1])", [row, column])
-        x1, y1 = self.run("viewer.toScreen(argument[0] + 1, argument[1] + 1)", [row, column])
-        return round(frame["x"] + (x0 + x1) / 2), round(frame["y"] + (y0 + y1) / 2)
+
+        def middle() -> tuple[int, int]:
+            # In one evaluation, since a new scene may bring new canvases.
+            x, y, height = self.canvas.evaluate(
+                """(canvas, [row, column]) => {
+                    const viewer = canvas.closest(".viewer").viewer
+                    const frame = canvas.getBoundingClientRect()
+                    const [from, to] = [viewer.toScreen(row, column), viewer.toScreen(row + 1, column + 1)]
+                    return [frame.x + (from[0] + to[0]) / 2, frame.y + (from[1] + to[1]) / 2, frame.height]
+                }""",
+                [row, column],
+            )
+            assert height > 0  # else it has just been replaced
+            return round(x), round(y)
+
+        return eventually(self.page, middle)
 
     def hover(self, row: int, column: int) -> tuple[int, int]:
         """Move over a pixel and wait for its live map; the pixel that the viewer says was hit."""
