@@ -15,10 +15,10 @@ from core.models.layers import Layer
 from core.segmenter import Prediction
 from core.target import Reduction
 from widgets.cams import views
-from widgets.cams.atlas import Atlas, atlas_of, perturbation_map
+from widgets.cams.atlas import Atlas, atlas_of, identity_of, perturbation_map
 from widgets.cams.layers import pick_atlas_layers
 from widgets.cams.maps import Drawn, draw, share_inside
-from widgets.cams.pinned import pin_button, pinned_maps
+from widgets.cams.pinned import MOST_PINNED, pin_button, pinned_maps
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.header import page_header
 from widgets.shared.last_map import keep_last
@@ -29,12 +29,15 @@ from widgets.shared.recipes import attribution_recipe
 from widgets.shared.results import results
 from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, pick_selection, side_bar
+from widgets.shared.slow_work import cancel_others
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
 from widgets.viewer.scene import Number, Words
 from widgets.viewer.viewer import viewer
 
 DEFAULT_METHOD = "seg_hires_grad_cam"
+PLACES = "cam", "subtracted cam", *(f"pinned cam {index}" for index in range(MOST_PINNED))
+"""Of the work for one question."""
 _PICKER_WIDTHS = 191, 232, 202
 """Pixels: side by side at 1280."""
 _SHARES = 1.0, 1.25
@@ -77,6 +80,7 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
     with slots[2]:
         method = pick_method()
     question = question_of(name, selection, prediction, reduction)
+    cancel_others(None if question is None else identity_of(selection, question), PLACES)
     pinned = pinned_maps(choices.layers)
     lead, slot = st.container(), st.container(key="maps_and_atlas")
     with st.expander("Difference of two methods, layers of the atlas, window of Seg-XRes-CAM", icon=":material/tune:"):

@@ -1,6 +1,5 @@
 """Integrated Gradients: which pixels make up the difference to a baseline."""
 
-from collections.abc import Hashable
 from functools import partial
 
 import streamlit as st
@@ -14,12 +13,14 @@ from widgets.shared.pixel_set_picker import in_viewer, question_of
 from widgets.shared.recipes import attribution_recipe
 from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, pick_selection, side_bar
-from widgets.shared.slow_work import cancel_unless, compute_in_background, part_at, was_cancelled
+from widgets.shared.slow_work import cancel_others, compute_in_background, part_at, was_cancelled
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
 from widgets.viewer.scene import Words
 from widgets.viewer.viewer import viewer
 
+PLACES = "ig", "baselines", "convergence"
+"""Of the work for one question, whatever of it was asked for."""
 TABS = ["Statistics", "Channels", "Compare baselines", "Error against steps", "Download"]
 
 
@@ -45,12 +46,12 @@ def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -
     question = question_of(explained, selection, prediction, "mean")
     attribution, so_far, is_cancelled = None, None, False
     if question is None or chosen is None:
-        cancel_others(None)
+        cancel_others(None, PLACES)
     else:
         key = settings.result_key("integrated gradients", selection, question, chosen)
-        cancel_others(key)
+        cancel_others(key[1], PLACES)
         attribution = compute_in_background(
-            "ig", key, "Integrated Gradients, gradients",
+            "ig", key, "Integrated Gradients, steps",
             lambda report: settings.attribute(selection, question.target, chosen, report, report.show),
             partial(part_at, "ig"),
         )  # fmt: skip
@@ -106,12 +107,6 @@ def explain(selection: Selection, prediction: Prediction, *, with_class: bool) -
         panels.downloads_panel(
             attribution, image, prediction, display, f"{image.stem}_integrated_gradients_{settings.kind_of(chosen)}"
         )
-
-
-def cancel_others(key: tuple[Hashable, ...] | None) -> None:
-    """Cancel what is computed for another question, whatever of it was asked for."""
-    for place in ("ig", "baselines", "convergence"):
-        cancel_unless(place, lambda other: isinstance(other, tuple) and key is not None and other[1:] == key[1:])
 
 
 main()

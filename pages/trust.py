@@ -14,7 +14,7 @@ from widgets.shared.pixel_set_picker import pick_pixel_set, pick_reduction, ques
 from widgets.shared.send_pixel import send_pixel
 from widgets.shared.setting_inputs import setting_inputs
 from widgets.shared.sidebar import Selection, pick_selection, side_bar
-from widgets.shared.slow_work import cancel_unless
+from widgets.shared.slow_work import cancel_others
 from widgets.shared.user_errors import show_user_errors
 from widgets.trust.agreement import agreement_panel
 from widgets.trust.maps import maps_panel, show_question
@@ -28,6 +28,8 @@ from widgets.trust.two_networks import two_networks_panel
 from widgets.trust.verdict import show_agreement, show_verdict
 
 _PICKER_WIDTH = 265
+PLACES = "maps", "tests", "ranks", "sanity"
+"""Of the work for one question."""
 TABS = ["Tests", "Maps", "Agreement", "Sanity check", "Several images", "Two networks"]
 
 
@@ -58,13 +60,12 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
             settings = pick_settings(layer.name, size)
     question = question_of(name, selection, prediction, reduction)
     if question is None:
-        cancel_unless("several", lambda _key: False)
-        cancel_others(None)
+        cancel_others(None, ("several", *PLACES))
         show_question(selection, prediction, name, None)
         st.info("The maps and their tests come below, once there are pixels to explain.", icon=":material/verified:")
         return
     trial = Trial(selection.segmenter, selection.image, prediction, question, methods, settings)
-    cancel_others(trial)
+    cancel_others(trial.identity, PLACES)
     st.markdown(f"Explained: the {question.in_words(selection)}.")
     conclusion, picture = st.container(border=True), st.container()
     maps, first = compute_maps(trial)
@@ -87,12 +88,6 @@ def explore(selection: Selection, prediction: Prediction, choices: LayerAdvice, 
         if tab.open:
             with tab, show_user_errors():
                 panel()
-
-
-def cancel_others(trial: Trial | None) -> None:
-    """Cancel what is computed for another question."""
-    for place in ("maps", "tests", "ranks", "sanity"):
-        cancel_unless(place, lambda key: trial is not None and isinstance(key, tuple) and key[1] == trial.identity)
 
 
 def pick_settings(layer: str, size: tuple[int, int]) -> dict[str, Any]:

@@ -242,5 +242,17 @@ def test_the_large_map_stays_in_view_beside_the_atlas_and_a_pinned_one_beside_it
     assert small["y"] > large["y"] + large["height"], "the atlas has the whole width"
     assert small["width"] > 60
     page.get_by_text("Activation times positive gradient at each position").wait_for()
+
+    last = page.locator(f"canvas[data-panel='{title('grad_cam_plus_plus', list(layers)[-1])}']")
+    last.scroll_into_view_if_needed()
+    last.click()
+
+    def comes_into_view() -> None:
+        large = viewer.canvas.bounding_box()
+        assert 0 < large["y"] < large["y"] + large["height"] < 800
+
+    eventually(page, comes_into_view)
+    wait_for_map(page, "grad_cam_plus_plus", list(layers)[-1])
+
     page.get_by_role("radio", name="Shared").click()
     page.get_by_text("too faint to be seen on this colour scale").wait_for()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.browser.viewer import Viewer
 from widgets.shared.header import HISTORY_SCRIPT
 
 pytestmark = pytest.mark.browser
@@ -28,3 +29,11 @@ def test_a_pixel_chosen_before_the_page_rests_is_an_entry_and_what_the_page_fill
     assert entries({"isChosen": True}, "?model=one&image=two&row=3&class=4&layer=5") == 1, "Back could not undo it"
     page.go_back()
     assert page.evaluate("location.search") == "?model=one&image=two"
+
+
+def test_a_page_that_went_blank_is_loaded_again_where_it_was(page, address):
+    page.goto(f"{address}/?image=formats/not_square&row=61&column=99")
+    Viewer(page).wait()
+    page.evaluate("() => document.getElementById('root').replaceChildren()")  # what React does where Streamlit fails
+    viewer = Viewer(page).wait_for_size(200, 312).wait()
+    assert viewer.run("viewer.scene.pixel") == [61, 99]

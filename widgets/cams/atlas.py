@@ -51,13 +51,18 @@ def atlas_of(selection: Selection, question: Question, layers: Sequence[str], wi
     return results().get_or_compute(key, compute)
 
 
+def identity_of(selection: Selection, question: Question) -> Hashable:
+    """What tells the question from others."""
+    return *selection.key, question.key
+
+
 def perturbation_map(
     selection: Selection, question: Question, layer: Layer, method: str, place: str
 ) -> Attribution | None:
     """A map that is not of the atlas, computed on demand; None, with its cost or progress shown, until then."""
     title, segmenter, image = METHODS[method].title, selection.segmenter, selection.image
     settings = {"layer": layer.name}
-    key = "cam", *selection.key, question.key, layer.name, method
+    key = "cam", identity_of(selection, question), layer.name, method
 
     def describe() -> None:
         _, height, width = image.values.shape

@@ -99,7 +99,7 @@ def _map_panel(
     maps = [
         ScalarMap(
             name=f"{name.removesuffix('map')}{kind}",
-            title=kind if is_alone else f"{drawn.title}, {kind}",
+            title=kind if is_alone else drawn.title,
             values=drawn.maps[kind],
             scale=magnitude_scale(1.0) if kind == "positive" and not drawn.is_difference else signed_scale(1.0),
             unit=drawn.unit,
@@ -107,7 +107,7 @@ def _map_panel(
             ends=Ends("scale", drawn.ends[kind]),
             opacity=OLD_OPACITY if is_old else "$map_opacity",
             shown=Shown("values", kind),
-            names_unit=True,
+            names_unit=is_alone,  # else the bar of each says it
         )
         for kind in KINDS
     ]

@@ -52,7 +52,7 @@ def baselines_panel(
         return
     own = {kind_of(settings): attribution}
     found = compute_in_background(
-        "baselines", key, "Comparing baselines, gradients",
+        "baselines", key, "Comparing baselines, steps",
         lambda report: _with_each(baselines, own, selection, question, settings, report),
         lambda: part_at("baselines"), again="Go on",
     )  # fmt: skip

@@ -76,13 +76,13 @@ def steps_panel(selection: Selection, question: Question, settings: Settings) ->
     """The error against the number of steps, on demand."""
     st.caption(
         "How far the sum of the map is from the difference of the scores, and the estimated error of the map itself, "
-        f"after each number of steps of a fixed rule. It takes {sum(_STEPS)} gradients."
+        f"after each number of steps of a fixed rule. It takes {sum(_STEPS)} steps in all."
     )
     key = result_key("convergence", selection, question, settings)
     if not start_button(key, "Measure", "show_chart"):
         return
     found = compute_in_background(
-        "convergence", key, "Error against steps, gradients",
+        "convergence", key, "Measuring the error, steps",
         lambda progress: errors_by_steps(
             selection.segmenter, selection.image.values, question.target, settings.baseline, settings.rule, _STEPS,
             settings.sigma, progress=progress,

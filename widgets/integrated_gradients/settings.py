@@ -38,7 +38,7 @@ def result_key(kind: str, selection: Selection, question: Question, settings: Se
     """Key of a result of this kind: the same for the same kind, network, image, score and settings."""
     values = vars(settings).values()
     described = tuple(image_hash(value) if isinstance(value, np.ndarray) else value for value in values)
-    return kind, selection.key, question.key, described
+    return kind, (selection.key, question.key, described)
 
 
 def kind_of(settings: Settings) -> BaselineKind:

@@ -75,9 +75,9 @@ def controls_of(*, has_truth: bool) -> list[Control]:
             "lowers it. Magnitude: the root of the channels' sum of squares.",
         ),
         overlay_choice("Over the image", "prediction", _OVERLAYS, has_truth=has_truth),
-        opacity_slider(when=("overlay", ("prediction", "both", "truth"))),
+        opacity_slider(when=("overlay", ("prediction", "both", "truth")), below=True),
         Slider(
-            name="percentile", label="Colours end at the percentile", default=99.5, values=PERCENTILES,
+            name="percentile", label="Colours end at the percentile", default=99.5, values=PERCENTILES, below=True,
             help="A few extreme pixels would hide all others at 100.",
         ),
         share_slider("overlay_opacity", "Attribution over the image", 0.8, below=True, when=over_image),
@@ -114,7 +114,7 @@ def panels_of(
     if attribution is None and not is_cancelled:
         note = "no pixels yet" if question is None else "no baseline yet" if baseline is None else "computing…"
     elif attribution is not None and not is_old and is_unfinished(attribution):
-        note = f"{attribution.measured['steps']} steps so far, {note or 'sharpening'}"
+        note = f"{attribution.measured['steps']} steps so far, cancelled" if is_cancelled else "coarse, sharpening"
     help_ = "Signed: red raises the score, blue lowers it; or its magnitude."
     return [
         Panel("Image", [*over, *pixel_set_layers(question)], ZOOMING),

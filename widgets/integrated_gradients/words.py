@@ -54,18 +54,20 @@ def words_of(
     )
     chips = [Chip(f"error: {_EARLY}")] if is_early else error_chips(*errors)
     if so_far:
-        steps = f"{measured['steps']} steps so far"
-        chips = [Chip(steps), *(chips if is_early else [Chip(f"{chip.text} so far") for chip in chips])]
+        # The bar counts the steps while they come; a map shows a little fewer.
+        state = f"{measured['steps']} steps so far" if is_cancelled else "coarse map, sharpening"
+        chips = [Chip(state), *(chips if is_early else [Chip(f"{chip.text} so far") for chip in chips])]
+    taken = [
+        Number(f"Steps{so_far}", str(measured["steps"]), "Gradients along the path from the baseline to the image."),
+        Number(f"Time{so_far}", f"{attribution.seconds:.1f} s"),
+    ]
     return Words(
         " ".join(sentence.split()).replace(" .", "."),
         chips,
         [
             Number("Score of the baseline", start, f"{average or 'At the pixel'}, in {target.score_unit}."),
             Number("Score of the image", end, f"{average or 'At the pixel'}, in {target.score_unit}."),
-            Number(
-                f"Steps{so_far}", str(measured["steps"]), "Gradients along the path from the baseline to the image."
-            ),
-            Number(f"Time{so_far}", f"{attribution.seconds:.1f} s"),
+            *([] if so_far and not is_cancelled else taken),
             Number(f"Error of the sum{so_far}", sum_error, SUM_HELP),
             Number(f"Error of the map{so_far}", map_error, MAP_HELP),
         ],
@@ -93,8 +95,7 @@ def _reason(attribution: Attribution, *, is_cancelled: bool) -> str:
         "budget": f"The tolerance was not reached by the {measured.get('missed')} in all the steps that are allowed; "
         "read the map with care.",
         "fixed": "",
-        "unfinished": "It is a coarse map of the steps so far, over the whole path"
-        f"{'.' if is_cancelled else ', and sharpens as more are taken.'}",
+        "unfinished": "It is a coarse map of the steps so far, over the whole path." if is_cancelled else "",
     }[measured["stopped"]]
 
 

@@ -35,6 +35,7 @@ button[data-variant][aria-checked="true"] {color: inherit !important}
 </style>
 """
 _HISTORY = (Path(__file__).parent / "history.js").read_text(encoding="utf-8")
+_RECOVERY = (Path(__file__).parent / "recovery.js").read_text(encoding="utf-8")
 HISTORY_SCRIPT = f"window.namesWrittenOnly = {list(WRITTEN_ONLY)};{_HISTORY}"
 
 
@@ -50,6 +51,6 @@ def page_header(title: str, question: str) -> None:
         st.rerun()
     update_old_link()
     st.html(_STYLE)
-    st.html(f"<script>{HISTORY_SCRIPT}</script>", unsafe_allow_javascript=True)
+    st.html(f"<script>{HISTORY_SCRIPT};{_RECOVERY}</script>", unsafe_allow_javascript=True)
     st.title(title, anchor=False)
     st.caption(question)

@@ -1,6 +1,6 @@
 """Slow work on a page: what it would cost before it starts, then in the background, shown in the bar with Cancel."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import wait
 from typing import Any
 
@@ -97,6 +97,12 @@ def cancel_unless(place: str, belongs: Callable[[Hashable], bool]) -> None:
     """Cancel the computation at a place unless its key `belongs` to what the page shows now."""
     if place in tab_claims() and not belongs(tab_claims()[place].key):
         tab_claims().pop(place).cancel()
+
+
+def cancel_others(question: Hashable | None, places: Iterable[str]) -> None:
+    """Cancel what is computed at places for another question, which the second part of its key tells; None: all."""
+    for place in places:
+        cancel_unless(place, lambda key: isinstance(key, tuple) and question is not None and key[1] == question)
 
 
 def forget(place: str) -> None:

@@ -24,9 +24,9 @@ def share_slider(name: str, label: str, default: float, **more: Any) -> Slider:
     return Slider(name=name, label=label, default=default, values=values, form="{:.0f} %", factor=100, **more)
 
 
-def opacity_slider(when: tuple[str, Sequence[str]] | None = None) -> Slider:
+def opacity_slider(when: tuple[str, Sequence[str]] | None = None, *, below: bool = False) -> Slider:
     """Opacity of what lies over the image; shown `when` a control has one of some values."""
-    return share_slider("opacity", "Opacity", 0.4, when=when)
+    return share_slider("opacity", "Opacity", 0.4, when=when, below=below)
 
 
 def overlay_choice(label: str, default: str, layers: Mapping[str, str], *, has_truth: bool) -> Choice:

@@ -1101,6 +1101,8 @@ class Viewer {
     panels.forEach((panel, other) => panel.chosen = other === index)
     this.showChoice()
     this.tell("chosen", panels[index].name)
+    const large = [...viewers].find(viewer => !viewer.scene.compact)
+    large?.panels[0].box.scrollIntoView({block: "nearest", behavior: "smooth"}) // what shows the choice
   }
 
   showChoice() {
@@ -1314,7 +1316,7 @@ class Viewer {
         read = panel.layers
       }
       for (const layer of read) {
-        if (said.has(layer.name) || layer.read === false) continue
+        if (said.has(layer.name) || layer.read === false || (layer.kind === "map" && !this.isShown(layer))) continue
         const value = this.valueAt(layer, row, column, at, rows * columns)
         if (value == null) continue
         said.add(layer.name)
