@@ -113,11 +113,6 @@ def explore(
         )
         settings = settings_of(controls)
         view = View.of(settings)
-        if not jacobian.complete:
-            st.caption(
-                ":material/hourglass_top: Counts still change: the threshold is a proportion of the largest value "
-                "found so far, which may still grow."
-            )
         rows = Rows(selection, prediction, jacobian, view)
         attribution = rows.attribution(pixel)
         viewer(

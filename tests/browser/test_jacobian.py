@@ -68,7 +68,15 @@ def choose_folder(page: Page, folder: Path) -> None:
     field = page.get_by_role("textbox", name="Folder of saved Jacobians")
     field.fill(str(folder))
     field.press("Enter")
-    page.locator(f"text={folder.name}").first.wait_for()
+
+    def is_told() -> None:
+        page.mouse.move(2, 2)
+        page.locator(".st-key-run_status").get_by_test_id("stTooltipIcon").first.hover(timeout=2000)
+        told = page.get_by_test_id("stTooltipContent").filter(has_text="Saved")
+        assert folder.name in told.inner_text(timeout=2000)
+
+    eventually(page, is_told)
+    page.mouse.move(2, 2)
 
 
 def row_panel(page: Page) -> Viewer:
@@ -146,7 +154,7 @@ def test_before_a_run_a_click_shows_the_row_of_autograd(page, address, picture, 
 
 def test_back_leads_from_the_example_to_the_model_and_image_left_for_it(page, address):
     page.goto(f"{address}/jacobian?model=scenes&image=scenes/scene_03")
-    opens = page.get_by_role("button", name="Open the example on vessmap")
+    opens = page.get_by_role("button", name="Open the example")
     opens.wait_for()
     wait_for_rest(page)  # what changes before belongs to the page's opening, and is no entry of the history
     opens.click()
@@ -229,8 +237,10 @@ def test_a_long_run_shows_its_first_picture_is_cancelled_and_goes_on(page, addre
     url = f"{address}/jacobian?image=vessels/phantom_01&stride=Every+pixel&storage=Summaries+only"
     page.goto(url)
     choose_folder(page, tmp_path)
+    page.get_by_text("Press Run: about").wait_for()
+    top_of_pictures = Viewer(page, "Image").canvas.bounding_box()["y"]
     page.get_by_role("button", name="Run", exact=True).click()
-    progress, changing = page.locator("[data-testid=stProgress]"), page.get_by_text("Counts still change")
+    stopped, changing = page.get_by_text("Stopped after"), page.get_by_text("Counts still change")
     bar = page.locator("[class*=st-key-work-jacobian]")
     under_way = bar.filter(has_text=re.compile(r"[1-9][\d,]* of 12,769, .* left")).first  # the former fades
     cancel = bar.get_by_role("button", name="Cancel")
@@ -239,6 +249,7 @@ def test_a_long_run_shows_its_first_picture_is_cancelled_and_goes_on(page, addre
     shown = Viewer(page, "Picture")
     shown.root.wait_for()
     eventually(page, lambda: shown.run("viewer.named('threshold').map.largest"))
+    assert shown.canvas.bounding_box()["y"] == top_of_pictures
 
     shown.zoom(4, 130, 140)
     eventually(page, lambda: reach(shown, 130, 142))
@@ -254,10 +265,10 @@ def test_a_long_run_shows_its_first_picture_is_cancelled_and_goes_on(page, addre
     assert shown.run("Boolean(viewer.named('threshold').map)"), "the former map stays until the new one has come"
 
     cancel.click()
-    stopped = progress.filter(has_text="done, then stopped")
     stopped.wait_for()
     done = passes(stopped.inner_text())
     assert 0 < done < 12_769
+    assert shown.canvas.bounding_box()["y"] == top_of_pictures
 
     page.reload()
     choose_folder(page, tmp_path)

@@ -31,34 +31,32 @@ def example_of(segmenter: Segmenter, image: PickedImage) -> Jacobian | None:
 
 
 def offer_example() -> None:
-    """Beside what can be done without a Jacobian, a button that chooses the network and the image of the example."""
+    """A button that chooses the network and the image of the example."""
     st.session_state.pop(_LEFT, None)
-    row = st.container(horizontal=True, vertical_alignment="center")
-    row.caption(
-        ":material/touch_app: A click shows one row of the Jacobian: the pixel's gradient map.", width="stretch"
-    )
     if EXAMPLE.is_dir():
-        row.button(
-            f"Open the example on {_CHOICES['model']}", icon=":material/auto_stories:", key="example", on_click=_open
-        )
+        st.button(
+            "Open the example", icon=":material/auto_stories:", key="example", on_click=_open,
+            help=f"A finished Jacobian of {_CHOICES['model']} on {_CHOICES['image']}, with a way back.",
+        )  # fmt: skip
 
 
 def say_example(segmenter: Segmenter, example: Jacobian) -> None:
-    """What the example is, and where another network or image was left for it, the way back."""
+    """What the example is."""
     manifest = example.manifest
     score = score_words(manifest.score, segmenter.class_names, "**")
-    made = f":material/auto_stories: A finished example: {score}, every {ordinal(manifest.stride)} pixel."
+    st.caption(f":material/auto_stories: Shown is a finished example: {score}, every {ordinal(manifest.stride)} pixel")
+
+
+def offer_way_back() -> None:
+    """Where another network or image was left for the example, a button that chooses them again."""
     left = st.session_state.get(_LEFT)
     if left is None:
-        st.caption(f"{made} **Run** computes the Jacobian of your choices.")
         return
-    row = st.container(horizontal=True, vertical_alignment="center")
-    row.caption(f"{made} Model and image were changed for it.", width="stretch")
-    back = ", ".join(
-        filter(None, (left.get("image"), left["model"]))
-    )  # a model that was just chosen shows its own image
-    row.button(f"Back to {back}", icon=":material/undo:", key="leave_example",
-               on_click=_go_back)  # fmt: skip
+    names = filter(None, (left.get("image"), left["model"]))  # a model that was just chosen shows its own image
+    st.button(
+        f"Back to {', '.join(names)}", icon=":material/undo:", key="leave_example", on_click=_go_back,
+        help="Model and image were changed for the example.",
+    )  # fmt: skip
 
 
 def _open() -> None:

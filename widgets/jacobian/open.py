@@ -107,6 +107,8 @@ def _describe(found: Jacobian, image: PickedImage, path: Path, segmenter: Segmen
         f"{'pixel' if manifest.stride == 1 else f'{ordinal(manifest.stride)} pixel'}, {rows}, {state}. "
         + ("The image on this page is its own." if own else f"It is of {image.name}.")
     )
+    if not found.complete:
+        st.caption("Not finished: the threshold is a proportion of the largest value found so far.")
     if found.damage:
         st.warning(found.damage, icon=":material/warning:")
 

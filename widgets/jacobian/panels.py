@@ -112,7 +112,7 @@ def receptive_field_panel(selection: Selection, jacobian: Jacobian, pixel: Pixel
     slots = st.columns(3, gap="small")
     with slots[0]:
         panel = Panel(
-            "Structural (box) and effective (circles)",
+            "Receptive field of the pixel",
             [Picture(image=selection.image.values), Shapes(shapes=[box, *circles(*pixel)])],
             help=ZOOMING,
         )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.display.words import duration
 from core.errors import UserError
@@ -14,7 +15,7 @@ from core.jacobian.estimation import Estimate, Estimator
 from core.segmenter import Segmenter
 from core.target import Score
 from widgets.jacobian.estimated import estimate_card
-from widgets.jacobian.example import example_of, offer_example, say_example
+from widgets.jacobian.example import example_of, offer_example, offer_way_back, say_example
 from widgets.jacobian.job import ACTIVE, SUMMARIES, Job, Run, State, find, start
 from widgets.shared.results import Claim
 from widgets.shared.slow_work import follow, request
@@ -23,11 +24,12 @@ from widgets.shared.stores import open_store
 
 STRIDES = {"8": "Every 8th", "4": "Every 4th", "2": "Every 2nd", "1": "Every pixel"}
 STORAGES = {"float32": "Exact", "float16": "16 bit", "uint8": "8 bit", SUMMARIES: "Summaries only"}
+_COUNTS_CHANGE = "Counts still change: the largest value may grow"
 _SECONDS_BETWEEN_LOOKS = 0.5
 _WORDS: dict[State, str] = {
     "waiting": "Waiting for another run to end",
-    "preparing": "Preparing: tracing the receptive field, planning and timing the passes",
-    "running": "Running: coarse grids first, so the maps become finer",
+    "preparing": "Preparing: tracing the receptive field",
+    "running": "Running, coarse grids first",
     "cancelling": "Stopping after this pass",
 }
 
@@ -53,8 +55,9 @@ class Outcome:
 def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Path) -> Outcome:
     """Choices, estimate, progress and buttons of one run."""
     with st.container(border=True):
-        choices = st.container(horizontal=True, vertical_alignment="bottom")
-        with choices:
+        # One row of one height in every state, so that the pictures below keep their place.
+        row = st.container(horizontal=True, vertical_alignment="bottom")
+        with row:
             run = Run(segmenter, image, _pick_request(score), folder)
         job = find(run)
         state = None if job is None else job.state  # once: a run that ends meanwhile is seen by the next look
@@ -64,24 +67,19 @@ def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Pat
         found = _so_far(run, job)
         example = example_of(segmenter, image) if found is None else None
         cost = None
-        with choices:
+        with row:
             if job is not None and active:
                 _follow(job, state, folder, shown=found is not None)
             elif found is None:
-                cost = _offer(run)
+                cost = _offer(run, example)
             elif not found.complete:
                 _button(run, "Resume", "resume")
+                _say_stopped(run, found)
             else:
                 _say_complete(found)
-        if found is not None and not active and not found.complete:
-            _show_stopped(run, found)
         if job is not None and (error := job.error) is not None:
             st.error(str(error), icon=":material/error:")
         _warn(cost)
-        if example is not None:
-            say_example(segmenter, example)
-        elif found is None and not active:
-            offer_example()
     if not active and _takes_a_pass_for_each_pixel(run, found):
         estimate_card(segmenter, image, score)
     return Outcome(found or example, active, _outlook(cost, is_running=active), is_estimated=cost is not None)
@@ -89,13 +87,13 @@ def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Pat
 
 def _pick_request(score: Score) -> JacobianRequest:
     stride = st.selectbox(
-        "Output pixels", list(STRIDES), key="stride", bind="query-params", width=170,
+        "Output pixels", list(STRIDES), key="stride", bind="query-params", width=150,
         format_func=lambda name: STRIDES[name],
         help="Every 8th row and column is 1 pixel in 64. A finer run begins with the coarse grids, so its first "
         "picture comes as soon.",
     )  # fmt: skip
     storage = st.selectbox(
-        "Save rows", list(STORAGES), key="storage", bind="query-params", width=170,
+        "Save rows", list(STORAGES), key="storage", bind="query-params", width=150,
         format_func=lambda name: STORAGES[name],
         help="A row is the gradient map of one pixel. Saved, a click reads it from the disk; fewer bits take less "
         "disk and round a little. Summaries only: a few megabytes, every map on this page, and a click computes the "
@@ -128,17 +126,22 @@ def _outlook(cost: Estimate | None, *, is_running: bool) -> str:
     return f"Here you will see how many input pixels influence each output pixel.\n{then}"
 
 
-def _offer(run: Run) -> Estimate | None:
-    """The button that starts the run, and what it would cost; None while that is estimated."""
+def _offer(run: Run, example: Jacobian | None) -> Estimate | None:
+    """The button that starts the run, what it would cost, and the example; None while the cost is estimated."""
     claim = _estimator(run)
     cost = claim.computation.result().estimate(run.request, run.path) if claim.computation.done() else None
     _button(run, "Run", "play_arrow", fits=cost is None or cost.fits_on_disk)
-    with st.container(gap=None):
+    with _status():
         if cost is None:
             _wait_for(claim)
-            st.caption(f"Saved in {_in_words(run.folder)}")
         else:
             _describe(run, cost, claim.computation.result())
+        if example is not None:
+            say_example(run.segmenter, example)
+    if example is None:
+        offer_example()
+    else:
+        offer_way_back()
     return cost
 
 
@@ -168,42 +171,54 @@ def _button(run: Run, label: str, icon: str, *, fits: bool = True) -> None:
     )  # fmt: skip
 
 
+def _status() -> DeltaGenerator:
+    return st.container(gap=None, width="stretch", key="run_status")
+
+
 def _follow(job: Job, state: State | None, folder: Path, *, shown: bool) -> None:
-    if state is not None:
-        st.caption(f":material/hourglass_top: {_WORDS[state]}. Saved in {_in_words(folder)}")
+    with _status():
+        if state is not None:
+            st.markdown(f":material/hourglass_top: {_WORDS[state]}", help=f"Saved in {_in_words(folder)}.")
+        if shown:
+            st.caption(_COUNTS_CHANGE)
     follow(job.place, job.claim, lambda: (job.state, shown or job.shows_something), (state, shown))
 
 
 def _say_complete(found: Jacobian) -> None:
-    st.caption(
-        f":material/check_circle: Complete: all {found.num_passes:,} passes, "
-        f"{bytes_in_words(store_bytes(found.path))} on disk",
-        help=f"Saved as {_in_words(found.path)}.",
-    )
+    with _status():
+        st.markdown(
+            f":material/check_circle: Complete: all {found.num_passes:,} passes, "
+            f"{bytes_in_words(store_bytes(found.path))} on disk",
+            help=f"Saved as {_in_words(found.path)}.",
+        )
+        st.caption("Another choice computes another Jacobian; this one is kept")
 
 
-def _show_stopped(run: Run, found: Jacobian) -> None:
+def _say_stopped(run: Run, found: Jacobian) -> None:
     done = round(found.fraction * found.num_passes)
-    st.progress(found.fraction, f"{done:,} of {found.num_passes:,} passes done, then stopped; Resume goes on there")
-    st.caption(f"{bytes_in_words(store_bytes(run.path))} in {_in_words(run.path)}")
+    with _status():
+        st.markdown(
+            f":material/pause_circle: Stopped after {done:,} of {found.num_passes:,} passes",
+            help=f"Saved as {_in_words(run.path)}, {bytes_in_words(store_bytes(run.path))}. Resume goes on there.",
+        )
+        st.caption(_COUNTS_CHANGE)
 
 
 def _describe(run: Run, cost: Estimate, estimator: Estimator) -> None:
     up, down, left, right = cost.receptive_field
     st.markdown(
-        f"About **{duration(cost.seconds)}** for {cost.pixels:,} pixels, at most "
-        f"**{bytes_in_words(cost.disk_bytes)}** in {_in_words(run.folder)}",
-        help=f"{cost.passes:,} passes, {cost.speedup:.1f}\N{NO-BREAK SPACE}× fewer than pixels: "
-        "those whose receptive fields do not meet share a backward pass, exactly. "
-        f"The fields reach {up} rows up, {down} down, {left} left and {right} right. "
+        f"About **{duration(cost.seconds)}**, at most **{bytes_in_words(cost.disk_bytes)}**",
+        help=f"Saved in {_in_words(run.folder)}. {cost.passes:,} passes for {cost.pixels:,} pixels, "
+        f"{cost.speedup:.1f}\N{NO-BREAK SPACE}× fewer: those whose receptive fields do not meet share a backward pass, "
+        f"exactly. The fields reach {up} rows up, {down} down, {left} left and {right} right. "
         f"A pass takes {cost.seconds_per_pass:.3f} s, measured, {cost.batch_size} at once, with about "
         f"{bytes_in_words(cost.memory_bytes)} of memory. {bytes_in_words(cost.free_disk_bytes)} of disk are free.",
     )
-    others = (
-        f"{name}: {duration(estimator.estimate(replace(run.request, stride=int(stride)), run.path).seconds)}"
-        for stride, name in STRIDES.items()
-        if int(stride) != run.request.stride
-    )
+    others = []
+    for stride, name in STRIDES.items():
+        if int(stride) != run.request.stride:
+            seconds = estimator.estimate(replace(run.request, stride=int(stride)), run.path).seconds
+            others.append(f"{name}: {duration(seconds)}".replace(" ", "\N{NO-BREAK SPACE}"))
     st.caption(" · ".join(others))
 
 
