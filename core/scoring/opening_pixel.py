@@ -7,10 +7,7 @@ import numpy as np
 
 from ..data.index_masks import IGNORED
 from ..segmenter import Prediction
-
-_EVERY_NEIGHBOUR = np.ones((3, 3), dtype=bool)
-_PLAIN = 2
-"""An error is plain where it is wider than the outline of an object, which a mask may draw one pixel off."""
+from .wrong_parts import wrong_parts
 
 
 @dataclass(frozen=True)
@@ -31,10 +28,9 @@ class OpeningPixel:
 def opening_pixel(prediction: Prediction, class_names: Sequence[str], truth: np.ndarray | None = None) -> OpeningPixel:
     """The pixel to explain first.
 
-    With a ground truth it is the most interior pixel of the largest connected error that is at least three pixels wide
-    somewhere. Without such an error it is the pixel of the foreground where (1 + d) · p is largest, d the chessboard
-    distance to another label or the image's edge, and p the probability of the label. Of equals the first in reading
-    order.
+    With a ground truth it is that of the first of the `wrong_parts`, unless all of them are outlines. Else it is the
+    pixel of the foreground where (1 + d) · p is largest, d the chessboard distance to another label or the image's
+    edge, and p the probability of the label. Of equals the first in reading order.
 
     Args:
         prediction: What the network predicts.
@@ -43,11 +39,9 @@ def opening_pixel(prediction: Prediction, class_names: Sequence[str], truth: np.
     """
     labels = prediction.labels
     if truth is not None and truth.shape == labels.shape:
-        error = _inside_largest_error((truth != labels) & (truth != IGNORED) & (truth < len(class_names)))
-        if error is not None:
-            row, column, count = error
-            label, true = class_names[labels[row, column]], class_names[truth[row, column]]
-            return OpeningPixel(row, column, f"labelled {label}, the truth says {true}: {count:,} px of error")
+        parts = wrong_parts(labels, np.where(truth < len(class_names), truth, IGNORED))
+        if parts and not parts[0].is_outline:
+            return OpeningPixel(parts[0].row, parts[0].column, parts[0].describe(class_names))
     if not labels.any():
         row, column = labels.shape[0] // 2, labels.shape[1] // 2
         return OpeningPixel(row, column, f"the middle of the image, all of which is labelled {class_names[0]}")
@@ -57,21 +51,6 @@ def opening_pixel(prediction: Prediction, class_names: Sequence[str], truth: np.
     name = class_names[labels[row, column]]
     sure = "confident" if confidence[row, column] >= 0.9 else "likely"
     return OpeningPixel(row, column, f"a {sure} {name} pixel in the middle of the widest {name}")
-
-
-def _inside_largest_error(wrong: np.ndarray) -> tuple[int, int, int] | None:
-    """Row and column of the most interior pixel of the largest plain error, and the error's pixels."""
-    from scipy.ndimage import label  # noqa: PLC0415 - slow to import
-
-    depth = _depth(wrong)
-    if not (depth >= _PLAIN).any():
-        return None
-    parts, _ = label(wrong, structure=_EVERY_NEIGHBOUR)
-    sizes = np.bincount(parts.ravel())
-    plain = np.unique(parts[depth >= _PLAIN])
-    largest = plain[np.argmax(sizes[plain])]
-    row, column = _place_of_largest(np.where(parts == largest, depth, 0))
-    return row, column, int(sizes[largest])
 
 
 def _depth(mask: np.ndarray) -> np.ndarray:

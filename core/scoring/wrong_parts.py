@@ -20,6 +20,7 @@ class WrongPart:
         labelled: The class predicted there.
         row: Row of the pixel of the part that is farthest from all others.
         column: Column of that pixel.
+        is_outline: Whether each of its pixels has a right neighbour, as where a mask draws an object one pixel off.
     """
 
     pixels: int
@@ -27,6 +28,7 @@ class WrongPart:
     labelled: int
     row: int
     column: int
+    is_outline: bool
 
     def describe(self, class_names: Sequence[str]) -> str:
         """What is wrong, e.g. "false negative, 84 px of vessel labelled background"."""
@@ -37,21 +39,22 @@ class WrongPart:
 
 
 def wrong_parts(labels: np.ndarray, truth: np.ndarray) -> list[WrongPart]:
-    """The wrong parts of a label map (H, W), the largest first, then by row and column.
+    """The wrong parts of a label map (H, W): outlines last, the largest first, then by row and column.
 
     Pixels whose truth is `IGNORED` are in none.
     """
-    from scipy.ndimage import distance_transform_edt, find_objects, label  # noqa: PLC0415 - slow to import
+    from scipy import ndimage  # noqa: PLC0415 - slow to import
 
     wrong = (labels != truth) & (truth != IGNORED)
+    wide = ndimage.binary_erosion(wrong, _EVERY_NEIGHBOUR)
     found: list[WrongPart] = []
     for true_class, labelled in np.unique(np.stack([truth[wrong], labels[wrong]], axis=1), axis=0).tolist():
-        parts, _ = label((truth == true_class) & (labels == labelled), structure=_EVERY_NEIGHBOUR)
-        for number, box in enumerate(find_objects(parts), 1):
+        parts, _ = ndimage.label((truth == true_class) & (labels == labelled), structure=_EVERY_NEIGHBOUR)
+        for number, box in enumerate(ndimage.find_objects(parts), 1):
             inside = parts[box] == number
             # Padded, since the edge of the box is an edge of the part.
-            depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+            depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
             row, column = np.unravel_index(int(depth.argmax()), depth.shape)
             place = int(row) + box[0].start, int(column) + box[1].start
-            found.append(WrongPart(int(inside.sum()), true_class, labelled, *place))
-    return sorted(found, key=lambda part: (-part.pixels, part.row, part.column))
+            found.append(WrongPart(int(inside.sum()), true_class, labelled, *place, not wide[box][inside].any()))
+    return sorted(found, key=lambda part: (part.is_outline, -part.pixels, part.row, part.column))

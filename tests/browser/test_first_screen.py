@@ -59,8 +59,15 @@ def test_the_first_screen_fits_and_what_was_looked_at_goes_along(page, address):
         assert box is not None
         assert box["y"] + box["height"] <= 800
     expect(viewer.root.locator(".sentence")).to_contain_text("Opened here")
+    width = viewer.canvas.get_attribute("width")
+    assert width is not None
+    page.set_viewport_size({"width": 1264, "height": 800})  # as when a scroll bar appears
+    expect(viewer.canvas).not_to_have_attribute("width", width)
+    said = viewer.root.locator(".said")
+    height = said.bounding_box()["height"]
     chosen = viewer.click(40, 52)
     expect(viewer.root.locator(".sentence")).not_to_contain_text("Opened here")
+    assert said.bounding_box()["height"] == height, "what is below stays where it is when the sentence is shorter"
     wait_for_address(page, "/", chosen)
     # As a run does that began before the click.
     page.evaluate("history.pushState({}, '', location.href.replace(/&(row|column)=[0-9]+/g, ''))")

@@ -54,7 +54,7 @@ def test_the_largest_plain_error_comes_first():
     truth[22:27, 48:53] = 1  # 25 px
     found = opening_pixel(prediction_of(labels), NAMES, truth)
     assert (found.row, found.column) == (24, 50)
-    assert found.reason == "labelled background, the truth says vessel: 25 px of error"
+    assert found.reason == "wrong label, 25 px of vessel labelled background"
 
 
 def test_what_the_truth_does_not_know_is_no_error():

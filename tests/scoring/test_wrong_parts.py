@@ -25,9 +25,10 @@ def test_the_largest_comes_first_with_a_pixel_inside_it():
            1100000000""",
     )
     assert wrong_parts(labels, truth) == [
-        WrongPart(15, true_class=1, labelled=0, row=2, column=2),  # one of the three pixels farthest from the edge
-        WrongPart(2, true_class=0, labelled=1, row=4, column=0),
-        WrongPart(1, true_class=1, labelled=0, row=3, column=9),
+        # One of the three pixels farthest from the edge.
+        WrongPart(15, true_class=1, labelled=0, row=2, column=2, is_outline=False),
+        WrongPart(2, true_class=0, labelled=1, row=4, column=0, is_outline=True),
+        WrongPart(1, true_class=1, labelled=0, row=3, column=9, is_outline=True),
     ]
 
 
@@ -48,6 +49,28 @@ def test_each_confusion_is_a_part_of_its_own_and_ignored_pixels_are_in_none():
     ]  # fmt: skip
 
 
+def test_outlines_come_last():
+    truth, labels = masks(
+        """000000000000
+           011111111110
+           000000000000
+           011200000000
+           011200000000
+           011200000000""",
+        """000000000000
+           000000000000
+           000000000000
+           000000000000
+           000000000000
+           000000000000""",
+    )
+    assert [(part.pixels, part.true_class, part.is_outline) for part in wrong_parts(labels, truth)] == [
+        (6, 1, False),  # three wide with the other class
+        (10, 1, True),
+        (3, 2, True),
+    ]
+
+
 def test_corners_connect_and_a_right_prediction_has_no_part():
     truth, labels = masks("100 010 001", "000 000 000")
     assert [part.pixels for part in wrong_parts(labels, truth)] == [3]
@@ -63,4 +86,4 @@ def test_corners_connect_and_a_right_prediction_has_no_part():
     ],
 )
 def test_words(true_class, labelled, names, words):
-    assert WrongPart(1084, true_class, labelled, 0, 0).describe(names) == words
+    assert WrongPart(1084, true_class, labelled, 0, 0, is_outline=False).describe(names) == words

@@ -19,7 +19,6 @@ from widgets.shared.offered_images import OfferedImage, read_offered, read_truth
 from widgets.shared.pixel_state import set_pixel_of, shown_pixel
 from widgets.shared.predictions import passing_prediction
 from widgets.shared.slow_work import compute_in_background
-from widgets.shared.user_errors import plain_text
 
 _PLACE = "next error"
 _SEARCH = "_next_error_search"
@@ -36,7 +35,7 @@ class FoundError:
         size: Its rows and columns.
         row: Row of the pixel deepest inside the part.
         column: Column of that pixel.
-        number: Its place among the wrong parts of the image, the largest first; from 1.
+        number: Its place among the `wrong_parts` of the image, from 1.
         count: Number of wrong parts of the image.
         words: What is wrong.
     """
@@ -90,11 +89,12 @@ def next_error_button(segmenter: Segmenter, offered: Sequence[OfferedImage], cur
     network = segmenter.weights_hash, str(segmenter.device)
     st.button(
         "Next prediction error", key="next_error", icon=":material/skip_next:", width="stretch",
-        on_click=_start, args=(network, known, current.name),
+        on_click=_start, args=(network, known, current.name), disabled=current.truth is None,
+        help="This image has no ground truth to compare the prediction with." if current.truth is None else None,
     )  # fmt: skip
     search: _Search | None = st.session_state.get(_SEARCH)
     if search is not None:
-        _follow(search, segmenter, current)
+        _follow(search, segmenter)
     found: FoundError | None = st.session_state.get(_FOUND)
     shown = st.session_state.get("image") or current.name, *shown_pixel()
     if found is not None and (found.image, found.row, found.column) == shown:
@@ -116,7 +116,7 @@ def _start(network: tuple[str, str], known: Sequence[OfferedImage], first: str) 
     st.session_state[_SEARCH] = _Search(network, scaling, number, shown_pixel(), _from(current, known))
 
 
-def _follow(search: _Search, segmenter: Segmenter, current: OfferedImage) -> None:
+def _follow(search: _Search, segmenter: Segmenter) -> None:
     keys = tuple((image.key, image.truth_key) for image in search.images)
     key = "next error", *search.network, search.scaling, search.number, search.shown, keys
     try:
@@ -134,11 +134,6 @@ def _follow(search: _Search, segmenter: Segmenter, current: OfferedImage) -> Non
         st.caption("No error in the images with a ground truth that the network takes.")
         return
     error = st.session_state[_FOUND] = found[0]
-    if current.truth is None:
-        st.toast(
-            f"{plain_text(current.name)} has no ground truth. The next error is in {plain_text(error.image)}.",
-            icon=":material/skip_next:",
-        )
     choose_image(error.image)
     set_pixel_of(error.file_name, error.size, error.row, error.column)
     look_at_pixel_set("point")

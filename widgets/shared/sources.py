@@ -86,10 +86,10 @@ def pick_image(segmenter: Segmenter, files: DeltaGenerator | None = None) -> Pic
     offered = {image.name: image for images in groups for image in images}
     first = first_that_fits(offered.values(), segmenter).name
     _change_image_with_model(offered, segmenter, first)
-    _leave_unknown_image(offered, first)
+    shown = _leave_unknown_image(offered, first)
     with st.container(gap="xxsmall"):
         card = st.container(gap=None)
-        next_error_button(segmenter, list(offered.values()), offered[st.session_state.get("image") or first])
+        next_error_button(segmenter, list(offered.values()), offered[shown])
     with card, st.container(key="image_in_url"):
         st.html(_STYLE)
         choice = chosen_image()
@@ -148,8 +148,11 @@ def seconds_per_image(segmenter: Segmenter, image: PickedImage) -> float:
     return results().get_or_compute(key, lambda: min(timed() for _ in range(_TRIALS)))
 
 
-def _leave_unknown_image(offered: Mapping[str, OfferedImage], first: str) -> None:
-    """Before the picker: an image that is not offered gives way to `first`; a sentence names one from a link."""
+def _leave_unknown_image(offered: Mapping[str, OfferedImage], first: str) -> str:
+    """Before the picker: the image that it will show, `first` instead of one that is not offered.
+
+    A sentence names one that comes from a link.
+    """
     from_link = value_in_url("image")
     if from_link and from_link not in offered:
         is_file = Path(from_link).suffix.lower() in SUFFIXES
@@ -160,6 +163,7 @@ def _leave_unknown_image(offered: Mapping[str, OfferedImage], first: str) -> Non
         name = first
         choose_image(first)
     show_said("unknown image", name)
+    return name
 
 
 def _change_image_with_model(offered: Mapping[str, OfferedImage], segmenter: Segmenter, first: str) -> None:

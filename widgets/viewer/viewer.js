@@ -749,7 +749,10 @@ class Viewer {
   resize(panelWidth, height) {
     const size = `${panelWidth},${height}`
     if (size !== this.laidOut) {
-      for (const held of [this.said, this.readout]) held.style.minHeight = ""
+      for (const held of [this.said, this.readout]) {
+        held.style.minHeight = ""
+        this.hold(held)
+      }
       this.readout.longest = 0
       this.laidOut = size
       this.width = panelWidth
