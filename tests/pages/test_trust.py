@@ -419,6 +419,8 @@ def test_the_sanity_check_on_demand(segmenter, image, target, layer_cam):
     (table,) = page.table
     assert list(table.value["Stage"]) == ["Stage 1", "Stage 2"]
     assert [float(value) for value in table.value["Spearman"]] == pytest.approx(curves["Spearman"][1:], abs=0.0051)
+    for details, standing in zip(table.value["Details"], table.value["The map"], strict=True):
+        assert standing == ("has changed" if abs(float(details)) <= 0.25 else "stays")
     panels = viewers(page)[1]["panels"]
     titles = ["As learned", "Stage 1", "Stage 2"]
     assert [(panel["group"], panel["title"]) for panel in panels] == [

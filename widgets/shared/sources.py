@@ -126,7 +126,8 @@ def pick_image(segmenter: Segmenter, files: DeltaGenerator | None = None) -> Pic
             gallery(segmenter, scores, offered, choice, picked.hash if picked else "")
     segmenter.findings((picked.values.shape[1], picked.values.shape[2]))
     description.caption(
-        f"{picked.values.shape[1]} × {picked.values.shape[2]} pixels (rows × columns), " + "; ".join(picked.notes)
+        f"{picked.values.shape[1]} × {picked.values.shape[2]} pixels (rows × columns), "
+        + "; ".join(picked.notes).replace(" … ", "\N{NO-BREAK SPACE}…\N{NO-BREAK SPACE}")  # a range stays on one line
     )
     return picked
 

@@ -12,7 +12,7 @@ from core.display.charts import curve_figure
 from core.segmenter import Image, Segmenter
 from core.target import Target
 from core.trust.randomisation import layers_from_the_top
-from core.trust.sanity import Mode, SanityCheck, Stage, sanity_check
+from core.trust.sanity import THRESHOLD, Mode, SanityCheck, Stage, sanity_check
 from widgets.shared.results import Report, results
 from widgets.shared.slow_work import compute_in_background, part_at, start_button
 from widgets.trust.trial import Trial, TrustMap, warn_if_empty
@@ -20,7 +20,8 @@ from widgets.viewer.scene import Labels, Panel, Picture, ScalarMap
 from widgets.viewer.viewer import viewer
 
 _MODES: dict[Mode, str] = {"cascading": "From the output down", "independent": "One at a time"}
-_LIKENESS = {"ssim": "SSIM", "rank_correlation": "Spearman", "details": "Details"}
+_LIKENESS = {"details": "Details", "rank_correlation": "Spearman", "ssim": "SSIM"}
+"""What the verdict goes by comes first."""
 _MAPS = "Maps, each on its own scale"
 _LABEL_OPACITY = 0.5
 
@@ -101,17 +102,19 @@ def _show(trial: Trial, found: SanityCheck, original: TrustMap, *, is_whole: boo
     st.table(
         {
             "Stage": [f"Stage {index}" for index in range(1, len(found.stages) + 1)],
+            "Random layers": [_count(stage) for stage in found.stages],
+            "The map": [_standing(stage) for stage in found.stages],
             **{
                 title: [_number(getattr(stage.likeness, name)) for stage in found.stages]
                 for name, title in _LIKENESS.items()
             },
-            "Layers random": [", ".join(stage.layers) for stage in found.stages],
         },
         hide_index=True,
     )
     st.caption(
-        "SSIM compares the pictures, Spearman the order of the pixels, details what is left of both once the fading "
-        "with the distance is taken out: 1 is the original map, 0 nothing in common. The verdict goes by the details."
+        f"Details decide: how alike the maps are once the fading with the distance is taken out; up to {THRESHOLD} the "
+        "map counts as changed. Spearman compares the order of the pixels and SSIM the pictures with that fading, so "
+        "both stay high. 1 is the original map, 0 nothing in common. Point at a stage's name to see its layers."
     )
     places = list(range(len(found.stages) + 1))
     figure = curve_figure(
@@ -135,7 +138,7 @@ def panels_of(trial: Trial, found: SanityCheck, original: TrustMap) -> list[Pane
         note, layers = "the network itself", ""
         if stage is not None:
             values, labels = stage.importance, stage.labels
-            note, layers = f"{len(stage.layers)} layer{'s' * (len(stage.layers) != 1)} random", ", ".join(stage.layers)
+            note, layers = f"{_count(stage)} random", ", ".join(stage.layers)
         one = replace(original, values=values)
         is_finite = bool(np.isfinite(values).all())
         maps.append(
@@ -158,6 +161,15 @@ def panels_of(trial: Trial, found: SanityCheck, original: TrustMap) -> list[Pane
             )
         )  # fmt: skip
     return maps + predictions
+
+
+def _count(stage: Stage) -> str:
+    return f"{len(stage.layers)} layer{'s' * (len(stage.layers) != 1)}"
+
+
+def _standing(stage: Stage) -> str:
+    details = stage.likeness.details
+    return "cannot be judged" if np.isnan(details) else "has changed" if abs(details) <= THRESHOLD else "stays"
 
 
 def _number(value: float) -> str:

@@ -1105,7 +1105,8 @@ class Viewer {
     this.showChoice()
     this.tell("chosen", panels[index].name)
     const large = [...viewers].find(viewer => !viewer.scene.compact)
-    large?.panels[0].box.scrollIntoView({block: "nearest", behavior: "smooth"}) // what shows the choice
+    const at = large?.scene.panels.findIndex(panel => panel.layers.some(layer => layer.kind === "map"))
+    large?.panels[at]?.box.scrollIntoView({block: "nearest", behavior: "smooth"}) // what shows the choice
   }
 
   showChoice() {
