@@ -107,10 +107,15 @@ class SanityCheck(Check):
         backpropagation does, keeps its map while all layers above are random. NaN where no such stage has a
         correlation, and for independent stages, none of which randomises so much.
         """
-        most = max(len(stage.layers) for stage in self.stages)
-        counted = [stage for stage in self.stages if self.mode == "cascading" and 2 * len(stage.layers) >= most]
-        known = [abs(stage.likeness.details) for stage in counted if not np.isnan(stage.likeness.details)]
+        found = [abs(stage.likeness.details) for stage in self.counted]
+        known = [details for details in found if not np.isnan(details)]
         return float(np.median(known)) if known else float("nan")
+
+    @property
+    def counted(self) -> list[Stage]:
+        """The stages that the verdict goes by: of a cascade, those with at least half of the layers randomised."""
+        most = max(len(stage.layers) for stage in self.stages)
+        return [stage for stage in self.stages if self.mode == "cascading" and 2 * len(stage.layers) >= most]
 
     def in_words(self) -> str:
         """The verdict in one sentence; for independent stages, what the map depends on."""

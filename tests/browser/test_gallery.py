@@ -180,8 +180,10 @@ def test_a_large_folder_is_paged_and_searched(opened, folder):
     opened.get_by_role("button", name=f"Later images of {folder.name}").click()
     expect(group.get_by_role("status")).to_have_text("61–71")
     expect(group.locator(".tile")).to_have_count(11)
+    height = opened.locator("dialog[open]").bounding_box()["height"]
     opened.keyboard.type("cut")  # goes into the search field
     expect(opened.locator(".tile")).to_have_count(1)
+    assert opened.locator("dialog[open]").bounding_box()["height"] > 0.8 * height
     opened.keyboard.press("Enter")
     expect(opened.get_by_test_id("stAlert")).to_contain_text("cut.png is broken or cut off")
     # Where nothing can be shown, the other images stand on the page, and a place to drop a file.

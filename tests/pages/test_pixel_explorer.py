@@ -125,6 +125,20 @@ def test_another_image_gets_a_pixel_of_its_own():
     assert labels[pixel(page)] == 1
 
 
+def test_back_to_an_image_that_was_removed_does_not_take_its_pixel_for_another_image():
+    page = open_page(image="vessels/phantom_00")
+    opening = pixel(page)
+    name = page.session_state["image"]
+    page.session_state["image"], page.session_state["row"], page.session_state["column"] = (
+        "own.png",
+        3,
+        5,
+    )  # as Back does
+    page.run()
+    assert page.session_state["image"] == name
+    assert pixel(page) == opening
+
+
 def test_colour_image_for_a_grey_model_is_one_sentence_and_a_way_out():
     page = open_page(image="formats/colour")
     assert not page.exception

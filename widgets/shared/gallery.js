@@ -87,6 +87,8 @@ function makeCard(gallery) {
 function makeDialog(gallery) {
   const find = element("input", { type: "search", placeholder: "Find by name", "aria-label": "Find by name" });
   find.addEventListener("input", () => {
+    const { groups } = gallery;
+    groups.style.minHeight ||= `min(${groups.offsetHeight}px, 60vh)`; // the dialog keeps its size while the list shrinks
     clearTimeout(gallery.typing);
     const ask = () => gallery.ask({ find: find.value.trim(), first: {} });
     gallery.typing = setTimeout(ask, MILLISECONDS_OF_TYPING);
@@ -153,7 +155,7 @@ function fill(gallery, data) {
   gallery.places = places;
   gallery.groups.replaceChildren(...data.groups.map((group) => makeGroup(group, data, current)));
   if (!data.groups.some((group) => group.images.length)) {
-    const words = gallery.asked.find ? "No image has this in its name." : "Loading…";
+    const words = gallery.asked.find ? `No image is called “${gallery.asked.find}”; a shorter part of the name finds more.` : "Loading…";
     gallery.groups.append(element("p", { className: "legend" }, words));
   }
   gallery.groups.scrollTop = top;

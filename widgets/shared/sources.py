@@ -29,6 +29,7 @@ from widgets.shared.offered_images import (
     read_offered,
     read_truth,
 )
+from widgets.shared.pixel_state import IMAGE_OF_PIXEL
 from widgets.shared.predictions import get_prediction, prediction_key
 from widgets.shared.results import results
 from widgets.shared.uploads import upload_images, upload_truth
@@ -161,6 +162,7 @@ def _leave_unknown_image(offered: Mapping[str, OfferedImage], first: str) -> str
         say("unknown image", [missing if is_file else unknown_name("image", from_link, offered)])
     name = from_link or st.session_state.get("image") or first
     if name not in offered:
+        st.session_state[IMAGE_OF_PIXEL] = name, None  # the row and column beside it are not of `first`
         name = first
         choose_image(first)
     show_said("unknown image", name)

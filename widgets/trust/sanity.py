@@ -102,19 +102,20 @@ def _show(trial: Trial, found: SanityCheck, original: TrustMap, *, is_whole: boo
     st.table(
         {
             "Stage": [f"Stage {index}" for index in range(1, len(found.stages) + 1)],
-            "Random layers": [_count(stage) for stage in found.stages],
-            "The map": [_standing(stage) for stage in found.stages],
+            **({"The map": [_standing(stage, found) for stage in found.stages]} if found.mode == "cascading" else {}),
             **{
                 title: [_number(getattr(stage.likeness, name)) for stage in found.stages]
                 for name, title in _LIKENESS.items()
             },
+            "Random": [_count(stage) for stage in found.stages],
         },
         hide_index=True,
     )
+    verdict = f"; the verdict goes by their size, over the stages that count, and up to {THRESHOLD} is a change"
     st.caption(
-        f"Details decide: how alike the maps are once the fading with the distance is taken out; up to {THRESHOLD} the "
-        "map counts as changed. Spearman compares the order of the pixels and SSIM the pictures with that fading, so "
-        "both stay high. 1 is the original map, 0 nothing in common. Point at a stage's name to see its layers."
+        "Details: how alike the maps are once the fading with the distance is taken out"
+        f"{verdict if found.mode == 'cascading' else ''}. Spearman compares the order of the pixels and SSIM the "
+        "pictures with that fading, so both can stay high. 1 is the original map, 0 nothing in common."
     )
     places = list(range(len(found.stages) + 1))
     figure = curve_figure(
@@ -167,9 +168,11 @@ def _count(stage: Stage) -> str:
     return f"{len(stage.layers)} layer{'s' * (len(stage.layers) != 1)}"
 
 
-def _standing(stage: Stage) -> str:
+def _standing(stage: Stage, found: SanityCheck) -> str:
     details = stage.likeness.details
-    return "cannot be judged" if np.isnan(details) else "has changed" if abs(details) <= THRESHOLD else "stays"
+    if stage not in found.counted or np.isnan(details):
+        return "does not count"
+    return "changes" if abs(details) <= THRESHOLD else "keeps its details"
 
 
 def _number(value: float) -> str:
