@@ -1,6 +1,7 @@
 """The page of class activation maps without a browser: what it shows is what the library says."""
 
 import io
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from core.models.layers import layers
 from core.pixel_sets import PixelSet
 from tests.attribution.made_up_cams import made_up_cams
 from tests.pages.viewer_data import value_of, viewers
+from widgets.cams import atlas
+from widgets.shared import slow_work
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENES = ROOT / "sample_data" / "scenes" / "test"
@@ -139,6 +142,26 @@ def test_no_pixel_gives_a_map_of_zeros_and_says_so():
     found = numbers(page)
     assert [found[name] for name in ("Maximum", "Minimum", "Sum", "Inside the pixels")] == ["0", "0", "0", "none"]
     assert "Empty: the pixel set has no pixel" in warnings(page)
+
+
+def test_a_perturbation_method_ends_with_its_question(monkeypatch):
+    go_on, explain = threading.Event(), atlas.explain
+
+    def wait(*given):
+        assert go_on.wait(60)
+        return explain(*given)
+
+    monkeypatch.setattr(atlas, "explain", wait)
+    monkeypatch.setattr(slow_work, "PATIENCE", 0)
+    page = open_page(layer="decoder.2", method="ablation_cam", pixel_set="The whole image")
+    page.button(key="run-cam").click().run()
+    work = page.session_state["_claims"]["cam"]
+    page.selectbox(key="method").set_value("layer_cam").run()
+    assert not work.is_cancelled, "the question is the same"
+    page.selectbox(key="class").set_value("sky").run()
+    assert work.is_cancelled
+    go_on.set()
+    work.computation.exception(60)
 
 
 def test_a_perturbation_method_waits_to_be_asked(segmenter, image, prediction):
