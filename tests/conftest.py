@@ -73,3 +73,11 @@ def cluster() -> Iterator[Any]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest comes first, or one process would be left alone with it in the end."""
     items.sort(key=lambda item: (item.get_closest_marker("browser") is None, "notebook" not in item.nodeid))
+
+
+def pytest_terminal_summary(terminalreporter):
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"failed once, was run again: {report.nodeid}")
+        terminalreporter.line(report.longreprtext)
+        for title, text in report.sections:
+            terminalreporter.line(f"{title}:\n{text}")

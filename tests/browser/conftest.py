@@ -59,14 +59,6 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
-def pytest_terminal_summary(terminalreporter):
-    for report in terminalreporter.stats.get("rerun", []):
-        terminalreporter.section(f"failed once, was run again: {report.nodeid}")
-        terminalreporter.line(report.longreprtext)
-        for title, text in report.sections:
-            terminalreporter.line(f"{title}:\n{text}")
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
