@@ -8,7 +8,8 @@ from PIL import Image
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from core.models import CheckpointInfo, CustomResNet, save_checkpoint
-from tests.browser.app import PATIENCE, VIEWPORT, open_by_side_bar, wait_for_rest
+from tests.browser.app import PATIENCE, VIEWPORT, eventually, open_by_side_bar, wait_for_rest
+from tests.browser.viewer import Viewer
 
 
 def png(name: str, values: np.ndarray) -> FilePayload:
@@ -71,3 +72,26 @@ def test_uploads_stay_on_all_pages_and_over_a_reload_for_this_browser_alone(brow
     your_files(page, 1)
     expect(shown(page, "vessels/phantom_00")).to_be_visible()
     expect(network(page)).to_have_value("mine.safetensors")
+
+
+def test_back_to_an_image_that_was_removed_keeps_what_is_shown(page, address):
+    page.goto(f"{address}/?image=vessels/phantom_01&row=30&column=31")
+    viewer = Viewer(page).wait()
+    values = np.random.default_rng(1).integers(0, 255, (96, 128), np.uint8)
+    page.locator(".st-key-image_files input").set_input_files(png("cells.png", values))
+    your_files(page, 1)
+    viewer.wait_for_size(96, 128).wait().click(90, 120)
+    your_files(page, 1).click()
+    page.get_by_role("button", name=re.compile("Remove$")).first.click()
+    viewer.wait_for_size(256, 256).wait()
+    pixel = viewer.run("viewer.scene.pixel")
+    page.go_back()
+
+    def answered() -> None:
+        assert "cells.png" not in page.url
+        assert viewer.run("viewer.restoring") is None
+
+    eventually(page, answered)
+    viewer.wait()
+    assert viewer.run("viewer.scene.pixel") == pixel
+    assert f"row={pixel[0]}&column={pixel[1]}" in page.url

@@ -1213,6 +1213,7 @@ class Viewer {
   goBack() {
     if (location.pathname !== this.pathname) return
     clearTimeout(this.restoring)
+    this.imageGoneTo = new URL(location.href).searchParams.get("image") // a removed one does not stay in the address
     this.restoring = setTimeout(() => this.restore(), 2000)
   }
 
@@ -1224,7 +1225,7 @@ class Viewer {
     this.picked = this.lifted = null
     this.untold = {}
     this.scene.address = found
-    this.tell("restored", found)
+    this.tell("restored", {...found, image: this.imageGoneTo})
   }
 
   /* ------------------------------------------------------------------ words */

@@ -26,6 +26,8 @@ SCALES = {
     SEQUENTIAL: [[f"#{colour}" for colour in STOPS[SEQUENTIAL].split()]] * 2,
 }
 """Colours of the scales on light and on dark ground; where a signed map is 0 it takes the ground's brightness."""
+_REFUSED = "_entries_of_removed_images"
+"""Key in the session state of how often Back led to an image that is gone: a scene told anew puts the address right."""
 _HERE = Path(__file__).parent
 _HTML = """
 <div class="viewer"><p class="stuck">The viewer needs a browser of 2023 or later.
@@ -125,6 +127,7 @@ def viewer(
             "compact": is_compact,
             "grid": None if grid is None else grid.describe(),
             "address": address,
+            "refused": st.session_state.get(_REFUSED, 0),
         }
     keep = partial(_keep, key, controls=controls, on_pins=on_pins)
 
@@ -168,7 +171,10 @@ def _restore(
     controls: Sequence[Control],
     on_pins: Callable[[list[tuple[int, int]]], None] | None,
 ) -> None:
-    """Keep what the address says after the user went back or forward."""
+    """Keep what the address says after the user went back or forward, if its image is still there."""
+    if texts.get("image") not in (None, st.session_state.get("image")):
+        st.session_state[_REFUSED] = st.session_state.get(_REFUSED, 0) + 1
+        return
     keep_texts(controls, texts)
     row, column = (texts.get(name) or "" for name in ("row", "column"))
     if row.isdecimal() and column.isdecimal():
