@@ -1,7 +1,13 @@
 """Networks whose distant pixels are coupled by statistics over the image: exact rows from few passes."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +31,7 @@ from tests.jacobian.coupled_networks import NORMS, CoupledUNet
 from tests.jacobian.rows import dense_jacobian, largest_relative_error, lively, random_image, rows_alone
 from tests.networks import TinySeg
 
+ROOT = Path(__file__).parents[2]
 KINDS = {
     "instance": ("instance", ""), "group": ("group", ""), "layer": ("layer", ""), "excite": ("none", "excite"),
     "pooled": ("none", "pooled"), "instance, excite": ("instance", "excite"), "group, pooled": ("group", "pooled"),
@@ -142,6 +149,47 @@ def test_a_stopped_run_goes_on_and_a_lost_part_is_computed_anew(tmp_path):
     again = jacobian(segmenter, image, out=path, batch_size=1)
     assert not again.damage
     np.testing.assert_allclose(again.row(17, 20), whole.row(17, 20), atol=1e-7)
+
+
+FACTOR_BYTES = 2**16
+"""Of a chunk, so that there are several."""
+RUN_THAT_WAITS_TO_BE_KILLED = """
+import signal, sys, torch
+torch.set_num_threads(1)
+from core.jacobian import array_layouts, jacobian
+from tests.jacobian.rows import random_image
+from tests.jacobian.test_coupling import FACTOR_BYTES, chunks, network
+array_layouts._FACTOR_BYTES = FACTOR_BYTES
+path, name, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
+wait = lambda: chunks(path, name) >= number and signal.pause()
+jacobian(network("instance", 2), random_image(1, 40, 40), out=path, batch_size=1, cancel=wait)
+"""
+
+
+def chunks(path: str | Path, name: str) -> int:
+    return len(list((Path(path) / name).glob("c.*")))
+
+
+def test_a_run_killed_among_the_factors_and_among_the_passes_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(array_layouts, "_FACTOR_BYTES", FACTOR_BYTES)
+    segmenter, image, path = network("instance", 2), random_image(1, 40, 40), tmp_path / "killed.zarr"
+    jacobian(segmenter, image, out=path, batch_size=1, cancel=lambda: True)  # which makes the plan
+    for name, number in (("score_derivatives", 2), ("statistics", 3)):
+        command = [sys.executable, "-c", RUN_THAT_WAITS_TO_BE_KILLED, str(path), name, str(number)]
+        process = subprocess.Popen(command, cwd=ROOT)
+        try:
+            while chunks(path, name) < number:  # pytest's own limit ends what waits for ever
+                assert process.poll() is None, "the run ended before it could be killed"
+                time.sleep(0.01)
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        killed = JacobianStore(path)
+        assert bool(killed.missing_factors) == (name != "statistics")
+        assert 0 < killed.passes_done < killed.num_passes
+    computed = jacobian(segmenter, image, out=path, batch_size=1)
+    assert computed.complete
+    assert largest_relative_error(all_rows(computed), dense_jacobian(segmenter, image)) <= 1e-5
 
 
 def test_factors_larger_than_the_memory_are_read_in_parts(tmp_path, monkeypatch):
