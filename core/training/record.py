@@ -13,9 +13,9 @@ class EpochRecord:
 
     Attributes:
         epoch: Counted from 1.
-        train_loss: Cross-entropy over the epoch's crops, in nats per pixel, dropout on, without the penalty.
+        train_loss: Loss over the epoch's crops, dropout on, without the penalty; cross-entropy is in nats per pixel.
         penalty: Value of the L1 or L2 penalty in the loss.
-        validation_loss: Cross-entropy over the validation images, in nats per pixel.
+        validation_loss: The same loss over the validation images.
         validation_iou: Mean over the validation images of the foreground's IoU (see `core.scoring.overlap`).
         validation_dice: Mean over the validation images of the foreground's Dice.
         learning_rate: Learning rate of the epoch's last step.
@@ -54,7 +54,7 @@ def learning_curves(records: Sequence[EpochRecord], best_epoch: int, title: str 
         figure.add_trace(go.Scatter(x=epochs, y=values, name=label, mode=mode, line_color=colour), row=1, col=column)
     figure.add_vline(best_epoch, line_dash="dot", line_color="#888888", annotation_text=f"epoch {best_epoch} kept")
     figure.update_xaxes(title_text="epoch")
-    figure.update_yaxes(title_text="cross-entropy (nats per pixel)", type="log", row=1, col=1)
+    figure.update_yaxes(title_text="loss", type="log", row=1, col=1)
     figure.update_yaxes(title_text="score", range=[0, 1], row=1, col=2)
     figure.update_layout(template="plotly_white", title=title, legend_orientation="h", legend_y=-0.2)
     return figure

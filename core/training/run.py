@@ -18,6 +18,7 @@ from ..scoring.overlap import evaluate_segmenter
 from ..segmenter import Segmenter, choose_device
 from .card import model_card
 from .record import EpochRecord, OnEpoch, learning_curves
+from .resuming import STATE_FILE, read_state
 from .settings import TrainingSettings
 from .training_data import TrainingData, gather
 
@@ -57,12 +58,14 @@ def train(
     workers: int = 0,
     progress_bar: bool = True,
     on_epoch: OnEpoch | None = None,
+    resume: bool = False,
 ) -> TrainingResult:
     """Train a network, keep the best epoch's weights, score them once on the held-out test images.
 
-    The best weights so far are on disk after every epoch, so a run that is stopped loses nothing but its end. Files of
-    the same names in `out` are replaced. The same settings on the same kind of device and the same number of threads
-    give the same weights; the caller's random state is left as it was.
+    The best weights so far are on disk after every epoch, and so is what a run needs to go on: one that was stopped or
+    killed is resumed to the same weights as if it had not been. Files of the same names in `out` are replaced. The same
+    settings on the same kind of device and the same number of threads give the same weights; the caller's random state
+    is left as it was.
 
     Args:
         settings: Data, network, augmentation, optimisation, seed.
@@ -72,10 +75,11 @@ def train(
         workers: Processes that read images; 0 reads them in this one.
         progress_bar: Whether to show Lightning's progress bar.
         on_epoch: Called after each epoch.
+        resume: Go on with the run of these settings in `out` after its last whole epoch.
 
     Raises:
-        UserError: Data or settings that cannot be trained with, a loss that is no longer finite, or a GPU whose memory
-            is too small.
+        UserError: Data or settings that cannot be trained with, nothing to resume, a loss that is no longer finite, or
+            a GPU whose memory is too small.
     """
     from . import fitting  # noqa: PLC0415 - Lightning takes seconds to import
 
@@ -89,8 +93,15 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     with fitting.repeatable(settings.seed), fitting.quiet():
         segmenter, info = _fresh_segmenter(settings, data, torch_device, name)
-        log = fitting.EpochLog(out / f"{name}.safetensors", info, out / "metrics.csv", on_epoch)
-        fitting.fit(segmenter, settings, data, log, workers=workers, progress_bar=progress_bar)
+        state = read_state(out, settings, data) if resume else None
+        if not resume:
+            (out / STATE_FILE).unlink(missing_ok=True)
+        log = fitting.EpochLog(
+            out / f"{name}.safetensors", info, out / "metrics.csv", on_epoch, keep_every=settings.keep_every,
+            state=state,
+        )  # fmt: skip
+        fitting.fit(segmenter, settings, data, log, workers=workers, progress_bar=progress_bar, state=state)
+        (out / STATE_FILE).unlink(missing_ok=True)
         best = load_segmenter(log.checkpoint, torch_device)
         kept = _scores(len(data.pairs("validation")), log.best.validation_iou, log.best.validation_dice)
         scores = {"validation": kept} | _test_scores(best, data)
