@@ -13,7 +13,7 @@ from ..receptive_field import AxisSupport
 from .colouring import Plan
 from .row_summaries import PassWindows, Windows
 
-_ROW_BYTES = 2**28
+_ROW_BYTES = 2**27
 """Rows that are put together at once."""
 PART_BYTES = 2**27
 """Factors that are read at once where not all are held."""

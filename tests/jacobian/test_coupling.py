@@ -247,7 +247,7 @@ def test_reading_what_the_memory_cannot_hold_counts_against_the_plan(monkeypatch
     assert coupling.seconds_of_reading(number, shape) == 0
     monkeypatch.setattr(coupling, "free_bytes", lambda _: 2 * 10**9)
     assert coupling.factor_bytes(number, shape) == 1000 * 2 * 512 * 512 * 4
-    assert coupling.seconds_of_reading(number, shape) == pytest.approx(2.1e9 / 5e8 / 256, rel=0.01)
+    assert coupling.seconds_of_reading(number, shape) == pytest.approx(2.1e9 / 5e8 / 128, rel=0.01)
     assert coupling.coupling_bytes(number, shape) < held / 2
 
 
