@@ -74,6 +74,7 @@ class PreviewWriter:
                 std=data.std,
                 device=device,
             )
+            self._segmenter.module.zero_grad()  # copied, too
         self._segmenter.module.load_state_dict(self._network.state_dict())
         return self._segmenter
 

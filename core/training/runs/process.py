@@ -35,15 +35,16 @@ class Progress:
         self.status = read_status(run.folder)
         self._epoch_start = self._written = 0.0
         self._epoch_seconds: list[float] = []
+        self._best: dict[str, float | None] = {}
 
     def begin(self) -> None:
         """The turn of the run has come."""
         self._write(state="running", started=time.time())
 
     def begin_again(self, steps: int) -> None:
-        """Training starts at the first epoch, which has about as many `steps`."""
+        """Training starts at the first epoch, of about as many `steps`; former weights are there until it ends."""
         self._epoch_start = time.perf_counter()
-        self._write(epoch=0, step=0, steps=steps, last={}, best={})
+        self._write(epoch=0, step=0, steps=steps)
 
     def on_step(self, optimizer: "torch.optim.Optimizer", *_: object) -> None:
         """After each step of the optimiser."""
@@ -57,12 +58,12 @@ class Progress:
 
     def on_epoch(self, record: "EpochRecord") -> None:
         """After each epoch."""
-        last, best = asdict(record), self.status.best
-        if not best or record.validation_iou > (best["validation_iou"] or 0):
-            best = last
+        last = asdict(record)
+        if not self._best or record.validation_iou > (self._best["validation_iou"] or 0):
+            self._best = last
         self._epoch_seconds.append(record.seconds)
         self._epoch_start = time.perf_counter()
-        self._write(epoch=record.epoch, step=0, steps=self.status.step, last=last, best=best)
+        self._write(epoch=record.epoch, step=0, steps=self.status.step, last=last, best=self._best)
 
     def stop_if_asked(self) -> None:
         """Raise `Stopped` after `Run.stop`."""
@@ -127,8 +128,8 @@ def _train(run: Run, progress: Progress) -> None:
         previews.watch_for_network()
 
     def on_epoch(record: "EpochRecord") -> None:
+        progress.on_epoch(record)  # before anything that may stop: the weights of this epoch are written
         previews.write(record.epoch)
-        progress.on_epoch(record)
 
     register_optimizer_step_post_hook(progress.on_step)
     device, workers = run.stated["device"], run.stated["workers"]

@@ -179,7 +179,13 @@ def start(settings: TrainingSettings, name: str, root: str | Path, *, device: st
         UserError: A name that is no file name, settings that JSON cannot hold, a folder that cannot be written, or a
             process that cannot be started.
     """
-    if Path(name).name != name or not name.isprintable() or name.startswith(".") or len(name) > _LONGEST_NAME:
+    if (
+        not name
+        or Path(name).name != name
+        or not name.isprintable()
+        or name.startswith(".")
+        or len(name) > _LONGEST_NAME
+    ):
         raise UserError(
             f'"{name}" cannot be the name of a network; use up to {_LONGEST_NAME} characters, without a folder and '
             "without a dot in front."
