@@ -195,6 +195,10 @@ def test_a_killed_run_is_lost_and_resumed_and_a_stopped_one_keeps_its_best(data,
     waiting.stop()
     wait_for(lambda: waiting.status.state == "stopped")
     assert waiting.checkpoint is None
+    waiting.resume()
+    assert (waiting.status.state, waiting.status.resumed, waiting.is_asked_to_stop) == ("queued", 1, False)
+    waiting.stop()
+    wait_for(lambda: waiting.status.state == "stopped")
 
     psutil.Process(json.loads((run.folder / "process.json").read_text())["pid"]).kill()
     wait_for(lambda: run.status.state == "lost")
@@ -248,8 +252,9 @@ def test_a_process_that_nobody_waits_for_has_ended(tmp_path):
 
 
 def test_what_does_not_stop_is_killed_with_its_children(tmp_path):
-    code = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'input()']); print(1, flush=True)"
-    deaf = subprocess.Popen([sys.executable, "-c", f"{code}; time.sleep(600)"], stdout=subprocess.PIPE)
+    code = "import subprocess as s, sys, time; s.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
+    code += "; print(1, flush=True); time.sleep(600)"
+    deaf = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     deaf.stdout.readline()
     family = psutil.Process(deaf.pid).children()
     assert len(family) == 1

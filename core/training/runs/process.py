@@ -48,7 +48,6 @@ class Progress:
 
     def on_step(self, optimizer: "torch.optim.Optimizer", *_: object) -> None:
         """After each step of the optimiser."""
-        self.stop_if_asked()
         step, now = self.status.step + 1, time.perf_counter()
         rate = float(optimizer.param_groups[0]["lr"])
         per_step = (now - self._epoch_start) / step
