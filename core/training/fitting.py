@@ -5,7 +5,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,10 +127,21 @@ def fit(
     workers: int,
     progress_bar: bool,
     state: LastState | None = None,
+    callbacks: Sequence[lightning.Callback] = (),
 ) -> None:
     """Train until the last epoch, or until the validation IoU has not improved for `patience` epochs.
 
     With a state, from there on.
+
+    Args:
+        segmenter: Network to train.
+        settings: Settings of the run.
+        data: Its data.
+        log: What is written after each epoch.
+        workers: Processes that read images.
+        progress_bar: Whether to show Lightning's.
+        state: The run so far.
+        callbacks: Further ones for Lightning's trainer.
 
     Raises:
         UserError: A loss that is no longer finite, a precision that the device does not have, or a GPU whose memory is
@@ -152,7 +163,7 @@ def fit(
     )
     images: DataLoader = DataLoader(LabelledImages(data.pairs("validation")), batch_size=1)
     stopping = EarlyStopping("validation_iou", mode="max", patience=settings.patience)
-    callbacks = [log, StateKeeper(settings, data, log, stopping), stopping]
+    own = [log, StateKeeper(settings, data, log, stopping), stopping]
     learner_state = None
     if state is not None:
         segmenter.module.load_state_dict(state.network)
@@ -165,7 +176,7 @@ def fit(
         max_epochs=settings.epochs - len(log.records),
         precision=settings.precision,
         deterministic=True,
-        callbacks=[*callbacks, TQDMProgressBar()] if progress_bar else callbacks,
+        callbacks=[*own, *callbacks, *([TQDMProgressBar()] if progress_bar else [])],
         enable_progress_bar=progress_bar,
         logger=False,
         enable_checkpointing=False,

@@ -2,10 +2,11 @@
 
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,7 +21,11 @@ from .card import model_card
 from .record import EpochRecord, OnEpoch, learning_curves
 from .resuming import STATE_FILE, read_state
 from .settings import TrainingSettings
+from .stopping import TrainingStopped
 from .training_data import TrainingData, gather
+
+if TYPE_CHECKING:
+    import lightning
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ def train(
     progress_bar: bool = True,
     on_epoch: OnEpoch | None = None,
     resume: bool = False,
+    callbacks: "Sequence[lightning.Callback]" = (),
 ) -> TrainingResult:
     """Train a network, keep the best epoch's weights, score them once on the held-out test images.
 
@@ -76,6 +82,8 @@ def train(
         progress_bar: Whether to show Lightning's progress bar.
         on_epoch: Called after each epoch.
         resume: Go on with the run of these settings in `out` after its last whole epoch.
+        callbacks: Further ones for Lightning's trainer. One that raises `core.training.stopping.TrainingStopped` ends
+            the training; what is done is scored, and can be resumed.
 
     Raises:
         UserError: Data or settings that cannot be trained with, nothing to resume, a loss that is no longer finite, or
@@ -100,8 +108,16 @@ def train(
             out / f"{name}.safetensors", info, out / "metrics.csv", on_epoch, keep_every=settings.keep_every,
             state=state,
         )  # fmt: skip
-        fitting.fit(segmenter, settings, data, log, workers=workers, progress_bar=progress_bar, state=state)
-        (out / STATE_FILE).unlink(missing_ok=True)
+        try:
+            fitting.fit(
+                segmenter, settings, data, log, workers=workers, progress_bar=progress_bar, state=state,
+                callbacks=callbacks,
+            )  # fmt: skip
+        except TrainingStopped:
+            if not log.records:
+                raise
+        else:
+            (out / STATE_FILE).unlink(missing_ok=True)
         best = load_segmenter(log.checkpoint, torch_device)
         kept = _scores(len(data.pairs("validation")), log.best.validation_iou, log.best.validation_dice)
         scores = {"validation": kept} | _test_scores(best, data)

@@ -183,7 +183,7 @@ def test_previews_are_the_predictions_of_the_weights(finished, data):
 def test_a_killed_run_is_lost_and_resumed_and_a_stopped_one_keeps_its_best(data, root):
     run = start(tiny(data, epochs=ENDLESS), "net", root, device="cpu")
     waiting = start(tiny(data), "waiting", root, device="cpu")
-    wait_for(lambda: run.status.epoch)
+    wait_for(lambda: run.status.epoch > 2)
     status = run.status
     assert status.state == "running"
     assert status.last["epoch"] == status.epoch
@@ -202,15 +202,18 @@ def test_a_killed_run_is_lost_and_resumed_and_a_stopped_one_keeps_its_best(data,
 
     psutil.Process(json.loads((run.folder / "process.json").read_text())["pid"]).kill()
     wait_for(lambda: run.status.state == "lost")
-    resumed, lost = time.time(), run.status
+    resumed, lost, rows = time.time(), run.status, run.metrics()
     run.resume()
     assert run.status.best == lost.best != {}  # its weights are there
     metrics = run.folder / "metrics.csv"
     wait_for(lambda: metrics.stat().st_mtime > resumed and run.status.steps)
     assert (run.status.state, run.status.resumed) == ("running", 1)
+    assert run.status.epoch >= lost.epoch - 1 > 0
+    assert run.metrics()[: lost.epoch - 1] == rows[: lost.epoch - 1]
     run.stop(patience=60)
     wait_for(lambda: run.status.state == "stopped")
     assert run.status.ended is not None  # it was not killed
+    assert "test images" in (run.folder / "net.md").read_text()
     assert load_segmenter(run.checkpoint, "cpu").num_classes == 2
     assert run.status.best["validation_iou"] == pytest.approx(
         max(row["validation_iou"] for row in run.metrics()), rel=1e-5
@@ -310,22 +313,21 @@ def test_the_time_left(tmp_path, monkeypatch):
     clock = 100.0
     monkeypatch.setattr(process.time, "perf_counter", lambda: clock)
     run = made_run(tmp_path)
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.5)
     progress = process.Progress(run)
-    progress.begin_again(steps=5)
+    progress.begin_epochs(0, 5)
     assert run.status.seconds_left is None
     for _ in range(2):
         clock += 1
-        progress.on_step(optimizer)
+        progress.on_step(0.5)
     status = run.status
     assert (status.step, status.seconds_per_step, status.learning_rate) == (2, 1, 0.5)
     assert status.seconds_left == 10 * 5 - 2
     clock += 2
     for _ in range(2):
-        progress.on_step(optimizer)
+        progress.on_step(0.5)
     record = EpochRecord(1, 0.5, 0.0, 0.4, 0.7, 0.8, 0.5, seconds=6.0)
     progress.on_epoch(record)
-    assert (run.status.epoch, run.status.step, run.status.steps, run.status.seconds_left) == (1, 0, 4, 9 * 6)
+    assert (run.status.epoch, run.status.step, run.status.steps, run.status.seconds_left) == (1, 0, 5, 9 * 6)
     progress.on_epoch(replace(record, epoch=2, validation_iou=0.6, seconds=8.0))
     assert (run.status.last["epoch"], run.status.best["epoch"], run.status.seconds_left) == (2, 1, 8 * 7)
 

@@ -1,18 +1,16 @@
 """Predicting the validation images that are shown along a training run."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
+from torch import Tensor
 
-from ...data.data_sets import read_pair
+from ...data.data_sets import ImagePair, read_pair
 from ...segmenter import Segmenter
-from ..training_data import TrainingData
 from .previews import IMAGES, LARGEST_SIDE, write_images, write_predictions
 
 
@@ -21,36 +19,33 @@ class PreviewWriter:
 
     Args:
         folder: The run's folder.
-        data: Its data.
+        segmenter: The network in training.
+        pairs: The validation images.
         epochs: Largest number of epochs.
     """
 
-    def __init__(self, folder: Path, data: TrainingData, epochs: int) -> None:
-        self.folder, self.data, self.epochs = folder, data, epochs
-        pairs = data.pairs("validation")
+    def __init__(self, folder: Path, segmenter: Segmenter, pairs: Sequence[ImagePair], epochs: int) -> None:
+        self.folder, self.epochs, self._network = folder, epochs, segmenter.module
         chosen = np.unique(np.linspace(0, len(pairs) - 1, IMAGES).round().astype(int))
         samples = [read_pair(pairs[index]) for index in chosen]
         self._images = [sample.image for sample in samples]
         masks = [_reduced(torch.from_numpy(sample.mask)[None], "nearest-exact")[0] for sample in samples]
         small = [_levels(_reduced(torch.from_numpy(image), "area")) for image in self._images]
         write_images(folder, [sample.stem for sample in samples], small, [mask.byte().numpy() for mask in masks])
-        self._network: nn.Module | None = None
-        self._segmenter: Segmenter | None = None
-        self._hook: Any = None
-
-    def watch_for_network(self) -> None:
-        """Called before each run of a segmenter's network: the next module that is called is the one in training."""
-        if self._hook is None:
-            self._hook = register_module_forward_pre_hook(self._found)
-
-    def _found(self, module: nn.Module, _inputs: object) -> None:
-        self._network = module
-        self._hook.remove()
+        self._segmenter = Segmenter(
+            copy.deepcopy(segmenter.module),
+            class_names=segmenter.class_names,
+            in_channels=segmenter.in_channels,
+            mean=segmenter.mean,
+            std=segmenter.std,
+            device=segmenter.device,
+        )
+        self._segmenter.module.zero_grad()  # copied, too
 
     def write(self, epoch: int) -> None:
         """Predict with the weights as they are now."""
-        segmenter = self._current()
-        predictions = [segmenter.predict(image) for image in self._images]
+        self._segmenter.module.load_state_dict(self._network.state_dict())
+        predictions = [self._segmenter.predict(image) for image in self._images]
         labels = [_reduced(torch.from_numpy(found.labels)[None], "nearest-exact")[0] for found in predictions]
         probabilities = [_reduced(torch.from_numpy(found.probabilities[1:2]), "area")[0] for found in predictions]
         write_predictions(
@@ -60,23 +55,6 @@ class PreviewWriter:
             [each.byte().numpy() for each in labels],
             [_levels(each) for each in probabilities],
         )
-
-    def _current(self) -> Segmenter:
-        if self._network is None:
-            raise RuntimeError("No network has run yet.")
-        if self._segmenter is None:
-            data, device = self.data, next(self._network.parameters()).device
-            self._segmenter = Segmenter(
-                copy.deepcopy(self._network),
-                class_names=data.class_names,
-                in_channels=data.in_channels,
-                mean=data.mean,
-                std=data.std,
-                device=device,
-            )
-            self._segmenter.module.zero_grad()  # copied, too
-        self._segmenter.module.load_state_dict(self._network.state_dict())
-        return self._segmenter
 
 
 def _reduced(values: Tensor, mode: str) -> Tensor:

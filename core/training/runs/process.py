@@ -1,6 +1,5 @@
 """What the process of a training run does; torch is imported when its turn has come."""
 
-import math
 import time
 import traceback
 from dataclasses import asdict, replace
@@ -10,21 +9,16 @@ from typing import TYPE_CHECKING, Any
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from ...errors import sentence_for_users
+from ..stopping import TrainingStopped
 from .queue import turn
 from .run_folder import LIVE, Run
 from .status import State, Status, read_status, write_status
 
 if TYPE_CHECKING:
-    import torch
-
     from ..record import EpochRecord
 
 _SECONDS = 0.5
 """Between two writings of the status within an epoch."""
-
-
-class Stopped(BaseException):
-    """`Run.stop` was called; nothing that handles errors catches it."""
 
 
 class Progress:
@@ -41,15 +35,15 @@ class Progress:
         """The turn of the run has come."""
         self._write(state="running", started=time.time())
 
-    def begin_again(self, steps: int) -> None:
-        """Training starts at the first epoch, of about as many `steps`; former weights are there until it ends."""
+    def begin_epochs(self, done: int, steps: int) -> None:
+        """Training starts after as many epochs as are `done`; one has as many `steps`."""
         self._epoch_start = time.perf_counter()
-        self._write(epoch=0, step=0, steps=steps)
+        self._best = self.status.best if done else {}
+        self._write(epoch=done, step=0, steps=steps)
 
-    def on_step(self, optimizer: "torch.optim.Optimizer", *_: object) -> None:
-        """After each step of the optimiser."""
+    def on_step(self, rate: float) -> None:
+        """After each step of the optimiser, with the learning rate that it took."""
         step, now = self.status.step + 1, time.perf_counter()
-        rate = float(optimizer.param_groups[0]["lr"])
         per_step = (now - self._epoch_start) / step
         self.status = replace(self.status, step=step, seconds_per_step=per_step, learning_rate=rate)
         if now - self._written > _SECONDS:
@@ -62,12 +56,12 @@ class Progress:
             self._best = last
         self._epoch_seconds.append(record.seconds)
         self._epoch_start = time.perf_counter()
-        self._write(epoch=record.epoch, step=0, steps=self.status.step, last=last, best=self._best)
+        self._write(epoch=record.epoch, step=0, last=last, best=self._best)
 
     def stop_if_asked(self) -> None:
-        """Raise `Stopped` after `Run.stop`."""
+        """Raise `TrainingStopped` after `Run.stop`."""
         if self.run.is_asked_to_stop:
-            raise Stopped
+            raise TrainingStopped
 
     def end(self, state: State, reason: str = "") -> None:
         """Write how it ended, as the last thing that is written to the folder."""
@@ -98,42 +92,25 @@ def work(folder: Path) -> None:
         with turn(folder, lambda other: Run(other).status.state in LIVE, progress.stop_if_asked):
             progress.begin()
             _train(run, progress)
-    except Stopped:
+    except TrainingStopped:
         progress.end("stopped")
     except Exception as error:  # noqa: BLE001 - the log has it, and the status its sentence
         traceback.print_exc()
         progress.end("failed", sentence_for_users(error) or _last_line(error, run))
     else:
-        progress.end("finished")
+        progress.end("stopped" if run.is_asked_to_stop else "finished")
 
 
 def _train(run: Run, progress: Progress) -> None:
-    from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: PLC0415 - takes seconds to import
-
-    from ...segmenter.interruption import interruptible  # noqa: PLC0415 - as above
+    from ..resuming import can_resume  # noqa: PLC0415 - takes seconds to import
     from ..run import train  # noqa: PLC0415 - as above
-    from ..training_data import gather  # noqa: PLC0415 - as above
-    from .preview_writer import PreviewWriter  # noqa: PLC0415 - as above
+    from .watching import Watcher  # noqa: PLC0415 - as above
 
-    settings = run.settings
-    data = gather(settings)
-    previews = PreviewWriter(run.folder, data, settings.epochs)
-    # The place for resuming, where `progress.status.resumed` is not 0: as long as `train` cannot, training starts again
-    # at the first epoch, and the same settings give the same weights.
-    progress.begin_again(math.ceil(len(data.training_crops(settings)) / settings.batch_size))
-
-    def before_network() -> None:
-        progress.stop_if_asked()
-        previews.watch_for_network()
-
-    def on_epoch(record: "EpochRecord") -> None:
-        progress.on_epoch(record)  # before anything that may stop: the weights of this epoch are written
-        previews.write(record.epoch)
-
-    register_optimizer_step_post_hook(progress.on_step)
-    device, workers = run.stated["device"], run.stated["workers"]
-    with interruptible(before_network):
-        train(settings, run.folder, run.name, device=device, workers=workers, progress_bar=False, on_epoch=on_epoch)
+    watcher = Watcher(run, progress)
+    train(
+        run.settings, run.folder, run.name, device=run.stated["device"], workers=run.stated["workers"],
+        progress_bar=False, on_epoch=watcher.on_epoch, resume=can_resume(run.folder), callbacks=[watcher],
+    )  # fmt: skip
 
 
 def _last_line(error: Exception, run: Run) -> str:

@@ -27,7 +27,7 @@ class Status:
         epoch: Epochs done.
         epochs: Largest number of epochs.
         step: Optimiser steps done in the current epoch.
-        steps: Steps per epoch; one less may turn out during the first epoch.
+        steps: Steps per epoch.
         seconds_per_step: Mean over the current epoch, or over the last one where it has just begun.
         seconds_left: Until the last epoch, if training does not stop early; without the scores of the test images.
         learning_rate: Of the last step.
