@@ -100,7 +100,7 @@ def train(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with fitting.repeatable(settings.seed), fitting.quiet():
-        segmenter, info = _fresh_segmenter(settings, data, torch_device, name)
+        segmenter, info = fresh_segmenter(settings, data, torch_device, name)
         state = read_state(out, settings, data) if resume else None
         if not resume:
             (out / STATE_FILE).unlink(missing_ok=True)
@@ -132,9 +132,10 @@ def train(
     return TrainingResult(log.checkpoint, card, log.metrics, curves, records, log.best_epoch, scores, seconds)
 
 
-def _fresh_segmenter(
+def fresh_segmenter(
     settings: TrainingSettings, data: TrainingData, device: torch.device, name: str
 ) -> tuple[Segmenter, CheckpointInfo]:
+    """The untrained network and what its checkpoint will say."""
     arguments = {"in_channels": data.in_channels, "num_classes": len(data.class_names), **settings.arguments}
     about: dict[str, Any] = {name: getattr(data, name) for name in ("class_names", "in_channels", "mean", "std")}
     # Channels last is what this kind of network is fastest in: 1.4 times on a CPU for CustomResNet at width 16.
