@@ -184,11 +184,7 @@ def split_pairs(pairs: Sequence[ImagePair], validation: float, test: float, seed
     Raises:
         UserError: Fractions outside their range, or too few images to have one in each part.
     """
-    if not 0 < validation < 1 or not 0 <= test < 1 or validation + test >= 1:
-        raise UserError(
-            f"The fractions for validation ({validation:g}) and test ({test:g}) must be at least 0 and leave images "
-            "for training; validation needs some too."
-        )
+    check_fractions(validation, test)
     shuffled = sorted(pairs, key=lambda pair: numbers_by_value(pair.stem))
     np.random.default_rng(seed).shuffle(shuffled)
     first = max(1, round(test * len(pairs))) if test else 0
@@ -200,6 +196,15 @@ def split_pairs(pairs: Sequence[ImagePair], validation: float, test: float, seed
         )
     parts = (shuffled[second:], shuffled[first:second], shuffled[:first])
     return Split(*(tuple(sorted(part, key=lambda pair: numbers_by_value(pair.stem))) for part in parts))
+
+
+def check_fractions(validation: float, test: float) -> None:
+    """Raises `UserError` unless the fractions leave images for training and for validation."""
+    if not 0 < validation < 1 or not 0 <= test < 1 or validation + test >= 1:
+        raise UserError(
+            f"The fractions for validation ({validation:g}) and test ({test:g}) must be at least 0 and leave images "
+            "for training; validation needs some too."
+        )
 
 
 def _without_ending(files: dict[str, Path]) -> tuple[dict[str, Path], str]:
