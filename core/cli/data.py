@@ -20,9 +20,7 @@ _COLOURS = {"error": "red", "warning": "yellow"}
 
 
 def data(
-    folder: Annotated[
-        Path, typer.Argument(help="Data set: images/ beside labels/ or masks/.")
-    ],
+    folder: Annotated[Path, typer.Argument(help="Data set: images/ beside labels/ or masks/.")],
     masks: Annotated[Path | None, typer.Option(help="Folder of the masks, if FOLDER is that of the images.")] = None,
     class_names: Annotated[
         str | None, typer.Option(help="Names of the classes, commas between them; others are errors.")
