@@ -78,7 +78,7 @@ def classes_of_mask(stored: np.ndarray, name: str) -> np.ndarray:
     if (stored != stored[:1]).any():
         raise UserError(f"{name} is a colour picture; a mask has one channel that holds class indices, or 0 and 255.")
     mask = stored[0].astype(np.int64)
-    values = np.unique(mask)
+    values = np.unique(stored[0]).astype(np.int64)  # many times faster than of 64-bit numbers
     if values[0] < 0:
         raise UserError(f"{name} is no mask: it holds values below 0.")
     if values[-1] in _WHITE and set(values.tolist()) <= {0, values[-1]}:

@@ -326,7 +326,7 @@ def _colours_in(stored: np.ndarray | None, kind: Kind) -> str:
 
 
 def _histogram(image: np.ndarray) -> NDArray[np.int64]:
-    bins = np.minimum((image * HISTOGRAM_BINS).astype(np.int64), HISTOGRAM_BINS - 1)
+    bins = np.minimum(image * HISTOGRAM_BINS, HISTOGRAM_BINS - 1).astype(np.uint8)
     return np.stack([np.bincount(channel.ravel(), minlength=HISTOGRAM_BINS) for channel in bins])
 
 
