@@ -13,10 +13,9 @@ from ..segmenter import Segmenter
 from ..segmenter.examination import REFUSALS
 from ..target import Score
 from .colouring import Plan, plan_passes
-from .coupling import Coupling
+from .coupling import Coupling, Factors, seconds_of_reading
 from .factors import FactorRunner
 
-_MOST_FACTOR_BYTES = 2**31
 _TIMED_STATISTICS = 64
 _TIMED_ROWS = 16
 _FEWEST_PIXELS = 512
@@ -30,7 +29,7 @@ class Uncoupled:
         field: Its structural receptive field.
         statistics: Number of statistics.
         seconds_per_statistic: For both of its factors, as timed.
-        seconds_per_row: For putting a row together, as timed.
+        seconds_per_row: For putting a row together, as timed, and for reading the factors that the memory cannot hold.
     """
 
     field: ReceptiveField
@@ -41,11 +40,11 @@ class Uncoupled:
     @classmethod
     def find(cls, segmenter: Segmenter, image: np.ndarray, score: Score, labels: np.ndarray) -> "Uncoupled | None":
         """For an image float32 (C, H, W); None where that does not uncouple distant pixels, or cannot be computed."""
-        channels, height, width = image.shape
+        height, width = image.shape[1:]
         try:
             runner = FactorRunner(segmenter, image, score, labels)
             number = len(runner)
-            if not 0 < 4 * number * (channels + 1) * height * width <= _MOST_FACTOR_BYTES:
+            if not number:
                 return None
             field = support_without(segmenter, (height, width), runner.statistics)
             if field.dense:
@@ -87,8 +86,9 @@ def may_be_uncoupled(plan: Plan, stride: int) -> bool:
 def _seconds_per_row(number: int, shape: tuple[int, ...]) -> float:
     timed = min(number, _TIMED_STATISTICS)
     values = np.random.default_rng(0).random((timed, *shape), np.float32)
-    coupling, pixels = Coupling(values[:, 0], values), np.zeros(_TIMED_ROWS, np.int64)
-    return _seconds(lambda: coupling.rows(pixels, pixels)) / _TIMED_ROWS * number / timed
+    coupling, pixels = Coupling([Factors(values[:, 0], values)]), np.zeros(_TIMED_ROWS, np.int64)
+    seconds = _seconds(lambda: coupling.rows(pixels, pixels)) / _TIMED_ROWS * number / timed
+    return seconds + seconds_of_reading(number, shape)
 
 
 def _seconds(run: Callable[[], object]) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import UserError
 from .array_layouts import MOST_SAMPLED_BLOCKS, histogram_type
 from .colouring import Plan
+from .coupling import factor_bytes
 from .manifest import Manifest
 from .row_summaries import NUM_BINS, NUM_OCTAVES, STATISTICS
 
@@ -20,7 +21,7 @@ def disk_bytes(plan: Plan, manifest: Manifest) -> int:
     total = len(plan) * plan.slots * summary + MOST_SAMPLED_BLOCKS * 4 * math.prod(plan.reach.centred_shape)
     if manifest.keep_rows:
         total += len(plan) * manifest.channels * pixels * np.dtype(manifest.dtype).itemsize
-    total += 4 * plan.statistics * (manifest.channels + 1) * pixels
+    total += factor_bytes(plan.statistics, (manifest.channels, *plan.size))
     return total + 4 * (manifest.channels + 2) * pixels
 
 

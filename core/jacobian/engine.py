@@ -3,7 +3,7 @@
 import errno
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from ..segmenter import Image, Segmenter
 from ..target import Space
 from .array_layouts import passes_per_block
 from .colouring import plan_passes
+from .coupling import Coupling
 from .disk_space import check_free_disk, disk_bytes
 from .effective import add_centred
 from .encoding import StoredType, encode
@@ -278,6 +279,7 @@ def _compute_block(
     """None if cancelled."""
     plan, manifest, passes = store.plan, store.manifest, store.passes_of(block)
     results = store.new_results(block)
+    done: list[tuple[PassWindows, np.ndarray]] = []
     for start in range(passes.start, passes.stop, manifest.batch_size):
         if cancel is not None and cancel():
             return None
@@ -290,39 +292,60 @@ def _compute_block(
             check_field(windows, gradient)
             if proof is not None:
                 proof.add(index, windows, gradient)
-            summary = _summary(store, windows, gradient, results.get("centred"))
-            place, pixels = index - passes.start, windows.selected.size
-            if "rows" in results:
-                results["rows"][place] = encode(gradient, windows, summary["statistics"], manifest.dtype)
-            summary["statistics"][~windows.selected] = np.nan
-            for name, values in summary.items():
-                results[name][place, :pixels] = values.reshape(pixels, *values.shape[2:])
-        if report is not None:
+            _add_pass(store, results, index - passes.start, windows, gradient)
+            if store.coupling is not None:
+                done.append((windows, gradient))
+        if report is not None and store.coupling is None:
             report.passes_done(len(batch))
-    return results
+    return results if store.coupling is None else _with_coupling(store, store.coupling, results, done, report, cancel)
 
 
-def _summary(
-    store: JacobianStore, windows: PassWindows, gradient: np.ndarray, centred: np.ndarray | None
-) -> dict[str, np.ndarray]:
-    """The summaries of a pass's rows, which are added to `centred` too.
+def _add_pass(
+    store: JacobianStore, results: dict[str, np.ndarray], place: int, windows: PassWindows, gradient: np.ndarray
+) -> None:
+    """Put what is kept of a pass into the results of its block."""
+    summary, pixels = summarise(windows, gradient, store.bins), windows.selected.size
+    if "rows" in results:
+        results["rows"][place] = encode(gradient, windows, summary["statistics"], store.manifest.dtype)
+    summary["statistics"][~windows.selected] = np.nan
+    for name, values in summary.items():
+        results[name][place, :pixels] = values.reshape(pixels, *values.shape[2:])
+    if store.coupling is None and "centred" in results:
+        add_centred(results["centred"], windows, magnitude(gradient), store.plan)
 
-    With a coupling they are those of the whole rows, but for the scale, which is that of what is stored.
+
+def _with_coupling(
+    store: JacobianStore,
+    coupling: Coupling,
+    results: dict[str, np.ndarray],
+    passes: Sequence[tuple[PassWindows, np.ndarray]],
+    report: "ProgressReporter | None",
+    cancel: Cancel | None,
+) -> dict[str, np.ndarray] | None:
+    """The results of a block's passes with the summaries of the whole rows in place of those of the parts stored.
+
+    The scale and the error bound remain those of what is stored. None if cancelled.
     """
-    summary = summarise(windows, gradient, store.bins)
-    coupling = store.coupling
-    if coupling is None:
-        if centred is not None:
-            add_centred(centred, windows, magnitude(gradient), store.plan)
-        return summary
-    scale = summary["statistics"][..., _SCALE].copy()
-    for place, whole, row in coupling.rows_of_pass(store.plan, windows, gradient):
-        for name, values in summarise(whole, row, store.bins).items():
-            summary[name][place] = values[0, 0]
-        if centred is not None:
-            add_centred(centred, whole, magnitude(row), store.plan)
-    summary["statistics"][..., _SCALE] = scale
-    return summary
+    done = 0
+    for row in coupling.rows_of_passes(store.plan, passes):
+        if row.number > done:
+            if cancel is not None and cancel():
+                return None
+            if report is not None:
+                report.passes_done(row.number - done)
+            done = row.number
+        summary = summarise(row.window, row.values, store.bins)
+        (i, j), columns = row.place, len(passes[row.number][0].columns)
+        place = row.number, i * columns + j
+        of_storage = results["statistics"][place][_SCALE:].copy()
+        for name, values in summary.items():
+            results[name][place] = values[0, 0]
+        results["statistics"][place][_SCALE:] = of_storage
+        if "centred" in results:
+            add_centred(results["centred"], row.window, magnitude(row.values), store.plan)
+    if report is not None:
+        report.passes_done(len(passes) - done)
+    return results
 
 
 class ProgressReporter:

@@ -10,6 +10,7 @@ from ..segmenter import Image, Segmenter
 from .array_layouts import passes_per_block
 from .choice import cheapest_plan
 from .colouring import Plan
+from .coupling import coupling_bytes
 from .disk_space import disk_bytes, free_disk_bytes
 from .preparation import Preparation, note_of, prepare
 from .request import EVERY_ROW, ImageRequest, JacobianRequest
@@ -119,14 +120,14 @@ def _estimate_of(preparation: Preparation, out: Path) -> Estimate:
     plan, manifest, field = preparation.plan, preparation.manifest, preparation.plan.reach
     block = 8 * manifest.passes_per_block * manifest.channels * math.prod(plan.size)
     graphs = preparation.graph_bytes * (1 + _TRANSIENT_GRAPHS * manifest.batch_size)
-    factors = 4 * plan.statistics * (manifest.channels + 1) * math.prod(plan.size)
+    coupling = coupling_bytes(plan.statistics, (manifest.channels, *plan.size))
     passes = len(plan) + 2 * plan.statistics
     return Estimate(
         passes=passes,
         pixels=plan.num_pixels,
         seconds_per_pass=preparation.seconds_per_pass,
         seconds=preparation.seconds,
-        memory_bytes=int(_RESIDENT_BYTES + graphs + block + factors),
+        memory_bytes=int(_RESIDENT_BYTES + graphs + block + coupling),
         disk_bytes=disk_bytes(plan, manifest),
         free_disk_bytes=free_disk_bytes(out),
         batch_size=manifest.batch_size,

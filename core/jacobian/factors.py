@@ -19,7 +19,7 @@ from ..segmenter import Segmenter
 from ..segmenter.differentiation import exact_arithmetic, forward_mode_lock
 from ..segmenter.image_statistics import FindStatistics, HoldStatistics, Statistics
 from ..target import Score
-from .coupling import Coupling
+from .coupling import Factors
 from .scores import scores_of_image
 
 
@@ -45,9 +45,9 @@ class FactorRunner:
     def __len__(self) -> int:
         return len(self._places)
 
-    def factors(self, span: range) -> Coupling:
+    def factors(self, span: range) -> Factors:
         """The factors of some statistics."""
-        return Coupling(self._derivatives(span), self._gradients(span))
+        return Factors(self._derivatives(span), self._gradients(span))
 
     def _gradients(self, span: range) -> np.ndarray:
         results = []

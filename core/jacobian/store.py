@@ -12,7 +12,7 @@ A finished block that lacks a chunk of another array is damaged: it counts as no
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 from ..errors import UserError
 from .array_layouts import FACTORS, MOST_SAMPLED_BLOCKS, ArrayLayout
 from .colouring import Plan
-from .coupling import Coupling
+from .coupling import PART_BYTES, Coupling, Factors, factor_bytes, is_held
 from .inspection import MOST_IMAGE_VALUES
 from .manifest import Manifest
 from .opening import open_checked, write_empty_store
@@ -114,13 +114,18 @@ class JacobianStore:
         """The statistics whose part of the coupling's factors is not on disk, in blocks."""
         if not self._factor_layouts:
             return []
-        number, length = self.manifest.statistics, self._factor_layouts[FACTORS[0]].chunks[0]
+        number, length = self.manifest.statistics, self.statistics_per_chunk
         blocks = [range(start, min(start + length, number)) for start in range(0, number, length)]
         return [block for block in blocks if any(self._faulty_factors(block))]
 
-    def write_factors(self, block: range, coupling: Coupling) -> None:
+    @property
+    def statistics_per_chunk(self) -> int:
+        """How many statistics the factors are written by."""
+        return self._factor_layouts[FACTORS[0]].chunks[0]
+
+    def write_factors(self, block: range, factors: Factors) -> None:
         """Write the factors of a block of statistics."""
-        for name, values in zip(FACTORS, (coupling.derivatives, coupling.gradients), strict=True):
+        for name, values in zip(FACTORS, factors, strict=True):
             self._arrays[name][block.start : block.stop] = values
 
     @cached_property
@@ -130,7 +135,11 @@ class JacobianStore:
         Raises:
             UserError: A part of the factors is missing or damaged.
         """
-        return Coupling(*map(self.read, FACTORS)) if self._factor_layouts else None
+        if not self._factor_layouts:
+            return None
+        if is_held(self.manifest.statistics, self.image.shape):
+            return Coupling([Factors(*map(self.read, FACTORS))])
+        return Coupling(_FactorsOnDisk(self))
 
     @cached_property
     def windows(self) -> PlannedWindows:
@@ -286,3 +295,21 @@ class JacobianStore:
             f"A part of {self.path} is damaged ({file.parent.name}/{file.name} is {fault}); delete this file and start "
             "the run again, which computes it anew."
         )
+
+
+class _FactorsOnDisk(Sequence[Factors]):
+    """The factors of a store in parts of `PART_BYTES`, each read from the disk, and checked, when it is asked for."""
+
+    def __init__(self, store: JacobianStore) -> None:
+        self._store = store
+        chunk, number = store.statistics_per_chunk, store.manifest.statistics
+        self._length = max(PART_BYTES // factor_bytes(chunk, store.image.shape), 1) * chunk
+        self._starts = range(0, number, self._length)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, index: Any) -> Any:
+        start = self._starts[index]
+        span = slice(start, min(start + self._length, self._store.manifest.statistics))
+        return Factors(*(self._store.read(name, span) for name in FACTORS))

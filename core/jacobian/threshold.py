@@ -171,14 +171,12 @@ class ThresholdMaps:
 
 def stored_rows(store: JacobianStore, block: int) -> Iterator[tuple[PassWindows, np.ndarray]]:
     """The rows of a finished block: images float32 (C, H, W), and the windows that each row has in them."""
-    coupling = store.coupling
-    for index, gradient in _stored_passes(store, block):
-        windows = store.windows[index]
-        if coupling is None:
-            yield windows, gradient
-        else:
-            for _, whole, row in coupling.rows_of_pass(store.plan, windows, gradient):
-                yield whole, row
+    passes = ((store.windows[index], gradient) for index, gradient in _stored_passes(store, block))
+    if store.coupling is None:
+        yield from passes
+    else:
+        for row in store.coupling.rows_of_passes(store.plan, passes):
+            yield row.window, row.values
 
 
 def _stored_passes(store: JacobianStore, block: int) -> Iterator[tuple[int, np.ndarray]]:

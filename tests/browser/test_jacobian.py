@@ -9,7 +9,7 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from core import load_segmenter
 from core.display.colours import magnitude_scale
@@ -248,6 +248,7 @@ def test_a_long_run_shows_its_first_picture_is_cancelled_and_goes_on(page, addre
     changing.wait_for()
     shown = Viewer(page, "Picture")
     shown.root.wait_for()
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_disabled()
     eventually(page, lambda: shown.run("viewer.named('threshold').map.largest"))
     assert shown.canvas.bounding_box()["y"] == top_of_pictures
 
@@ -269,6 +270,7 @@ def test_a_long_run_shows_its_first_picture_is_cancelled_and_goes_on(page, addre
     done = passes(stopped.inner_text())
     assert 0 < done < 12_769
     assert shown.canvas.bounding_box()["y"] == top_of_pictures
+    shown.root.get_by_text(f"{done / 12_769:.0%} so far: click a pixel").wait_for()
 
     page.reload()
     choose_folder(page, tmp_path)

@@ -1,7 +1,13 @@
 """Networks whose distant pixels are coupled by statistics over the image: exact rows from few passes."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +16,8 @@ from torch import nn
 
 from core.attribution import influence
 from core.errors import UserError
-from core.jacobian import Jacobian, choice, jacobian, preparation
+from core.jacobian import Jacobian, array_layouts, choice, coupling, jacobian, preparation
+from core.jacobian import store as stores
 from core.jacobian.colouring import plan_passes
 from core.jacobian.estimation import Estimator
 from core.jacobian.factors import FactorRunner
@@ -24,6 +31,7 @@ from tests.jacobian.coupled_networks import NORMS, CoupledUNet
 from tests.jacobian.rows import dense_jacobian, largest_relative_error, lively, random_image, rows_alone
 from tests.networks import TinySeg
 
+ROOT = Path(__file__).parents[2]
 KINDS = {
     "instance": ("instance", ""), "group": ("group", ""), "layer": ("layer", ""), "excite": ("none", "excite"),
     "pooled": ("none", "pooled"), "instance, excite": ("instance", "excite"), "group, pooled": ("group", "pooled"),
@@ -141,6 +149,106 @@ def test_a_stopped_run_goes_on_and_a_lost_part_is_computed_anew(tmp_path):
     again = jacobian(segmenter, image, out=path, batch_size=1)
     assert not again.damage
     np.testing.assert_allclose(again.row(17, 20), whole.row(17, 20), atol=1e-7)
+
+
+FACTOR_BYTES = 2**16
+"""Of a chunk, so that there are several."""
+RUN_THAT_WAITS_TO_BE_KILLED = """
+import signal, sys, torch
+torch.set_num_threads(1)
+from core.jacobian import array_layouts, jacobian
+from tests.jacobian.rows import random_image
+from tests.jacobian.test_coupling import FACTOR_BYTES, chunks, network
+array_layouts._FACTOR_BYTES = FACTOR_BYTES
+path, name, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
+wait = lambda: chunks(path, name) >= number and signal.pause()
+jacobian(network("instance", 2), random_image(1, 40, 40), out=path, batch_size=1, cancel=wait)
+"""
+
+
+def chunks(path: str | Path, name: str) -> int:
+    return len(list((Path(path) / name).glob("c.*")))
+
+
+def test_a_run_killed_among_the_factors_and_among_the_passes_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(array_layouts, "_FACTOR_BYTES", FACTOR_BYTES)
+    segmenter, image, path = network("instance", 2), random_image(1, 40, 40), tmp_path / "killed.zarr"
+    jacobian(segmenter, image, out=path, batch_size=1, cancel=lambda: True)  # which makes the plan
+    for name, number in (("score_derivatives", 2), ("statistics", 3)):
+        command = [sys.executable, "-c", RUN_THAT_WAITS_TO_BE_KILLED, str(path), name, str(number)]
+        process = subprocess.Popen(command, cwd=ROOT)
+        try:
+            while chunks(path, name) < number:  # pytest's own limit ends what waits for ever
+                assert process.poll() is None, "the run ended before it could be killed"
+                time.sleep(0.01)
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        killed = JacobianStore(path)
+        assert bool(killed.missing_factors) == (name != "statistics")
+        assert 0 < killed.passes_done < killed.num_passes
+    computed = jacobian(segmenter, image, out=path, batch_size=1)
+    assert computed.complete
+    assert largest_relative_error(all_rows(computed), dense_jacobian(segmenter, image)) <= 1e-5
+
+
+def test_factors_larger_than_the_memory_are_read_in_parts(tmp_path, monkeypatch):
+    """The same rows, also from a run stopped among the factors and among the passes, with a bound on what is held."""
+    segmenter, image = network("instance, excite", 2, channels=2), random_image(2, 24, 24)
+    row_bytes = image.nbytes
+    monkeypatch.setattr(coupling, "_SHARE_OF_FREE", 0.0)
+    monkeypatch.setattr(coupling, "_ROW_BYTES", 48 * row_bytes)
+    monkeypatch.setattr(stores, "PART_BYTES", 5 * coupling.factor_bytes(1, image.shape))
+    monkeypatch.setattr(array_layouts, "_FACTOR_BYTES", 2 * row_bytes)
+    largest = {"part": 0, "rows": 0, "parts": 0}
+    read, rows = JacobianStore.read, coupling.Coupling.rows
+
+    def noted_read(store, name, selection=...):
+        values = read(store, name, selection)
+        if name in array_layouts.FACTORS:
+            largest["part"] = max(largest["part"], values.nbytes)
+        return values
+
+    def noted_rows(self, *pixels):
+        values = rows(self, *pixels)
+        largest["rows"], largest["parts"] = max(largest["rows"], values.nbytes), len(self.parts)
+        return values
+
+    monkeypatch.setattr(JacobianStore, "read", noted_read)
+    monkeypatch.setattr(coupling.Coupling, "rows", noted_rows)
+    path = tmp_path / "run.zarr"
+    for stop in (3, 40):
+        asked = iter(range(10**6))
+        stopped = jacobian(
+            segmenter, image, out=path, batch_size=1, cancel=lambda stop=stop, asked=asked: next(asked) >= stop
+        )
+        assert 0 < stopped.fraction < 1
+    computed = jacobian(segmenter, image, out=path, batch_size=1)
+    assert computed.complete
+    expected = dense_jacobian(segmenter, image)
+    for pixel in np.random.default_rng(0).integers(0, 24, (60, 2)):
+        assert largest_relative_error(computed.row(*pixel)[None], expected[tuple(pixel)][None]) <= 1e-5
+    np.testing.assert_allclose(
+        computed.column(20, 11)[0], expected[:, :, 0, 20, 11], atol=1e-6 * np.abs(expected).max()
+    )
+    sums = np.sqrt((expected**2).sum(axis=2)).sum(axis=(2, 3))
+    np.testing.assert_allclose(computed.statistic("sum"), sums, rtol=1e-4)
+    assert largest["parts"] == -(-computed.manifest.statistics // 4) > 3
+    assert 0 < largest["part"] <= 4 * row_bytes
+    assert row_bytes < largest["rows"] <= 48 * row_bytes
+    (path / "statistic_gradients" / "c.1.0.0.0").write_bytes(b"")
+    with pytest.raises(UserError, match=r"statistic_gradients/c\.1\.0\.0\.0 is cut short"):
+        Jacobian(path, segmenter).row(17, 20)
+
+
+def test_reading_what_the_memory_cannot_hold_counts_against_the_plan(monkeypatch):
+    shape, number = (1, 512, 512), 1000
+    held = coupling.coupling_bytes(number, shape)
+    assert coupling.seconds_of_reading(number, shape) == 0
+    monkeypatch.setattr(coupling, "free_bytes", lambda _: 2 * 10**9)
+    assert coupling.factor_bytes(number, shape) == 1000 * 2 * 512 * 512 * 4
+    assert coupling.seconds_of_reading(number, shape) == pytest.approx(2.1e9 / 5e8 / 128, rel=0.01)
+    assert coupling.coupling_bytes(number, shape) < held / 2
 
 
 def test_wrong_factors_are_found_in_the_run(tmp_path, monkeypatch):

@@ -125,6 +125,22 @@ def test_another_image_gets_a_pixel_of_its_own():
     assert labels[pixel(page)] == 1
 
 
+def test_a_truth_that_comes_later_takes_back_why_the_page_opened_on_a_pixel():
+    folder = ROOT / "sample_data" / "vessels"
+    page = open_page()
+
+    def upload(label: str, file: Path) -> None:
+        uploader = next(found for found in page.file_uploader if found.label == label)
+        uploader.set_value((file.name, file.read_bytes(), "image/png")).run()
+
+    upload("Image file", folder / "images" / "phantom_01.tiff")
+    opening, sentence = pixel(page), viewers(page)[0]["words"]["sentence"]
+    assert re.search(r"Opened here: a (confident|likely) vessel pixel", sentence)
+    upload("Ground truth (optional)", folder / "labels" / "phantom_01.png")
+    assert pixel(page) == opening
+    assert "Opened here" not in viewers(page)[0]["words"]["sentence"]
+
+
 def test_back_to_an_image_that_was_removed_does_not_take_its_pixel_for_another_image():
     page = open_page(image="vessels/phantom_00")
     opening = pixel(page)

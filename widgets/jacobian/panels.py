@@ -72,8 +72,13 @@ def picture_panel(selection: Selection, jacobian: Jacobian, view: View) -> Panel
     stride = jacobian.manifest.stride
     between = f" Every {ordinal(stride)} pixel is computed; between them the value of the nearest one is shown."
     help_ = f"Click a pixel to see which input pixels influence it. {ZOOMING}{between if stride > 1 else ''}"
-    spacing = f", every {ordinal(stride)}" if stride > 1 and view.picture in MAPS else ""
-    return Panel(f"{PICTURES[view.picture]}{spacing}: click a pixel", layers, help=help_, name="Picture")
+    title = PICTURES[view.picture]
+    if view.picture in MAPS and not jacobian.complete:
+        title += f", {jacobian.fraction:.0%} so far"
+        help_ += " A pixel that is still to come shows the value of the nearest one that is there."
+    elif view.picture in MAPS and stride > 1:
+        title += f", every {ordinal(stride)}"
+    return Panel(f"{title}: click a pixel", layers, help=help_, name="Picture")
 
 
 def row_panels(selection: Selection, rows: Rows, attribution: Attribution) -> list[Panel]:

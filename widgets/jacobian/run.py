@@ -55,7 +55,8 @@ class Outcome:
 def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Path) -> Outcome:
     """Choices, estimate, progress and buttons of one run."""
     with st.container(border=True):
-        # One row of one height in every state, so that the pictures below keep their place.
+        # One row of one height in every state, of the same parts in the same order: the pictures below keep their
+        # place, and no part is shown for a moment in place of another.
         row = st.container(horizontal=True, vertical_alignment="bottom")
         with row:
             run = Run(segmenter, image, _pick_request(score), folder)
@@ -69,6 +70,7 @@ def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Pat
         cost = None
         with row:
             if job is not None and active:
+                _button(run, "Run", "play_arrow", fits=False)
                 _follow(job, state, folder, shown=found is not None)
             elif found is None:
                 cost = _offer(run, example)
@@ -76,6 +78,7 @@ def run_card(segmenter: Segmenter, image: PickedImage, score: Score, folder: Pat
                 _button(run, "Resume", "resume")
                 _say_stopped(run, found)
             else:
+                _button(run, "Run", "play_arrow", fits=False)
                 _say_complete(found)
         if job is not None and (error := job.error) is not None:
             st.error(str(error), icon=":material/error:")
@@ -179,8 +182,7 @@ def _follow(job: Job, state: State | None, folder: Path, *, shown: bool) -> None
     with _status():
         if state is not None:
             st.markdown(f":material/hourglass_top: {_WORDS[state]}", help=f"Saved in {_in_words(folder)}.")
-        if shown:
-            st.caption(_COUNTS_CHANGE)
+        st.caption(_COUNTS_CHANGE if shown else "The first picture comes with the first passes")
     follow(job.place, job.claim, lambda: (job.state, shown or job.shows_something), (state, shown))
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # the picker of images may choose a pixel
     from widgets.shared.sources import PickedImage
 
 _OPENING = "_opening_pixel"
+_OPENED_WITH_TRUTH = "_opened_with_truth"
 IMAGE_OF_PIXEL = "_image_of_pixel"
 """Key in the session state of the name and size of the image that the row and column belong to."""
 
@@ -27,6 +28,10 @@ def restore_pixel(image: "PickedImage", prediction: Prediction, class_names: Seq
     picture = image.name, labels.shape
     previous = st.session_state.get(IMAGE_OF_PIXEL)
     st.session_state[IMAGE_OF_PIXEL] = picture
+    has_truth = image.truth is not None
+    if st.session_state.get(_OPENED_WITH_TRUTH) != has_truth:
+        st.session_state.pop(_OPENING, None)  # why a pixel is worth explaining depends on the truth
+    st.session_state[_OPENED_WITH_TRUTH] = has_truth
     from_url = previous is None and {"row", "column"} <= set(st.query_params)
     if from_url or (previous == picture and "row" in st.session_state):
         row, column = _known("row"), _known("column")

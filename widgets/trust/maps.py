@@ -183,15 +183,12 @@ def chosen_map(trial: Trial, first: Comparison | None) -> tuple[Choice, str]:
     titles = {name: METHODS[name].title for name in trial.methods} | {
         name: control.title for name, control in CONTROLS.items()
     }
-    best = _best_map(trial, first)
-    beats = (
-        first is not None
-        and best in first.ranked(metric := QUICK_METRICS[0])
-        and first.standing(best, metric) == "beats"
-    )
-    options = {
-        "best": f"{'Best' if beats else 'Ranked first'}: {titles[best]}" if best else "Best in the tests"
-    } | titles
+    best, metric = _best_map(trial, first), QUICK_METRICS[0]
+    if first is not None and best is not None and set(trial.methods) <= set(first.ranked(metric)):
+        label = f"{'Best' if first.standing(best, metric) == 'beats' else 'Ranked first'}: {titles[best]}"
+    else:
+        label = "Best, once tested"
+    options = {"best": label} | titles
     choice = Choice(name="shown", label="Shown large", default="best", options=options)
     shown = str(settings_of([choice])["shown"])
     return choice, (best or next(iter(titles))) if shown == "best" else shown

@@ -65,16 +65,17 @@ def test_masks_are_those_of_the_librarys_post_processing(folder, size):
         np.testing.assert_allclose(chosen.logits(image)[0, 1].numpy(), masks[index].numpy(), atol=1e-3)
 
 
-def test_from_the_8_bit_image_on(folder):
-    """The library's processor resizes octets and rounds; at the network's own size nothing is resized."""
-    octets = np.random.default_rng(2).integers(0, 256, (networks.SIDE, networks.SIDE, 3), dtype=np.uint8)
+@pytest.mark.parametrize(("size", "given"), [(_SIZES[0], np.uint8), *((size, np.float32) for size in _SIZES[1:])])
+def test_labels_are_those_of_the_librarys_processor(folder, size, given):
+    """It rounds what it resizes to 8 bits if it is given octets, and resizes floats as they are."""
+    octets = np.random.default_rng(2).integers(0, 256, (*size, 3), dtype=np.uint8)
     side = {"height": networks.SIDE, "width": networks.SIDE}
     processor = (
         transformers.SamProcessor(transformers.SamImageProcessor(size={"longest_edge": networks.SIDE}, pad_size=side))
         if folder.name == "sam"
         else transformers.Sam2Processor(transformers.Sam2ImageProcessor(size=side))
     )
-    prepared = processor(octets, input_points=[[[[_POINT[1], _POINT[0]]]]], return_tensors="pt")
+    prepared = processor(octets.astype(given), input_points=[[[[_POINT[1], _POINT[0]]]]], return_tensors="pt")
     sizes = [prepared[key] for key in ("original_sizes", "reshaped_input_sizes") if key in prepared]
     inputs = {key: prepared[key].float() for key in ("pixel_values", "input_points")}
     result = networks.lively(folder.name)(**inputs)
