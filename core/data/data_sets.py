@@ -11,11 +11,11 @@ from ..errors import UserError
 from .images import SUFFIXES, read_image, read_mask
 from .index_masks import MaskEncoding, read_index_mask
 from .layouts import (
-    CITYSCAPES_IMAGE_ENDING,
     ENCODED_MASK_ENDINGS,
     MASK_FOLDERS,
     FoundFiles,
     find_files,
+    match_files,
     numbers_by_value,
     palette_encoding,
     split_folders,
@@ -131,17 +131,17 @@ def sample_images(folder: str | Path) -> list[Path]:
 
 
 def mask_beside(image: Path) -> Path | None:
-    """The mask of an image in a folder `images/`: the file of its stem in `labels/` or `masks/` beside it, if any."""
+    """The mask in `labels/` or `masks/` beside the folder of an image, if any; its name as for `find_pairs`."""
     return masks_beside(image.parent).get(image.stem)
 
 
 def masks_beside(images: Path) -> dict[str, Path]:
-    """The masks of the images in a folder `images/`, by the images' stems: see `mask_beside`."""
+    """The masks of the images in a folder, by the images' stems: see `mask_beside`."""
     found: dict[str, Path] = {}
     for folder in (images.parent / name for name in MASK_FOLDERS):
-        files = {path.stem: path for path in sorted(folder.glob("*"), reverse=True) if not path.name.startswith(".")}
-        masks, ending = _without_ending(files)
-        found = {f"{stem}{CITYSCAPES_IMAGE_ENDING}" if ending else stem: path for stem, path in masks.items()} | found
+        if images.is_dir() and folder.is_dir():
+            own, masks, _, _ = match_files(images, folder)
+            found = {path.stem: masks[stem][0] for stem, (path, *_) in own.items() if stem in masks} | found
     return found
 
 
@@ -205,15 +205,6 @@ def check_fractions(validation: float, test: float) -> None:
             f"The fractions for validation ({validation:g}) and test ({test:g}) must be at least 0 and leave images "
             "for training; validation needs some too."
         )
-
-
-def _without_ending(files: dict[str, Path]) -> tuple[dict[str, Path], str]:
-    """The masks by the stem of their image, and the ending of their names; other files are left out."""
-    for ending in ENCODED_MASK_ENDINGS:
-        masks = {stem.removesuffix(ending): path for stem, path in files.items() if stem.endswith(ending)}
-        if masks:
-            return masks, ending
-    return files, ""
 
 
 def _require_partners(found: FoundFiles) -> None:

@@ -85,7 +85,8 @@ def read_shape(path: Path) -> tuple[int, int, int]:
         with PillowImage.open(file, formats=("PNG", "JPEG")) as picture:
             bands = 3 if picture.mode in _TO_RGB else len(picture.getbands())
             height, width = picture.height, picture.width
-            if picture.getexif().get(_ORIENTATION, 1) > 4:  # it is turned by a quarter
+            has_exif = picture.format == "JPEG" or "exif" in picture.info  # a PNG without would be decoded to look
+            if has_exif and picture.getexif().get(_ORIENTATION, 1) > 4:  # it is turned by a quarter
                 height, width = width, height
             return bands - (bands in (2, 4)), height, width  # without the alpha channel
 

@@ -16,7 +16,6 @@ SPLIT_FOLDERS = {
     "validation": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-CITYSCAPES_IMAGE_ENDING = "_leftImg8bit"
 ENCODED_MASK_ENDINGS = {
     "_gtFine_labelIds": MaskEncoding(CITYSCAPES_CLASSES, label_ids=CITYSCAPES_LABEL_IDS),
     "_gtFine_labelTrainIds": MaskEncoding(CITYSCAPES_CLASSES),
@@ -24,7 +23,7 @@ ENCODED_MASK_ENDINGS = {
 """What Cityscapes adds to the names of its masks, and how those masks are written."""
 _PALETTES = ("palette.json", "palette.txt")
 # What published data sets add to the names of images and masks: nnU-Net numbers the channel, DRIVE names the part.
-_IMAGE_ENDINGS = ("", CITYSCAPES_IMAGE_ENDING, "_0000", "_training", "_test", "_image", "_img")
+_IMAGE_ENDINGS = ("", "_leftImg8bit", "_0000", "_training", "_test", "_image", "_img")
 _MASK_ENDINGS = (
     "", *ENCODED_MASK_ENDINGS, "_mask", "_masks", "_manual1", "_manual", "_label", "_labels", "_seg", "_segmentation",
     "_gt", "_1stHO", "_annotation",
@@ -72,21 +71,34 @@ def find_files(
         image_folder, mask_folder = _folders(folder)
     else:
         image_folder, mask_folder = folder, Path(mask_folder)
+    images, masks, others, known = match_files(image_folder, mask_folder)
+    skeletons = _files(folder / "skeletons")[0] if (folder / "skeletons").is_dir() else []
+    return FoundFiles(
+        image_folder,
+        mask_folder,
+        images,
+        masks,
+        {path.stem: path for path in skeletons},
+        others,
+        encoding or known or palette_encoding(folder),
+    )
+
+
+def match_files(
+    image_folder: Path, mask_folder: Path
+) -> tuple[dict[str, list[Path]], dict[str, list[Path]], tuple[Path, ...], MaskEncoding | None]:
+    """The images and the masks by the stem that both share, other files, and the encoding that the names tell.
+
+    Raises:
+        UserError: One of the folders is not there.
+    """
     (images, other_images), (masks, other_masks) = _files(image_folder), _files(mask_folder)
     image_ending, mask_ending = _endings({path.stem for path in images}, {path.stem for path in masks})
     known = ENCODED_MASK_ENDINGS.get(mask_ending)
     if known is not None:  # Cityscapes keeps other pictures of an image beside its mask
         masks = [path for path in masks if path.stem.endswith(mask_ending)]
-    skeletons = _files(folder / "skeletons")[0] if (folder / "skeletons").is_dir() else []
-    return FoundFiles(
-        image_folder,
-        mask_folder,
-        _by_stem(images, image_ending),
-        _by_stem(masks, mask_ending),
-        {path.stem: path for path in skeletons},
-        (*other_images, *other_masks),
-        encoding or known or palette_encoding(folder),
-    )
+    others = (*other_images, *other_masks)
+    return _by_stem(images, image_ending), _by_stem(masks, mask_ending), others, known
 
 
 def split_folders(folder: str | Path) -> dict[str, Path]:

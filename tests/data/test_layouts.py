@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data.data_sets import find_pairs, find_split, read_pair
+from core.data.data_sets import find_pairs, find_split, mask_beside, read_pair
 from core.errors import UserError
 
 
@@ -34,6 +34,8 @@ def test_endings_of_names_do_not_keep_pairs_apart(tmp_path, folders, image, mask
         (image.format(number), mask.format(number)) for number in ("3", "21")
     }
     assert read_pair(pairs[0]).mask.shape == (8, 9)
+    for pair in pairs:
+        assert mask_beside(pair.image) == pair.mask
 
 
 def test_a_divided_data_set_may_use_any_of_these_names(tmp_path):
