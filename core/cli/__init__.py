@@ -12,6 +12,7 @@ from .option_groups import with_plain_options
 
 COMMANDS = {
     "samples": "Write the synthetic sample images again, the same pixel for pixel.",
+    "data": "Check a data set of images with masks: everything that is wrong, sizes, classes, copies.",
     "train": "Train a network on one or several data sets of images with masks.",
     "predict": "Segment images: labels, probabilities and a picture with the labels over the image.",
     "explain": "Explain images by one or several methods, with statistics.",

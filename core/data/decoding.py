@@ -23,6 +23,8 @@ _ALPHA_SAMPLES = (1, 2)
 _COUNTED_FROM_WHITE, _PALETTE = 0, 3
 """Photometric interpretations, as the TIFF specification numbers them."""
 _CHANNEL_AXES = "SC"
+_ORIENTATION = 0x0112
+"""The EXIF tag."""
 _TO_RGB = ("P", "PA", "CMYK", "YCbCr")
 """Pillow's modes of pictures that are converted to RGB."""
 
@@ -55,7 +57,12 @@ def decode_image(
 
 
 def count_channels(path: Path) -> int:
-    """The number of channels that `decode_image` would give, from the file's header alone.
+    """The number of channels that `decode_image` would give, from the file's header alone; errors as `read_shape`."""
+    return read_shape(path)[0]
+
+
+def read_shape(path: Path) -> tuple[int, int, int]:
+    """Channels, height and width that `decode_image` would give, from the file's header alone.
 
     Raises:
         UserError: A file that is missing or whose header cannot be read.
@@ -69,13 +76,19 @@ def count_channels(path: Path) -> int:
             file.seek(0)
             with tifffile.TiffFile(file, _multifile=False) as tiff:
                 shape, axes, channel_axis = _tiff_layout(tiff.series[0], path.name)
+                height, width = (length for index, length in enumerate(shape) if index != channel_axis)
                 if channel_axis is None:
-                    return 1
-                return int(shape[channel_axis]) - (axes[channel_axis] == "S" and _has_alpha(tiff.series[0].pages[0]))
+                    return 1, height, width
+                alpha = axes[channel_axis] == "S" and _has_alpha(tiff.series[0].pages[0])
+                return int(shape[channel_axis]) - alpha, height, width
         file.seek(0)
         with PillowImage.open(file, formats=("PNG", "JPEG")) as picture:
             bands = 3 if picture.mode in _TO_RGB else len(picture.getbands())
-            return bands - (bands in (2, 4))  # the alpha channel
+            height, width = picture.height, picture.width
+            has_exif = picture.format == "JPEG" or "exif" in picture.info  # a PNG without would be decoded to look
+            if has_exif and picture.getexif().get(_ORIENTATION, 1) > 4:  # it is turned by a quarter
+                height, width = width, height
+            return bands - (bands in (2, 4)), height, width  # without the alpha channel
 
 
 @contextmanager
@@ -130,7 +143,7 @@ def _decode_with_pillow(content: bytes, name: str, notes: list[str], *, keep_pal
 
             return _channels_first(imagecodecs.png_decode(content), notes)  # Pillow would keep 8 of the 16 bits
         upright = ImageOps.exif_transpose(picture)
-        if picture.getexif().get(0x0112, 1) != 1:
+        if picture.getexif().get(_ORIENTATION, 1) != 1:
             notes.append("turned as its EXIF orientation says")
         return _pillow_values(upright, notes, keep_palette=keep_palette)
 

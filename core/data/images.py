@@ -58,7 +58,7 @@ def load_image(source: str | Path | bytes, scaling: Scaling = "dtype", name: str
             finite.
     """
     stored, name, notes = decode_image(source, name)
-    return LoadedImage(_scale(stored, scaling, name, notes), name, tuple(notes))
+    return LoadedImage(scale_intensities(stored, scaling, name, notes), name, tuple(notes))
 
 
 def read_mask(source: str | Path | bytes, name: str = "") -> np.ndarray:
@@ -68,12 +68,17 @@ def read_mask(source: str | Path | bytes, name: str = "") -> np.ndarray:
         UserError: As for `load_image`, or a mask with different colour channels.
     """
     stored, name, _ = decode_image(source, name, keep_palette=True)
+    return classes_of_mask(stored, name)
+
+
+def classes_of_mask(stored: np.ndarray, name: str) -> np.ndarray:
+    """The class indices (H, W) in the stored values (C, H, W) of a mask; see `read_mask`."""
     if stored.dtype.kind not in "bui" and not (stored == np.floor(np.abs(stored.real))).all():
         raise UserError(f"{name} is no mask: it holds values that are not whole numbers from 0 on.")
     if (stored != stored[:1]).any():
         raise UserError(f"{name} is a colour picture; a mask has one channel that holds class indices, or 0 and 255.")
     mask = stored[0].astype(np.int64)
-    values = np.unique(mask)
+    values = np.unique(stored[0]).astype(np.int64)  # many times faster than of 64-bit numbers
     if values[0] < 0:
         raise UserError(f"{name} is no mask: it holds values below 0.")
     if values[-1] in _WHITE and set(values.tolist()) <= {0, values[-1]}:
@@ -117,7 +122,8 @@ def image_files(folder: str | Path) -> list[Path]:
     return files
 
 
-def _scale(stored: np.ndarray, scaling: Scaling, name: str, notes: list[str]) -> np.ndarray:
+def scale_intensities(stored: np.ndarray, scaling: Scaling, name: str, notes: list[str]) -> np.ndarray:
+    """Stored values (C, H, W) as float32 in [0, 1], with a note on how; see `load_image`."""
     if stored.dtype.kind not in "buif":
         raise UserError(f"{name} holds values of the type {stored.dtype}, which are not intensities.")
     if stored.dtype.kind == "f" and not np.isfinite(stored).all():

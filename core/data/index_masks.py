@@ -68,6 +68,11 @@ def read_index_mask(source: str | Path | bytes, encoding: MaskEncoding, name: st
         UserError: A file that cannot be read, or labels or colours that are no classes (the message names them).
     """
     stored, name, _ = decode_image(source, name, keep_palette=encoding.palette is None)
+    return classes_by_encoding(stored, encoding, name)
+
+
+def classes_by_encoding(stored: np.ndarray, encoding: MaskEncoding, name: str) -> NDArray[np.int64]:
+    """The class indices (H, W) in the stored values (C, H, W) of a mask; see `read_index_mask`."""
     num_classes = len(encoding.class_names)
     if encoding.palette is not None:
         if stored.shape[0] not in (1, 3) or stored.dtype != np.uint8:

@@ -9,6 +9,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from core import UserError, read_image
 from core.data import decoding as module
+from core.data.decoding import decode_image, read_shape
 from core.data.images import image_files, load_image, read_mask, with_channels
 
 GENERATOR = np.random.default_rng(0)
@@ -235,3 +236,35 @@ def test_conversion_of_channels():
     assert with_channels(image, 3) is image
     with pytest.raises(UserError, match="without choosing among them"):
         with_channels(image, 2)
+
+
+def _header_cases():
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 14, 4), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    for mode, bands in {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}.items():
+        picture = Image.fromarray(pixels[..., :bands].squeeze(), mode)
+        yield f"{mode}.png", picture, {}
+        yield f"{mode} turned.png", picture, {"exif": exif}
+        yield f"{mode}.tif", picture, {}
+        if bands in (1, 3):
+            yield f"{mode} turned.jpg", picture, {"exif": exif}
+    yield "palette.png", Image.fromarray(pixels[..., 0], "P"), {}
+
+
+@pytest.mark.filterwarnings("ignore:'mode' parameter")
+def test_headers_tell_the_shape_that_is_decoded(tmp_path):
+    for name, picture, options in _header_cases():
+        picture.save(tmp_path / name, **options)
+        assert read_shape(tmp_path / name) == decode_image(tmp_path / name)[0].shape, name
+    for name, shape in {"pages.tif": (7, 9, 14), "planes.tif": (3, 9, 14)}.items():
+        tifffile.imwrite(tmp_path / name, np.zeros(shape, np.uint16), photometric="minisblack")
+        assert read_shape(tmp_path / name) == decode_image(tmp_path / name)[0].shape == shape
+
+
+def test_headers_of_files_that_are_cut_off_are_still_read(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 140), dtype=np.uint8)).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:500])
+    assert read_shape(tmp_path / "cut.png") == (1, 90, 140)
+    with pytest.raises(UserError, match="broken or cut off"):
+        decode_image(tmp_path / "cut.png")

@@ -13,6 +13,7 @@ from core.data import data_sets
 from core.data.data_sets import masks_beside, read_mask_beside
 from core.data.decoding import count_channels
 from core.data.images import SUFFIXES, LoadedImage, Scaling, load_image, read_mask
+from core.data.layouts import MASK_FOLDERS
 from core.errors import UserError
 from core.segmenter import Segmenter
 from widgets.shared.results import results
@@ -21,7 +22,7 @@ from widgets.shared.uploads import kept_uploads
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
 YOURS = "Yours"
-_NOT_IMAGES = {"labels", "masks", "skeletons"}
+_NOT_IMAGES = {*MASK_FOLDERS, "skeletons"}
 _DEPTH = 3
 """Folders below a folder of images that are looked into: `<set>/<split>/images`."""
 _LOOKED_AT = 64
