@@ -17,6 +17,7 @@ page = st.navigation(
             st.Page("pages/cams.py", title="Class activation maps", icon=":material/layers:"),
         ],
         "Test": [st.Page("pages/trust.py", title="Trust", icon=":material/verified:")],
+        "Prepare": [st.Page("pages/training.py", title="Training", icon=":material/model_training:")],
     }
 )
 st.logo("widgets/static/mark.svg", size="large")

@@ -1,4 +1,4 @@
-"""The picker for the model: shipped, from the user's own code, or uploaded."""
+"""The picker for the model: shipped, from the user's own code, trained here, or uploaded."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -18,6 +18,7 @@ from widgets.shared.label_picker import pick_label
 from widgets.shared.links import value_in_url
 from widgets.shared.networks import NETWORK_TYPES, is_network, kept_networks, load_network, take_networks
 from widgets.shared.start_arguments import repeated
+from widgets.shared.trained_networks import trained_networks
 from widgets.shared.uploader import uploader
 from widgets.shared.user_errors import say, show_said, unknown_name
 
@@ -48,7 +49,8 @@ def pick_model(
     key = f"{place}model"
     networks, factories = kept_networks(), repeated("--model", _HINT)
     shipped = sorted(shipped_weights(), key=lambda name: name != FIRST_MODEL)
-    names = [*others, *factories, *shipped, *networks]  # the URL leaves the first out, so it is no upload
+    trained = trained_networks()
+    names = [*others, *factories, *shipped, *trained, *networks]  # the URL leaves the first out, so it is no upload
     _restore_model(key, names)
     choice = st.selectbox(label, [*names, UPLOAD], key=key, bind="query-params")
     if choice == UPLOAD:
@@ -91,7 +93,7 @@ def _segmenter(
         return others[choice]()
     if choice in networks:
         return load_network(networks[choice], place)
-    path = shipped_weights().get(choice, Path(choice))
+    path = (shipped_weights() | trained_networks()).get(choice, Path(choice))
     return _loaded(str(path), path.stat().st_mtime_ns) if path.is_file() else _loaded(choice)
 
 

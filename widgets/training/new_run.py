@@ -1,0 +1,215 @@
+"""The card that starts a training run: its data, its network, its settings, and what it would take."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import streamlit as st
+
+from core.data.inspection import inspect_data_set
+from core.data.reports import DataSetReport
+from core.display.words import duration, percent
+from core.errors import UserError
+from core.jacobian.disk_space import bytes_in_words
+from core.training import TrainingSettings
+from core.training.runs import start
+from widgets.shared.results import Report
+from widgets.shared.slow_work import compute_in_background
+from widgets.shared.trained_networks import training_folder
+from widgets.shared.user_errors import plain_text, say, show_said, show_user_errors
+
+SAMPLES = Path(__file__).resolve().parents[2] / "sample_data" / "vessels"
+_SOURCES = {"samples": "Sample vessels", "folder": "A folder"}
+_FIRST = ("epochs", "learning_rate", "crop")
+_ELSEWHERE = ("images", "masks", "architecture", "arguments", "class_names", "crops_per_image", *_FIRST)
+_LABELS = {
+    "zoom": "Zoom", "jitter": "Intensity changes", "upright": "Keep upright", "elastic": "Elastic deformation",
+    "noise": "Noise", "normalisation": "Normalisation", "validation_fraction": "Share for validation",
+    "test_fraction": "Share for the test", "batch_size": "Batch size", "epochs": "Epochs",
+    "learning_rate": "Learning rate", "schedule": "Schedule", "loss": "Loss", "weight_decay": "Weight decay",
+    "penalty": "Penalty", "penalty_weight": "Weight of the penalty", "patience": "Patience",
+    "precision": "Precision", "keep_every": "Keep every n-th epoch", "seed": "Seed", "crop": "Crop",
+}  # fmt: skip
+_OWN = {"custom_resnet": {"width": 16}, "unet": {"width": 16, "depth": 3}}
+_ENCODERS = ("resnet18", "resnet34", "resnet50", "mobilenet_v2", "efficientnet-b0", "efficientnet-b5")
+_MOST_ISSUES = 20
+_WIDTH = 125
+"""Of a number, in CSS pixels."""
+
+
+def new_run_card() -> None:
+    """Choose data, network and settings, and start."""
+    with st.container(border=True, key="new_run", gap="small"):
+        settings, report = None, None
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            folder, masks = _pick_data()
+            architecture, arguments = _pick_network()
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            name = st.text_input(
+                "Name", "network", key="train_name", persist_state="session", max_chars=80, width=170,
+                help="What the trained network is called in the pickers for the model.",
+            )  # fmt: skip
+            chosen = _pick_settings()
+        with show_user_errors():
+            report = None if folder is None else _looked_through(folder, masks)
+            if report is not None and not report.errors:
+                settings = TrainingSettings(
+                    images=str(folder), masks=masks, architecture=architecture, arguments=arguments, **chosen
+                )
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="train_row"):
+            _start_button(settings, name, is_ready=settings is not None)
+            if settings is not None and report is not None:
+                with show_user_errors():
+                    _show_estimate(settings, report)
+        show_said("training", name)
+
+
+def _start_button(*asked: Any, is_ready: bool = True) -> None:
+    st.button(
+        "Start training", type="primary", icon=":material/play_arrow:", key="train_start", on_click=_start, args=asked,
+        disabled=not is_ready,
+        help="The run goes on without this page, also when the program ends. One trains at a time; others wait.",
+    )  # fmt: skip
+
+
+def _start(settings: TrainingSettings, name: str) -> None:
+    try:
+        run = start(settings, name, training_folder())
+    except UserError as error:
+        say("training", [str(error)])
+        return
+    st.session_state["train_run"] = run.folder.name
+
+
+def _pick_data() -> tuple[Path | None, str | None]:
+    source = st.segmented_control(
+        "Images with masks", list(_SOURCES), default="samples", required=True, key="train_source",
+        format_func=lambda name: _SOURCES[name], persist_state="session", width="content",
+    )  # fmt: skip
+    if source == "samples":
+        return SAMPLES, None
+    named = st.text_input(
+        "Folder", key="train_folder", placeholder="/data/cells", persist_state="session", width=260,
+        help="On the machine that runs this program: images/ beside labels/ or masks/, with equal names; or train/, "
+        "val/ and test/ of these.",
+    )  # fmt: skip
+    masks = st.text_input(
+        "Masks, if they are elsewhere", key="train_masks", placeholder="/data/masks",
+        persist_state="session", width=230,
+    )  # fmt: skip
+    return (Path(named).expanduser() if named else None), masks or None
+
+
+def _looked_through(folder: Path, masks: str | None) -> DataSetReport | None:
+    """What is in the data, with everything that is wrong; None while it is read."""
+
+    def inspect(report: Report) -> DataSetReport:
+        return inspect_data_set(folder, masks, progress=report)
+
+    key = "data set", str(folder), masks, _version(folder, masks)
+    found = compute_in_background("data set", key, "Looking through the images", inspect)
+    if found is None:
+        st.caption(":material/hourglass_top: Looking through the images…")
+        return None
+    if found.images:
+        first = found.images[0]
+        shares = ", ".join(
+            f"{'class ' if name.isdecimal() else ''}{plain_text(name)} {percent(share)}"
+            for name, share in found.class_shares().items()
+        )
+        channels = "1 channel" if first.channels == 1 else f"{first.channels} channels"
+        st.caption(
+            f"{len(found.images)} images, {first.height} × {first.width} pixels, {channels}, {first.stored_as}; masks "
+            f"of {found.masks}; {shares}."
+        )
+    for issues, show in ((found.errors, st.error), (found.warnings, st.warning)):
+        if issues:
+            lines = [f"- {plain_text(issue.sentence, '$*~')}" for issue in issues[:_MOST_ISSUES]]
+            if len(issues) > _MOST_ISSUES:
+                lines.append(f"- and {len(issues) - _MOST_ISSUES} more; `python -m core data` lists them all.")
+            show("\n".join(lines))
+    return found
+
+
+def _version(*folders: object) -> str:
+    """Changes when a file of the folders does."""
+    told = hashlib.sha256()
+    for folder in filter(None, folders):
+        for place, _, names in sorted(os.walk(str(folder))):
+            for name in sorted(names):
+                status = Path(place, name).lstat()
+                told.update(f"{place}/{name} {status.st_mtime_ns} {status.st_size}\n".encode())
+    return told.hexdigest()
+
+
+def _pick_network() -> tuple[str, dict[str, Any]]:
+    from core.models import ARCHITECTURES  # noqa: PLC0415 - imports torch, which the head of the page need not wait for
+
+    architecture = st.selectbox(
+        "Network", list(ARCHITECTURES), key="train_architecture", persist_state="session",
+        help="custom_resnet is the vessel network's; smp_… are those of segmentation_models_pytorch, with an encoder "
+        "of your choice. All begin with random weights.", width=190,
+    )  # fmt: skip
+    arguments: dict[str, Any] = {}
+    if architecture in _OWN:
+        for name, default in _OWN[architecture].items():
+            arguments[name] = st.number_input(
+                name.capitalize(), 1, 256 if name == "width" else 8, default, key=f"train_{architecture}_{name}",
+                persist_state="session", width=_WIDTH,
+            )  # fmt: skip
+    elif architecture.startswith("smp_"):
+        arguments["encoder_name"] = st.selectbox(
+            "Encoder", _ENCODERS, key="train_encoder", accept_new_options=True, persist_state="session",
+            help="Or type the name of another one, also of timm: tu-convnext_tiny.", width=170,
+        )  # fmt: skip
+    return architecture, arguments
+
+
+def _pick_settings() -> dict[str, Any]:
+    known = {each.name: each for each in fields(TrainingSettings) if each.name in _FIRST or each.name not in _ELSEWHERE}
+    found = {name: _input(known.pop(name), width=_WIDTH) for name in _FIRST}
+    with st.popover("More settings", icon=":material/tune:"):
+        columns = st.columns(2)
+        for place, each in enumerate(known.values()):
+            with columns[place % 2]:
+                found[each.name] = _input(each)
+    return found
+
+
+def _input(each: "Field[Any]", **options: Any) -> Any:
+    """The input for one field of the settings, after its type."""
+    words: dict[str, Any] = {
+        "label": _LABELS[each.name], "help": each.metadata["help"], "key": f"train_{each.name}",
+        "persist_state": "session",
+    } | options  # fmt: skip
+    default: Any = each.default
+    if get_origin(each.type) is Literal:
+        return st.selectbox(options=get_args(each.type), format_func=lambda name: name.replace("_", " "), **words)
+    if each.type is bool:
+        return st.toggle(value=default, **words)
+    if each.type is int:
+        return st.number_input(value=default, step=1, **words)
+    return st.number_input(value=float(default), format="%g", step=None, **words)
+
+
+def _show_estimate(settings: TrainingSettings, report: DataSetReport) -> None:
+    """Time and memory, from two real steps."""
+
+    def timed(_report: Report) -> Mapping[str, Any]:
+        from core.training.estimation import estimate  # noqa: PLC0415 - Lightning takes seconds to import
+
+        return vars(estimate(settings))
+
+    key = "training estimate", repr(settings), tuple(sorted(image.pixel_hash for image in report.images))
+    found = compute_in_background("training estimate", key, "Timing two steps", timed)
+    if found is None:
+        st.caption(":material/hourglass_top: Timing two steps…")
+        return
+    st.markdown(
+        f"About **{duration(found['seconds'])}**, {bytes_in_words(found['memory_bytes'])} of memory",
+        help=f"{found['parameters']:,} parameters; {found['steps_per_epoch']} steps an epoch of "
+        f"{found['seconds_per_step']:.2f} s, timed on these images; less where it stops early.",
+    )
