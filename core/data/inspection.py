@@ -252,21 +252,23 @@ def _channels(item: PartPair) -> tuple[int, list[Found]]:
     """The channels of an image, and what the headers of image and mask say is wrong."""
     pair = item[1]
     issues: list[Found] = []
-    found = []
-    for path in (pair.image, pair.mask):
-        try:
-            found.append(read_shape(path))
-        except (UserError, OSError) as error:
-            issues.append(("unreadable", path, _sentence(error, path)))
-    if issues:
+    shapes = {}
+    for what, path in (("image", pair.image), ("mask", pair.mask), ("skeleton", pair.skeleton)):
+        if path is not None:
+            try:
+                shapes[what] = path, read_shape(path)
+            except (UserError, OSError) as error:
+                issues.append(("unreadable", path, _sentence(error, path)))
+    if "image" not in shapes:
         return 0, issues
-    (channels, height, width), (_, mask_height, mask_width) = found
-    if (height, width) != (mask_height, mask_width):
-        sentence = (
-            f"The image {pair.image.name} is {height}×{width} pixels and its mask {pair.mask.name} "
-            f"{mask_height}×{mask_width}; both must be of one size."
-        )
-        issues.append(("another size", pair.mask, sentence))
+    image, (channels, height, width) = shapes.pop("image")
+    for what, (path, (_, other_height, other_width)) in shapes.items():
+        if (other_height, other_width) != (height, width):
+            sentence = (
+                f"The image {image.name} is {height}×{width} pixels and its {what} {path.name} "
+                f"{other_height}×{other_width}; both must be of one size."
+            )
+            issues.append(("another size", path, sentence))
     return channels, issues
 
 
@@ -295,6 +297,8 @@ def _form(stored: np.ndarray, pair: ImagePair) -> MaskForm:
         return "colours"
     if pair.encoding is not None and pair.encoding.label_ids is not None:
         return "label ids"
+    if pair.encoding is not None:
+        return "class indices"
     low, high = int(stored.min()), int(stored.max())
     if high == 0:
         return "black"

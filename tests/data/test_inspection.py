@@ -249,3 +249,22 @@ def test_a_divided_data_set_is_looked_through_part_by_part(data, tmp_path_factor
         path.unlink()
     (folder / "val" / "masks").rmdir()
     assert ("empty folder", "val") in told(inspect_data_set(folder))
+
+
+def test_centre_lines_are_checked_where_there_are_any(data):
+    write(data / "skeletons" / "0.png", half().T)
+    write(data / "skeletons" / "1.png", half())
+    (data / "skeletons" / "2.png").write_text("no picture")
+    report = inspect_data_set(data)
+    assert told(report) == {("another size", "skeletons/0.png"), ("unreadable", "skeletons/2.png")}
+    assert "its skeleton 0.png 20×16" in report.errors[0].sentence
+
+
+def test_ignored_pixels_of_cityscapes_masks_are_no_second_class(tmp_path):
+    for number in range(10):
+        write(tmp_path / "images" / f"{number}_leftImg8bit.png", picture(number, (*SIZE, 3)))
+        mask = half(255) if number else half(13)
+        write(tmp_path / "masks" / f"{number}_gtFine_labelTrainIds.png", mask)
+    report = inspect_data_set(tmp_path)
+    assert (report.issues, report.masks) == ((), "class indices (10)")
+    assert report.class_shares()["road"] == 1600 / 1760
