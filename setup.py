@@ -5,7 +5,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-APP = ("streamlit", "streamlit-plotly-events", "cachetools", "filelock")
+APP = ("streamlit", "streamlit-plotly-events", "cachetools")
 """What only the app needs."""
 
 folders = find_packages(include=["core", "core.*"])

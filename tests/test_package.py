@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONAL = {"dynamic_network_architectures", "transformers"}
 """Imported where it is used, with an error that names it."""
-APP = ("streamlit", "streamlit-plotly-events", "cachetools", "filelock")
+APP = ("streamlit", "streamlit-plotly-events", "cachetools")
 GRADIENT = """
 import sys
 import numpy as np

@@ -50,6 +50,10 @@ def train(
     name: Annotated[str, typer.Option(help="Name of the checkpoint.")] = "model",
     device: Device = "auto",
     workers: Annotated[int, typer.Option(help="Processes that read images; 0: this one does.")] = 0,
+    *,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run in --out that was stopped or killed.")
+    ] = False,
 ) -> None:
     """Train a network on one or several data sets of images with masks.
 
@@ -57,7 +61,7 @@ def train(
     """
     from ..training import train as run_training  # noqa: PLC0415 - Lightning takes seconds to import
 
-    result = run_training(options.settings, out, name, device=device, workers=workers)
+    result = run_training(options.settings, out, name, device=device, workers=workers, resume=resume)
     typer.echo(f"Best epoch {result.best_epoch} of {len(result.records)}, {result.seconds / 60:.1f} minutes.")
     for part, scores in result.scores.items():
         typer.echo(f"{part.replace('_', ' ')}: " + ", ".join(f"{key} {value:.4g}" for key, value in scores.items()))

@@ -1,6 +1,7 @@
 """Random changes of image and mask alike: crops, flips and quarter turns, intensity."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,15 +10,20 @@ from torch import Tensor
 
 from .settings import Augmentation
 
+_GRID = 32
+"""Pixels between the points of an elastic deformation."""
+
 
 def augment(image: Tensor, mask: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """A random crop, randomly flipped and (unless it stays upright) turned, with its intensities changed.
+    """A random crop, randomly flipped and (unless it stays upright) turned, deformed, with its intensities changed.
 
     The image (C, H, W) becomes (C, crop, crop), both in [0, 1], and the mask (H, W) becomes (crop, crop).
     """
     image, mask = random_crop(image, mask, augmentation.crop, augmentation.zoom, rng)
     image, mask = (random_mirror if augmentation.upright else random_orientation)(image, mask, rng)
-    return jitter_intensity(image, augmentation.jitter, rng), mask
+    if augmentation.elastic:
+        image, mask = elastic_deformation(image, mask, augmentation.elastic, rng)
+    return add_noise(jitter_intensity(image, augmentation.jitter, rng), augmentation.noise, rng), mask
 
 
 def random_crop(image: Tensor, mask: Tensor, crop: int, zoom: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -46,6 +52,33 @@ def random_orientation(image: Tensor, mask: Tensor, rng: np.random.Generator) ->
 def random_mirror(image: Tensor, mask: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """As they are or mirrored from left to right, the same for image (C, H, W) and mask (H, W)."""
     return (image.flip(2), mask.flip(1)) if rng.integers(2) else (image, mask)
+
+
+def elastic_deformation(
+    image: Tensor, mask: Tensor, strength: float, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Image (C, H, W) and mask (H, W) moved by the same smooth random displacement (Simard et al. 2003).
+
+    The displacement of each axis is normal with standard deviation `strength`, in pixels, at the points of a grid of
+    32 pixels, with bicubic interpolation between them. Pixels that come from outside are those at the border.
+    """
+    height, width = mask.shape
+    points = rng.standard_normal((1, 2, height // _GRID + 2, width // _GRID + 2), dtype=np.float32)
+    moved = F.interpolate(torch.from_numpy(strength * points), (height, width), mode="bicubic", align_corners=True)[0]
+    rows, columns = torch.meshgrid(torch.arange(height) + 0.0, torch.arange(width) + 0.0, indexing="ij")
+    places = torch.stack(((columns + moved[1] + 0.5) * 2 / width - 1, (rows + moved[0] + 0.5) * 2 / height - 1), dim=-1)
+    given: Any = {"padding_mode": "border", "align_corners": False}
+    changed = F.grid_sample(image[None], places[None], mode="bilinear", **given)[0]
+    changed_mask = F.grid_sample(mask[None, None].float(), places[None], mode="nearest", **given)[0, 0]
+    return changed.clamp(0, 1), changed_mask.to(mask.dtype)
+
+
+def add_noise(image: Tensor, largest: float, rng: np.random.Generator) -> Tensor:
+    """An image in [0, 1] with white Gaussian noise, its standard deviation uniform in [0, largest], clipped."""
+    if largest == 0:
+        return image
+    noise = torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32))
+    return (image + rng.uniform(0, largest) * noise).clamp(0, 1)
 
 
 def jitter_intensity(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:

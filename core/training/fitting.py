@@ -5,8 +5,9 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
@@ -21,18 +22,37 @@ from ..models.checkpoint import CheckpointInfo, save_checkpoint
 from ..segmenter import Segmenter
 from .learner import Learner
 from .record import EpochRecord, OnEpoch
+from .resuming import LastState, random_states, write_state
 from .settings import TrainingSettings
 from .training_data import LabelledImages, TrainingData
 
 
 class EpochLog(lightning.Callback):
-    """Writes one row per epoch, and the weights whenever the validation IoU is the best so far."""
+    """Writes one row per epoch, the weights of the last and of the best epoch, and others to keep.
 
-    def __init__(self, checkpoint: Path, info: CheckpointInfo, metrics: Path, on_epoch: OnEpoch | None) -> None:
-        self.checkpoint, self.metrics = checkpoint, metrics
+    Args:
+        checkpoint: File of the best weights; the last are `<name>_last.safetensors` beside it, those kept in `epochs/`.
+        info: Their metadata.
+        metrics: File of the rows.
+        on_epoch: Called after each epoch.
+        keep_every: The weights of every so many epochs are kept; 0: none.
+        state: The run so far, if it is taken up again.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        info: CheckpointInfo,
+        metrics: Path,
+        on_epoch: OnEpoch | None,
+        *,
+        keep_every: int = 0,
+        state: LastState | None = None,
+    ) -> None:
+        self.checkpoint, self.metrics, self.keep_every = checkpoint, metrics, keep_every
         self.info, self.on_epoch = info, on_epoch
-        self.records: list[EpochRecord] = []
-        self.best_epoch = 0
+        self.records: list[EpochRecord] = [] if state is None else list(state.records)
+        self.best_epoch = 0 if state is None else state.best_epoch
         self._epoch_start = 0.0
 
     @property
@@ -44,14 +64,14 @@ class EpochLog(lightning.Callback):
         """Start the clock."""
         self._epoch_start = time.perf_counter()
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, learner: Learner) -> None:  # type: ignore[override]
+    def on_train_epoch_end(self, _trainer: lightning.Trainer, learner: Learner) -> None:  # type: ignore[override]
         """Write the row, and the weights if they are the best.
 
         Raises:
             UserError: A loss that is no longer finite.
         """
         record = EpochRecord(
-            epoch=trainer.current_epoch + 1,
+            epoch=len(self.records) + 1,
             **learner.take_epoch(),
             learning_rate=learner.learning_rate,
             seconds=time.perf_counter() - self._epoch_start,
@@ -63,8 +83,39 @@ class EpochLog(lightning.Callback):
         if not self.best_epoch or record.validation_iou > self.best.validation_iou:
             self.best_epoch = record.epoch
             save_checkpoint(self.checkpoint, learner.network, self.info)
+        save_checkpoint(last_checkpoint(self.checkpoint), learner.network, self.info)
+        if self.keep_every and record.epoch % self.keep_every == 0:
+            save_checkpoint(epoch_checkpoint(self.checkpoint, record.epoch), learner.network, self.info)
         if self.on_epoch is not None:
             self.on_epoch(record)
+
+
+class StateKeeper(lightning.Callback):
+    """Writes the state of the run between two epochs, when nothing of the next one has been drawn yet."""
+
+    def __init__(self, settings: TrainingSettings, data: TrainingData, log: EpochLog, stopping: EarlyStopping) -> None:
+        self._asked, self._log, self._stopping = (settings, data), log, stopping
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, learner: Learner) -> None:  # type: ignore[override]
+        """Write it, but before the first epoch of a run."""
+        if trainer.current_epoch == 0:
+            return
+        scheduler: Any = trainer.lr_scheduler_configs[0].scheduler
+        state = LastState(
+            tuple(self._log.records), self._log.best_epoch, learner.network.state_dict(),
+            trainer.optimizers[0].state_dict(), scheduler.state_dict(), self._stopping.state_dict(), random_states(),
+        )  # fmt: skip
+        write_state(self._log.checkpoint.parent, state, *self._asked)
+
+
+def last_checkpoint(checkpoint: Path) -> Path:
+    """The weights of the last epoch of the run whose best ones are in a file."""
+    return checkpoint.with_name(f"{checkpoint.stem}_last{checkpoint.suffix}")
+
+
+def epoch_checkpoint(checkpoint: Path, epoch: int) -> Path:
+    """The weights kept of an epoch, counted from 1, of the run whose best ones are in a file."""
+    return checkpoint.parent / "epochs" / f"{checkpoint.stem}_{epoch:04d}{checkpoint.suffix}"
 
 
 def fit(
@@ -75,12 +126,29 @@ def fit(
     *,
     workers: int,
     progress_bar: bool,
+    state: LastState | None = None,
+    callbacks: Sequence[lightning.Callback] = (),
 ) -> None:
     """Train until the last epoch, or until the validation IoU has not improved for `patience` epochs.
 
+    With a state, from there on.
+
+    Args:
+        segmenter: Network to train.
+        settings: Settings of the run.
+        data: Its data.
+        log: What is written after each epoch.
+        workers: Processes that read images.
+        progress_bar: Whether to show Lightning's.
+        state: The run so far.
+        callbacks: Further ones for Lightning's trainer.
+
     Raises:
-        UserError: A loss that is no longer finite, or a GPU whose memory is too small.
+        UserError: A loss that is no longer finite, a precision that the device does not have, or a GPU whose memory is
+            too small.
     """
+    if settings.precision == "16-mixed" and segmenter.device.type == "cpu":
+        raise UserError("16-mixed needs a GPU; train with bf16-mixed or 32-true.")
     device, crops = segmenter.device, data.training_crops(settings)
     # A last batch of one crop would give batch normalisation poor statistics, so it is left out where that costs
     # little: the order changes every epoch.
@@ -94,13 +162,21 @@ def fit(
         persistent_workers=workers > 0,
     )
     images: DataLoader = DataLoader(LabelledImages(data.pairs("validation")), batch_size=1)
-    callbacks = [log, EarlyStopping("validation_iou", mode="max", patience=settings.patience)]
+    stopping = EarlyStopping("validation_iou", mode="max", patience=settings.patience)
+    own = [log, StateKeeper(settings, data, log, stopping), stopping]
+    learner_state = None
+    if state is not None:
+        segmenter.module.load_state_dict(state.network)
+        stopping.load_state_dict(dict(state.stopping))
+        learner_state = {"optimizer": state.optimizer, "scheduler": state.scheduler}
+    learner = Learner(segmenter, settings, len(batches) * settings.epochs, learner_state)
     trainer = lightning.Trainer(
         accelerator=device.type,
         devices=[device.index or 0] if device.type == "cuda" else 1,
-        max_epochs=settings.epochs,
+        max_epochs=settings.epochs - len(log.records),
+        precision=settings.precision,
         deterministic=True,
-        callbacks=[*callbacks, TQDMProgressBar()] if progress_bar else callbacks,
+        callbacks=[*own, *callbacks, *([TQDMProgressBar()] if progress_bar else [])],
         enable_progress_bar=progress_bar,
         logger=False,
         enable_checkpointing=False,
@@ -110,8 +186,10 @@ def fit(
     # A segmenter's module is in eval mode, and Lightning leaves the mode as it is: batch normalisation would never
     # learn its statistics and dropout never drop.
     segmenter.module.train()
+    if state is not None:
+        state.restore_random()
     try:
-        trainer.fit(Learner(segmenter, settings), batches, images)
+        trainer.fit(learner, batches, images)
     except torch.OutOfMemoryError as error:
         raise UserError("The GPU's memory is too small for this; lower the batch size or the crop.") from error
 

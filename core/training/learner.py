@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any, cast
 
 import lightning
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 from ..data.index_masks import IGNORED
 from ..scoring.overlap import score_labels
 from ..segmenter import Segmenter
-from .settings import Penalty, TrainingSettings
+from .settings import Loss, Penalty, TrainingSettings
 
 Batch = tuple[Tensor, Tensor]
+_SMALLEST_SUM = 1e-6
 
 
 def parameter_penalty(module: nn.Module, penalty: Penalty, weight: float) -> Tensor:
@@ -39,6 +41,42 @@ def pixel_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
     return total / (classes != IGNORED).sum().clamp(min=1)
 
 
+def soft_dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """1 minus the soft Dice of each class, averaged over the classes, for logits (B, K, H, W) and masks (B, H, W).
+
+    Dice = 2 Σ p·t / (Σ p + Σ t) with probabilities p and truth t over the pixels of the whole batch (Milletari et al.
+    2016, with the sums of p and t not squared). Pixels that are `IGNORED` do not count; a class that is neither there
+    nor predicted has a Dice of 1.
+    """
+    counted = (masks != IGNORED).unsqueeze(1)
+    truth = F.one_hot(masks.where(masks != IGNORED, 0), logits.shape[1]).movedim(-1, 1) * counted
+    probabilities = logits.softmax(dim=1) * counted
+    axes = (0, 2, 3)
+    overlap, total = (probabilities * truth).sum(axes), (probabilities + truth).sum(axes)
+    return 1 - ((2 * overlap + _SMALLEST_SUM) / (total + _SMALLEST_SUM)).mean()
+
+
+def focal_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Σ -(1 - p)² log p over the pixels that are not `IGNORED`, divided by their number (Lin et al. 2017, γ = 2).
+
+    p is the probability of the true class, for logits (B, K, H, W) and masks (B, H, W).
+    """
+    logs = logits.log_softmax(dim=1).permute(0, 2, 3, 1).flatten(0, 2)
+    classes = masks.flatten()
+    counted = classes != IGNORED
+    of_truth = logs.gather(1, classes.where(counted, 0)[:, None])[:, 0]
+    terms = -((1 - of_truth.exp()) ** 2) * of_truth
+    return terms.where(counted, 0).sum() / counted.sum().clamp(min=1)
+
+
+def loss_of(name: Loss, logits: Tensor, masks: Tensor) -> Tensor:
+    """The loss of that name, a scalar, for logits (B, K, H, W) and masks (B, H, W)."""
+    if name == "focal":
+        return focal_loss(logits, masks)
+    loss = pixel_cross_entropy(logits, masks)
+    return loss + soft_dice_loss(logits, masks) if name == "dice_cross_entropy" else loss
+
+
 class Learner(lightning.LightningModule):
     """Trains the module inside a segmenter, through the segmenter's own methods.
 
@@ -48,22 +86,27 @@ class Learner(lightning.LightningModule):
     Args:
         segmenter: Segmenter whose module is trained; its parameters are made trainable.
         settings: Settings of the run.
+        steps: Steps of all epochs, for which the one-cycle learning rate is planned.
+        state: State of the optimiser and of the schedule, of a run that is taken up again.
     """
 
-    def __init__(self, segmenter: Segmenter, settings: TrainingSettings) -> None:
+    def __init__(
+        self, segmenter: Segmenter, settings: TrainingSettings, steps: int, state: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__()
         self.network = segmenter.module.requires_grad_(requires_grad=True)
         self.segmenter = segmenter
         self.settings = settings
         self.learning_rate = 0.0
+        self._steps, self._state = steps, state
         # Values and weights of the epoch so far; on the GPU they stay there until the epoch ends.
         self._epoch: dict[str, list[tuple[Tensor, int]]] = defaultdict(list)
 
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
-        """Cross-entropy of a batch of crops, plus the penalty."""
+        """Loss of a batch of crops, plus the penalty."""
         images, masks = batch
         logits = self.segmenter.unchecked_logits(images.contiguous(memory_format=torch.channels_last))
-        loss = pixel_cross_entropy(logits, masks)
+        loss = loss_of(self.settings.loss, logits, masks)
         penalty = parameter_penalty(self.network, self.settings.penalty, self.settings.penalty_weight)
         self._epoch["train_loss"].append((loss.detach(), len(images)))
         self._epoch["penalty"].append((penalty.detach(), 1))
@@ -74,7 +117,7 @@ class Learner(lightning.LightningModule):
         """Scores of one whole image."""
         images, masks = batch
         logits = self.segmenter.unchecked_logits(images.contiguous(memory_format=torch.channels_last))
-        self._epoch["validation_loss"].append((pixel_cross_entropy(logits, masks), 1))
+        self._epoch["validation_loss"].append((loss_of(self.settings.loss, logits, masks), 1))
         for labels, mask in zip(logits.argmax(dim=1), masks, strict=True):
             scores = score_labels(labels, mask, self.segmenter.num_classes)
             for name, score in (("iou", scores.foreground_iou), ("dice", scores.foreground_dice)):
@@ -98,11 +141,22 @@ class Learner(lightning.LightningModule):
         return float(np.average(torch.stack(values).double().cpu(), weights=weights))
 
     def configure_optimizers(self) -> Any:
-        """AdamW under a one-cycle learning rate that moves with every step."""
+        """AdamW, under a learning rate that moves with every step, or falls where the validation IoU stays."""
         optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=self.settings.learning_rate, total_steps=int(self.trainer.estimated_stepping_batches)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        scheduler: Any
+        if self.settings.schedule == "one_cycle":
+            scheduler = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, max_lr=self.settings.learning_rate, total_steps=self._steps
+            )
+            plan = {"scheduler": scheduler, "interval": "step"}
+        else:
+            scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimizer, "max", factor=1 / 3, patience=self.settings.patience // 3
+            )
+            plan = {"scheduler": scheduler, "interval": "epoch", "monitor": "validation_iou"}
+        if self._state is not None:
+            optimizer.load_state_dict(self._state["optimizer"])
+            scheduler.load_state_dict(self._state["scheduler"])
+        return {"optimizer": optimizer, "lr_scheduler": plan}

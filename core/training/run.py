@@ -2,10 +2,11 @@
 
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,8 +19,13 @@ from ..scoring.overlap import evaluate_segmenter
 from ..segmenter import Segmenter, choose_device
 from .card import model_card
 from .record import EpochRecord, OnEpoch, learning_curves
+from .resuming import STATE_FILE, read_state
 from .settings import TrainingSettings
+from .stopping import TrainingStopped
 from .training_data import TrainingData, gather
+
+if TYPE_CHECKING:
+    import lightning
 
 
 @dataclass(frozen=True)
@@ -57,12 +63,15 @@ def train(
     workers: int = 0,
     progress_bar: bool = True,
     on_epoch: OnEpoch | None = None,
+    resume: bool = False,
+    callbacks: "Sequence[lightning.Callback]" = (),
 ) -> TrainingResult:
     """Train a network, keep the best epoch's weights, score them once on the held-out test images.
 
-    The best weights so far are on disk after every epoch, so a run that is stopped loses nothing but its end. Files of
-    the same names in `out` are replaced. The same settings on the same kind of device and the same number of threads
-    give the same weights; the caller's random state is left as it was.
+    The best weights so far are on disk after every epoch, and so is what a run needs to go on: one that was stopped or
+    killed is resumed to the same weights as if it had not been. Files of the same names in `out` are replaced. The same
+    settings on the same kind of device and the same number of threads give the same weights; the caller's random state
+    is left as it was.
 
     Args:
         settings: Data, network, augmentation, optimisation, seed.
@@ -72,10 +81,13 @@ def train(
         workers: Processes that read images; 0 reads them in this one.
         progress_bar: Whether to show Lightning's progress bar.
         on_epoch: Called after each epoch.
+        resume: Go on with the run of these settings in `out` after its last whole epoch.
+        callbacks: Further ones for Lightning's trainer. One that raises `core.training.stopping.TrainingStopped` ends
+            the training; what is done is scored, and can be resumed.
 
     Raises:
-        UserError: Data or settings that cannot be trained with, a loss that is no longer finite, or a GPU whose memory
-            is too small.
+        UserError: Data or settings that cannot be trained with, nothing to resume, a loss that is no longer finite, or
+            a GPU whose memory is too small.
     """
     from . import fitting  # noqa: PLC0415 - Lightning takes seconds to import
 
@@ -88,9 +100,24 @@ def train(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with fitting.repeatable(settings.seed), fitting.quiet():
-        segmenter, info = _fresh_segmenter(settings, data, torch_device, name)
-        log = fitting.EpochLog(out / f"{name}.safetensors", info, out / "metrics.csv", on_epoch)
-        fitting.fit(segmenter, settings, data, log, workers=workers, progress_bar=progress_bar)
+        segmenter, info = fresh_segmenter(settings, data, torch_device, name)
+        state = read_state(out, settings, data) if resume else None
+        if not resume:
+            (out / STATE_FILE).unlink(missing_ok=True)
+        log = fitting.EpochLog(
+            out / f"{name}.safetensors", info, out / "metrics.csv", on_epoch, keep_every=settings.keep_every,
+            state=state,
+        )  # fmt: skip
+        try:
+            fitting.fit(
+                segmenter, settings, data, log, workers=workers, progress_bar=progress_bar, state=state,
+                callbacks=callbacks,
+            )  # fmt: skip
+        except TrainingStopped:
+            if not log.records:
+                raise
+        else:
+            (out / STATE_FILE).unlink(missing_ok=True)
         best = load_segmenter(log.checkpoint, torch_device)
         kept = _scores(len(data.pairs("validation")), log.best.validation_iou, log.best.validation_dice)
         scores = {"validation": kept} | _test_scores(best, data)
@@ -105,9 +132,10 @@ def train(
     return TrainingResult(log.checkpoint, card, log.metrics, curves, records, log.best_epoch, scores, seconds)
 
 
-def _fresh_segmenter(
+def fresh_segmenter(
     settings: TrainingSettings, data: TrainingData, device: torch.device, name: str
 ) -> tuple[Segmenter, CheckpointInfo]:
+    """The untrained network and what its checkpoint will say."""
     arguments = {"in_channels": data.in_channels, "num_classes": len(data.class_names), **settings.arguments}
     about: dict[str, Any] = {name: getattr(data, name) for name in ("class_names", "in_channels", "mean", "std")}
     # Channels last is what this kind of network is fastest in: 1.4 times on a CPU for CustomResNet at width 16.

@@ -9,6 +9,9 @@ from ..errors import UserError
 
 Penalty = Literal["none", "l1", "l2"]
 Normalisation = Literal["measured", "imagenet"]
+Loss = Literal["cross_entropy", "dice_cross_entropy", "focal"]
+Schedule = Literal["one_cycle", "reduce_on_plateau"]
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
 _POSITIVE, _NOT_NEGATIVE = "be more than 0", "not be negative"
 
@@ -33,6 +36,14 @@ class Augmentation:
     )
     jitter: float = described(0.3, "Strength of the intensity changes, see `jitter_intensity`; 0: none.", _NOT_NEGATIVE)
     upright: bool = described(default=False, sentence="Mirror images from left to right, but do not turn them.")
+    elastic: float = described(
+        0.0,
+        "Standard deviation of a smooth random displacement, in pixels, see `elastic_deformation`; 0: none.",
+        _NOT_NEGATIVE,
+    )
+    noise: float = described(
+        0.0, "Largest standard deviation of Gaussian noise added to images in [0, 1]; 0: none.", _NOT_NEGATIVE
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +76,17 @@ class TrainingSettings(Augmentation):
     crops_per_image: int | Sequence[int] = described(1, "Crops per image and epoch; or one per data set.", _POSITIVE)
     batch_size: int = described(8, "Crops per step.", _POSITIVE)
     epochs: int = described(60, "Largest number of epochs; the learning rate is planned for all of them.", _POSITIVE)
-    learning_rate: float = described(3e-3, "Peak of the one-cycle learning rate (Smith & Topin 2019).", _POSITIVE)
+    learning_rate: float = described(3e-3, "Peak of the learning rate.", _POSITIVE)
+    schedule: Schedule = described(
+        "one_cycle",
+        "Course of the learning rate: up and down once (Smith & Topin 2019), or a third of what it was after a third "
+        "of the patience without a better validation IoU.",
+    )
+    loss: Loss = described(
+        "cross_entropy",
+        "Cross-entropy; cross-entropy plus 1 - soft Dice, averaged over the classes; or the focal loss (Lin et al. "
+        "2017) with γ = 2.",
+    )
     weight_decay: float = described(1e-4, "Decoupled weight decay of AdamW (Loshchilov & Hutter 2019).", _NOT_NEGATIVE)
     # Its gradient passes through Adam's scaling, so "l2" is not the same as `weight_decay`.
     penalty: Penalty = described(
@@ -73,6 +94,14 @@ class TrainingSettings(Augmentation):
     )
     penalty_weight: float = described(1e-6, "Weight of the penalty.", _NOT_NEGATIVE)
     patience: int = described(20, "Epochs without a better validation IoU before training stops.", _POSITIVE)
+    precision: Precision = described(
+        "32-true", "Lightning's: float32, or the network's products in 16 bits, which GPUs do faster."
+    )
+    keep_every: int = described(
+        0,
+        "The weights of every so many epochs are kept, to follow explanations along training; 0: none.",
+        _NOT_NEGATIVE,
+    )
     seed: int = described(0, "Seed of the split, the first weights, the order and the augmentation.", _NOT_NEGATIVE)
 
     def __post_init__(self) -> None:
@@ -93,7 +122,7 @@ class TrainingSettings(Augmentation):
             raise UserError(f"Give one number of crops per image, or one per data set, not {len(self.crops)}.")
         for own in fields(self):
             value = min(self.crops) if own.name == "crops_per_image" else getattr(self, own.name)
-            if own.type in (Penalty, Normalisation) and value not in get_args(own.type):
+            if own.type in (Penalty, Normalisation, Loss, Schedule, Precision) and value not in get_args(own.type):
                 raise UserError(f'There is no {own.name} "{value}"; use {", ".join(get_args(own.type))}.')
             bound = own.metadata["bound"]
             if bound and (value < 0 or (value == 0 and bound == _POSITIVE)):
