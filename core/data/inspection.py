@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from .data_sets import ImagePair
-from .decoding import decode_image, read_shape
-from .fingerprints import SIDE, Duplicate, find_duplicates, fingerprint, pixel_hash
-from .images import classes_of_mask, scale_intensities
-from .index_masks import IGNORED, classes_by_encoding
+from .fingerprints import SIDE, Duplicate, find_duplicates
+from .index_masks import IGNORED
 from .layouts import FoundFiles, find_files, split_folders
+from .pair_checks import Found, check_headers, check_pixels
 from .reports import DataSetReport, ImageFacts, Issue, Kind, MaskForm, Severity, relative_to_set
 
 Progress = Callable[[int, int], object]
-Found = tuple[Kind, Path, str]
-"""Kind of an issue, the file and the sentence."""
 PartPair = tuple[str, ImagePair]
 """A pair and the part of the data set that it belongs to."""
 Item = TypeVar("Item")
@@ -29,7 +26,6 @@ Result = TypeVar("Result")
 
 FEWEST, FEW = 3, 10
 """A network cannot be trained, validated and tested on fewer images; below the second number there is a warning."""
-HISTOGRAM_BINS = 256
 _THREADS = min(4, os.cpu_count() or 1)
 _WARNINGS: tuple[Kind, ...] = ("other file", "constant image", "no foreground", "copies")
 
@@ -103,7 +99,7 @@ class _Inspection:
 
     def report(self, progress: Progress | None) -> DataSetReport:
         total = 2 * len(self.pairs)
-        shapes = _in_threads(_channels, self.pairs, progress, 0, total)
+        shapes = _in_threads(lambda item: check_headers(item[1]), self.pairs, progress, 0, total)
         sound = [
             (pair, channels)
             for pair, (channels, issues) in zip(self.pairs, shapes, strict=True)
@@ -112,7 +108,11 @@ class _Inspection:
         alike = self._of_usual_channels(sound)
         images: list[ImageFacts] = []
         before = total - len(alike)
-        for found, issues in _in_threads(self._look_at, alike, progress, before, total):
+
+        def look(item: PartPair) -> tuple[tuple[ImageFacts, NDArray[np.int64]] | None, list[Found]]:
+            return check_pixels(*item, self.class_names)
+
+        for found, issues in _in_threads(look, alike, progress, before, total):
             self._note_all(issues)
             if found is not None:
                 images.append(found[0])
@@ -148,66 +148,9 @@ class _Inspection:
                 )
         return [item for item, channels in pairs if channels == usual]
 
-    def _look_at(self, item: PartPair) -> tuple[tuple[ImageFacts, NDArray[np.int64]] | None, list[Found]]:
-        """What one image and its mask hold, with the histogram, and what is wrong with them."""
-        part, pair = item
-        issues: list[Found] = []
-        image = stored = mask = None
-        try:
-            values, name, notes = decode_image(pair.image)
-            image = scale_intensities(values, "dtype", name, notes)
-        except (UserError, OSError, MemoryError) as error:
-            issues.append(("unreadable", pair.image, _sentence(error, pair.image)))
-        try:
-            keep_palette = pair.encoding is None or pair.encoding.palette is None
-            stored, mask_name, _ = decode_image(pair.mask, keep_palette=keep_palette)
-            mask = _classes(stored, pair, mask_name)
-        except (UserError, OSError, MemoryError) as error:
-            kind: Kind = "unreadable" if stored is None else "unknown class" if pair.encoding else "not a mask"
-            issues.append((kind, pair.mask, _sentence(error, pair.mask) + _colours_in(stored, kind)))
-        if image is None or stored is None or mask is None:
-            return None, issues
-        is_constant = bool((values == values[:, :1, :1]).all())
-        if is_constant:
-            sentence = f"The image {name} has the same value everywhere; is it the right file? If not, remove it."
-            issues.append(("constant image", pair.image, sentence))
-        classes, counts = np.unique(mask, return_counts=True)
-        beyond = [index for index in classes.tolist() if index != IGNORED and index >= len(self.class_names) > 0]
-        if beyond:
-            sentence = (
-                f"The mask {mask_name} holds the class {beyond[-1]}, but only {len(self.class_names)} classes are "
-                f"named: {', '.join(self.class_names)}."
-            )
-            issues.append(("unknown class", pair.mask, sentence))
-        channels, height, width = image.shape
-        facts = ImageFacts(
-            part=part,
-            pair=pair,
-            channels=channels,
-            height=height,
-            width=width,
-            stored_as=str(values.dtype),
-            brightness=float(image.mean(dtype=np.float64)),
-            contrast=float(image.std(dtype=np.float64)),
-            is_constant=is_constant,
-            class_counts=dict(zip(classes.tolist(), counts.tolist(), strict=True)),
-            mask_form=_form(stored, pair),
-            pixel_hash=pixel_hash(values),
-            fingerprint=fingerprint(image),
-        )
-        return (facts, _histogram(image)), issues
-
     def _note_what_all_show(self, images: list[ImageFacts]) -> None:
         """Note what only shows when all images are known."""
-        if any(image.mask_form == "class indices" for image in images):
-            for image in images:
-                if image.mask_form == "0 and 255":
-                    name = image.pair.mask.name
-                    self.note(
-                        "mixed masks", image.pair.mask,
-                        f"The mask {name} holds 0 and 255, which is read as the classes 0 and 1, while other masks "
-                        "hold class indices, where 255 is ignored; write the indices themselves.",
-                    )  # fmt: skip
+        self._note_mixed_masks(images)
         if images and not any(set(image.class_counts) - {0, IGNORED} for image in images):
             self.note("no foreground", self.folder, "None of the masks has anything but background; check the masks.")
         held = {index for image in images for index in image.class_counts} - {IGNORED}
@@ -225,6 +168,21 @@ class _Inspection:
                 severity, why = "error", f"training, validation and test need {FEWEST} at least"
             sentence = f"The data set has only {words} that can be used; {why}, so add images."
             self.note("few images", self.folder, sentence, severity)
+
+    def _note_mixed_masks(self, images: list[ImageFacts]) -> None:
+        """Masks of 0 and 255 among masks of class indices, or the other way round: those of which there are fewer."""
+        forms = Counter(image.mask_form for image in images)
+        kinds: tuple[MaskForm, ...] = ("0 and 255", "class indices")
+        few = min(kinds, key=lambda form: forms[form])
+        why = (
+            "0 and 255, which is read as the classes 0 and 1, while most masks hold class indices, where 255 is ignored"
+            if few == "0 and 255"
+            else "other values than 0 and 255, as a lossy format or resizing makes them, while most masks hold these"
+        )
+        for image in images:
+            if image.mask_form == few and forms["0 and 255"] and forms["class indices"]:
+                path = image.pair.mask
+                self.note("mixed masks", path, f"The mask {path.name} holds {why}; write the masks alike.")
 
     def _duplicates(self, images: list[ImageFacts]) -> list[Duplicate]:
         if not images:
@@ -248,28 +206,6 @@ class _Inspection:
         return self.class_names or next((encoding.class_names for encoding in encodings), ())
 
 
-def _channels(item: PartPair) -> tuple[int, list[Found]]:
-    """The channels of an image, and what the headers of image and mask say is wrong."""
-    pair = item[1]
-    issues: list[Found] = []
-    found = []
-    for path in (pair.image, pair.mask):
-        try:
-            found.append(read_shape(path))
-        except (UserError, OSError) as error:
-            issues.append(("unreadable", path, _sentence(error, path)))
-    if issues:
-        return 0, issues
-    (channels, height, width), (_, mask_height, mask_width) = found
-    if (height, width) != (mask_height, mask_width):
-        sentence = (
-            f"The image {pair.image.name} is {height}×{width} pixels and its mask {pair.mask.name} "
-            f"{mask_height}×{mask_width}; both must be of one size."
-        )
-        issues.append(("another size", pair.mask, sentence))
-    return channels, issues
-
-
 def _in_threads(
     work: Callable[[Item], Result], items: Sequence[Item], progress: Progress | None, before: int, total: int
 ) -> Iterator[Result]:
@@ -284,26 +220,6 @@ def _in_threads(
         pool.shutdown(cancel_futures=True)
 
 
-def _classes(stored: np.ndarray, pair: ImagePair, name: str) -> NDArray[np.int64]:
-    if pair.encoding is None:
-        return classes_of_mask(stored, name)
-    return classes_by_encoding(stored, pair.encoding, name)
-
-
-def _form(stored: np.ndarray, pair: ImagePair) -> MaskForm:
-    if pair.encoding is not None and pair.encoding.palette is not None:
-        return "colours"
-    if pair.encoding is not None and pair.encoding.label_ids is not None:
-        return "label ids"
-    low, high = int(stored.min()), int(stored.max())
-    if high == 0:
-        return "black"
-    if high == 1:
-        return "0 and 1"
-    is_two_valued = low in (0, high) and bool(((stored == 0) | (stored == high)).all())
-    return "0 and 255" if is_two_valued and high in (255, 65535) else "class indices"
-
-
 def _numbers(images: Sequence[ImageFacts]) -> tuple[str, ...]:
     """The numbers of the classes up to the largest that a mask holds, at least two."""
     largest = max((index for image in images for index in image.class_counts if index != IGNORED), default=1)
@@ -313,25 +229,3 @@ def _numbers(images: Sequence[ImageFacts]) -> tuple[str, ...]:
 def _mask_words(images: Sequence[ImageFacts]) -> str:
     forms = Counter(image.mask_form for image in images)
     return ", ".join(f"{form} ({count})" for form, count in forms.most_common())
-
-
-def _colours_in(stored: np.ndarray | None, kind: Kind) -> str:
-    """The colours of a colour mask that has no palette, so that one can be written."""
-    if kind != "not a mask" or stored is None or stored.shape[0] != 3 or stored.dtype != np.uint8:
-        return ""
-    colours = np.unique(stored.reshape(3, -1).T, axis=0)
-    listed = ", ".join(str(tuple(colour)) for colour in colours[:8].tolist())
-    more = f" and {len(colours) - 8} more" if len(colours) > 8 else ""
-    return f" It holds the colours {listed}{more}; a palette.json beside the folders names the class of each."
-
-
-def _histogram(image: np.ndarray) -> NDArray[np.int64]:
-    bins = np.minimum(image * HISTOGRAM_BINS, HISTOGRAM_BINS - 1).astype(np.uint8)
-    return np.stack([np.bincount(channel.ravel(), minlength=HISTOGRAM_BINS) for channel in bins])
-
-
-def _sentence(error: Exception, path: Path) -> str:
-    if isinstance(error, UserError):
-        return str(error)
-    reason = "memory ran out" if isinstance(error, MemoryError) else getattr(error, "strerror", "") or str(error)
-    return f"{path.name} cannot be read: {reason}."

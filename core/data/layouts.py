@@ -125,6 +125,8 @@ def _image_folder(folder: Path) -> Path | None:
 
 
 def _folders(folder: Path) -> tuple[Path, Path]:
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}; give the folder of a data set.")
     images, masks = _image_folder(folder), [folder / name for name in MASK_FOLDERS if (folder / name).is_dir()]
     if images is None or not masks:
         splits = [path.name for path in sorted(folder.glob("*")) if _image_folder(path)]

@@ -92,8 +92,10 @@ def test_two_files_of_one_stem_are_refused(vessmap):
 
 
 def test_folders_that_hold_nothing_are_told_apart(tmp_path, vessmap):
-    with pytest.raises(UserError, match="does not hold a data set"):
+    with pytest.raises(UserError, match="There is no folder"):
         find_pairs(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="does not hold a data set"):
+        find_pairs(vessmap / "images")
     with pytest.raises(UserError, match="There is no folder"):
         find_pairs(tmp_path / "nowhere", vessmap / "labels")
     (tmp_path / "empty").mkdir()

@@ -448,7 +448,7 @@ def test_settings_that_make_no_sense_are_refused(changes, sentence):
     ("changes", "sentence"),
     [
         ({"crop": 33}, r"is 32×40 pixels, smaller than the crop of 33; set the crop to 32 or less"),
-        ({"images": "nowhere"}, "does not hold a data set"),
+        ({"images": "nowhere"}, "There is no folder"),
         ({"test_fraction": 0.9}, "fractions"),
         ({"arguments": {"depth": 3}}, "cannot be built"),
         ({"learning_rate": 1e30}, "no longer finite in epoch 1; lower the learning rate"),
