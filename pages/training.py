@@ -5,7 +5,7 @@ import streamlit as st
 from core.training.runs import LIVE, runs
 from widgets.shared.header import page_header
 from widgets.shared.trained_networks import training_folder
-from widgets.shared.user_errors import show_user_errors
+from widgets.shared.user_errors import show_said, show_user_errors
 from widgets.training.new_run import new_run_card
 from widgets.training.one_run import curves, log, predictions, run_card
 from widgets.training.run_list import pick_runs
@@ -36,8 +36,9 @@ def show_runs(*, is_live: bool) -> None:
         )
         return
     chosen = pick_runs(found)
-    for run in chosen[:1] if len(chosen) == 1 else ():
-        run_card(run)
+    show_said("training", chosen[0].folder.name)
+    if len(chosen) == 1:
+        run_card(chosen[0])
     curves(chosen)
     predictions(chosen)
     if len(chosen) == 1:

@@ -20,13 +20,14 @@
     const text = [...node.childNodes].filter(child => child.nodeType === 3).map(child => child.data.trim()).join(" ").trim()
     if (!text || !node.checkVisibility({opacityProperty: true, visibilityProperty: true})) return
     if (node.closest("[disabled], [aria-disabled=true], [data-testid=stIconMaterial], [role=img], [data-stale=true], .picture, script, style, title")) return
-    const layers = []
+    const layers = [], {bottom} = node.getBoundingClientRect()
     let opacity = 1
     for (let at = node; at; at = parentOf(at)) {
       const style = getComputedStyle(at)
       opacity *= Number(style.opacity)
       if (at.disabled || style.backgroundImage !== "none") return
-      layers.push(rgba(style.backgroundColor))
+      const isAbove = at.matches("[data-testid=stSlider] *") && bottom <= at.getBoundingClientRect().top + 1 // its thumb
+      if (!isAbove) layers.push(rgba(style.backgroundColor))
     }
     const back = layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255])
     const ink = rgba(getComputedStyle(node).color)

@@ -7,6 +7,9 @@ from playwright.sync_api import expect
 
 from core.training.runs import LIVE, runs
 from tests.browser.app import running_app, wait_for_rest
+from tests.browser.layout import faults_of, pale_texts_of
+from tests.browser.screenshots import resize
+from tests.browser.test_layout import SIZES
 from tests.browser.viewer import Viewer
 
 
@@ -28,9 +31,7 @@ def test_a_run_is_started_watched_found_again_and_its_network_explained(page, fo
             field.fill(value)
             field.press("Enter")
             wait_for_rest(page)
-        page.get_by_role("textbox", name="Name").fill("small")
-        page.get_by_role("textbox", name="Name").press("Enter")
-        wait_for_rest(page)
+        page.get_by_role("textbox", name="Name").fill("small")  # not told to the page before the press
         page.get_by_role("button", name="Start training").click()
         page.get_by_role("button", name="Stop").wait_for()
 
@@ -44,6 +45,15 @@ def test_a_run_is_started_watched_found_again_and_its_network_explained(page, fo
         (run,) = runs(folder / "training")
         assert (run.status.state, run.status.epoch, run.name) == ("finished", 2, "small")
         expect(pictures).to_have_count(4)
+
+        faults = {}
+        for size in SIZES:
+            resize(page, size)
+            if found := faults_of(page):
+                faults[size["width"]] = found
+        assert not faults
+        resize(page, SIZES[0])
+        assert pale_texts_of(page) == []
 
         link.click()
         viewer = Viewer(page).wait()

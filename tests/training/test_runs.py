@@ -83,7 +83,7 @@ def tiny(data: Path, **changes) -> TrainingSettings:
     return TrainingSettings(**{"images": data} | settings | changes, validation_fraction=0.25, test_fraction=0.25)
 
 
-def wait_for(is_so: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(is_so: Callable[[], object], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "It has not come so far."

@@ -12,14 +12,13 @@ import streamlit as st
 from core.data.inspection import inspect_data_set
 from core.data.reports import DataSetReport
 from core.display.words import duration, percent
-from core.errors import UserError
 from core.jacobian.disk_space import bytes_in_words
 from core.training import TrainingSettings
 from core.training.runs import start
 from widgets.shared.results import Report
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.trained_networks import training_folder
-from widgets.shared.user_errors import plain_text, say, show_said, show_user_errors
+from widgets.shared.user_errors import plain_text, show_user_errors
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data" / "vessels"
 _SOURCES = {"samples": "Sample vessels", "folder": "A folder"}
@@ -60,28 +59,18 @@ def new_run_card() -> None:
                     images=str(folder), masks=masks, architecture=architecture, arguments=arguments, **chosen
                 )
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="train_row"):
-            _start_button(settings, name, is_ready=settings is not None)
-            if settings is not None and report is not None:
-                with show_user_errors():
+            # Not by a callback: its arguments would be those of the run before, without what was typed last.
+            is_pressed = st.button(
+                "Start training", type="primary", icon=":material/play_arrow:", key="train_start",
+                disabled=settings is None,
+                help="The run goes on without this page, also when the program ends. One trains at a time; others "
+                "wait.",
+            )  # fmt: skip
+            with show_user_errors():
+                if is_pressed and settings is not None:
+                    st.session_state["train_run"] = start(settings, name, training_folder()).folder.name
+                if settings is not None and report is not None:
                     _show_estimate(settings, report)
-        show_said("training", name)
-
-
-def _start_button(*asked: Any, is_ready: bool = True) -> None:
-    st.button(
-        "Start training", type="primary", icon=":material/play_arrow:", key="train_start", on_click=_start, args=asked,
-        disabled=not is_ready,
-        help="The run goes on without this page, also when the program ends. One trains at a time; others wait.",
-    )  # fmt: skip
-
-
-def _start(settings: TrainingSettings, name: str) -> None:
-    try:
-        run = start(settings, name, training_folder())
-    except UserError as error:
-        say("training", [str(error)])
-        return
-    st.session_state["train_run"] = run.folder.name
 
 
 def _pick_data() -> tuple[Path | None, str | None]:
