@@ -99,12 +99,12 @@ def test_first_sight_says_what_is_in_the_samples_and_what_it_would_take(started)
     assert "16 images, 256 × 256 pixels, 1 channel, uint8" in words(page)
     assert "About **" in words(page)
     assert "Here you will see the runs" in words(page)
-    page.number_input(key="train_epochs").set_value(7).run()
-    page.selectbox(key="train_loss").set_value("focal").run()
     page.selectbox(key="train_architecture").set_value("unet").run()
-    page.number_input(key="train_unet_width").set_value(4).run()
-    page.number_input(key="train_elastic").set_value(1.5).run()
-    page.toggle(key="train_upright").set_value(True).run()
+    page.number_input(key="train_unet_width").set_value(4)
+    page.number_input(key="train_epochs").set_value(7)
+    page.selectbox(key="train_loss").set_value("focal")
+    page.number_input(key="train_elastic").set_value(1.5)
+    page.toggle(key="train_upright").set_value(True)
     page.text_input(key="train_name").set_value("mine").run()
     page.button(key="train_start").click().run()
     assert not page.exception
@@ -120,6 +120,7 @@ def test_everything_that_is_wrong_with_a_folder_is_listed_before_anything_starts
     page = choose_folder(page, tmp_path / "nowhere")
     assert "There is no folder" in page.error[0].value
     assert page.button(key="train_start").disabled
+    page.number_input(key="train_crop").set_value(32).run()
     folder = write_pairs(tmp_path / "pairs")
     page = choose_folder(page, folder)
     assert not page.error
