@@ -55,9 +55,10 @@ def estimate_card(segmenter: Segmenter, image: PickedImage, score: Score) -> Non
                 ),
             )  # fmt: skip
         if found is not None:
+            with line:
+                _offer_download(found, f"{image.stem}_estimates")
             line.caption(f":material/query_stats: {found.note}", width="stretch")
             _show(selection, found)
-            _offer_download(found, f"{image.stem}_estimates")
 
 
 def _describe(passes: int, rows: int) -> None:
