@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import streamlit as st
 import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -576,14 +577,21 @@ def test_a_dense_network_and_a_disk_too_small_are_told_before_anything_starts(im
 
 
 def test_a_dense_network_is_offered_an_estimate_and_shown_it_as_one(image, monkeypatch, tmp_path):
+    downloads, button = {}, st.download_button
+
+    def record(label: str, data: Any, name: str, *others: Any, **options: Any) -> bool:
+        downloads[name] = data
+        return button(label, data, name, *others, **options)
+
+    monkeypatch.setattr(st, "download_button", record)
     monkeypatch.setattr(sys, "argv", ["app.py", "--model", "tests.networks:dense_segmenter"])
-    page = open_page(image, model="tests.networks:dense_segmenter")
+    page = open_page(image, model="tests.networks:dense_segmenter", estimate_error="30")
     page.text_input(key="folder").set_value(str(tmp_path)).run()
     wait(page, "4th:")
     page.run()
-    assert "**768 passes** instead of 1,536" in markdown(page)
+    assert "**512 passes** instead of 1,536" in markdown(page)
     page.button(key="estimate-rows").click().run()
-    expected = estimate_row_summaries(dense_segmenter(), image, PREDICTED, "logit", most_passes=768)
+    expected = estimate_row_summaries(dense_segmenter(), image, 1, "logit", 0.3, most_passes=768)
     wait(page, expected.note)
     shown, _ = viewers(page)
     for panel, found in zip(shown["panels"], expected.maps.values(), strict=True):
@@ -592,6 +600,23 @@ def test_a_dense_network_is_offered_an_estimate_and_shown_it_as_one(image, monke
         assert layer["unit"] == f"{found.unit}, estimated"
         assert layer["scale"]["high"] == pytest.approx(np.nanpercentile(found.values, 99.5), rel=1e-2)
     assert list(tmp_path.iterdir()) == []
+
+    with zipfile.ZipFile(io.BytesIO(downloads["small_estimates.zip"]())) as archive:
+        names = {Path(name).name for name in archive.namelist()}
+        assert {Path(name).parent.name for name in archive.namelist()} == {"small_estimates"}
+        for name, found in expected.maps.items():
+            np.testing.assert_array_equal(np.load(archive.open(f"small_estimates/estimated_{name}.npy")), found.values)
+        told = json.loads(archive.read("small_estimates/manifest.json"))
+    assert names == {"manifest.json"} | {f"estimated_{name}.{end}" for name in expected.maps for end in ("npy", "png")}
+    assert (told["kind"], told["wanted_error"], told["image_sha256"]) == ("estimate", 0.3, image_hash(image))
+    assert told["exact_pixels"] == expected.pixels.tolist()
+
+    error = page.selectbox(key="estimate_error")
+    for chosen, in_url, passes in (("10", "10", 768), ("20", None, 768), ("30", "30", None)):
+        error.set_value(chosen).run()
+        assert page.query_params.get("estimate_error") == in_url
+        assert passes is None or f"**{passes} passes**" in markdown(page)
+    assert expected.note in told_on(page), "what is computed is kept"
 
 
 def test_two_sessions_that_want_the_same_share_one_run(image, tmp_path):

@@ -4,11 +4,13 @@ import streamlit as st
 
 from core.display.colours import FULL_COLOUR_PERCENTILE, colour_limit, magnitude_scale
 from core.errors import UserError
+from core.io.files import zip_bytes
 from core.jacobian import RowEstimates, estimate_row_summaries
 from core.jacobian.map_pictures import DIMMED
 from core.jacobian.probing import passes_of_estimate
 from core.segmenter import Segmenter
 from core.target import Score
+from widgets.shared.links import restore_choice, write_to_url
 from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import compute_in_background, start_button
 from widgets.shared.sources import PickedImage
@@ -16,7 +18,9 @@ from widgets.viewer.scene import Panel, Picture, ScalarMap
 from widgets.viewer.settings import ZOOMING
 from widgets.viewer.viewer import viewer
 
-_ERRORS = {0.1: "10 %", 0.2: "20 %", 0.3: "30 %"}
+_ERRORS = {"10": 0.1, "20": 0.2, "30": 0.3}
+"""The relative errors on offer, by what stands in the URL."""
+_USUAL_ERROR = "20"
 
 
 def estimate_card(segmenter: Segmenter, image: PickedImage, score: Score) -> None:
@@ -25,11 +29,15 @@ def estimate_card(segmenter: Segmenter, image: PickedImage, score: Score) -> Non
     rows = image.values[0].size
     with st.container(border=True):
         line = st.container(horizontal=True, vertical_alignment="bottom")
-        error = line.selectbox(
-            "Error of the estimate", list(_ERRORS), index=1, key="estimate_error", width=170,
-            format_func=lambda share: f"At most {_ERRORS[share]}",
+        # Not bound to the URL: the card comes only once the cost is known, and a bound value would be lost by then.
+        restore_choice("estimate_error", _ERRORS, _USUAL_ERROR)
+        percent = line.selectbox(
+            "Error of the estimate", list(_ERRORS), key="estimate_error", width=170,
+            format_func=lambda name: f"At most {name} %",
             help="Of the sum and of the norm of each pixel's gradient map, kept by 95 % of the pixels.",
         )  # fmt: skip
+        write_to_url("estimate_error", percent, _USUAL_ERROR)
+        error = _ERRORS[percent]
         try:
             passes = passes_of_estimate(rows, error, rows // 2)
         except UserError:  # the exact run takes no longer
@@ -47,6 +55,8 @@ def estimate_card(segmenter: Segmenter, image: PickedImage, score: Score) -> Non
                 ),
             )  # fmt: skip
         if found is not None:
+            with line:
+                _offer_download(found, f"{image.stem}_estimates")
             line.caption(f":material/query_stats: {found.note}", width="stretch")
             _show(selection, found)
 
@@ -73,3 +83,13 @@ def _show(selection: Selection, found: RowEstimates) -> None:
             Panel(estimated.title, [Picture(image=image.values), layer], help=f"{estimated.summary.help} {ZOOMING}")
         )
     viewer("estimates", panels, (image.values.shape[1], image.values.shape[2]), selection.picture_key, is_compact=True)
+
+
+def _offer_download(found: RowEstimates, stem: str) -> None:
+    st.download_button(
+        "Estimates (.zip)", lambda: zip_bytes({f"{stem}/{name}": data for name, data in found.files().items()}),
+        f"{stem}.zip", "application/zip", on_click="ignore", icon=":material/folder_zip:", type="tertiary",
+        key="download-estimates",
+        help="Each estimate raw (.npy) and as a picture, and a manifest: their errors, what they are of, and the "
+        "pixels whose gradient maps were computed exactly.",
+    )  # fmt: skip

@@ -19,7 +19,8 @@ _LABELS_BY_FORMER_ONES = {
 }
 
 WRITTEN_ONLY = (
-    "class", "label", "layer", "layers", "method", "pinned", "prompt", "second_label", "second_prompt", "store",
+    "class", "estimate_error", "label", "layer", "layers", "method", "pinned", "prompt", "second_label",
+    "second_prompt", "store",
 )  # fmt: skip
 """What `write_to_url` writes: runs do not read it again, so Back could not undo it, and it makes no entry."""
 
