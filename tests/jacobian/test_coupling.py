@@ -91,13 +91,23 @@ def test_all_rows_columns_and_summaries(kind, depth, tmp_path):
     assert field.mean.sum() == pytest.approx(magnitudes[sampled].sum(axis=(1, 2)).mean(), rel=1e-4)
 
 
-def test_deep_and_larger_with_three_channels(tmp_path):
-    """Rows of a sample of pixels, four stages deep."""
-    segmenter, image = network("instance, excite", 4, width=2, channels=3), random_image(3, 128, 128)
-    computed = jacobian(segmenter, image, 1, "logit", tmp_path / "run.zarr", 2)
+@pytest.mark.parametrize(
+    ("kind", "depth", "channels", "stride"),
+    [
+        ("instance, excite", 4, 3, 2),
+        ("instance", 3, 1, 4),
+        ("group", 2, 1, 4),
+        ("excite", 3, 1, 4),
+        ("pooled", 2, 1, 4),
+    ],
+)
+def test_200_rows_of_a_larger_image(kind, depth, channels, stride, tmp_path):
+    segmenter, image = network(kind, depth, width=2, channels=channels), random_image(channels, 128, 128)
+    computed = jacobian(segmenter, image, 1, "logit", tmp_path / "run.zarr", stride)
     assert computed.manifest.statistics > 0
-    assert computed.num_passes < 64 * 64 / 2
-    pixels = [(2 * int(r), 2 * int(c)) for r, c in np.random.default_rng(0).integers(0, 64, (200, 2))]
+    assert computed.num_passes < (128 // stride) ** 2 / 2
+    sampled = np.random.default_rng(0).integers(0, 128 // stride, (200, 2))
+    pixels = [(stride * int(row), stride * int(column)) for row, column in sampled]
     rows = np.stack([computed.row(*pixel) for pixel in pixels])
     assert all(computed.is_stored(*pixel) for pixel in pixels)
     assert largest_relative_error(rows, rows_alone(segmenter, image, pixels, space="logit")) <= 1e-5
