@@ -8,12 +8,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..compute.memory import graph_bytes
+from ..errors import UserError, is_out_of_memory
 from ..segmenter import choose_device
 from .fitting import repeatable
 from .learner import loss_of, parameter_penalty
 from .run import fresh_segmenter
 from .settings import TrainingSettings
-from .training_data import LabelledImages, gather
+from .training_data import LabelledImages, TrainingData, gather
 
 _RESIDENT_BYTES = 600_000_000
 """Of Python with torch and Lightning."""
@@ -47,9 +48,24 @@ def estimate(settings: TrainingSettings, device: str | torch.device = "auto") ->
     """Time a few steps on the run's own data, and the validation of one image.
 
     Raises:
-        UserError: Data or settings that cannot be trained with.
+        UserError: Data or settings that cannot be trained with, or memory that runs out.
     """
     torch_device, data = choose_device(device), gather(settings)
+    try:
+        return _timed(settings, data, torch_device)
+    except UserError:
+        raise
+    except (RuntimeError, ValueError) as error:  # whatever a network makes torch raise
+        if is_out_of_memory(error):
+            raise UserError("Memory ran out; lower the batch size or the crop, or take a smaller network.") from error
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise UserError(
+            f"The network cannot take a step with these settings ({reason}); try a larger crop, another batch size or "
+            "another network."
+        ) from error
+
+
+def _timed(settings: TrainingSettings, data: TrainingData, torch_device: torch.device) -> TrainingEstimate:
     with repeatable(settings.seed):
         segmenter, info = fresh_segmenter(settings, data, torch_device, "estimate")
         module = segmenter.module.requires_grad_(requires_grad=True)
@@ -69,8 +85,8 @@ def estimate(settings: TrainingSettings, device: str | torch.device = "auto") ->
             optimizer.step()
             float(loss.detach())  # waits for a GPU
             seconds.append(time.perf_counter() - started)
-        graph = graph_bytes(segmenter, images[0].cpu().numpy())
         module.eval()
+        graph = graph_bytes(segmenter, images[0].cpu().numpy())
         image, _ = LabelledImages(data.pairs("validation"))[0]
         started = time.perf_counter()
         segmenter.predict(image)

@@ -192,6 +192,13 @@ def fit(
         trainer.fit(learner, batches, images)
     except torch.OutOfMemoryError as error:
         raise UserError("The GPU's memory is too small for this; lower the batch size or the crop.") from error
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UserError(
+            "The last batch of an epoch holds a single crop, too few for this network's batch normalisation; choose "
+            "another batch size, or a larger crop."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from core.scoring.overlap import Scores, evaluate_segmenter, score_labels
 from core.training import TrainingSettings, learner, learning_curves, train
 from core.training import run as training_run
 from core.training.augmentation import augment, jitter_intensity, random_crop, random_mirror, random_orientation
+from core.training.estimation import estimate
 from core.training.fitting import EpochLog
 from core.training.learner import parameter_penalty, pixel_cross_entropy
 from core.training.record import EpochRecord
@@ -509,3 +510,29 @@ def test_the_command_line_joins_data_sets(tmp_path, monkeypatch, given, images, 
     assert ([str(folder) for folder in asked[0].folders], asked[0].crops) == (images, crops)
     assert asked[0].class_names == classes
     assert (asked[0].normalisation, asked[0].upright) == ("imagenet", True)
+
+
+def test_a_batch_that_is_too_small_for_the_normalisation_is_told(bars, tmp_path):
+    settings = small(
+        images=bars, architecture="smp_deeplabv3plus", arguments={"encoder_name": "resnet18"}, crops_per_image=1,
+        batch_size=5, epochs=1,
+    )  # fmt: skip
+    assert len(gather(settings).pairs("training")) == 6
+    with pytest.raises(UserError, match="single crop"):
+        run(settings, tmp_path)
+
+
+def test_what_a_run_would_take_follows_its_steps_and_its_network(bars):
+    found = estimate(small(images=bars, epochs=3), "cpu")
+    assert found.steps_per_epoch == 5  # 6 images, 3 crops of each, 4 at once
+    once = found.steps_per_epoch * found.seconds_per_step + found.seconds_per_validation
+    assert found.seconds == pytest.approx(3 * once)
+    large = estimate(small(images=bars, epochs=3, arguments={"width": 8}), "cpu")
+    assert large.parameters > 10 * found.parameters
+    assert large.memory_bytes - found.memory_bytes > 16 * (large.parameters - found.parameters)
+    small_encoder = {"encoder_name": "resnet18"}
+    assert estimate(small(images=bars, architecture="smp_deeplabv3plus", arguments=small_encoder), "cpu").seconds > 0
+    with pytest.raises(UserError, match='There is no encoder "nonsense"'):
+        estimate(small(images=bars, architecture="smp_unet", arguments={"encoder_name": "nonsense"}), "cpu")
+    with pytest.raises(UserError, match=r"cannot take a step .* another batch size"):
+        estimate(small(images=bars, architecture="smp_deeplabv3plus", arguments=small_encoder, batch_size=1), "cpu")
