@@ -135,6 +135,26 @@ def test_everything_that_is_wrong_with_a_folder_is_listed_before_anything_starts
     assert not started
 
 
+def test_classes_are_named_by_the_user_or_by_their_numbers(started, tmp_path):
+    page = open_page()
+    page.number_input(key="train_crop").set_value(32)
+    page = choose_folder(page, write_pairs(tmp_path / "two"))
+    page.button(key="train_start").click().run()
+    many = write_pairs(tmp_path / "many")
+    for file in (many / "labels").iterdir():
+        Image.fromarray(np.uint8(np.arange(1600).reshape(40, 40) % 4)).save(file)
+    page = choose_folder(page, many)
+    assert not page.error
+    page.button(key="train_start").click().run()
+    page.text_input(key="train_classes").set_value("sky, sea , land, ship").run()
+    page.button(key="train_start").click().run()
+    page.text_input(key="train_classes").set_value("sky, sea").run()
+    assert "holds the class 3, but only 2 classes are named" in page.error[0].value
+    assert [settings.class_names for settings, _ in started] == [
+        ("background", "foreground"), ("class 0", "class 1", "class 2", "class 3"), ("sky", "sea", "land", "ship"),
+    ]  # fmt: skip
+
+
 def test_what_cannot_be_trained_with_is_told_in_a_sentence(tmp_path):
     page = choose_folder(open_page(), write_pairs(tmp_path / "pairs"))
     assert "smaller than the crop of 128" in page.error[0].value

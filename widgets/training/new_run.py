@@ -35,6 +35,7 @@ _LABELS = {
 _OWN = {"custom_resnet": {"width": 16}, "unet": {"width": 16, "depth": 3}}
 _ENCODERS = ("resnet18", "resnet34", "resnet50", "mobilenet_v2", "efficientnet-b0", "efficientnet-b5")
 _MOST_ISSUES = 20
+_TWO_CLASSES = ("background", "foreground")
 _WIDTH = 125
 """Of a number, in CSS pixels."""
 
@@ -56,8 +57,9 @@ def new_run_card() -> None:
             report = None if folder is None else _looked_through(folder, masks)
             if report is not None and not report.errors:
                 settings = TrainingSettings(
-                    images=str(folder), masks=masks, architecture=architecture, arguments=arguments, **chosen
-                )
+                    images=str(folder), masks=masks, architecture=architecture, arguments=arguments,
+                    class_names=_class_names(report), **chosen,
+                )  # fmt: skip
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="train_row"):
             # Not by a callback: its arguments would be those of the run before, without what was typed last.
             is_pressed = st.button(
@@ -71,6 +73,17 @@ def new_run_card() -> None:
                     st.session_state["train_run"] = start(settings, name, training_folder()).folder.name
                 if settings is not None and report is not None:
                     _show_estimate(settings, report)
+
+
+def _class_names(report: DataSetReport) -> tuple[str, ...] | None:
+    """Those typed, else None where the data or the samples have names of their own, else names by number."""
+    typed = tuple(part.strip() for part in st.session_state.get("train_classes", "").split(",") if part.strip())
+    is_named = not all(name.isdecimal() for name in report.class_names)
+    if typed or is_named or report.folder == SAMPLES:
+        return typed or None
+    if len(report.class_names) <= len(_TWO_CLASSES):
+        return _TWO_CLASSES
+    return tuple(f"class {name}" for name in report.class_names)
 
 
 def _pick_data() -> tuple[Path | None, str | None]:
@@ -161,6 +174,10 @@ def _pick_settings() -> dict[str, Any]:
     known = {each.name: each for each in fields(TrainingSettings) if each.name in _FIRST or each.name not in _ELSEWHERE}
     found = {name: _input(known.pop(name), width=_WIDTH) for name in _FIRST}
     with st.popover("More settings", icon=":material/tune:"):
+        st.text_input(
+            "Names of the classes", key="train_classes", placeholder="background, lesion", persist_state="session",
+            help="Commas between them, in the order of the numbers in the masks; by default those of the data set.",
+        )  # fmt: skip
         columns = st.columns(2)
         for place, each in enumerate(known.values()):
             with columns[place % 2]:
