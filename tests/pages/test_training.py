@@ -198,6 +198,19 @@ def test_the_epoch_of_the_predictions_follows_the_run_until_one_is_chosen(folder
     assert page.select_slider(key="train_epoch").value == 2
 
 
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"name": "x"}', '{"name": "x", "settings": 3}'])
+def test_a_damaged_run_harms_no_page(folder_of_runs, content):
+    made_run(folder_of_runs, "finished")
+    other = made_run(folder_of_runs, "finished", "20260102-000000-bb", "other")
+    add_results(other)
+    if content is None:
+        (other.folder / "settings.json").unlink()
+    else:
+        (other.folder / "settings.json").write_text(content)
+    assert trained_networks.trained_networks() == {}
+    assert "bars" in words(open_page())
+
+
 def test_deleting_asks_and_deletes(folder_of_runs):
     run = made_run(folder_of_runs, "finished")
     page = open_page()

@@ -103,9 +103,12 @@ class Run:
 
     def log(self, most: int = 20_000) -> str:
         """The end of the log file, `most` bytes of it."""
-        with self.log_file.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
-            return file.read().decode(errors="replace")
+        try:
+            with self.log_file.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+                return file.read().decode(errors="replace")
+        except FileNotFoundError:  # it is being deleted
+            return ""
 
     def stop(self, patience: float = 10.0) -> None:
         """Ask the run to end after its current step; kill it after `patience` seconds. The best weights are kept.
@@ -206,8 +209,16 @@ def start(settings: TrainingSettings, name: str, root: str | Path, *, device: st
 
 
 def runs(root: str | Path) -> list[Run]:
-    """All runs in a folder, the newest first."""
-    return [Run(folder) for folder in sorted(Path(root).absolute().glob("[0-9]*"), reverse=True) if has_status(folder)]
+    """All runs in a folder, the newest first; what is damaged, or being deleted, is left out."""
+    found = [Run(folder) for folder in sorted(Path(root).absolute().glob("[0-9]*"), reverse=True) if has_status(folder)]
+    return [run for run in found if _is_stated(run)]
+
+
+def _is_stated(run: Run) -> bool:
+    try:
+        return {"name", "device", "workers", "directory"} <= run.stated.keys() and "images" in run.stated["settings"]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return False
 
 
 def find_run(root: str | Path, identifier: str) -> Run:
