@@ -103,7 +103,7 @@ def made_run(root: Path, state: str = "running", **process) -> Run:
     """A run without a process of its own: by default the process is this one."""
     run = Run(root / "20260101-000000-aa")
     run.folder.mkdir(parents=True)
-    stated = {"name": "net", "device": "cpu", "workers": 0, "directory": str(root), "settings": {}}
+    stated = {"name": "net", "device": "cpu", "workers": 0, "directory": str(root), "settings": {"images": "data"}}
     (run.folder / "settings.json").write_text(json.dumps(stated))
     run.note_process(psutil.Process())
     (run.folder / "process.json").write_text(
