@@ -94,7 +94,7 @@ def test_all_rows_columns_and_summaries(kind, depth, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "depth", "channels", "stride"),
     [
-        ("instance, excite", 4, 3, 2),
+        ("instance, excite", 4, 3, 4),
         ("instance", 3, 1, 4),
         ("group", 2, 1, 4),
         ("excite", 3, 1, 4),
