@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from ..data.index_masks import IGNORED
+from ..display.words import percent
 from ..errors import UserError
 from ..segmenter import Prediction
 from ..target import PREDICTED, Target
@@ -43,10 +44,14 @@ class RegionShare:
         if np.isnan(self.ratio):
             return "Nothing lies outside the region: the map is 0 there."
         if self.ratio >= 2:
-            return f"A pixel inside weighs {self.ratio:.1f} times one outside: the network looks at the region itself."
+            return f"A pixel inside weighs {self.ratio:.1f} times one outside; {self._inside_in_words}."
         if self.ratio >= 1:
-            return f"A pixel inside weighs {self.ratio:.1f} times one outside: the surroundings count nearly as much."
-        return f"A pixel inside weighs {self.ratio:.2g} of one outside: the network looks around the region, not at it."
+            return f"A pixel inside weighs {self.ratio:.1f} times one outside, hardly more; {self._inside_in_words}."
+        return f"A pixel inside weighs {self.ratio:.2g} of one outside, less; {self._inside_in_words}."
+
+    @property
+    def _inside_in_words(self) -> str:
+        return f"{percent(self.mass)} of the whole map lies inside"
 
 
 @dataclass(frozen=True)

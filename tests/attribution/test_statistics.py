@@ -8,6 +8,7 @@ import torch
 from core import Segmenter, Target, UserError
 from core.attribution import Attribution, gradient
 from core.attribution.statistics import compared_with, region_share, statistics
+from core.display.words import percent
 from core.segmenter import Prediction
 from tests.networks import Wrapped
 
@@ -87,7 +88,14 @@ def test_empty_and_full_regions_have_no_ratio_and_a_word():
     assert "0 there" in nothing_outside.in_words()
 
 
-@pytest.mark.parametrize(("inside", "word"), [(5.0, "at the region itself"), (1.5, "nearly"), (0.1, "not at it")])
+@pytest.mark.parametrize(
+    ("inside", "word"),
+    [
+        (5.0, f"weighs 5.0 times one outside; {percent(5 / 6)} of the whole map lies inside"),
+        (1.5, "weighs 1.5 times one outside, hardly more; 60"),
+        (0.1, "weighs 0.1 of one outside, less; 9.1"),
+    ],
+)
 def test_the_ratio_in_words(inside, word):
     assert word in region_share(np.array([[inside, 1.0]]), np.array([[True, False]])).in_words()
 

@@ -298,7 +298,7 @@ def test_the_map_of_the_steps_so_far_is_shown_as_such(monkeypatch, segmenter, im
     assert panel[1]["layers"][1]["opacity"] == 1
     assert words["chips"][0][0] == "coarse map, sharpening"
     assert part.convergence_percent > 100
-    assert words["chips"][1][0] == "error: too early to say"
+    assert words["chips"][1][0] == "error: not known yet"
     assert "%" not in str(words["numbers"])
     assert recipe is None
     assert not page.metric

@@ -318,6 +318,7 @@ def test_images_are_shown_as_they_come_and_kept_after_cancel(monkeypatch):
     assert one_is_there.wait(60)
     page.run()
     assert "**1 of 2 images** so far" in texts(page)
+    assert any("scenes_1_of_2_images" in button.proto.id for button in page.get("download_button"))
     assert list(page.dataframe[0].value["Image"]) == names[:1]
     claim = page.session_state["_claims"]["several"]
     claim.cancel()
@@ -331,6 +332,7 @@ def test_images_are_shown_as_they_come_and_kept_after_cancel(monkeypatch):
     assert list(page.dataframe[0].value["Image"]) == names
     assert asked == [*names, names[1]], "the first one is not asked again"
     assert "Cancelled" not in texts(page)
+    assert any("scenes_images" in button.proto.id for button in page.get("download_button"))
 
 
 def test_former_links_keep_their_scale():

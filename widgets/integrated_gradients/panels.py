@@ -64,8 +64,8 @@ def _share(title: str, share: RegionShare) -> None:
         "Mass inside": percent(share.mass),
     }
     helps = {
-        "Ratio": "Mean magnitude inside divided by outside. High: the network looks at the region itself. Near 1: the "
-        "map does not distinguish the region from its surroundings. Low: the network looks around the region.",
+        "Ratio": "Mean magnitude inside divided by outside: how many times as much a pixel inside makes of the "
+        "difference. Near 1 the map does not distinguish the region from its surroundings.",
         "Mass inside": "Share of the sum of magnitudes that lies inside.",
     }
     for slot, (name, value) in zip(st.columns(6), values.items(), strict=True):

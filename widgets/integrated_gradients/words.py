@@ -13,7 +13,7 @@ GOOD, FAIR = 1.0, 5.0
 """Largest errors of a sum, in per cent, that count as right and as nearly right."""
 _TELLING = 20.0
 """Largest error, in per cent, that is worth a number while more steps come."""
-_EARLY = "too early to say"
+_EARLY = "not known yet"
 _MAP_WEIGHT = 0.5
 """A map may be off by twice as much as its sum in the same colour: it is looked at, and not added up."""
 SUM_HELP = "How far the sum of the map is from the difference of the scores."

@@ -97,7 +97,8 @@ def several_images_panel(trial: Trial, maps: Mapping[str, TrustMap]) -> None:
     if found is None:
         _show_state(so_far, len(names), is_cancelled=was_cancelled("several"))
     if so_far is not None:
-        _show(trial, so_far, metric, question, has_verdict=found is not None or was_cancelled("several"))
+        has_verdict = found is not None or was_cancelled("several")
+        _show(trial, so_far, metric, question, names, has_verdict=has_verdict)
 
 
 def files_of(segmenter: Segmenter) -> dict[str, ImageFile]:
@@ -106,9 +107,13 @@ def files_of(segmenter: Segmenter) -> dict[str, ImageFile]:
     return {image.name: (image.path, image.truth) for images in groups.values() for image in images}
 
 
+def _number_done(found: Outcomes) -> int:
+    return len({one.image for one in found.measurements}) + len(found.failed)
+
+
 def _show_state(so_far: Outcomes | None, count: int, *, is_cancelled: bool) -> None:
     """How many of the images the numbers below are of, before they are of all."""
-    done = 0 if so_far is None else len({one.image for one in so_far.measurements}) + len(so_far.failed)
+    done = 0 if so_far is None else _number_done(so_far)
     if is_cancelled:
         st.warning(f"Cancelled after **{done} of {count} images**; “Go on” tests the others.", icon=":material/block:")
     elif done:
@@ -119,7 +124,9 @@ def _show_state(so_far: Outcomes | None, count: int, *, is_cancelled: bool) -> N
         st.info("The numbers come image by image.", icon=":material/hourglass_top:")
 
 
-def _show(trial: Trial, found: Outcomes, metric: str, question: SameQuestion, *, has_verdict: bool) -> None:
+def _show(
+    trial: Trial, found: Outcomes, metric: str, question: SameQuestion, asked: Sequence[str], *, has_verdict: bool
+) -> None:
     if found.failed:
         lines = [f"- **{name}**: {sentence}" for name, sentence in found.failed.items()]
         with st.expander(f"{len(found.failed)} without a result", icon=":material/report:"):
@@ -147,10 +154,12 @@ def _show(trial: Trial, found: Outcomes, metric: str, question: SameQuestion, *,
     formats["Image"] = st.column_config.TextColumn(pinned=True)
     st.markdown(f"**Each image**: {METRICS[metric].heading}, {METRICS[metric].direction} is better")
     st.dataframe(table, hide_index=True, column_config=formats)
-    show_downloads(f"{trial.segmenter.name}_images", {
+    done = _number_done(found)
+    part = "" if done == len(asked) else f"{done}_of_{len(asked)}_"
+    show_downloads(f"{trial.segmenter.name}_{part}images", {
         "Means (.csv)": ("summary.csv", lambda: csv_bytes([asdict(row) for row in rows])),
         "Each image (.csv)": ("targets.csv", lambda: csv_bytes([one.as_row() for one in found.measurements])),
-        "Manifest (.json)": ("summary.json", lambda: _manifest(trial, found, rows, question)),
+        "Manifest (.json)": ("summary.json", lambda: _manifest(trial, found, rows, question, asked)),
     })  # fmt: skip
 
 
@@ -203,7 +212,9 @@ def per_image(measurements: Sequence[Measurement], metric: str) -> list[dict[str
     return list(rows.values())
 
 
-def _manifest(trial: Trial, found: Outcomes, rows: Sequence[SummaryRow], question: SameQuestion) -> bytes:
+def _manifest(
+    trial: Trial, found: Outcomes, rows: Sequence[SummaryRow], question: SameQuestion, asked: Sequence[str]
+) -> bytes:
     return json_bytes(
         described(trial)
         | {
@@ -213,6 +224,7 @@ def _manifest(trial: Trial, found: Outcomes, rows: Sequence[SummaryRow], questio
             "against": question.like.against,
             "reduction": question.like.reduction,
             "evaluation": question.settings.evaluation.describe(),
+            "images_asked": list(asked),
             "images": list(dict.fromkeys(one.image for one in found.measurements)),
             "failed": dict(found.failed),
             "summary": [asdict(row) for row in rows],
