@@ -1,11 +1,6 @@
 """Networks whose distant pixels are coupled by statistics over the image: exact rows from few passes."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,9 +24,9 @@ from core.segmenter.image_statistics import FindStatistics, HoldStatistics
 from core.target import Score
 from tests.jacobian.coupled_networks import NORMS, CoupledUNet
 from tests.jacobian.rows import dense_jacobian, largest_relative_error, lively, random_image, rows_alone
+from tests.killing import run_and_kill
 from tests.networks import TinySeg
 
-ROOT = Path(__file__).parents[2]
 KINDS = {
     "instance": ("instance", ""), "group": ("group", ""), "layer": ("layer", ""), "excite": ("none", "excite"),
     "pooled": ("none", "pooled"), "instance, excite": ("instance", "excite"), "group, pooled": ("group", "pooled"),
@@ -185,15 +180,10 @@ def test_a_run_killed_among_the_factors_and_among_the_passes_goes_on(tmp_path, m
     segmenter, image, path = network("instance", 2), random_image(1, 40, 40), tmp_path / "killed.zarr"
     jacobian(segmenter, image, out=path, batch_size=1, cancel=lambda: True)  # which makes the plan
     for name, number in (("score_derivatives", 2), ("statistics", 3)):
-        command = [sys.executable, "-c", RUN_THAT_WAITS_TO_BE_KILLED, str(path), name, str(number)]
-        process = subprocess.Popen(command, cwd=ROOT)
-        try:
-            while chunks(path, name) < number:  # pytest's own limit ends what waits for ever
-                assert process.poll() is None, "the run ended before it could be killed"
-                time.sleep(0.01)
-        finally:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+        run_and_kill(
+            RUN_THAT_WAITS_TO_BE_KILLED, path, name, number,
+            when=lambda name=name, number=number: chunks(path, name) >= number,
+        )  # fmt: skip
         killed = JacobianStore(path)
         assert bool(killed.missing_factors) == (name != "statistics")
         assert 0 < killed.passes_done < killed.num_passes

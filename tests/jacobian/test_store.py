@@ -1,12 +1,8 @@
 """Stopping, resuming, refusing, and what a bad disk does."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +16,8 @@ from core.jacobian.store import JacobianStore
 from core.models import UNet
 from core.segmenter import Segmenter
 from tests.jacobian.rows import lively, random_image
+from tests.killing import run_and_kill
 
-ROOT = Path(__file__).parents[2]
 RESULTS = ("rows", "statistics", "histogram", "boxes", "centred")
 
 
@@ -88,14 +84,7 @@ def finished_chunks(path: Path) -> int:
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
     """kill -9 in mid-run: nothing that was finished is computed again, and the result is that of one run."""
     path = tmp_path / "killed.zarr"
-    process = subprocess.Popen([sys.executable, "-c", RUN_THAT_WAITS_TO_BE_KILLED, str(path)], cwd=ROOT)
-    try:
-        while finished_chunks(path) < 4:  # pytest's own limit ends what waits for ever
-            assert process.poll() is None, "the run ended before it could be killed"
-            time.sleep(0.01)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+    run_and_kill(RUN_THAT_WAITS_TO_BE_KILLED, path, when=lambda: finished_chunks(path) >= 4)
     store = JacobianStore(path)
     finished = store.finished()
     assert 4 <= len(finished) < store.num_blocks

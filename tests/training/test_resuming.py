@@ -1,11 +1,6 @@
 """A run that was killed and taken up again has the weights of an unbroken one."""
 
 import csv
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,9 +11,9 @@ from core.errors import UserError
 from core.training import TrainingSettings, train
 from core.training.fitting import epoch_checkpoint, last_checkpoint
 from core.training.resuming import STATE_FILE, can_resume
+from tests.killing import run_and_kill
 from tests.training.test_training import small, write_data_set
 
-ROOT = Path(__file__).parents[2]
 RUN_THAT_WAITS_TO_BE_KILLED = """
 import signal, sys, torch
 torch.set_num_threads(1)
@@ -55,15 +50,11 @@ def test_a_killed_run_goes_on_to_the_same_weights(bars, schedule, tmp_path):
     asked = settings(bars, schedule)
     unbroken = run(asked, tmp_path / "unbroken")
     out = tmp_path / "killed"
-    command = [sys.executable, "-c", RUN_THAT_WAITS_TO_BE_KILLED, str(bars), schedule, str(out)]
-    process = subprocess.Popen(command, cwd=ROOT)
-    try:
-        while not (out / "metrics.csv").is_file() or len((out / "metrics.csv").read_text().splitlines()) < 4:
-            assert process.poll() is None, "the run ended before it could be killed"
-            time.sleep(0.01)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+    metrics = out / "metrics.csv"
+    run_and_kill(
+        RUN_THAT_WAITS_TO_BE_KILLED, bars, schedule, out,
+        when=lambda: metrics.is_file() and len(metrics.read_text().splitlines()) >= 4,
+    )  # fmt: skip
     assert can_resume(out)
     resumed = run(asked, out, resume=True)
     assert not can_resume(out)
