@@ -21,6 +21,15 @@ def percent(share: float) -> str:
     return "none" if math.isnan(share) else f"{100 * share:.1f} %"
 
 
+def bytes_in_words(size: float) -> str:
+    """A number of bytes as "3.4 GB"."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
 def ordinal(count: int) -> str:
     """A whole number such as 4 as "4th"."""
     is_teen = count % 100 in (11, 12, 13)

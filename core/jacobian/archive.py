@@ -8,8 +8,9 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from ..display.words import bytes_in_words
 from ..errors import UserError
-from .disk_space import bytes_in_words, check_free_disk
+from .disk_space import check_free_disk
 from .store import JacobianStore
 
 LARGEST_ARCHIVE = 20_000_000_000

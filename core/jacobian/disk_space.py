@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..display.words import bytes_in_words
 from ..errors import UserError
 from .array_layouts import MOST_SAMPLED_BLOCKS, histogram_type
 from .colouring import Plan
@@ -38,15 +39,6 @@ def check_free_disk(path: Path, needed: int) -> None:
             f"The Jacobian needs up to {bytes_in_words(needed)} and {_nearest_folder(path)} has {bytes_in_words(free)} "
             "left; keep summaries only, store float16 or uint8, sample with a stride, or free some space."
         )
-
-
-def bytes_in_words(size: float) -> str:
-    """A number of bytes as "3.4 GB"."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def _nearest_folder(path: Path) -> Path:

@@ -10,12 +10,11 @@ from core.attribution import Attribution
 from core.attribution.statistics import region_of
 from core.display.colours import SEQUENTIAL, ColourScale, intensity_rgb, png_bytes
 from core.display.footprint import BoundingBox
-from core.display.words import ordinal
+from core.display.words import bytes_in_words, ordinal
 from core.errors import UserError
 from core.io.files import npy_bytes
 from core.jacobian import Jacobian
 from core.jacobian.archive import store_bytes, write_archive
-from core.jacobian.disk_space import bytes_in_words
 from core.jacobian.map_pictures import decades, map_over
 from core.target import PREDICTED
 from widgets.jacobian.controls import MAPS, PICTURES, View

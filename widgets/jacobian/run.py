@@ -6,11 +6,10 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.display.words import duration
+from core.display.words import bytes_in_words, duration
 from core.errors import UserError
 from core.jacobian import Jacobian, JacobianRequest
 from core.jacobian.archive import store_bytes
-from core.jacobian.disk_space import bytes_in_words
 from core.jacobian.estimation import Estimate, Estimator
 from core.segmenter import Segmenter
 from core.target import Score

@@ -48,8 +48,8 @@ def pick_model(
     """
     key = f"{place}model"
     networks, factories = kept_networks(), repeated("--model", _HINT)
-    shipped = sorted(shipped_weights(), key=lambda name: name != FIRST_MODEL)
-    trained = trained_networks()
+    shipped_files, trained = shipped_weights(), trained_networks()
+    shipped, files = sorted(shipped_files, key=lambda name: name != FIRST_MODEL), shipped_files | trained
     names = [*others, *factories, *shipped, *trained, *networks]  # the URL leaves the first out, so it is no upload
     _restore_model(key, names)
     choice = st.selectbox(label, [*names, UPLOAD], key=key, bind="query-params")
@@ -65,7 +65,7 @@ def pick_model(
     shown, segmenter = next(
         (name, found)
         for name in dict.fromkeys((choice, former, names[0]))
-        if name in names and (found := _segmenter(name, others, networks, place)) is not None
+        if name in names and (found := _segmenter(name, others, networks, files, place)) is not None
     )
     if shown != choice:  # so that the page, and what is chosen on it, stays meanwhile
         st.caption(f"Until then, {shown} stays.")
@@ -86,14 +86,18 @@ def show_notes(segmenter: Segmenter) -> None:
 
 
 def _segmenter(
-    choice: str, others: Mapping[str, Callable[[], Segmenter]], networks: Mapping[str, KeptFile], place: str
+    choice: str,
+    others: Mapping[str, Callable[[], Segmenter]],
+    networks: Mapping[str, KeptFile],
+    files: Mapping[str, Path],
+    place: str,
 ) -> Segmenter | None:
     """The model of a name; None for an upload that does not load yet."""
     if choice in others:
         return others[choice]()
     if choice in networks:
         return load_network(networks[choice], place)
-    path = (shipped_weights() | trained_networks()).get(choice, Path(choice))
+    path = files.get(choice, Path(choice))
     return _loaded(str(path), path.stat().st_mtime_ns) if path.is_file() else _loaded(choice)
 
 

@@ -2,23 +2,24 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import streamlit as st
 
 from core.data.inspection import inspect_data_set
 from core.data.reports import DataSetReport
-from core.display.words import duration, percent
-from core.jacobian.disk_space import bytes_in_words
+from core.display.words import bytes_in_words, duration, percent
 from core.training import TrainingSettings
 from core.training.runs import start
 from widgets.shared.results import Report
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.trained_networks import training_folder
 from widgets.shared.user_errors import plain_text, show_user_errors
+
+if TYPE_CHECKING:
+    from core.training.estimation import TrainingEstimate
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data" / "vessels"
 _SOURCES = {"samples": "Sample vessels", "folder": "A folder"}
@@ -204,10 +205,10 @@ def _input(each: "Field[Any]", **options: Any) -> Any:
 def _show_estimate(settings: TrainingSettings, report: DataSetReport) -> None:
     """Time and memory, from two real steps."""
 
-    def timed(_report: Report) -> Mapping[str, Any]:
+    def timed(_report: Report) -> "TrainingEstimate":
         from core.training.estimation import estimate  # noqa: PLC0415 - Lightning takes seconds to import
 
-        return vars(estimate(settings))
+        return estimate(settings)
 
     key = "training estimate", repr(settings), tuple(sorted(image.pixel_hash for image in report.images))
     found = compute_in_background("training estimate", key, "Timing two steps", timed)
@@ -215,7 +216,7 @@ def _show_estimate(settings: TrainingSettings, report: DataSetReport) -> None:
         st.caption(":material/hourglass_top: Timing two steps…")
         return
     st.markdown(
-        f"About **{duration(found['seconds'])}**, {bytes_in_words(found['memory_bytes'])} of memory",
-        help=f"{found['parameters']:,} parameters; {found['steps_per_epoch']} steps an epoch of "
-        f"{found['seconds_per_step']:.2f} s, timed on these images; less where it stops early.",
+        f"About **{duration(found.seconds)}**, {bytes_in_words(found.memory_bytes)} of memory",
+        help=f"{found.parameters:,} parameters; {found.steps_per_epoch} steps an epoch of "
+        f"{found.seconds_per_step:.2f} s, timed on these images; less where it stops early.",
     )

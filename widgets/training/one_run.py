@@ -15,7 +15,7 @@ from core.training.record import EpochRecord, compare_curves, learning_curves
 from core.training.runs import LIVE, PreviewedImage, Run, read_previews
 from widgets.shared.trained_networks import name_of_network
 from widgets.shared.user_errors import plain_text, say
-from widgets.training.run_list import state_in_words
+from widgets.training.run_list import STATES
 
 _OPACITY = 0.5
 _FEW_EPOCHS = 12
@@ -26,7 +26,7 @@ def run_card(run: Run) -> None:
     """Name, state and progress of a run, with what can be done about it."""
     status = run.status
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{plain_text(run.name)}**: {state_in_words(status)}", width="content")
+        st.markdown(f"**{plain_text(run.name)}**: {STATES[status.state]}", width="content")
         if status.state in LIVE:
             st.button("Stop", icon=":material/stop:", key="train_stop", on_click=run.stop,
                       help="The best weights so far stay, and the run can be resumed.")  # fmt: skip

@@ -7,16 +7,12 @@ import streamlit as st
 from core.display.words import duration
 from core.training.runs import Run, Status
 
-_STATES = {
+STATES = {
     "queued": "waiting", "running": "training", "finished": "finished", "stopped": "stopped", "failed": "failed",
     "lost": "was killed",
 }  # fmt: skip
+"""What the states of a run are called on screen."""
 _MOST_COMPARED = 4
-
-
-def state_in_words(status: Status) -> str:
-    """The state of a run, with how far it is."""
-    return _STATES[status.state]
 
 
 def pick_runs(found: list[Run]) -> list[Run]:
@@ -25,7 +21,7 @@ def pick_runs(found: list[Run]) -> list[Run]:
     rows = [
         {
             "Network": run.name,
-            "State": state_in_words(status),
+            "State": STATES[status.state],
             "Epochs": f"{status.epoch} of {status.epochs}",
             "Best IoU": _score(status.best.get("validation_iou")),
             "Data": str(run.stated["settings"]["images"]).rstrip("/").rpartition("/")[2],
