@@ -17,7 +17,10 @@ page = st.navigation(
             st.Page("pages/cams.py", title="Class activation maps", icon=":material/layers:"),
         ],
         "Test": [st.Page("pages/trust.py", title="Trust", icon=":material/verified:")],
-        "Prepare": [st.Page("pages/training.py", title="Training", icon=":material/model_training:")],
+        "Prepare": [
+            st.Page("pages/library.py", title="Library", icon=":material/folder_open:"),
+            st.Page("pages/training.py", title="Training", icon=":material/model_training:"),
+        ],
     }
 )
 st.logo("widgets/static/mark.svg", size="large")

@@ -1,0 +1,5 @@
+"""Networks at hand: their cards, upload, rename, delete."""
+
+
+def networks_part() -> None:
+    """Draw it."""

@@ -1,0 +1,5 @@
+"""How well a network segments a data set, image by image."""
+
+
+def scores_part() -> None:
+    """Draw it."""
