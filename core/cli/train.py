@@ -18,7 +18,7 @@ from .options import Device, Out
 _IN_THE_SHELL: dict[str, tuple[Any, Any, str]] = {
     "images": (list[Path], inspect.Parameter.empty, " Repeat to join several."),
     "masks": (Path | None, None, ""),
-    "arguments": (str, '{"width": 16}', " JSON."),
+    "arguments": (str | None, None, " JSON."),
     "class_names": (str | None, None, " Commas between them."),
     "crops_per_image": (list[int], [1], " Repeat for several."),
 }
@@ -27,9 +27,11 @@ _IN_THE_SHELL: dict[str, tuple[Any, Any, str]] = {
 class _SettingsOptions(OptionGroup):
     """One option per field of `TrainingSettings`."""
 
-    def __init__(self, arguments: str, class_names: str | None, **values: Any) -> None:
+    def __init__(self, arguments: str | None, class_names: str | None, **values: Any) -> None:
         names = None if class_names is None else tuple(part.strip() for part in class_names.split(","))
-        self.settings = TrainingSettings(arguments=_parsed(arguments), class_names=names, **values)
+        if arguments is not None:
+            values["arguments"] = _parsed(arguments)
+        self.settings = TrainingSettings(class_names=names, **values)
 
     @classmethod
     def parameters(cls) -> list[inspect.Parameter]:
@@ -61,7 +63,10 @@ def train(
     """
     from ..training import train as run_training  # noqa: PLC0415 - Lightning takes seconds to import
 
-    result = run_training(options.settings, out, name, device=device, workers=workers, resume=resume)
+    result = run_training(
+        options.settings, out, name, device=device, workers=workers, resume=resume,
+        on_warning=lambda sentence: typer.echo(f"Warning: {sentence}", err=True),
+    )  # fmt: skip
     typer.echo(f"Best epoch {result.best_epoch} of {len(result.records)}, {result.seconds / 60:.1f} minutes.")
     for part, scores in result.scores.items():
         typer.echo(f"{part.replace('_', ' ')}: " + ", ".join(f"{key} {value:.4g}" for key, value in scores.items()))

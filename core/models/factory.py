@@ -9,12 +9,12 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, MappingProxyType, MethodType, ModuleType
 
 import torch
 from torch import nn
@@ -41,7 +41,26 @@ def is_factory(name: str) -> bool:
 
 
 def segmenter_from_factory(factory: str, device: str | torch.device = "auto") -> Segmenter:
-    """The segmenter that a function of the user returns.
+    """The segmenter that a function of the user returns, which is called without arguments.
+
+    Args:
+        factory: As for `made_by_factory`.
+        device: Where to put it: "auto", "cpu" or "cuda". A `Segmenter` stays on the device that it was made for; any
+            other module is taken to have three channels, no normalisation and any number of classes.
+
+    Raises:
+        UserError: As `made_by_factory`.
+    """
+    made = made_by_factory(factory)
+    return made if isinstance(made, Segmenter) else Segmenter(made, device=device, name=factory)
+
+
+def made_by_factory(
+    factory: str,
+    arguments: Mapping[str, object] = MappingProxyType({}),
+    known: Mapping[str, object] = MappingProxyType({}),
+) -> Segmenter | nn.Module:
+    """What a function of the user returns.
 
     This runs the user's code: use it on a command line, never behind an upload. It runs in a thread of its own, for
     `TIME_LIMIT` seconds at most, or as many as the environment variable `WHYPIXEL_FACTORY_SECONDS` states.
@@ -49,28 +68,27 @@ def segmenter_from_factory(factory: str, device: str | torch.device = "auto") ->
     Args:
         factory: "package.module:function", a module in the current directory or an installed one; or
             "path/to/file.py:function", whose imports are looked for beside the file first (see `import_file`). The
-            function takes no arguments and returns a `Segmenter`, or a torch module (three channels, no normalisation,
-            any number of classes).
-        device: Where to put it: "auto", "cpu" or "cuda". A `Segmenter` stays on the device that it was made for.
+            function returns a `Segmenter` or a torch module.
+        arguments: Keyword arguments of the function.
+        known: Further ones, which it is given where it takes them.
 
     Raises:
-        UserError: No such module or file, no such function, one that is not written in Python, an error or an end of
-            the process inside it, another return type, or a function that is not finished in time.
+        UserError: No such module or file, no such function, one that is not written in Python or does not take the
+            arguments, an error or an end of the process inside it, another return type, or a function that is not
+            finished in time.
     """
     if not is_factory(factory):
         raise UserError(f"{factory} is not the name of a function; give it as {_FORMS}.")
     seconds = _time_limit()
-    outcome = _run_in_thread(partial(_made_by, factory), seconds)
+    outcome = _run_in_thread(partial(_made_by, factory, arguments, known), seconds)
     if not outcome.done():
         raise UserError(
             f"{factory} was not finished after {seconds:g} seconds; make it faster, or allow more with the environment "
             f"variable {TIME_LIMIT_VARIABLE}."
         )
     made = outcome.result()
-    if isinstance(made, Segmenter):
+    if isinstance(made, Segmenter | nn.Module):
         return made
-    if isinstance(made, nn.Module):
-        return Segmenter(made, device=device, name=factory)
     if made is None:
         raise UserError(f"{factory} returned nothing; return the network from it.")
     raise UserError(f"{factory} returned a {type(made).__name__}; a factory returns a Segmenter or a torch.nn.Module.")
@@ -119,7 +137,7 @@ def _run_in_thread(function: Callable[[], object], seconds: float) -> "Future[ob
     return outcome
 
 
-def _made_by(factory: str) -> object:
+def _made_by(factory: str, arguments: Mapping[str, object], known: Mapping[str, object]) -> object:
     """What the function returns; any error but an interruption from the keyboard becomes a UserError."""
     source, _, function_name = factory.rpartition(":")
     is_file = source.endswith(".py")
@@ -135,11 +153,25 @@ def _made_by(factory: str) -> object:
             raise UserError(
                 f"{factory} is not written in Python but compiled; give your own function that returns the network."
             )
-        return function()
+        return function(**_taken(function, factory, arguments, known))
     except (UserError, KeyboardInterrupt):
         raise
     except BaseException as error:  # SystemExit as well, which would end this program in silence
         raise _failed(factory, error) from error
+
+
+def _taken(
+    function: Callable[..., object], factory: str, arguments: Mapping[str, object], known: Mapping[str, object]
+) -> dict[str, object]:
+    """The arguments, with those of the `known` that the function takes."""
+    if not arguments and not known:
+        return {}
+    parameters = inspect.signature(function).parameters.values()
+    named = {each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
+    takes_all = any(each.kind == each.VAR_KEYWORD for each in parameters)
+    if not takes_all and (odd := sorted(arguments.keys() - named)):
+        raise UserError(f"{factory} takes no argument {odd[0]}; it takes {', '.join(sorted(named)) or 'none'}.")
+    return {name: value for name, value in known.items() if takes_all or name in named} | dict(arguments)
 
 
 def _imported(module_name: str) -> ModuleType:

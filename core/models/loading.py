@@ -117,6 +117,7 @@ def load_segmenter(
     else:
         path = find_checkpoint(path_or_name)
         state_dict, stored = read_checkpoint(path)
+        _check_needs_no_code(path, stored, architecture)
         info, notes = _complete(stored, state_dict, path.name, architecture, arguments)
         if info.architecture == nnunet.NAME:
             mean, std = (mean, std) if normalisation is None else NORMALISATIONS[normalisation]
@@ -150,6 +151,48 @@ def load_segmenter(
 def _check_states_itself(what: str, architecture: str | None, arguments: Mapping[str, Any] | None) -> None:
     if architecture is not None or arguments is not None:
         raise UserError(f"{what} states its architecture itself; leave out architecture and arguments.")
+
+
+def _check_needs_no_code(path: Path, stored: CheckpointInfo | None, architecture: str | None) -> None:
+    """Refuse the weights of a network of the user's own code: a file never says which code is run."""
+    if architecture is None and stored is not None and is_factory(stored.architecture):
+        raise UserError(
+            f"{path.name} holds weights of {stored.architecture}, a network of your own code; the function that builds "
+            f"it and loads them is in the file beside the weights: give {path.with_suffix('.py').name}:network."
+        )
+
+
+def weights_into(made: Segmenter | nn.Module, path: str | Path, device: str | torch.device = "auto") -> Segmenter:
+    """A network of the user's own code with the weights of a checkpoint that training wrote.
+
+    Args:
+        made: What the user's function returned (`made_by_factory`).
+        path: The checkpoint; its class names and normalisation count where `made` is a module.
+        device: Where to put a module; a segmenter stays where it is.
+
+    Raises:
+        UserError: A file that cannot be read, or weights that do not fit.
+    """
+    state_dict, info = read_checkpoint(path)
+    module, name = made.module if isinstance(made, Segmenter) else made, Path(path).stem
+    try:
+        module.load_state_dict(state_dict)
+    except RuntimeError as error:
+        raise UserError(
+            f"The weights in {Path(path).name} do not fit the network; has its code changed since?"
+        ) from error
+    if isinstance(made, Segmenter):
+        made.name = name
+        return made
+    if info is None:
+        raise UserError(f"{Path(path).name} says neither classes nor normalisation; it is not from a training run.")
+    about: dict[str, Any] = {
+        "class_names": info.class_names,
+        "in_channels": info.in_channels,
+        "mean": info.mean,
+        "std": info.std,
+    }
+    return Segmenter(module, **about, device=device, name=name)
 
 
 def identify(path: str | Path) -> Identity:

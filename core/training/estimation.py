@@ -1,16 +1,14 @@
 """What a training run would take, from a few real steps."""
 
-import math
 import time
 from dataclasses import dataclass
 
 import torch
-from torch.utils.data import DataLoader
 
 from ..compute.memory import graph_bytes
 from ..errors import UserError, is_out_of_memory
 from ..segmenter import choose_device
-from .fitting import repeatable
+from .fitting import repeatable, training_batches
 from .learner import loss_of, parameter_penalty
 from .run import fresh_segmenter
 from .settings import TrainingSettings
@@ -19,6 +17,7 @@ from .training_data import LabelledImages, TrainingData, gather
 _RESIDENT_BYTES = 600_000_000
 """Of Python with torch and Lightning."""
 _TIMED_STEPS = 2
+_IN_16_BITS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 _BYTES_PER_PARAMETER = 16
 """Weight, gradient and two moments of Adam, float32."""
 
@@ -71,14 +70,17 @@ def _timed(settings: TrainingSettings, data: TrainingData, torch_device: torch.d
         module = segmenter.module.requires_grad_(requires_grad=True)
         optimizer = torch.optim.AdamW(module.parameters(), lr=settings.learning_rate)
         crops = data.training_crops(settings)
-        batches = DataLoader(crops, settings.batch_size, shuffle=True)
+        batches = training_batches(crops, settings.batch_size)  # of one device
         module.train()
         seconds = []
         for _ in range(1 + _TIMED_STEPS):
             started = time.perf_counter()
             images, masks = (each.to(torch_device) for each in next(iter(batches)))
-            logits = segmenter.unchecked_logits(images.contiguous(memory_format=torch.channels_last))
-            loss = loss_of(settings.loss, logits, masks)
+            with torch.autocast(
+                torch_device.type, _IN_16_BITS.get(settings.precision), settings.precision in _IN_16_BITS
+            ):
+                logits = segmenter.unchecked_logits(images.contiguous(memory_format=torch.channels_last))
+            loss = loss_of(settings.loss, logits, masks, data.class_weights)
             penalty = parameter_penalty(module, settings.penalty, settings.penalty_weight)
             optimizer.zero_grad()
             (loss + penalty.to(loss.device)).backward()
@@ -91,7 +93,7 @@ def _timed(settings: TrainingSettings, data: TrainingData, torch_device: torch.d
         started = time.perf_counter()
         segmenter.predict(image)
         per_validation = (time.perf_counter() - started) * len(data.pairs("validation"))
-    per_step, steps = min(seconds[1:]), math.ceil(len(crops) / settings.batch_size)
+    per_step, steps = min(seconds[1:]), max(1, len(batches) // settings.devices)
     parameters = int(info.training["parameters"])
     return TrainingEstimate(
         parameters, steps, per_step, per_validation, settings.epochs * (steps * per_step + per_validation),

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from ..io.tables import csv_bytes
 from ..models.checkpoint import CheckpointInfo, save_checkpoint
 from ..segmenter import Segmenter
 from .learner import Learner
+from .processes import Share, ending_others, process_rank
 from .record import EpochRecord, OnEpoch
 from .resuming import LastState, random_states, write_state
 from .settings import TrainingSettings
@@ -79,9 +81,13 @@ class EpochLog(lightning.Callback):
         if not math.isfinite(record.train_loss + record.penalty + record.validation_loss):
             raise UserError(f"The loss is no longer finite in epoch {record.epoch}; lower the learning rate.")
         self.records.append(record)
-        write_atomically(self.metrics, csv_bytes([kept.as_row() for kept in self.records]))
-        if not self.best_epoch or record.validation_iou > self.best.validation_iou:
+        is_best = not self.best_epoch or record.validation_iou > self.best.validation_iou
+        if is_best:
             self.best_epoch = record.epoch
+        if process_rank():  # of several processes, which know the same, the first one writes
+            return
+        write_atomically(self.metrics, csv_bytes([kept.as_row() for kept in self.records]))
+        if is_best:
             save_checkpoint(self.checkpoint, learner.network, self.info)
         save_checkpoint(last_checkpoint(self.checkpoint), learner.network, self.info)
         if self.keep_every and record.epoch % self.keep_every == 0:
@@ -98,7 +104,7 @@ class StateKeeper(lightning.Callback):
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, learner: Learner) -> None:  # type: ignore[override]
         """Write it, but before the first epoch of a run."""
-        if trainer.current_epoch == 0:
+        if trainer.current_epoch == 0 or process_rank():
             return
         scheduler: Any = trainer.lr_scheduler_configs[0].scheduler
         state = LastState(
@@ -131,7 +137,7 @@ def fit(
 ) -> None:
     """Train until the last epoch, or until the validation IoU has not improved for `patience` epochs.
 
-    With a state, from there on.
+    With a state, from there on. Of several processes that train together, all but the first end here.
 
     Args:
         segmenter: Network to train.
@@ -149,18 +155,10 @@ def fit(
     """
     if settings.precision == "16-mixed" and segmenter.device.type == "cpu":
         raise UserError("16-mixed needs a GPU; train with bf16-mixed or 32-true.")
-    device, crops = segmenter.device, data.training_crops(settings)
-    # A last batch of one crop would give batch normalisation poor statistics, so it is left out where that costs
-    # little: the order changes every epoch.
-    drop_last = len(crops) >= 4 * settings.batch_size
-    batches: DataLoader = DataLoader(
-        crops,
-        settings.batch_size,
-        shuffle=True,
-        drop_last=drop_last,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-    )
+    device, several = segmenter.device, settings.devices > 1
+    crops = data.training_crops(settings)
+    share = Share(len(crops), settings, lambda: len(log.records)) if several else None
+    batches = training_batches(crops, settings.batch_size, workers, share)
     images: DataLoader = DataLoader(LabelledImages(data.pairs("validation")), batch_size=1)
     stopping = EarlyStopping("validation_iou", mode="max", patience=settings.patience)
     own = [log, StateKeeper(settings, data, log, stopping), stopping]
@@ -169,14 +167,21 @@ def fit(
         segmenter.module.load_state_dict(state.network)
         stopping.load_state_dict(dict(state.stopping))
         learner_state = {"optimizer": state.optimizer, "scheduler": state.scheduler}
-    learner = Learner(segmenter, settings, len(batches) * settings.epochs, learner_state)
+    learner = Learner(segmenter, settings, len(batches) * settings.epochs, learner_state, data.class_weights)
     trainer = lightning.Trainer(
         accelerator=device.type,
-        devices=[device.index or 0] if device.type == "cuda" else 1,
+        devices=[device.index or 0] if device.type == "cuda" and not several else settings.devices,
+        strategy=settings.strategy if several else "auto",
+        sync_batchnorm=several and device.type == "cuda",
+        use_distributed_sampler=False,
         max_epochs=settings.epochs - len(log.records),
         precision=settings.precision,
         deterministic=True,
-        callbacks=[*own, *callbacks, *([TQDMProgressBar()] if progress_bar else [])],
+        callbacks=[
+            *own,
+            *callbacks,
+            *([TQDMProgressBar()] if progress_bar else []),
+        ],
         enable_progress_bar=progress_bar,
         logger=False,
         enable_checkpointing=False,
@@ -189,7 +194,10 @@ def fit(
     if state is not None:
         state.restore_random()
     try:
-        trainer.fit(learner, batches, images)
+        with ending_others(trainer):
+            trainer.fit(learner, batches, images)
+        if process_rank():  # the first process goes on alone
+            sys.exit()
     except torch.OutOfMemoryError as error:
         raise UserError("The GPU's memory is too small for this; lower the batch size or the crop.") from error
     except ValueError as error:
@@ -199,6 +207,22 @@ def fit(
             "The last batch of an epoch holds a single crop, too few for this network's batch normalisation; choose "
             "another batch size, or a larger crop."
         ) from error
+
+
+def training_batches(
+    crops: LabelledImages, batch_size: int, workers: int = 0, share: Share | None = None
+) -> "DataLoader[Any]":
+    """The batches of an epoch, in a random order; of the crops of one process, with a `share`.
+
+    A last batch of one crop would give batch normalisation poor statistics, so a short one is left out where that costs
+    little: the order changes every epoch.
+    """
+    count = len(crops) if share is None else len(share)
+    return DataLoader(
+        crops, batch_size, shuffle=share is None, sampler=share, drop_last=count >= 4 * batch_size,
+        num_workers=workers, persistent_workers=workers > 0,
+        generator=None if share is None else share.generator,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import lightning
@@ -29,52 +29,65 @@ def parameter_penalty(module: nn.Module, penalty: Penalty, weight: float) -> Ten
     return weight * torch.stack(terms).sum()
 
 
-def pixel_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
+def pixel_cross_entropy(logits: Tensor, masks: Tensor, weights: Tensor | None = None) -> Tensor:
     """Cross-entropy of logits (B, K, H, W) against class indices (B, H, W), averaged over the pixels, in nats.
 
     For the two classes (0, z) of a one-channel network it is the binary cross-entropy of z. Pixels that are `IGNORED`
-    do not count; where all are, the loss is 0.
+    do not count; where all are, the loss is 0. With weights (K,) it is the mean weighted by those of the true classes.
     """
     # As a long list of pixels, because torch's two-dimensional loss has no deterministic version on a GPU.
     pixels, classes = logits.permute(0, 2, 3, 1).flatten(0, 2), masks.flatten()
-    total = F.cross_entropy(pixels, classes, ignore_index=IGNORED, reduction="sum")
-    return total / (classes != IGNORED).sum().clamp(min=1)
+    total = F.cross_entropy(pixels, classes, weights, ignore_index=IGNORED, reduction="sum")
+    return total / _weight_of(classes, weights)
 
 
-def soft_dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
+def _weight_of(classes: Tensor, weights: Tensor | None) -> Tensor:
+    """Sum of the weights of the pixels that are not `IGNORED`, by default their number; never 0."""
+    counted = classes != IGNORED
+    if weights is None:
+        return counted.sum().clamp(min=1)
+    return weights[classes[counted]].sum().clamp(min=_SMALLEST_SUM)
+
+
+def soft_dice_loss(logits: Tensor, masks: Tensor, weights: Tensor | None = None) -> Tensor:
     """1 minus the soft Dice of each class, averaged over the classes, for logits (B, K, H, W) and masks (B, H, W).
 
     Dice = 2 Σ p·t / (Σ p + Σ t) with probabilities p and truth t over the pixels of the whole batch (Milletari et al.
     2016, with the sums of p and t not squared). Pixels that are `IGNORED` do not count; a class that is neither there
-    nor predicted has a Dice of 1.
+    nor predicted has a Dice of 1. With weights (K,) it is the weighted mean over the classes.
     """
     counted = (masks != IGNORED).unsqueeze(1)
     truth = F.one_hot(masks.where(masks != IGNORED, 0), logits.shape[1]).movedim(-1, 1) * counted
     probabilities = logits.softmax(dim=1) * counted
     axes = (0, 2, 3)
     overlap, total = (probabilities * truth).sum(axes), (probabilities + truth).sum(axes)
-    return 1 - ((2 * overlap + _SMALLEST_SUM) / (total + _SMALLEST_SUM)).mean()
+    dice = (2 * overlap + _SMALLEST_SUM) / (total + _SMALLEST_SUM)
+    return 1 - (dice.mean() if weights is None else (weights * dice).sum() / weights.sum())
 
 
-def focal_loss(logits: Tensor, masks: Tensor) -> Tensor:
+def focal_loss(logits: Tensor, masks: Tensor, weights: Tensor | None = None) -> Tensor:
     """Σ -(1 - p)² log p over the pixels that are not `IGNORED`, divided by their number (Lin et al. 2017, γ = 2).
 
-    p is the probability of the true class, for logits (B, K, H, W) and masks (B, H, W).
+    p is the probability of the true class, for logits (B, K, H, W) and masks (B, H, W). With weights (K,) it is the
+    mean weighted by those of the true classes.
     """
     logs = logits.log_softmax(dim=1).permute(0, 2, 3, 1).flatten(0, 2)
     classes = masks.flatten()
     counted = classes != IGNORED
     of_truth = logs.gather(1, classes.where(counted, 0)[:, None])[:, 0]
     terms = -((1 - of_truth.exp()) ** 2) * of_truth
-    return terms.where(counted, 0).sum() / counted.sum().clamp(min=1)
+    if weights is not None:
+        terms = terms * weights[classes.where(counted, 0)]
+    return terms.where(counted, 0).sum() / _weight_of(classes, weights)
 
 
-def loss_of(name: Loss, logits: Tensor, masks: Tensor) -> Tensor:
-    """The loss of that name, a scalar, for logits (B, K, H, W) and masks (B, H, W)."""
+def loss_of(name: Loss, logits: Tensor, masks: Tensor, weights: Sequence[float] | None = None) -> Tensor:
+    """The loss of that name, a scalar, for logits (B, K, H, W) and masks (B, H, W), with a weight per class or none."""
+    given = None if weights is None else torch.tensor(weights, dtype=logits.dtype, device=logits.device)
     if name == "focal":
-        return focal_loss(logits, masks)
-    loss = pixel_cross_entropy(logits, masks)
-    return loss + soft_dice_loss(logits, masks) if name == "dice_cross_entropy" else loss
+        return focal_loss(logits, masks, given)
+    loss = pixel_cross_entropy(logits, masks, given)
+    return loss + soft_dice_loss(logits, masks, given) if name == "dice_cross_entropy" else loss
 
 
 class Learner(lightning.LightningModule):
@@ -88,17 +101,23 @@ class Learner(lightning.LightningModule):
         settings: Settings of the run.
         steps: Steps of all epochs, for which the one-cycle learning rate is planned.
         state: State of the optimiser and of the schedule, of a run that is taken up again.
+        class_weights: Weight of each class in the loss.
     """
 
     def __init__(
-        self, segmenter: Segmenter, settings: TrainingSettings, steps: int, state: Mapping[str, Any] | None = None
+        self,
+        segmenter: Segmenter,
+        settings: TrainingSettings,
+        steps: int,
+        state: Mapping[str, Any] | None = None,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.network = segmenter.module.requires_grad_(requires_grad=True)
         self.segmenter = segmenter
         self.settings = settings
         self.learning_rate = 0.0
-        self._steps, self._state = steps, state
+        self._steps, self._state, self._class_weights = steps, state, class_weights
         # Values and weights of the epoch so far; on the GPU they stay there until the epoch ends.
         self._epoch: dict[str, list[tuple[Tensor, int]]] = defaultdict(list)
 
@@ -106,7 +125,7 @@ class Learner(lightning.LightningModule):
         """Loss of a batch of crops, plus the penalty."""
         images, masks = batch
         logits = self.segmenter.unchecked_logits(images.contiguous(memory_format=torch.channels_last))
-        loss = loss_of(self.settings.loss, logits, masks)
+        loss = loss_of(self.settings.loss, logits, masks, self._class_weights)
         penalty = parameter_penalty(self.network, self.settings.penalty, self.settings.penalty_weight)
         self._epoch["train_loss"].append((loss.detach(), len(images)))
         self._epoch["penalty"].append((penalty.detach(), 1))
@@ -117,7 +136,8 @@ class Learner(lightning.LightningModule):
         """Scores of one whole image."""
         images, masks = batch
         logits = self.segmenter.unchecked_logits(images.contiguous(memory_format=torch.channels_last))
-        self._epoch["validation_loss"].append((loss_of(self.settings.loss, logits, masks), 1))
+        loss = loss_of(self.settings.loss, logits, masks, self._class_weights)
+        self._epoch["validation_loss"].append((loss, 1))
         for labels, mask in zip(logits.argmax(dim=1), masks, strict=True):
             scores = score_labels(labels, mask, self.segmenter.num_classes)
             for name, score in (("iou", scores.foreground_iou), ("dice", scores.foreground_dice)):
@@ -138,7 +158,12 @@ class Learner(lightning.LightningModule):
     def _mean(self, name: str) -> float:
         """A NaN is kept where it comes from a loss: it shows that the training has diverged."""
         values, weights = zip(*self._epoch[name], strict=True)
-        return float(np.average(torch.stack(values).double().cpu(), weights=weights))
+        mean = np.average(torch.stack(values).double().cpu(), weights=weights)
+        if self.trainer.world_size == 1:
+            return float(mean)
+        total = torch.tensor([mean * sum(weights), sum(weights)], dtype=torch.float64, device=self.device)
+        summed: Any = self.trainer.strategy.reduce(total, reduce_op="sum")
+        return float(summed[0] / summed[1])
 
     def configure_optimizers(self) -> Any:
         """AdamW, under a learning rate that moves with every step, or falls where the validation IoU stays."""

@@ -79,7 +79,8 @@ def read_state(out: Path, settings: TrainingSettings, data: TrainingData) -> Las
         raise UserError(f"There is no run to resume in {out}: it has ended, or not finished an epoch; start it anew.")
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-        before = json.loads(content.pop("question"))
+        # A state of an earlier version lacks the settings that came later, which had no effect then.
+        before = TrainingSettings(images="").as_metadata() | json.loads(content.pop("question"))
         records = tuple(EpochRecord(**record) for record in content.pop("records"))
         state = LastState(records=records, **content)
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, OSError) as error:

@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,11 +13,12 @@ import torch
 from ..errors import UserError
 from ..io.files import write_atomically
 from ..models.checkpoint import CheckpointInfo, save_checkpoint
-from ..models.loading import load_segmenter
+from ..models.factory import is_factory
 from ..models.zoo import build_module
 from ..scoring.overlap import evaluate_segmenter
 from ..segmenter import Segmenter, choose_device
 from .card import model_card
+from .own_network import fresh_own_network, load_weights, write_loader
 from .record import EpochRecord, OnEpoch, learning_curves
 from .resuming import STATE_FILE, read_state
 from .settings import TrainingSettings
@@ -26,6 +27,10 @@ from .training_data import TrainingData, gather
 
 if TYPE_CHECKING:
     import lightning
+
+
+_ABOUT = ("class_names", "in_channels", "mean", "std")
+"""What a checkpoint says about the data that its network was trained on."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +70,15 @@ def train(
     on_epoch: OnEpoch | None = None,
     resume: bool = False,
     callbacks: "Sequence[lightning.Callback]" = (),
+    on_warning: Callable[[str], object] | None = None,
 ) -> TrainingResult:
     """Train a network, keep the best epoch's weights, score them once on the held-out test images.
 
     The best weights so far are on disk after every epoch, and so is what a run needs to go on: one that was stopped or
     killed is resumed to the same weights as if it had not been. Files of the same names in `out` are replaced. The same
     settings on the same kind of device and the same number of threads give the same weights; the caller's random state
-    is left as it was.
+    is left as it was. With several `devices`, Lightning starts this program again for each further one, as it was
+    started; such a process ends where this function would return.
 
     Args:
         settings: Data, network, augmentation, optimisation, seed.
@@ -84,18 +91,23 @@ def train(
         resume: Go on with the run of these settings in `out` after its last whole epoch.
         callbacks: Further ones for Lightning's trainer. One that raises `core.training.stopping.TrainingStopped` ends
             the training; what is done is scored, and can be resumed.
+        on_warning: Called with each sentence about what is odd in the data, before anything is trained.
 
     Raises:
         UserError: Data or settings that cannot be trained with, nothing to resume, a loss that is no longer finite, or
             a GPU whose memory is too small.
     """
     from . import fitting  # noqa: PLC0415 - Lightning takes seconds to import
+    from .processes import device_of_process  # noqa: PLC0415 - as above
 
     start = time.perf_counter()
     if not name or Path(name).name != name:
         raise UserError(f'"{name}" cannot be a file name; give a name without a folder.')
-    torch_device = choose_device(device)
+    torch_device = device_of_process(choose_device(device), settings.devices)
     data = gather(settings)
+    if on_warning is not None:
+        for sentence in data.warnings:
+            on_warning(sentence)
     settings = replace(settings, class_names=data.class_names)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -118,13 +130,15 @@ def train(
                 raise
         else:
             (out / STATE_FILE).unlink(missing_ok=True)
-        best = load_segmenter(log.checkpoint, torch_device)
+        best = load_weights(settings, log.checkpoint, torch_device)
         kept = _scores(len(data.pairs("validation")), log.best.validation_iou, log.best.validation_dice)
         scores = {"validation": kept} | _test_scores(best, data)
     seconds = time.perf_counter() - start
     outcome = {"best_epoch": log.best_epoch, "epochs": len(log.records), "seconds": round(seconds, 1)}
     info = replace(info, training=info.training | outcome, scores=scores)
     save_checkpoint(log.checkpoint, best.module, info)
+    if is_factory(settings.architecture):
+        write_loader(log.checkpoint, settings, {"in_channels": data.in_channels, "class_names": data.class_names})
     card = write_atomically(out / f"{name}.md", model_card(name, info, _command(settings, name)).encode())
     figure = learning_curves(log.records, log.best_epoch, name)
     curves = write_atomically(out / "curves.html", figure.to_html(include_plotlyjs=True).encode())
@@ -136,24 +150,32 @@ def fresh_segmenter(
     settings: TrainingSettings, data: TrainingData, device: torch.device, name: str
 ) -> tuple[Segmenter, CheckpointInfo]:
     """The untrained network and what its checkpoint will say."""
-    arguments = {"in_channels": data.in_channels, "num_classes": len(data.class_names), **settings.arguments}
-    about: dict[str, Any] = {name: getattr(data, name) for name in ("class_names", "in_channels", "mean", "std")}
-    # Channels last is what this kind of network is fastest in: 1.4 times on a CPU for CustomResNet at width 16.
-    module = build_module(settings.architecture, arguments).to(memory_format=torch.channels_last)
-    segmenter = Segmenter(module, **about, device=device, name=name)
+    about: dict[str, Any] = {name: getattr(data, name) for name in _ABOUT}
+    metadata = settings.as_metadata()
+    if is_factory(settings.architecture):
+        arguments = dict(settings.arguments)
+        segmenter = fresh_own_network(settings, about, device, name)
+        about = {name: getattr(segmenter, name) for name in _ABOUT}
+    else:
+        arguments = {"in_channels": data.in_channels, "num_classes": len(data.class_names), **settings.arguments}
+        module = build_module(settings.architecture, arguments)
+        # Channels last is what this kind of network is fastest in: 1.4 times on a CPU for CustomResNet at width 16.
+        segmenter = Segmenter(module.to(memory_format=torch.channels_last), **about, device=device, name=name)
     if segmenter.num_classes != len(data.class_names):
         raise UserError(f"The network has {segmenter.num_classes} classes and {len(data.class_names)} are named.")
+    if segmenter.in_channels != data.in_channels:
+        raise UserError(f"The network takes {segmenter.in_channels} channels and the images have {data.in_channels}.")
     # The size that the network takes is found by trying, which in training mode would count as training images.
     with torch.no_grad():
         segmenter.unchecked_logits(torch.zeros(1, data.in_channels, settings.crop, settings.crop, device=device))
     training = {
-        "settings": settings.as_metadata(),
+        "settings": metadata,
         "stems": {part: data.stems(part) for part in ("training", "validation", "test")},
-        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "parameters": sum(parameter.numel() for parameter in segmenter.module.parameters()),
         "device": _device_name(device),
         "versions": ", ".join(f"{package} {version(package)}" for package in ("torch", "lightning")),
     }
-    return segmenter, CheckpointInfo(settings.architecture, arguments, **about, training=training)
+    return segmenter, CheckpointInfo(metadata["architecture"], arguments, **about, training=training)
 
 
 def _test_scores(segmenter: Segmenter, data: TrainingData) -> dict[str, dict[str, float]]:

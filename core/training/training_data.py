@@ -9,16 +9,20 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..data.data_sets import ImagePair, Sample, Split, find_pairs, find_split, read_pair, split_pairs
+from ..data.data_sets import ImagePair, Split, find_pairs, find_split, read_pair, split_pairs
 from ..data.index_masks import IGNORED
+from ..data.inspection import inspect_data_set
+from ..data.reports import DataSetReport, ImageFacts
+from ..data.splits import given_split, groups_by_name, k_folds, read_groups, split_by_group
 from ..errors import UserError
 from .augmentation import augment
-from .settings import Augmentation, TrainingSettings
+from .settings import BALANCED, Augmentation, Normalisation, TrainingSettings
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of red, green and blue over ImageNet, the convention of published encoders."""
 
 DEFAULT_CLASS_NAMES = ("background", "vessel")
+_MOST_ERRORS = 20
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class TrainingData:
         in_channels: Number of channels C of every image.
         mean: Mean of each channel for the normalisation: over the training images, or ImageNet's.
         std: Standard deviation of each channel, likewise.
+        class_weights: Weight of each class in the loss; None where all are alike.
+        warnings: What is odd about the data sets, a sentence each.
     """
 
     splits: dict[str, Split]
@@ -38,6 +44,8 @@ class TrainingData:
     in_channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    class_weights: tuple[float, ...] | None = None
+    warnings: tuple[str, ...] = ()
 
     def pairs(self, part: str) -> list[ImagePair]:
         """The images of all data sets in "training", "validation" or "test"."""
@@ -59,33 +67,35 @@ class TrainingData:
 
 
 def gather(settings: TrainingSettings) -> TrainingData:
-    """Find, split and check all the data of a run.
+    """Find, look through and split all the data of a run.
 
     Raises:
-        UserError: Whatever is wrong with the data, before anything is trained.
+        UserError: What is wrong with the data, up to 20 things, before anything is trained.
     """
-    splits = {folder.name: _split(folder, settings) for folder in settings.folders}
-    if len(splits) < len(settings.folders):
+    reports = {folder.name: _looked_through(folder, settings) for folder in settings.folders}
+    if len(reports) < len(settings.folders):
         raise UserError("Two data sets have the same name; rename the folder of one of them.")
-    class_names = _class_names(splits, settings.class_names)
+    class_names = _class_names(reports, settings.class_names)
+    splits = {folder.name: _split(folder, settings) for folder in settings.folders}
+    facts = {image.pair.image: image for report in reports.values() for image in report.images}
     training, validation, test = (
-        [pair for split in splits.values() for pair in getattr(split, part)]
+        [facts[pair.image] for split in splits.values() for pair in getattr(split, part)]
         for part in ("training", "validation", "test")
     )
-    in_channels = read_pair(training[0]).image.shape[0]
-    for pair in test:
-        _check(read_pair(pair), in_channels, class_names)
-    foreground = [_check(read_pair(pair), in_channels, class_names) for pair in validation]
-    if not any(foreground):
-        raise UserError("None of the validation images has anything but background; add images, or try another seed.")
-    mean, std = _check_and_measure(training, in_channels, class_names, settings.crop)
-    if settings.normalisation == "imagenet":
-        if in_channels != 3:
+    in_channels = training[0].channels
+    for image in (*training, *validation, *test):
+        if image.channels != in_channels:
             raise UserError(
-                f"ImageNet's normalisation is for 3 channels and the images have {in_channels}; measure it."
+                f"The image {image.pair.stem} has {image.channels} channels and others {in_channels}; all images need "
+                "the same channels."
             )
-        mean, std = IMAGENET_MEAN, IMAGENET_STD
-    return TrainingData(splits, class_names, in_channels, mean, std)
+    if not any(set(image.class_counts) - {0, IGNORED} for image in validation):
+        raise UserError("None of the validation images has anything but background; add images, or try another seed.")
+    settings.check_crop((image.pair.stem, image.height, image.width) for image in training)
+    mean, std = _normalisation([image.pair for image in training], in_channels, settings.normalisation)
+    warnings = tuple(issue.sentence for report in reports.values() for issue in report.warnings)
+    weights = _class_weights(training, settings, len(class_names))
+    return TrainingData(splits, class_names, in_channels, mean, std, weights, warnings)
 
 
 class LabelledImages(Dataset[tuple[Tensor, Tensor]]):
@@ -114,18 +124,55 @@ class LabelledImages(Dataset[tuple[Tensor, Tensor]]):
         return image.contiguous(), mask.contiguous()
 
 
+def _looked_through(folder: Path, settings: TrainingSettings) -> DataSetReport:
+    """What is in a data set in which nothing is wrong.
+
+    Raises:
+        UserError: A sentence for each of the first things that are wrong.
+    """
+    report = inspect_data_set(folder, settings.masks, settings.class_names or ())
+    sentences = [issue.sentence for issue in report.errors]
+    if len(sentences) > _MOST_ERRORS:
+        more = f"And {len(sentences) - _MOST_ERRORS} more; `data` lists them all."
+        sentences = [*sentences[:_MOST_ERRORS], more]
+    if sentences:
+        raise UserError("\n".join(sentences))
+    classes = len(report.class_names)
+    if settings.class_names is None and report.images[0].pair.encoding is None and classes > len(DEFAULT_CLASS_NAMES):
+        raise UserError(
+            f"The masks of {folder.name} hold {classes} classes, but only {len(DEFAULT_CLASS_NAMES)} classes are "
+            f"named: {', '.join(DEFAULT_CLASS_NAMES)}; name all of them."
+        )
+    return report
+
+
 def _split(folder: Path, settings: TrainingSettings) -> Split:
-    """The data set's own split where it has one, else one at random."""
+    """The data set's own split where it has one, else the one that is asked for."""
     given = find_split(folder) if settings.masks is None else None
     if given is not None:
+        if settings.folds or settings.split or settings.groups:
+            raise UserError(
+                f"{folder.name} comes split; leave out split, groups and folds, or put its images into one folder."
+            )
         return given
     pairs = find_pairs(folder, settings.masks)
-    return split_pairs(pairs, settings.validation_fraction, settings.test_fraction, settings.seed)
+    if settings.split:
+        return given_split(pairs, settings.split)
+    seed = settings.seed if settings.split_seed is None else settings.split_seed
+    groups = None
+    if settings.groups:
+        is_file = settings.groups.endswith(".csv")
+        groups = read_groups(pairs, settings.groups) if is_file else groups_by_name(pairs, settings.groups)
+    if settings.folds:
+        return k_folds(pairs, settings.folds, seed, groups)[settings.fold - 1]
+    if groups is not None:
+        return split_by_group(pairs, groups, settings.validation_fraction, settings.test_fraction, seed)
+    return split_pairs(pairs, settings.validation_fraction, settings.test_fraction, seed)
 
 
-def _class_names(splits: dict[str, Split], given: tuple[str, ...] | None) -> tuple[str, ...]:
+def _class_names(reports: dict[str, DataSetReport], given: tuple[str, ...] | None) -> tuple[str, ...]:
     """The given names, or those that the data sets agree on."""
-    encodings = {name: split.training[0].encoding for name, split in splits.items()}
+    encodings = {name: report.images[0].pair.encoding for name, report in reports.items()}
     named = {name: encoding.class_names for name, encoding in encodings.items() if encoding is not None}
     chosen = given or next(iter(named.values()), DEFAULT_CLASS_NAMES)
     for name, classes in named.items():
@@ -137,39 +184,39 @@ def _class_names(splits: dict[str, Split], given: tuple[str, ...] | None) -> tup
     return chosen
 
 
-def _check(sample: Sample, in_channels: int, class_names: Sequence[str]) -> bool:
-    """Check channels and classes; returns whether there is anything but background."""
-    if sample.image.shape[0] != in_channels:
-        raise UserError(
-            f"The image {sample.stem} has {sample.image.shape[0]} channels and others {in_channels}; all images need "
-            "the same channels."
-        )
-    largest = sample.mask.max(initial=0, where=sample.mask != IGNORED)
-    if not 0 <= sample.mask.min() <= largest < len(class_names):
-        raise UserError(
-            f"The mask {sample.stem} holds the class {largest}, but only {len(class_names)} classes are named: "
-            f"{', '.join(class_names)}."
-        )
-    return bool(largest > 0)
+def _class_weights(
+    training: Sequence[ImageFacts], settings: TrainingSettings, classes: int
+) -> tuple[float, ...] | None:
+    """The weight of each class in the loss: as stated, or N / (K · n_c) with n_c of all N pixels in class c of K."""
+    if settings.class_weights != BALANCED:
+        stated = settings.stated_class_weights()
+        if stated is not None and len(stated) != classes:
+            raise UserError(f"There are {len(stated)} class weights and {classes} classes; give one for each class.")
+        return stated
+    counts = np.zeros(classes)
+    for image in training:
+        for index, count in image.class_counts.items():
+            if index != IGNORED:
+                counts[index] += count
+    return tuple(float(counts.sum() / (classes * count)) if count else 0.0 for count in counts)
 
 
-def _check_and_measure(
-    training: Sequence[ImagePair], in_channels: int, class_names: Sequence[str], crop: int
+def _normalisation(
+    training: Sequence[ImagePair], in_channels: int, asked: Normalisation
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Check the training images, and return mean and standard deviation per channel; reads one image at a time."""
+    """Mean and standard deviation per channel: ImageNet's, or of the training images, read one at a time."""
+    if asked == "imagenet":
+        if in_channels != 3:
+            raise UserError(
+                f"ImageNet's normalisation is for 3 channels and the images have {in_channels}; measure it."
+            )
+        return IMAGENET_MEAN, IMAGENET_STD
     pixels, total, squares = 0, np.zeros(in_channels), np.zeros(in_channels)
     for pair in training:
-        sample = read_pair(pair)
-        _check(sample, in_channels, class_names)
-        height, width = sample.mask.shape
-        if min(height, width) < crop:
-            raise UserError(
-                f"The image {sample.stem} is {height}×{width} pixels, smaller than the crop of {crop}; set the crop to "
-                f"{min(height, width)} or less."
-            )
-        pixels += height * width
-        total += sample.image.sum(axis=(1, 2), dtype=np.float64)
-        squares += np.square(sample.image, dtype=np.float64).sum(axis=(1, 2))
+        image = read_pair(pair).image
+        pixels += image[0].size
+        total += image.sum(axis=(1, 2), dtype=np.float64)
+        squares += np.square(image, dtype=np.float64).sum(axis=(1, 2))
     mean = total / pixels
     std = np.sqrt(np.maximum(squares / pixels - mean**2, 0))
     std[std == 0] = 1.0

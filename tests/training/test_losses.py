@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import segmentation_models_pytorch as smp
 import torch
+import torch.nn.functional as F
 from monai.losses import FocalLoss
 
 from core.data.index_masks import IGNORED
@@ -42,6 +43,23 @@ def test_focal_loss_is_that_of_monai(given):
     torch.testing.assert_close(focal_loss(logits, masks).float(), terms.mean())
     ignored = with_ignored(masks)
     torch.testing.assert_close(focal_loss(logits, ignored).float(), terms[ignored != IGNORED].mean())
+
+
+def test_weights_of_classes_are_those_of_torch_and_of_monai(given):
+    logits, masks = given
+    weights = torch.tensor([0.5, 2.0, 7.0], dtype=torch.float64)
+    for truth in (masks, with_ignored(masks)):
+        expected = F.cross_entropy(logits, truth, weights, ignore_index=IGNORED)
+        torch.testing.assert_close(pixel_cross_entropy(logits, truth, weights), expected)
+    theirs = FocalLoss(gamma=2, use_softmax=True, to_onehot_y=True, reduction="none", weight=weights.tolist())
+    terms = theirs(logits, masks[:, None]).sum(dim=1)
+    torch.testing.assert_close(focal_loss(logits, masks, weights).float(), terms.sum() / weights[masks].sum().float())
+    each = smp.losses.DiceLoss("multiclass", smooth=1e-6, eps=0)
+    each.aggregate_loss = lambda losses: (losses * weights).sum() / weights.sum()
+    torch.testing.assert_close(soft_dice_loss(logits, masks, weights), each(logits, masks))
+    for name in ("cross_entropy", "dice_cross_entropy", "focal"):
+        alike = loss_of(name, logits, masks, (3.0, 3.0, 3.0))
+        torch.testing.assert_close(alike, loss_of(name, logits, masks))
 
 
 @pytest.mark.parametrize("name", ["cross_entropy", "dice_cross_entropy", "focal"])

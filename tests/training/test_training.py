@@ -1,4 +1,5 @@
 import csv
+import json
 import logging
 import math
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from core.cli import app
-from core.data.data_sets import find_pairs
+from core.data.data_sets import find_pairs, read_pair
 from core.data.index_masks import CITYSCAPES_CLASSES
 from core.errors import UserError
 from core.models import CheckpointInfo, load_segmenter, read_checkpoint
@@ -23,6 +24,7 @@ from core.training.augmentation import augment, jitter_intensity, random_crop, r
 from core.training.estimation import estimate
 from core.training.fitting import EpochLog
 from core.training.learner import parameter_penalty, pixel_cross_entropy
+from core.training.own_network import load_weights
 from core.training.record import EpochRecord
 from core.training.settings import Augmentation
 from core.training.training_data import gather
@@ -388,14 +390,14 @@ def test_imagenets_normalisation_needs_three_channels(bars, tmp_path):
 
 
 def test_data_sets_that_cannot_be_joined_are_refused(bars, phantoms, tmp_path):
-    write_phantoms(tmp_path / "streets", "scenes", 1, validation=1, size=(64, 64))
-    write_phantoms(tmp_path / "eyes", "fundus", 1, validation=1, size=(96, 96))
+    write_phantoms(tmp_path / "streets", "scenes", 2, validation=1, size=(64, 64))
+    write_phantoms(tmp_path / "eyes", "fundus", 2, validation=1, size=(96, 96))
     eyes, streets = tmp_path / "eyes", tmp_path / "streets"
-    with pytest.raises(UserError, match="The image fundus_2000000 has 3 channels and others 1"):
+    with pytest.raises(UserError, match="The image fundus_1000000 has 3 channels and others 1"):
         gather(small(images=(bars, eyes)))
     with pytest.raises(UserError, match=r"The masks of streets have 8 classes, road, .*, person and pole, and 2 are"):
         gather(small(images=(phantoms, streets)))
-    with pytest.raises(UserError, match=r"have 8 classes, road, .*, person and pole, and 3 are named: a, b, c"):
+    with pytest.raises(UserError, match=r"holds the class 7, but only 3 classes are named: a, b, c"):
         gather(small(images=streets, class_names=("a", "b", "c")))
     with pytest.raises(UserError, match=r"The masks of .* have 2 classes, background and vessel, and 3 are named"):
         gather(small(images=phantoms, class_names=("background", "artery", "vein")))
@@ -420,6 +422,131 @@ def test_nothing_is_printed_and_loggers_stay_as_they_were(bars, tmp_path, capfd,
     assert logging.getLogger("lightning.pytorch").level == level
 
 
+# Splits and weights of classes
+
+
+def stems_of(settings: TrainingSettings) -> dict[str, list[str]]:
+    data = gather(settings)
+    return {part: data.stems(part) for part in ("training", "validation", "test")}
+
+
+def test_runs_of_other_seeds_on_one_split(bars):
+    first = stems_of(small(images=bars, seed=0))
+    assert stems_of(small(images=bars, seed=5, split_seed=0)) == first != stems_of(small(images=bars, seed=5))
+
+
+def test_a_split_from_a_file(bars, tmp_path):
+    parts = {"train": [str(number) for number in range(9)], "val": ["9", "10"], "test": ["11"]}
+    (tmp_path / "split.json").write_text(json.dumps(parts))
+    found = stems_of(small(images=bars, split=str(tmp_path / "split.json")))
+    assert list(found.values()) == list(parts.values())
+
+
+def test_every_image_is_in_the_test_part_of_one_fold(bars):
+    tested = [stems_of(small(images=bars, folds=4, fold=fold))["test"] for fold in (1, 2, 3, 4)]
+    assert [len(part) for part in tested] == [3, 3, 3, 3]
+    assert {stem for part in tested for stem in part} == {str(number) for number in range(12)}
+
+
+def test_groups_stay_together(bars, tmp_path):
+    rows = "".join(f"{number},{number % 4}\n" for number in range(12))
+    (tmp_path / "groups.csv").write_text("stem,group\n" + rows)
+    for settings in (
+        small(images=bars, groups=str(tmp_path / "groups.csv")),
+        small(images=bars, groups=str(tmp_path / "groups.csv"), folds=4, fold=2),
+    ):
+        parts = stems_of(settings)
+        groups = [{int(stem) % 4 for stem in part} for part in parts.values()]
+        assert sum(map(len, groups)) == 4
+        assert sum(map(len, parts.values())) == 12
+    by_name = stems_of(small(images=bars, groups="^.", validation_fraction=0.1, test_fraction=0.1))
+    assert sum({"1", "10", "11"} <= set(part) for part in by_name.values()) == 1
+
+
+def test_data_that_comes_split_is_not_split_again(phantoms):
+    with pytest.raises(UserError, match="comes split; leave out split, groups and folds"):
+        gather(small(images=phantoms, folds=3))
+
+
+def test_balanced_weights_give_every_class_the_same_weight_in_all(bars):
+    data = gather(small(images=bars, class_weights="balanced"))
+    shares = np.bincount(np.concatenate([read_pair(pair).mask.ravel() for pair in data.pairs("training")]))
+    shares = shares / shares.sum()
+    assert np.multiply(data.class_weights, shares) == pytest.approx([0.5, 0.5])  # so the mean weight is 1
+    assert gather(small(images=bars, class_weights="1, 5")).class_weights == (1, 5)
+    assert gather(small(images=bars)).class_weights is None
+    with pytest.raises(UserError, match="3 class weights and 2 classes"):
+        gather(small(images=bars, class_weights="1, 2, 3"))
+
+
+def test_weights_of_classes_change_what_is_learned(bars, tmp_path):
+    foreground = {}
+    for weights in ("1, 0.001", "0.001, 1"):
+        result = run(small(images=bars, class_weights=weights, epochs=8), tmp_path / weights)
+        network = load_segmenter(result.checkpoint.with_name("bars_last.safetensors"), "cpu")
+        sure = [network.predict(read_pair(pair).image).probabilities[1] for pair in find_pairs(bars)]
+        foreground[weights] = float(np.mean(sure))
+    assert foreground["1, 0.001"] < 0.2  # a quarter of the pixels are foreground
+    assert foreground["0.001, 1"] > 0.5
+
+
+# Networks of the user's own
+
+OWN = """
+from torch import nn
+
+def network(in_channels, num_classes, width=2):
+    return nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
+                         nn.Conv2d(width, num_classes, 1))
+
+def without_arguments():
+    return network(1, 2)
+
+def prepared():
+    from core import Segmenter
+    return Segmenter(network(1, 2), class_names=("ground", "bar"), in_channels=1, mean=0.25, std=0.5)
+
+def of_three_classes():
+    return network(1, 3)
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    return tmp_path / "own.py"
+
+
+@pytest.mark.parametrize("function", ["network", "without_arguments", "prepared"])
+def test_a_network_of_ones_own_is_trained_and_found_again(bars, own, tmp_path, function):
+    arguments = {"width": 3} if function == "network" else {}
+    settings = small(images=bars, architecture=f"{own}:{function}", arguments=arguments)
+    result = run(settings, tmp_path / "out")
+    best = load_weights(settings, result.checkpoint, "cpu")
+    assert best.in_channels == 1
+    assert best.class_names == (("ground", "bar") if function == "prepared" else ("background", "vessel"))
+    if function == "prepared":
+        assert (best.mean, best.std) == ((0.25,), (0.5,))
+    evaluation = evaluate_segmenter(best, gather(settings).pairs("validation"))
+    assert evaluation.mean_iou == pytest.approx(result.scores["validation"]["mean_iou"])
+    # The file beside the weights makes it a network like any other, and no path of this machine is in the weights.
+    by_name = load_segmenter(f"{tmp_path / 'out' / 'bars.py'}:network", "cpu")
+    image = read_pair(find_pairs(bars)[0]).image
+    np.testing.assert_array_equal(by_name.predict(image).probabilities, best.predict(image).probabilities)
+    assert str(tmp_path).encode() not in result.checkpoint.read_bytes()
+    with pytest.raises(UserError, match=rf"own\.py:{function}, a network of your own code; .*bars\.py:network"):
+        load_segmenter(result.checkpoint, "cpu")
+
+
+def test_a_network_of_ones_own_that_cannot_be_trained(bars, own, tmp_path):
+    with pytest.raises(UserError, match="takes no argument depth"):
+        run(small(images=bars, architecture=f"{own}:network", arguments={"depth": 3}), tmp_path / "out")
+    with pytest.raises(UserError, match="2 class names were given for 3 classes"):
+        run(small(images=bars, architecture=f"{own}:of_three_classes", arguments={}), tmp_path / "out")
+    with pytest.raises(UserError, match="There is no file"):
+        run(small(images=bars, architecture=f"{tmp_path / 'no.py'}:network", arguments={}), tmp_path / "out")
+
+
 # Mistakes
 
 
@@ -438,6 +565,13 @@ def test_nothing_is_printed_and_loggers_stay_as_they_were(bars, tmp_path, capfd,
         ({"images": "a", "learning_rate": -1.0}, "learning rate must be more than 0; it is -1"),
         ({"images": "a", "seed": -1}, "seed must not be negative; it is -1"),
         ({"images": "a", "normalisation": "none"}, 'no normalisation "none"; use measured, imagenet'),
+        ({"images": "a", "class_weights": "1, much"}, 'The class weights are "1, much"; write balanced, or a number'),
+        ({"images": "a", "class_weights": "0, 0"}, "class weights"),
+        ({"images": "a", "class_weights": "1, -1"}, "class weights"),
+        ({"images": "a", "folds": 3, "fold": 4}, "no fold 4 of 3"),
+        ({"images": "a", "fold": 2}, "no fold 2"),
+        ({"images": "a", "split": "split.csv", "folds": 3}, "leave out folds and groups"),
+        ({"images": "a", "split_seed": -1}, "split seed must not be negative"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, sentence):
@@ -463,11 +597,17 @@ def test_data_that_cannot_be_trained_on_is_refused(bars, tmp_path, changes, sent
 def test_images_that_differ_in_kind_are_refused(tmp_path):
     data = write_data_set(tmp_path / "data", 8)
     Image.fromarray(np.zeros((32, 40, 3), np.uint8)).save(data / "images" / "7.png")
-    with pytest.raises(UserError, match="The image 7 has 3 channels and others 1"):
+    with pytest.raises(UserError, match=r"The image 7\.png has 3 channels and most have 1"):
         run(small(images=data), tmp_path)
     Image.fromarray(np.zeros((32, 40), np.uint8)).save(data / "images" / "7.png")
     Image.fromarray(np.full((32, 40), 3, np.uint8)).save(data / "labels" / "7.png")
-    with pytest.raises(UserError, match="The mask 7 holds the class 3, but only 2 classes are named"):
+    Image.fromarray(np.full((32, 40), 3, np.uint8)).save(data / "labels" / "6.png")
+    with pytest.raises(UserError) as caught:  # of all that is wrong, each is told
+        run(small(images=data), tmp_path)
+    assert [line.split(" holds")[0] for line in str(caught.value).splitlines()] == ["The mask 6.png", "The mask 7.png"]
+    for path in (data / "labels").iterdir():
+        Image.fromarray(np.tile(np.uint8([0, 1, 2, 3]), (32, 10))).save(path)
+    with pytest.raises(UserError, match="The masks of data hold 4 classes, but only 2 classes are named"):
         run(small(images=data), tmp_path)
     for path in (data / "labels").iterdir():
         Image.fromarray(np.zeros((32, 40), np.uint8)).save(path)
@@ -512,6 +652,16 @@ def test_the_command_line_joins_data_sets(tmp_path, monkeypatch, given, images, 
     assert (asked[0].normalisation, asked[0].upright) == ("imagenet", True)
 
 
+def test_what_is_odd_in_the_data_is_told_before_anything_is_trained(bars, tmp_path):
+    data = write_data_set(tmp_path / "data", 4, (32, 32))
+    Image.fromarray(np.full((32, 32), 70, np.uint8)).save(data / "images" / "2.png")
+    told: list[str] = []
+    run(small(images=data, epochs=1), tmp_path / "out", on_warning=told.append, on_epoch=lambda _: told.append("epoch"))
+    assert "2.png" in told[0]
+    assert "only 4 images" in told[1]
+    assert told[2:] == ["epoch"]
+
+
 def test_a_batch_that_is_too_small_for_the_normalisation_is_told(bars, tmp_path):
     settings = small(
         images=bars, architecture="smp_deeplabv3plus", arguments={"encoder_name": "resnet18"}, crops_per_image=1,
@@ -524,7 +674,7 @@ def test_a_batch_that_is_too_small_for_the_normalisation_is_told(bars, tmp_path)
 
 def test_what_a_run_would_take_follows_its_steps_and_its_network(bars):
     found = estimate(small(images=bars, epochs=3), "cpu")
-    assert found.steps_per_epoch == 5  # 6 images, 3 crops of each, 4 at once
+    assert found.steps_per_epoch == 4  # 6 images, 3 crops of each, 4 at once; the last two are left out
     once = found.steps_per_epoch * found.seconds_per_step + found.seconds_per_validation
     assert found.seconds == pytest.approx(3 * once)
     large = estimate(small(images=bars, epochs=3, arguments={"width": 8}), "cpu")

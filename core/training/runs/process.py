@@ -1,5 +1,6 @@
 """What the process of a training run does; torch is imported when its turn has come."""
 
+import os
 import time
 import traceback
 from dataclasses import asdict, replace
@@ -86,6 +87,9 @@ class Progress:
 def work(folder: Path) -> None:
     """Wait for the turn of the run in a folder, train, and write how it ended."""
     run = Run(folder)
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # a further process of a run on several devices
+        _train(run, None)
+        return
     run.note_process(psutil.Process())
     progress = Progress(run)
     try:
@@ -101,15 +105,17 @@ def work(folder: Path) -> None:
         progress.end("stopped" if run.is_asked_to_stop else "finished")
 
 
-def _train(run: Run, progress: Progress) -> None:
+def _train(run: Run, progress: Progress | None) -> None:
     from ..resuming import can_resume  # noqa: PLC0415 - takes seconds to import
     from ..run import train  # noqa: PLC0415 - as above
     from .watching import Watcher  # noqa: PLC0415 - as above
 
-    watcher = Watcher(run, progress)
+    watcher = None if progress is None else Watcher(run, progress)
     train(
         run.settings, run.folder, run.name, device=run.stated["device"], workers=run.stated["workers"],
-        progress_bar=False, on_epoch=watcher.on_epoch, resume=can_resume(run.folder), callbacks=[watcher],
+        progress_bar=False, on_epoch=None if watcher is None else watcher.on_epoch,
+        resume=can_resume(run.folder), callbacks=[] if watcher is None else [watcher],
+        on_warning=None if watcher is None else print,
     )  # fmt: skip
 
 

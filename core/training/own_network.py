@@ -1,0 +1,75 @@
+"""Networks of the user's own code, in training and afterwards."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..io.files import write_atomically
+from ..models.checkpoint import read_checkpoint
+from ..models.factory import is_factory, made_by_factory
+from ..models.loading import load_segmenter, weights_into
+from ..segmenter import Segmenter
+from .settings import TrainingSettings
+
+_LOADER = '''\
+"""The network {name}, trained by WhyPixel; give this file as {name}.py:network wherever a network is asked for."""
+
+from pathlib import Path
+
+from {package}.models.factory import made_by_factory
+from {package}.models.loading import weights_into
+
+
+def network():
+    made = made_by_factory({factory!r}, {arguments!r}, {known!r})
+    return weights_into(made, Path(__file__).with_name({file!r}))
+'''
+
+
+def fresh_own_network(settings: TrainingSettings, about: dict[str, Any], device: torch.device, name: str) -> Segmenter:
+    """The network that the user's function builds, as a segmenter.
+
+    Args:
+        settings: Name of the function, and its arguments.
+        about: Class names, channels and normalisation of the data, for a function that returns a module.
+        device: Where to put a module.
+        name: Name of the network.
+    """
+    made = made_by_factory(settings.architecture, settings.arguments, _known(about))
+    return made if isinstance(made, Segmenter) else Segmenter(made, **about, device=device, name=name)
+
+
+def write_loader(checkpoint: Path, settings: TrainingSettings, about: dict[str, Any]) -> Path:
+    """Write `<name>.py` beside the weights, whose function `network` builds the network and loads them."""
+    source, _, function = settings.architecture.rpartition(":")
+    factory = f"{Path(source).expanduser().absolute()}:{function}" if source.endswith(".py") else settings.architecture
+    text = _LOADER.format(
+        name=checkpoint.stem, package=__name__.partition(".")[0], factory=factory, arguments=dict(settings.arguments),
+        known=_known(about), file=checkpoint.name,
+    )  # fmt: skip
+    return write_atomically(checkpoint.with_suffix(".py"), text.encode())
+
+
+def load_weights(settings: TrainingSettings, checkpoint: str | Path, device: str | torch.device = "auto") -> Segmenter:
+    """The network of a run with the weights of any of its epochs.
+
+    Args:
+        settings: Settings of the run; they name the user's function where the network is of their own code, which is
+            run.
+        checkpoint: A file that the run wrote.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        UserError: A file that cannot be read, or code that no longer builds the network.
+    """
+    if not is_factory(settings.architecture):
+        return load_segmenter(checkpoint, device)
+    _, info = read_checkpoint(checkpoint)
+    known = {} if info is None else {"in_channels": info.in_channels, "num_classes": len(info.class_names)}
+    made = made_by_factory(settings.architecture, settings.arguments, known)
+    return weights_into(made, checkpoint, device)
+
+
+def _known(about: dict[str, Any]) -> dict[str, int]:
+    return {"in_channels": about["in_channels"], "num_classes": len(about["class_names"])}
