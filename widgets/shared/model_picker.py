@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.models import load_segmenter, shipped_weights
 from core.models.adapters.transformers_folder import is_transformers_folder
-from core.models.factory import segmenter_from_factory
+from core.models.factory import is_factory, segmenter_from_factory
 from core.segmenter import Segmenter
 from core.segmenter.grid import UnusualSizeError
 from core.segmenter.prompts import PromptNeededError
@@ -47,7 +47,7 @@ def pick_model(
     that make further models, by name.
     """
     key = f"{place}model"
-    networks, factories = kept_networks(), repeated("--model", _HINT)
+    networks, factories = kept_networks(), own_networks()
     shipped_files, trained = shipped_weights(), trained_networks()
     shipped, files = sorted(shipped_files, key=lambda name: name != FIRST_MODEL), shipped_files | trained
     names = [*others, *factories, *shipped, *trained, *networks]  # the URL leaves the first out, so it is no upload
@@ -79,6 +79,11 @@ def pick_model(
     return segmenter
 
 
+def own_networks() -> list[str]:
+    """What the app was started with: functions of the user's own code among it, as "path/to/file.py:function"."""
+    return repeated("--model", _HINT)
+
+
 def show_notes(segmenter: Segmenter) -> None:
     """Assumptions and conclusions about the network."""
     for note in segmenter.notes:
@@ -98,6 +103,8 @@ def _segmenter(
     if choice in networks:
         return load_network(networks[choice], place)
     path = files.get(choice, Path(choice))
+    if path.suffix == ".py":  # beside the weights of a network of the user's own code
+        return _loaded(f"{path}:network", path.stat().st_mtime_ns)
     return _loaded(str(path), path.stat().st_mtime_ns) if path.is_file() else _loaded(choice)
 
 
@@ -115,7 +122,7 @@ def _restore_model(key: str, names: list[str]) -> None:
 @st.cache_resource(max_entries=8, show_spinner="Loading the model…")
 def _loaded(name: str, changed: int | None = None) -> Segmenter:
     """The segmenter from a file, where `changed` tells its versions apart, or from a folder or a factory."""
-    if changed is None and not is_transformers_folder(Path(name)):
+    if is_factory(name) or (changed is None and not is_transformers_folder(Path(name))):
         return segmenter_from_factory(name)
     try:
         return load_segmenter(name)

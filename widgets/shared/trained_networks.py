@@ -17,6 +17,13 @@ def name_of_network(run: Run) -> str:
 
 
 def trained_networks() -> dict[str, Path]:
-    """The best weights of the runs that have ended, by their names in pickers, the newest first."""
-    found = {name_of_network(run): run.checkpoint for run in runs(training_folder()) if run.status.state not in LIVE}
+    """The networks of the runs that have ended, by their names in pickers, the newest first.
+
+    Each is the file of the best weights, or for a network of the user's own code the one beside it that loads them.
+    """
+    found = {
+        name_of_network(run): run.loader or run.checkpoint
+        for run in runs(training_folder())
+        if run.status.state not in LIVE
+    }
     return {name: path for name, path in found.items() if path is not None}

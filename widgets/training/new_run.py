@@ -11,12 +11,14 @@ import streamlit as st
 from core.data.inspection import inspect_data_set
 from core.data.reports import DataSetReport
 from core.display.words import bytes_in_words, duration, percent
+from core.errors import UserError
 from core.training import TrainingSettings
 from core.training.runs import start
+from widgets.shared.model_picker import own_networks
 from widgets.shared.results import Report
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.trained_networks import training_folder
-from widgets.shared.user_errors import plain_text, show_user_errors
+from widgets.shared.user_errors import plain_text, show_user_error, show_user_errors
 
 if TYPE_CHECKING:
     from core.training.estimation import TrainingEstimate
@@ -32,6 +34,8 @@ _LABELS = {
     "learning_rate": "Learning rate", "schedule": "Schedule", "loss": "Loss", "weight_decay": "Weight decay",
     "penalty": "Penalty", "penalty_weight": "Weight of the penalty", "patience": "Patience",
     "precision": "Precision", "keep_every": "Keep every n-th epoch", "seed": "Seed", "crop": "Crop",
+    "split": "File with the split", "groups": "Groups", "folds": "Folds", "fold": "Fold for the test",
+    "split_seed": "Seed of the split", "class_weights": "Class weights", "devices": "Devices", "strategy": "Strategy",
 }  # fmt: skip
 _OWN = {"custom_resnet": {"width": 16}, "unet": {"width": 16, "depth": 3}}
 _ENCODERS = ("resnet18", "resnet34", "resnet50", "mobilenet_v2", "efficientnet-b0", "efficientnet-b5")
@@ -61,6 +65,7 @@ def new_run_card() -> None:
                     images=str(folder), masks=masks, architecture=architecture, arguments=arguments,
                     class_names=_class_names(report), **chosen,
                 )  # fmt: skip
+                settings = _if_it_fits(settings, report)
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="train_row"):
             # Not by a callback: its arguments would be those of the run before, without what was typed last.
             is_pressed = st.button(
@@ -74,6 +79,16 @@ def new_run_card() -> None:
                     st.session_state["train_run"] = start(settings, name, training_folder()).folder.name
                 if settings is not None and report is not None:
                     _show_estimate(settings, report)
+
+
+def _if_it_fits(settings: TrainingSettings, report: DataSetReport) -> TrainingSettings | None:
+    """The settings; None, with the reason on the page, where the crops are larger than an image."""
+    try:
+        settings.check_crop((image.name, image.height, image.width) for image in report.images)
+    except UserError as error:
+        show_user_error(error)
+        return None
+    return settings
 
 
 def _class_names(report: DataSetReport) -> tuple[str, ...] | None:
@@ -152,9 +167,11 @@ def _pick_network() -> tuple[str, dict[str, Any]]:
     from core.models import ARCHITECTURES  # noqa: PLC0415 - imports torch, which the head of the page need not wait for
 
     architecture = st.selectbox(
-        "Network", list(ARCHITECTURES), key="train_architecture", persist_state="session",
+        "Network", [*own_networks(), *ARCHITECTURES], len(own_networks()), key="train_architecture",
+        persist_state="session",
         help="custom_resnet is the vessel network's; smp_… are those of segmentation_models_pytorch, with an encoder "
-        "of your choice. All begin with random weights.", width=190,
+        "of your choice. All begin with random weights. For a network of your own, start the app with "
+        "`-- --model path/to/file.py:function`.", width=190,
     )  # fmt: skip
     arguments: dict[str, Any] = {}
     if architecture in _OWN:
@@ -195,6 +212,10 @@ def _input(each: "Field[Any]", **options: Any) -> Any:
     default: Any = each.default
     if get_origin(each.type) is Literal:
         return st.selectbox(options=get_args(each.type), format_func=lambda name: name.replace("_", " "), **words)
+    if each.type == str | None:
+        return st.text_input(value=None, **words) or None
+    if each.type == int | None:
+        return st.number_input(value=None, step=1, **words)
     if each.type is bool:
         return st.toggle(value=default, **words)
     if each.type is int:

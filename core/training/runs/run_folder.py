@@ -83,6 +83,12 @@ class Run:
         return path if path.is_file() else None
 
     @property
+    def loader(self) -> Path | None:
+        """For a network of the user's own code, the file whose function `network` builds and loads it; else None."""
+        path = self.folder / f"{self.name}.py"
+        return path if path.is_file() else None
+
+    @property
     def log_file(self) -> Path:
         """What the process printed."""
         return self.folder / "log.txt"
