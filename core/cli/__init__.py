@@ -22,6 +22,7 @@ COMMANDS = {
     "estimate": "Estimate what the rows of a Jacobian sum up to, with error bars.",
     "threshold": "Count, per output pixel, the input pixels whose gradient exceeds a threshold.",
     "evaluate": "Put several methods to the same tests over many images, beside controls.",
+    "score": "Score a network on images with masks: per image with intervals, and pooled, the worst first.",
     "info": "Show a model: network, classes, receptive field, layers, and its card.",
 }
 """The commands with the first line of their docstrings, so that the list of commands imports none of them."""

@@ -80,7 +80,18 @@ class Evaluation:
 
 
 def score_labels(labels: NDArray[np.integer] | Tensor, mask: NDArray[np.integer] | Tensor, num_classes: int) -> Scores:
-    """IoU and Dice of each class.
+    """IoU and Dice of each class; arguments and errors as for `confusion_of`."""
+    confusion = confusion_of(labels, mask, num_classes).astype(np.float64)
+    both = torch.from_numpy(confusion.diagonal().copy())
+    sizes = torch.from_numpy(confusion.sum(axis=0) + confusion.sum(axis=1))
+    iou, dice = both / (sizes - both), 2 * both / sizes
+    return Scores(tuple(iou.tolist()), tuple(dice.tolist()))
+
+
+def confusion_of(
+    labels: NDArray[np.integer] | Tensor, mask: NDArray[np.integer] | Tensor, num_classes: int
+) -> NDArray[np.int64]:
+    """int64 (K, K): the number of pixels by true class (row) and predicted class (column).
 
     Args:
         labels: (H, W), the predicted class of each pixel.
@@ -104,11 +115,7 @@ def score_labels(labels: NDArray[np.integer] | Tensor, mask: NDArray[np.integer]
                 f"The {what} holds the class {outside[0]}, but there are only the classes 0 to {num_classes - 1}."
             )
     pairs = torch.bincount(truth * num_classes + predicted, minlength=num_classes**2)
-    confusion = pairs.view(num_classes, num_classes).double()
-    both = confusion.diagonal()
-    sizes = confusion.sum(dim=0) + confusion.sum(dim=1)
-    iou, dice = both / (sizes - both), 2 * both / sizes
-    return Scores(tuple(iou.tolist()), tuple(dice.tolist()))
+    return pairs.view(num_classes, num_classes).cpu().numpy()
 
 
 def evaluate_segmenter(
