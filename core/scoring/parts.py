@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ..data.data_sets import ImagePair, find_pairs, find_split
+from ..data.data_sets import ImagePair, find_pairs
+from ..data.layouts import split_folders
 from ..errors import UserError
 from ..models.checkpoint import find_checkpoint, read_checkpoint
 
@@ -13,7 +14,7 @@ def pairs_of_part(
     """The images of a data set, or of a part of it.
 
     Args:
-        folder: A data set as for `find_split`, else as for `find_pairs`.
+        folder: A data set divided as for `find_split`, else as for `find_pairs`.
         masks: Folder of the masks, where `folder` is that of the images.
         part: "all", "training", "validation" or "test".
         model: Checkpoint or name of the network, whose record of its training says what the parts of one folder are.
@@ -22,10 +23,9 @@ def pairs_of_part(
         UserError: No such folder, an incomplete data set, or nothing that says what the part is.
     """
     folder = Path(folder)
-    split = find_split(folder) if masks is None else None
-    if split is not None:
-        parts = {"training": split.training, "validation": split.validation, "test": split.test}
-        found = [pair for name, pairs in parts.items() if part in ("all", name) for pair in pairs]
+    folders = split_folders(folder) if masks is None else {}
+    if folders:
+        found = [pair for name, place in folders.items() if part in ("all", name) for pair in find_pairs(place)]
     elif part == "all":
         found = list(find_pairs(folder, masks))
     else:

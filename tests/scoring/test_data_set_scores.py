@@ -91,7 +91,7 @@ def test_cldice_by_hand():
     wide = np.zeros_like(truth)
     wide[9:12, 2:28] = 1  # three times as many pixels, the same line inside
     scores = count(certain(wide), truth).of_classes()
-    assert scores["cldice"][1] == 1
+    assert scores["cldice"][1] == pytest.approx(1, abs=0.03)  # the skeleton may turn into a corner at an end
     assert scores["dice"][1] == pytest.approx(0.5)
     away = np.zeros_like(truth)
     away[2, 2:28] = 1
@@ -103,9 +103,7 @@ def test_what_is_not_there_has_no_score():
     dot[3:6, 3:6] = 1
     empty = count(certain(nothing), nothing).of_classes()
     assert all(math.isnan(empty[name][1]) for name in empty)
-    missed, invented = (
-        count(certain(first), second).of_classes() for first, second in ((nothing, dot), (dot, nothing))
-    )
+    missed, invented = count(certain(nothing), dot).of_classes(), count(certain(dot), nothing).of_classes()
     assert (missed["recall"][1], missed["cldice"][1], missed["iou"][1]) == (0, 0, 0)
     assert math.isnan(missed["precision"][1])
     assert (invented["precision"][1], invented["cldice"][1]) == (0, 0)
@@ -216,7 +214,7 @@ def test_files_are_scored_one_after_the_other(tmp_path):
     with pytest.raises(UserError, match="no images to score"):
         score_data_set(segmenter, [])
     wrong = Sample("odd", np.zeros((1, 8, 8), np.float32), np.full((8, 8), 3))
-    with pytest.raises(UserError, match="odd: .*holds the class 3"):
+    with pytest.raises(UserError, match=r"odd: .*holds the class 3"):
         score_data_set(segmenter, [wrong])
 
 
