@@ -20,7 +20,7 @@ from widgets.shared.predictions import kept_prediction, passing_prediction
 LARGE_PIXELS = 2_000_000
 """An image of more is not predicted unasked."""
 _MAX_SCORES = 8192
-_SAMPLES_OF = {"vessmap": "vessels", "scenes": "scenes", "fundus": "fundus"}
+SAMPLES_OF = {"vessmap": "vessels", "scenes": "scenes", "fundus": "fundus"}
 """The samples whose ground truth is of the classes of a shipped network."""
 
 
@@ -67,8 +67,8 @@ class ImageScores:
 
     def _is_of_its_classes(self, image: OfferedImage) -> bool:
         """Whether the network takes the image and, as far as is known, its ground truth is of the network's classes."""
-        own = _SAMPLES_OF.get(self._segmenter.name)
-        is_of_another = own is not None and image.is_sample and image.group in set(_SAMPLES_OF.values()) - {own}
+        own = SAMPLES_OF.get(self._segmenter.name)
+        is_of_another = own is not None and image.is_sample and image.group in set(SAMPLES_OF.values()) - {own}
         is_of_one_object = self._segmenter.prompt is not None  # which the ground truth is not
         return image.fits(self._segmenter) and not is_of_another and not is_of_one_object
 

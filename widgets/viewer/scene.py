@@ -64,14 +64,16 @@ class Labels(Layer):
     Attributes:
         labels: Integers (H, W).
         class_names: One name per class.
+        colours: One colour per class, as red, green, blue; empty for those of classes.
     """
 
     labels: np.ndarray
     class_names: Sequence[str]
+    colours: Sequence[tuple[int, int, int]] = ()
 
     def describe(self) -> dict[str, Any]:
         """See `Layer.describe`."""
-        palette = [class_colour(index) for index in range(len(self.class_names))]
+        palette = list(self.colours) or [class_colour(index) for index in range(len(self.class_names))]
         return super().describe() | {
             "kind": "labels",
             "array": array_file(self.labels),
