@@ -46,7 +46,7 @@ def save_checkpoint(path: str | Path, module: nn.Module, info: CheckpointInfo) -
         raise UserError(f"A checkpoint is written as .safetensors; {path.name} has another suffix.")
     state_dict = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
     metadata = {_METADATA_KEY: json.dumps(asdict(info), sort_keys=True)}
-    _info_in(metadata, path.name)  # what could not be read again is not written
+    info_in(metadata, path.name)  # what could not be read again is not written
     content = safetensors_bytes(state_dict, metadata)
     return write_atomically(path, content)
 
@@ -115,14 +115,19 @@ def _read(path: Path) -> tuple[dict[str, Tensor], CheckpointInfo | None, dict[st
         raise UserError(f"{path.name} is not a whole safetensors file: it is empty.")
     try:
         with safe_open(path, "pt") as file:
-            info = _info_in(file.metadata() or {}, path.name)
+            info = info_in(file.metadata() or {}, path.name)
             state_dict = without_prefix({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path.name} is not a whole safetensors file: {error}.") from error
     return state_dict, info, dict(info.scores) if info is not None else {}
 
 
-def _info_in(metadata: Mapping[str, str], name: str) -> CheckpointInfo | None:
+def info_in(metadata: Mapping[str, str], name: str) -> CheckpointInfo | None:
+    """The info in the metadata of a safetensors file; None where it holds none.
+
+    Raises:
+        UserError: Metadata that cannot be read; the sentence names the file.
+    """
     if _METADATA_KEY not in metadata:
         return None
     try:

@@ -143,6 +143,13 @@ def receptive_field(segmenter: Segmenter, size: tuple[int, int]) -> ReceptiveFie
     return "dense" if field.dense else field
 
 
+def field_in_words(field: "ReceptiveField | Literal['dense']") -> str:
+    """How far a receptive field reaches."""
+    if isinstance(field, str):
+        return "dense: every pixel reaches every other, as by global pooling or attention"
+    return f"{field.up} rows up, {field.down} down, {field.left} columns left, {field.right} right at most"
+
+
 def structural_support(segmenter: Segmenter, size: tuple[int, int]) -> ReceptiveField:
     """The same as `receptive_field`, with a dense network's field given as the whole image."""
     if min(size) < 1:

@@ -28,9 +28,12 @@ MAX_FILE_MB = 500
 """Largest file that is taken, in MiB; the server's own limit in `.streamlit/config.toml` is the same."""
 MAX_BYTES = 2 * 2**30
 """Sum of all files of one browser."""
+SHARED_VARIABLE = "WHYPIXEL_SHARED"
+"""The environment variable that, set to 1, lets all browsers of a server have one folder."""
 EXPIRY = 24 * 3600
 """Seconds after the last use."""
-_PREFIX = "browser-"
+_PREFIX, _OF_ALL = "browser-", "shared"
+_LONGEST_NAME = 100
 _INDEX = "index.json"
 _LOCK = "lock"
 _TELLING_SUFFIXES = (".safetensors", ".onnx")
@@ -136,6 +139,25 @@ class KeptFiles:
                 if (file.kind, file.name) == (kind, name):
                     files[index] = replace(file, details=file.details | details)
 
+    def rename(self, kind: Kind, name: str, new: str) -> None:
+        """Call a file otherwise on screen.
+
+        Raises:
+            UserError: A name that cannot be shown or is taken, or a file that is no longer here.
+        """
+        new = new.strip()
+        if not new or not new.isprintable() or len(new) > _LONGEST_NAME:
+            raise UserError(f"A file needs a name of 1 to {_LONGEST_NAME} characters.")
+        with self._changing() as files:
+            names = [file.name for file in files if file.kind == kind]
+            if name not in names:
+                raise UserError(_gone([name]))
+            if new in names and new != name:
+                raise UserError(f"Another one is called {new} already; choose another name.")
+            for index, file in enumerate(files):
+                if (file.kind, file.name) == (kind, name):  # the file's own name still says of what kind it is
+                    files[index] = replace(file, name=new, details=file.details | {"file": file.title})
+
     def remove(self, kind: Kind, name: str) -> None:
         """Remove a file, if it is still there; an image takes its ground truth along."""
         with self._changing() as files:
@@ -178,10 +200,15 @@ class KeptFiles:
 
 
 def folder_of(token: str) -> Path:
-    """The folder of the browser that has this secret, which its name does not tell."""
+    """The folder of the browser that has this secret, which its name does not tell; or that of all, if they share."""
     own = os.environ.get(VARIABLE)
     root = Path(own) if own else Path(tempfile.gettempdir()) / f"whypixel-{_user()}"
-    return root / f"{_PREFIX}{hashlib.sha256(token.encode()).hexdigest()[:32]}"
+    return root / f"{_PREFIX}{_OF_ALL if is_shared() else hashlib.sha256(token.encode()).hexdigest()[:32]}"
+
+
+def is_shared() -> bool:
+    """Whether the server is configured so that everyone sees what anyone uploads."""
+    return os.environ.get(SHARED_VARIABLE, "") not in ("", "0")
 
 
 def remove_expired(root: Path) -> None:

@@ -13,7 +13,7 @@ def training_folder() -> Path:
 
 def name_of_network(run: Run) -> str:
     """What a run's network is called in pickers: two runs may have one name."""
-    return f"{run.name} ({run.folder.name[:15]})"
+    return f"{run.title} ({run.folder.name[:15]})"
 
 
 def trained_networks() -> dict[str, Path]:

@@ -26,7 +26,7 @@ def run_card(run: Run) -> None:
     """Name, state and progress of a run, with what can be done about it."""
     status = run.status
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{plain_text(run.name)}**: {STATES[status.state]}", width="content")
+        st.markdown(f"**{plain_text(run.title)}**: {STATES[status.state]}", width="content")
         if status.state in LIVE:
             st.button("Stop", icon=":material/stop:", key="train_stop", on_click=run.stop,
                       help="The best weights so far stay, and the run can be resumed.")  # fmt: skip
@@ -75,7 +75,7 @@ def curves(shown: list[Run]) -> None:
         best = max(own, key=lambda record: record.validation_iou if record.validation_iou >= 0 else -1).epoch
         figure = learning_curves(own, best)
     else:
-        names = {run.folder.name: f"{run.name}, {run.folder.name[9:15]}" for run in shown}
+        names = {run.folder.name: f"{run.title}, {run.folder.name[9:15]}" for run in shown}
         figure = compare_curves({names[folder]: own for folder, own in records.items()})
     figure.update_layout(
         template=None, title=None, height=300, margin={"t": 30, "b": 10, "l": 10, "r": 10}, legend_y=-0.25
@@ -103,7 +103,7 @@ def predictions(shown: list[Run]) -> None:
         if not kept_epochs:
             continue
         if len(shown) > 1:
-            st.caption(f"{plain_text(run.name)}, {run.folder.name[9:15]}, epoch {kept_epochs[-1]}")
+            st.caption(f"{plain_text(run.title)}, {run.folder.name[9:15]}, epoch {kept_epochs[-1]}")
         previews = read_previews(run.folder, kept_epochs[-1])
         for column, preview in zip(st.columns(4), previews, strict=False):
             with column:

@@ -20,7 +20,7 @@ def pick_runs(found: list[Run]) -> list[Run]:
     statuses = [run.status for run in found]
     rows = [
         {
-            "Network": run.name,
+            "Network": run.title,
             "State": STATES[status.state],
             "Epochs": f"{status.epoch} of {status.epochs}",
             "Best IoU": _score(status.best.get("validation_iou")),

@@ -57,6 +57,11 @@ class Run:
         return str(self.stated["name"])
 
     @property
+    def title(self) -> str:
+        """What it is called on screen: its name, until `rename` gives it another."""
+        return str(self.stated.get("title") or self.name)
+
+    @property
     def settings(self) -> TrainingSettings:
         """The settings; imports torch."""
         return restored(self.stated["settings"])
@@ -139,6 +144,20 @@ class Run:
                 raise UserError(f"The run {self.name} has finished; start a new one with more epochs.")
             (self.folder / _STOP).unlink(missing_ok=True)
             _launch(self, replace(status, started=None, ended=None, resumed=status.resumed + 1, reason=""))
+
+    def rename(self, title: str) -> None:
+        """Call it otherwise on screen; its files keep their names.
+
+        Raises:
+            UserError: No name that can be shown.
+        """
+        title = title.strip()
+        if not title or not title.isprintable() or len(title) > _LONGEST_NAME:
+            raise UserError(f"A network needs a name of 1 to {_LONGEST_NAME} characters.")
+        with _changing(self.folder.parent):
+            content = json.dumps(self.stated | {"title": title}, indent=2)
+            write_atomically(self.folder / _SETTINGS, content.encode())
+        self.__dict__.pop("stated", None)
 
     def delete(self) -> None:
         """Delete the run with its weights.

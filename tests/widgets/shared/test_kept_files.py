@@ -199,3 +199,20 @@ def test_the_folder_does_not_tell_the_secret(tmp_path, monkeypatch):
 
 def test_sizes_in_words():
     assert [size_in_words(size) for size in (1, 2048, 3 * 2**19, 600 * 2**20)] == ["1 KB", "2 KB", "1.5 MB", "600.0 MB"]
+
+
+def test_a_file_is_called_otherwise_and_stays_what_it_is(files):
+    files.keep("network", "a.safetensors", b"one", options={"normalisation": "none"})
+    files.keep("network", "b.pth", b"two")
+    files.rename("network", "a.safetensors", " mice ")
+    assert contents(files, "network") == {"mice": b"one", "b.pth": b"two"}
+    renamed = files.files("network")["mice"]
+    assert (renamed.title, files.path(renamed).suffix) == ("a.safetensors", ".safetensors")
+    assert renamed.details["options"] == {"normalisation": "none"}
+    for name, new, sentence in (
+        ("mice", "b.pth", "called b.pth already"), ("mice", " ", "needs a name"), ("mice", "a\nb", "needs a name"),
+        ("gone", "new", "no longer here"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=sentence):
+            files.rename("network", name, new)
+    assert list(files.files("network")) == ["mice", "b.pth"]
