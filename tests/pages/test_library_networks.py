@@ -14,6 +14,7 @@ from tests.pages.test_training import add_results, made_run
 from widgets.library.networks import Entry, row_of
 from widgets.shared import kept_files, trained_networks
 from widgets.shared.kept_files import KeptFiles, folder_of
+from widgets.shared.layer_picker import layer_choices
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,11 +51,12 @@ def words(page: AppTest) -> str:
 
 
 def test_shipped_networks_with_their_cards():
+    segmenter = load_segmenter("fundus", "cpu")
+    layer_choices(segmenter, (256, 256))  # as the CAM page does: what it keeps is not what the card shows
     page = open_page(model="fundus")
     assert {name: row["From"] for name, row in table(page).items()} == dict.fromkeys(
         ("fundus", "scenes", "vessmap"), "Shipped"
     )
-    segmenter = load_segmenter("fundus", "cpu")
     shown = words(page)
     assert f"{sum(each.numel() for each in segmenter.module.parameters()):,}" in shown
     assert segmenter.weights_hash in shown

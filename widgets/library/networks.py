@@ -122,7 +122,7 @@ def show_card(segmenter: Segmenter, entry: Entry) -> None:
     with st.expander("Layers"):
         size = _size_of(segmenter)
         found = results().get_or_compute(
-            ("layers", segmenter.weights_hash, str(segmenter.device), size), lambda: layers(segmenter, size)
+            ("all layers", segmenter.weights_hash, str(segmenter.device), size), lambda: layers(segmenter, size)
         )
         st.dataframe(
             [

@@ -27,6 +27,7 @@ button[data-variant][aria-checked="true"] {color: inherit !important}
 [data-testid="stSidebarHeader"] {margin-bottom: 0}
 [data-testid="stSidebarNavSeparator"] {padding-top: .4rem}
 .stSidebar [data-testid="stSidebarNav"] li, .stSidebar [data-testid="stSidebarNavLink"] {margin: 0}
+.stSidebar [data-testid="stSidebarNavLink"] {height: 25px; min-height: 0; padding-top: 0; padding-bottom: 0}
 .stSidebar [data-testid="stSidebarNavItems"] > div + div {margin-top: 6px}
 .stSidebar [data-testid="stNavSectionHeader"] {margin: 0; font-size: .8rem; height: 18px}
 .st-key-files {border-top: 1px solid rgba(125, 135, 148, .35); padding-top: .5rem}

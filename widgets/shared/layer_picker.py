@@ -18,7 +18,7 @@ def layer_choices(segmenter: Segmenter, size: tuple[int, int]) -> LayerAdvice:
         with st.spinner("Looking at the layers…"):
             return layer_advice(segmenter, size)
 
-    key = "layers", segmenter.weights_hash, str(segmenter.device), size
+    key = "layer advice", segmenter.weights_hash, str(segmenter.device), size
     return results().get_or_compute(key, find)
 
 
