@@ -7,7 +7,7 @@ from widgets.shared.header import page_header
 from widgets.shared.trained_networks import training_folder
 from widgets.shared.user_errors import show_said, show_user_errors
 from widgets.training.new_run import new_run_card
-from widgets.training.one_run import curves, log, predictions, run_card
+from widgets.training.one_run import along_training, curves, log, predictions, run_card
 from widgets.training.run_list import pick_runs
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -42,6 +42,7 @@ def show_runs(*, is_live: bool) -> None:
     curves(chosen)
     predictions(chosen)
     if len(chosen) == 1:
+        along_training(chosen[0])
         log(chosen[0])
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from .learner import Learner
 from .processes import Share, ending_others, process_rank
 from .record import EpochRecord, OnEpoch
 from .resuming import LastState, random_states, write_state
+from .saved_epochs import epoch_checkpoint, last_checkpoint
 from .settings import TrainingSettings
 from .training_data import LabelledImages, TrainingData
 
@@ -37,7 +39,7 @@ class EpochLog(lightning.Callback):
         info: Their metadata.
         metrics: File of the rows.
         on_epoch: Called after each epoch.
-        keep_every: The weights of every so many epochs are kept; 0: none.
+        keep_every: The weights of the first epoch and of every so many are kept; 0: none.
         state: The run so far, if it is taken up again.
     """
 
@@ -89,9 +91,10 @@ class EpochLog(lightning.Callback):
         write_atomically(self.metrics, csv_bytes([kept.as_row() for kept in self.records]))
         if is_best:
             save_checkpoint(self.checkpoint, learner.network, self.info)
-        save_checkpoint(last_checkpoint(self.checkpoint), learner.network, self.info)
-        if self.keep_every and record.epoch % self.keep_every == 0:
-            save_checkpoint(epoch_checkpoint(self.checkpoint, record.epoch), learner.network, self.info)
+        info = replace(self.info, training=self.info.training | {"epoch": record.epoch})
+        save_checkpoint(last_checkpoint(self.checkpoint), learner.network, info)
+        if self.keep_every and (record.epoch == 1 or record.epoch % self.keep_every == 0):
+            save_checkpoint(epoch_checkpoint(self.checkpoint, record.epoch), learner.network, info)
         if self.on_epoch is not None:
             self.on_epoch(record)
 
@@ -112,16 +115,6 @@ class StateKeeper(lightning.Callback):
             trainer.optimizers[0].state_dict(), scheduler.state_dict(), self._stopping.state_dict(), random_states(),
         )  # fmt: skip
         write_state(self._log.checkpoint.parent, state, *self._asked)
-
-
-def last_checkpoint(checkpoint: Path) -> Path:
-    """The weights of the last epoch of the run whose best ones are in a file."""
-    return checkpoint.with_name(f"{checkpoint.stem}_last{checkpoint.suffix}")
-
-
-def epoch_checkpoint(checkpoint: Path, epoch: int) -> Path:
-    """The weights kept of an epoch, counted from 1, of the run whose best ones are in a file."""
-    return checkpoint.parent / "epochs" / f"{checkpoint.stem}_{epoch:04d}{checkpoint.suffix}"
 
 
 def fit(

@@ -139,7 +139,7 @@ class TrainingSettings(Augmentation):
     )
     keep_every: int = described(
         0,
-        "The weights of every so many epochs are kept, to follow explanations along training; 0: none.",
+        "The weights of the first epoch and of every so many are kept, to follow explanations along training; 0: none.",
         _NOT_NEGATIVE,
     )
     seed: int = described(0, "Seed of the split, the first weights, the order and the augmentation.", _NOT_NEGATIVE)

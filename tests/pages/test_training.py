@@ -110,7 +110,7 @@ def test_first_sight_says_what_is_in_the_samples_and_what_it_would_take(started)
     assert not page.exception
     expected = TrainingSettings(
         images=str(ROOT / "sample_data" / "vessels"), epochs=7, loss="focal", architecture="unet",
-        arguments={"width": 4, "depth": 3}, elastic=1.5, upright=True,
+        arguments={"width": 4, "depth": 3}, elastic=1.5, upright=True, keep_every=1,
     )  # fmt: skip
     assert started == [(expected, "mine")]
 

@@ -65,6 +65,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(bars, schedule, tmp_path):
         for name, values in weights(file).items():
             assert torch.equal(values, expected[name]), (file.name, name)
     assert sorted(path.name for path in (out / "epochs").iterdir()) == [
+        "bars_0001.safetensors",
         "bars_0002.safetensors",
         "bars_0004.safetensors",
     ]

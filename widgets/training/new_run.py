@@ -40,6 +40,8 @@ _LABELS = {
 _OWN = {"custom_resnet": {"width": 16}, "unet": {"width": 16, "depth": 3}}
 _ENCODERS = ("resnet18", "resnet34", "resnet50", "mobilenet_v2", "efficientnet-b0", "efficientnet-b5")
 _MOST_ISSUES = 20
+_KEPT_EPOCHS = 12
+"""About as many are kept where the user does not say how many."""
 _TWO_CLASSES = ("background", "foreground")
 _WIDTH = 125
 """Of a number, in CSS pixels."""
@@ -200,6 +202,8 @@ def _pick_settings() -> dict[str, Any]:
         for place, each in enumerate(known.values()):
             with columns[place % 2]:
                 found[each.name] = _input(each)
+    if found["keep_every"] is None:
+        found["keep_every"] = max(1, -(-found["epochs"] // _KEPT_EPOCHS))
     return found
 
 
@@ -214,7 +218,9 @@ def _input(each: "Field[Any]", **options: Any) -> Any:
         return st.selectbox(options=get_args(each.type), format_func=lambda name: name.replace("_", " "), **words)
     if each.type == str | None:
         return st.text_input(value=None, **words) or None
-    if each.type == int | None:
+    if each.name == "keep_every":
+        words["placeholder"] = f"about {_KEPT_EPOCHS} in all"
+    if each.type == int | None or "placeholder" in words:
         return st.number_input(value=None, step=1, **words)
     if each.type is bool:
         return st.toggle(value=default, **words)
@@ -236,8 +242,12 @@ def _show_estimate(settings: TrainingSettings, report: DataSetReport) -> None:
     if found is None:
         st.caption(":material/hourglass_top: Timing two steps…")
         return
+    kept = settings.epochs // settings.keep_every + (settings.keep_every > 1) if settings.keep_every else 0
+    on_disk = f" The weights of {kept} epochs, kept to explain pixels along training, take up to "
+    on_disk += f"{bytes_in_words(4 * found.parameters * kept)} on disk."
     st.markdown(
         f"About **{duration(found.seconds)}**, {bytes_in_words(found.memory_bytes)} of memory",
         help=f"{found.parameters:,} parameters; {found.steps_per_epoch} steps an epoch of "
-        f"{found.seconds_per_step:.2f} s, timed on these images; less where it stops early.",
+        f"{found.seconds_per_step:.2f} s, timed on these images; less where it stops early."
+        + (on_disk if kept else ""),
     )

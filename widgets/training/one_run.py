@@ -129,6 +129,18 @@ def _over(preview: PreviewedImage, labels: np.ndarray) -> np.ndarray:
     return labels_over(intensity_rgb(preview.image), labels.astype(np.int64), _OPACITY)
 
 
+def along_training(run: Run) -> None:
+    """The gradient maps of a few pixels after every epoch whose weights are kept, once it is opened."""
+    panel = st.expander(
+        "Explanation along training", key="train_along", on_change="rerun", icon=":material/movie:"
+    )  # fmt: skip
+    if panel.open:
+        from widgets.training.along import along_panel  # noqa: PLC0415 - imports torch and SciPy
+
+        with panel:
+            along_panel(run)
+
+
 def log(run: Run) -> None:
     """What the process printed."""
     with st.expander("Log"):

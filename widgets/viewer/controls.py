@@ -16,7 +16,7 @@ class Shown:
     """A layer is shown while a control is on or, for a choice, has one of these values."""
 
     control: str
-    value: str | Sequence[str] | None = None
+    value: str | Sequence[Value] | None = None
 
     def describe(self) -> dict[str, Any]:
         """The condition as plain values for the browser."""
