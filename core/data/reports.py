@@ -83,6 +83,21 @@ class ImageFacts:
         return self.class_counts.get(index, 0) / counted if counted else float("nan")
 
 
+@dataclass(frozen=True)
+class ClassFrequency:
+    """How often a class occurs in a data set.
+
+    Attributes:
+        name: The class.
+        share: Share of all pixels that have a class, in [0, 1]; NaN where none has.
+        images: Number of images with at least one pixel of it.
+    """
+
+    name: str
+    share: float
+    images: int
+
+
 @dataclass(frozen=True, eq=False)
 class DataSetReport:
     """What `inspect_data_set` found.
@@ -129,6 +144,13 @@ class DataSetReport:
         counted = totals.total() - totals[IGNORED]
         shares = [totals[index] / counted if counted else float("nan") for index in range(len(self.class_names))]
         return dict(zip(self.class_names, shares, strict=True))
+
+    def class_frequencies(self) -> tuple[ClassFrequency, ...]:
+        """The share of each class in the pixels, and the number of images that have it."""
+        return tuple(
+            ClassFrequency(name, share, sum(image.class_counts.get(index, 0) > 0 for image in self.images))
+            for index, (name, share) in enumerate(self.class_shares().items())
+        )
 
     def rows(self) -> list[dict[str, Any]]:
         """A table with one row per image, for `core.io.tables.csv_bytes`."""

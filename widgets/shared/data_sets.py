@@ -1,20 +1,44 @@
-"""Data sets at hand: the samples, and folders of this machine that were opened in this session."""
+"""Data sets at hand: those that this browser uploaded, folders of this machine opened in this session, and samples."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 import streamlit as st
 
+from widgets.shared.browser import browser_token
+from widgets.shared.kept_data_sets import KeptDataSet, KeptDataSets, kept_data_sets_of
+
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
-SAMPLE_SETS = {f"Sample {name}": SAMPLES / name for name in ("vessels", "fundus", "scenes")}
+_SAMPLE_NAMES = ("vessels", "fundus", "scenes")
+SAMPLE_SETS = {f"Sample {name}": SAMPLES / name for name in _SAMPLE_NAMES}
 """Folders of the shipped data sets by their names on screen."""
 A_FOLDER = "A folder…"
+TAKEN = (*SAMPLE_SETS, *_SAMPLE_NAMES, A_FOLDER)
+"""Names that no other data set may have: its images would bear the names of a sample's."""
 _OPENED = "_opened_data_sets"
 
 
 def data_sets_at_hand() -> dict[str, Path]:
     """The data sets that can be chosen, by their names on screen: samples last."""
-    return opened_data_sets() | SAMPLE_SETS
+    return your_data_sets() | SAMPLE_SETS
+
+
+def your_data_sets() -> dict[str, Path]:
+    """The folders of the uploaded data sets, then those that were opened, by name, the newest first."""
+    found = {name: data_set.folder for name, data_set in uploaded_data_sets().items()}
+    for name, folder in opened_data_sets().items():
+        found[_free_name(name, {*found, *TAKEN})] = folder  # an uploaded one may have taken the name since
+    return found
+
+
+def kept_data_sets() -> KeptDataSets:
+    """The uploaded data sets of this session's browser, to be changed."""
+    return kept_data_sets_of(browser_token())
+
+
+def uploaded_data_sets() -> dict[str, KeptDataSet]:
+    """The uploaded data sets of this session's browser, by name, the newest first."""
+    return kept_data_sets().sets()
 
 
 def opened_data_sets() -> dict[str, Path]:
@@ -30,9 +54,16 @@ def open_data_set(folder: Path) -> str:
     for name, known in opened.items():
         if known == folder:
             return name
-    name = _free_name(folder.name, {*opened, *SAMPLE_SETS})
+    name = _free_name(folder.name or "folder", {*opened, *uploaded_data_sets(), *TAKEN})
     opened[name] = folder
     return name
+
+
+def close_data_set(folder: Path) -> None:
+    """Offer a folder of this machine no longer; its files stay."""
+    opened: dict[str, Path] = st.session_state.get(_OPENED, {})
+    for name in [name for name, known in opened.items() if known == folder]:
+        del opened[name]
 
 
 def pick_data_set(key: str) -> tuple[str, Path, Path | None] | None:
@@ -65,7 +96,7 @@ def pick_data_set(key: str) -> tuple[str, Path, Path | None] | None:
 
 
 def _free_name(name: str, taken: Iterable[str]) -> str:
-    found, number = name or "folder", 1
+    found, number = name, 1
     while found in taken:
         number += 1
         found = f"{name} ({number})"

@@ -168,7 +168,7 @@ class KeptFiles:
     def _changing(self) -> Iterator[list[KeptFile]]:
         """The files that are there, to be changed: the index follows, and what it no longer lists is deleted."""
         try:
-            _make_private(self._folder.parent)
+            make_private(self._folder.parent)
             self._folder.mkdir(mode=0o700, exist_ok=True)
             with FileLock(self._folder / _LOCK):
                 files = [file for file in self._read()[0] if self._is_whole(file)]
@@ -254,7 +254,7 @@ def _drop_truths_alone(files: list[KeptFile]) -> None:
     files[:] = [file for file in files if file.kind != "truth" or file.name in images]
 
 
-def _make_private(root: Path) -> None:
+def make_private(root: Path) -> None:
     """Make the folder of all browsers; in a folder for all users, somebody else may have made it first."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     if hasattr(os, "getuid") and not os.environ.get(VARIABLE) and root.lstat().st_uid != os.getuid():

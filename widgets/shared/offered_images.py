@@ -17,7 +17,7 @@ from core.data.images import SUFFIXES, LoadedImage, Scaling, load_image, read_ma
 from core.data.layouts import MASK_FOLDERS
 from core.errors import UserError
 from core.segmenter import Segmenter
-from widgets.shared.data_sets import opened_data_sets
+from widgets.shared.data_sets import your_data_sets
 from widgets.shared.results import results
 from widgets.shared.start_arguments import repeated
 from widgets.shared.uploads import kept_uploads
@@ -130,7 +130,7 @@ def read_truth(image: OfferedImage) -> np.ndarray | None:
 
 
 def offered_images(arguments: list[str] | None = None) -> dict[str, OfferedImage]:
-    """All images that can be chosen, by name: uploads, then folders, then opened data sets, then samples.
+    """All images that can be chosen, by name: uploads, then folders, then uploaded and opened data sets, then samples.
 
     Args:
         arguments: Those that the app was started with, unless given.
@@ -151,7 +151,7 @@ def offered_images(arguments: list[str] | None = None) -> dict[str, OfferedImage
     for folder in folders:
         title = folder.name if names.count(folder.name) == 1 else f"{folder.parent.name}/{folder.name}"
         found |= {image.name: image for image in images_in(folder, title) if image.name not in found}
-    for title, folder in opened_data_sets().items():
+    for title, folder in your_data_sets().items():
         with suppress(UserError):  # it may hold no image any more
             found |= {image.name: image for image in images_in(folder, title) if image.name not in found}
     return found | {name: image for name, image in sample_images().items() if name not in found}

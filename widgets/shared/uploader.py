@@ -62,7 +62,7 @@ def uploader(
         st.session_state[counter] = st.session_state.get(counter, 0) + 1
         contents = [(Path(file.name).name, file.getvalue()) for file in files]
         for file in files:
-            _release(file)
+            release(file)
         if contents:
             try:
                 take(contents)
@@ -112,7 +112,7 @@ def _tidy(root: str) -> None:
     remove_expired(Path(root))
 
 
-def _release(file: UploadedFile) -> None:
+def release(file: UploadedFile) -> None:
     """Drop Streamlit's own reference, which lasts until the session ends."""
     context = get_script_run_ctx()
     if context is not None and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):

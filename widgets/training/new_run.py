@@ -1,30 +1,29 @@
 """The card that starts a training run: its data, its network, its settings, and what it would take."""
 
-import hashlib
-import os
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import streamlit as st
 
-from core.data.inspection import inspect_data_set
 from core.data.reports import DataSetReport
-from core.display.words import bytes_in_words, duration, percent
+from core.display.words import bytes_in_words, duration
 from core.errors import UserError
 from core.training import TrainingSettings
 from core.training.runs import start
+from widgets.shared.data_sets import data_sets_at_hand
+from widgets.shared.inspected import inspected, show_facts, show_issues
 from widgets.shared.model_picker import own_networks
 from widgets.shared.results import Report
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.trained_networks import training_folder
-from widgets.shared.user_errors import plain_text, show_user_error, show_user_errors
+from widgets.shared.user_errors import show_user_error, show_user_errors
 
 if TYPE_CHECKING:
     from core.training.estimation import TrainingEstimate
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data" / "vessels"
-_SOURCES = {"samples": "Sample vessels", "folder": "A folder"}
+_SOURCES = {"samples": "Sample vessels", "library": "Library", "folder": "A folder"}
 _FIRST = ("epochs", "learning_rate", "crop")
 _ELSEWHERE = ("images", "masks", "architecture", "arguments", "class_names", "crops_per_image", *_FIRST)
 _LABELS = {
@@ -39,7 +38,6 @@ _LABELS = {
 }  # fmt: skip
 _OWN = {"custom_resnet": {"width": 16}, "unet": {"width": 16, "depth": 3}}
 _ENCODERS = ("resnet18", "resnet34", "resnet50", "mobilenet_v2", "efficientnet-b0", "efficientnet-b5")
-_MOST_ISSUES = 20
 _KEPT_EPOCHS = 12
 """About as many are kept where the user does not say how many."""
 _TWO_CLASSES = ("background", "foreground")
@@ -111,6 +109,11 @@ def _pick_data() -> tuple[Path | None, str | None]:
     )  # fmt: skip
     if source == "samples":
         return SAMPLES, None
+    if source == "library":
+        known = data_sets_at_hand()
+        if st.session_state.get("train_set") not in known:
+            st.session_state["train_set"] = next(iter(known))
+        return known[st.selectbox("Data set", list(known), key="train_set", persist_state="session", width=220)], None
     named = st.text_input(
         "Folder", key="train_folder", placeholder="/data/cells", persist_state="session", width=260,
         help="On the machine that runs this program: images/ beside labels/ or masks/, with equal names; or train/, "
@@ -125,44 +128,11 @@ def _pick_data() -> tuple[Path | None, str | None]:
 
 def _looked_through(folder: Path, masks: str | None) -> DataSetReport | None:
     """What is in the data, with everything that is wrong; None while it is read."""
-
-    def inspect(report: Report) -> DataSetReport:
-        return inspect_data_set(folder, masks, progress=report)
-
-    key = "data set", str(folder), masks, _version(folder, masks)
-    found = compute_in_background("data set", key, "Looking through the images", inspect)
-    if found is None:
-        st.caption(":material/hourglass_top: Looking through the images…")
-        return None
-    if found.images:
-        first = found.images[0]
-        shares = ", ".join(
-            f"{'class ' if name.isdecimal() else ''}{plain_text(name)} {percent(share)}"
-            for name, share in found.class_shares().items()
-        )
-        channels = "1 channel" if first.channels == 1 else f"{first.channels} channels"
-        st.caption(
-            f"{len(found.images)} images, {first.height} × {first.width} pixels, {channels}, {first.stored_as}; masks "
-            f"of {found.masks}; {shares}."
-        )
-    for issues, show in ((found.errors, st.error), (found.warnings, st.warning)):
-        if issues:
-            lines = [f"- {plain_text(issue.sentence, '$*~')}" for issue in issues[:_MOST_ISSUES]]
-            if len(issues) > _MOST_ISSUES:
-                lines.append(f"- and {len(issues) - _MOST_ISSUES} more; `python -m core data` lists them all.")
-            show("\n".join(lines))
+    found = inspected(folder, masks)
+    if found is not None:
+        show_facts(found)
+        show_issues(found)
     return found
-
-
-def _version(*folders: object) -> str:
-    """Changes when a file of the folders does."""
-    told = hashlib.sha256()
-    for folder in filter(None, folders):
-        for place, _, names in sorted(os.walk(str(folder))):
-            for name in sorted(names):
-                status = Path(place, name).lstat()
-                told.update(f"{place}/{name} {status.st_mtime_ns} {status.st_size}\n".encode())
-    return told.hexdigest()
 
 
 def _pick_network() -> tuple[str, dict[str, Any]]:

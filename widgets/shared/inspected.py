@@ -1,0 +1,73 @@
+"""A data set looked through in the background: what it holds, and everything that is wrong with it."""
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import streamlit as st
+
+from core.data.inspection import inspect_data_set
+from core.data.reports import DataSetReport
+from core.display.words import percent
+from widgets.shared.results import Report
+from widgets.shared.slow_work import compute_in_background
+from widgets.shared.user_errors import plain_text
+
+_MOST_ISSUES = 20
+
+
+def inspected(folder: Path, masks: str | Path | None) -> DataSetReport | None:
+    """What is in the data, with everything that is wrong; None while it is read.
+
+    Raises:
+        UserError: The folder holds no data set.
+    """
+    masks = None if masks is None else str(masks)
+
+    def inspect(report: Report) -> DataSetReport:
+        return inspect_data_set(folder, masks, progress=report)
+
+    key = "data set", str(folder), masks, version(folder, masks)
+    found = compute_in_background("data set", key, "Looking through the images", inspect)
+    if found is None:
+        st.caption(":material/hourglass_top: Looking through the images…")
+    return found
+
+
+def show_facts(found: DataSetReport) -> None:
+    """One line with what the images and masks hold."""
+    if not found.images:
+        return
+    first = found.images[0]
+    shares = ", ".join(
+        f"{'class ' if name.isdecimal() else ''}{plain_text(name)} {percent(share)}"
+        for name, share in found.class_shares().items()
+    )
+    channels = "1 channel" if first.channels == 1 else f"{first.channels} channels"
+    sizes = sorted({(image.height, image.width) for image in found.images}, key=lambda size: size[0] * size[1])
+    size = " to ".join(f"{height} × {width}" for height, width in dict.fromkeys((sizes[0], sizes[-1])))
+    images = "1 image" if len(found.images) == 1 else f"{len(found.images):,} images"
+    st.caption(f"{images}, {size} pixels, {channels}, {first.stored_as}; masks of {found.masks}; {shares}.")
+
+
+def show_issues(found: DataSetReport) -> None:
+    """Everything that is wrong, errors first."""
+    for issues, show in ((found.errors, st.error), (found.warnings, st.warning)):
+        if issues:
+            lines = [f"- {plain_text(issue.sentence, '$*~')}" for issue in issues[:_MOST_ISSUES]]
+            if len(issues) > _MOST_ISSUES:
+                lines.append(f"- and {len(issues) - _MOST_ISSUES} more; `python -m core data` lists them all.")
+            show("\n".join(lines))
+
+
+def version(*folders: object) -> str:
+    """Changes when a file of the folders does."""
+    told = hashlib.sha256()
+    for folder in filter(None, folders):
+        for place, _, names in sorted(os.walk(str(folder))):
+            for name in sorted(names):
+                with suppress(FileNotFoundError):  # deleted just now
+                    status = Path(place, name).lstat()
+                    told.update(f"{place}/{name} {status.st_mtime_ns} {status.st_size}\n".encode())
+    return told.hexdigest()
