@@ -77,20 +77,6 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], CheckpointInfo
     return state_dict, info
 
 
-def read_info(path: str | Path) -> CheckpointInfo | None:
-    """The info of a safetensors file without its weights; None where it holds none.
-
-    Raises:
-        UserError: A file that cannot be read, or is not whole.
-    """
-    path = Path(path)
-    try:
-        with safe_open(path, "pt") as file:  # refuses a file that is shorter than its header says
-            return _info_in(file.metadata() or {}, path.name)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path.name} is not a whole safetensors file: {error}.") from error
-
-
 def read_training_record(path: str | Path) -> dict[str, Any]:
     """The training record of a checkpoint file, such as "epoch" and "metrics"; often empty.
 

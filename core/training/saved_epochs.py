@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..data.data_sets import ImagePair, find_pairs, find_split
 from ..errors import UserError
-from ..models.checkpoint import read_info
+from ..models.facts import read_header
 from .settings import TrainingSettings
 
 
@@ -69,7 +69,7 @@ def saved_epochs(checkpoint: str | Path) -> SavedEpochs:
     left_out, first = [], None
     for file in [last_checkpoint(checkpoint), *names]:
         try:
-            version, info = version_of(file), read_info(file)
+            version, info = version_of(file), read_header(file).info
         except FileNotFoundError:  # none yet, or the run is being deleted
             continue
         except UserError as error:
