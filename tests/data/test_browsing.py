@@ -69,7 +69,7 @@ def test_parts_come_in_the_order_of_their_use_and_a_broken_one_hides_no_other(tm
         pair(tmp_path / part, *SOUND[1])
     (tmp_path / "test").mkdir()
     listed = list_images(tmp_path)
-    assert names(listed) == ["training/10", "training/2", "validation/10", "validation/2"]
+    assert names(listed) == ["training/2", "training/10", "validation/2", "validation/10"]
     assert names(in_order(listed, (), "part", descending=True)) == names(listed)[::-1]
     assert names(in_order(listed, (), "name"))[:2] == ["training/2", "validation/2"]
     with pytest.raises(UserError):

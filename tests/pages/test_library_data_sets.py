@@ -11,6 +11,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core.data.inspection import inspect_data_set
+from core.display.words import percent
 from widgets.library.data_sets import KEY
 from widgets.shared import kept_files, trained_networks
 
@@ -74,14 +75,14 @@ def test_a_sample_is_looked_through_at_first_sight():
     page = open_page()
     report = inspect_data_set(ROOT / "sample_data" / "vessels")
     assert page.selectbox(key=KEY).value == "Sample vessels"
-    assert f"{len(report.images)} images, 128 × 128 pixels" in words(page)
+    assert f"{len(report.images)} images, 256 × 256 pixels" in words(page)
     assert [tile["label"] for tile in tiles(page)] == [image.name for image in report.images]
     assert "A sample: it cannot be renamed or deleted" in words(page)
     page.selectbox(key="library_order").select("class share").run()
     page.toggle(key="library_descending").set_value(True).run()
     shares = sorted(report.images, key=lambda image: -image.class_share(1))
     assert [tile["label"] for tile in tiles(page)] == [image.name for image in shares]
-    assert tiles(page)[0]["note"] == f"{100 * shares[0].class_share(1):.2g} %"
+    assert tiles(page)[0]["note"] == percent(shares[0].class_share(1))
 
 
 def test_an_archive_is_uploaded_looked_through_renamed_and_deleted(kept):
