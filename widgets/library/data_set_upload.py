@@ -9,7 +9,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from core.errors import UserError
 from widgets.shared.data_sets import TAKEN, kept_data_sets, opened_data_sets
 from widgets.shared.kept_data_sets import MAX_SET_BYTES, MAX_SET_FILES, MAX_SETS, packed
-from widgets.shared.kept_files import EXPIRY, MAX_FILE_MB
+from widgets.shared.kept_files import MAX_FILE_MB, kept_in_words
 from widgets.shared.results import Report
 from widgets.shared.slow_work import compute_in_background, forget
 from widgets.shared.uploader import release
@@ -34,7 +34,7 @@ def upload_data_set(key: str) -> None:
         _uploader("ZIP archive", f"library_zip_{number}", ["zip"], is_folder=False)
         _uploader("Folder", f"library_folder_{number}", None, is_folder=True)
         st.caption(
-            f"Kept for this browser until {EXPIRY // 3600} hours after the last use: at most {MAX_SETS} data sets of "
+            f"{kept_in_words()}: at most {MAX_SETS} data sets of "
             f"{MAX_SET_BYTES / 2**30:g} GB together, each of {MAX_SET_FILES:,} files of {MAX_FILE_MB} MB at most."
         )
     _take_pending(key)

@@ -211,6 +211,12 @@ def is_shared() -> bool:
     return os.environ.get(SHARED_VARIABLE, "") not in ("", "0")
 
 
+def kept_in_words() -> str:
+    """For whom uploads are kept, and how long."""
+    whom = "everyone who uses this server" if is_shared() else "this browser"
+    return f"Kept for {whom} until {EXPIRY // 3600} hours after the last use"
+
+
 def remove_expired(root: Path) -> None:
     """Delete the folders that no browser has used for a day."""
     for folder in root.glob(f"{_PREFIX}*"):

@@ -12,13 +12,13 @@ from core.data.images import SUFFIXES
 from core.errors import UserError
 from widgets.shared.browser import browser_token
 from widgets.shared.kept_files import (
-    EXPIRY,
     MAX_BYTES,
     MAX_FILE_MB,
     MAX_FILES,
     KeptFiles,
     Kind,
     folder_of,
+    kept_in_words,
     remove_expired,
     size_in_words,
 )
@@ -95,8 +95,8 @@ def your_files() -> None:
                         width="content", on_click=files.remove, args=(kind, file.name),
                     )  # fmt: skip
         st.caption(
-            f"Kept for this browser until {EXPIRY // 3600} hours after the last use: at most {MAX_FILES['image']} "
-            f"images and {MAX_FILES['network']} networks, {MAX_FILE_MB} MB each, {MAX_BYTES // 2**30} GB in all.",
+            f"{kept_in_words()}: at most {MAX_FILES['image']} images and {MAX_FILES['network']} networks, {MAX_FILE_MB} "
+            f"MB each, {MAX_BYTES // 2**30} GB in all.",
             width=_LIST_WIDTH,
         )
 
