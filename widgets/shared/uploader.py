@@ -95,8 +95,8 @@ def your_files() -> None:
                         width="content", on_click=files.remove, args=(kind, file.name),
                     )  # fmt: skip
         st.caption(
-            f"{kept_in_words()}: at most {MAX_FILES['image']} images and {MAX_FILES['network']} networks, {MAX_FILE_MB} "
-            f"MB each, {MAX_BYTES // 2**30} GB in all.",
+            f"{kept_in_words()}: at most {MAX_FILES['image']} images and {MAX_FILES['network']} networks, "
+            f"{MAX_FILE_MB} MB each, {MAX_BYTES // 2**30} GB in all.",
             width=_LIST_WIDTH,
         )
 
