@@ -35,7 +35,7 @@ def score(
         ),
     ] = "all",
     out: Annotated[Path | None, typer.Option(help="Folder for scores.csv and summary.json.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     device: Device = "auto",
     *,
     question: Question,

@@ -44,11 +44,20 @@ def save_checkpoint(path: str | Path, module: nn.Module, info: CheckpointInfo) -
     path = Path(path)
     if path.suffix != ".safetensors":
         raise UserError(f"A checkpoint is written as .safetensors; {path.name} has another suffix.")
-    state_dict = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+    # Copies, since safetensors refuses tensors that share their memory, such as tied weights.
+    state_dict = {key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}
+    return write_atomically(path, safetensors_bytes(state_dict, metadata_of(info, path.name)))
+
+
+def metadata_of(info: CheckpointInfo, name: str) -> dict[str, str]:
+    """What a safetensors file says of its network.
+
+    Raises:
+        UserError: An info that could not be read again; the sentence names the file.
+    """
     metadata = {_METADATA_KEY: json.dumps(asdict(info), sort_keys=True)}
-    info_in(metadata, path.name)  # what could not be read again is not written
-    content = safetensors_bytes(state_dict, metadata)
-    return write_atomically(path, content)
+    info_in(metadata, name)
+    return metadata
 
 
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], CheckpointInfo | None]:
@@ -116,10 +125,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], CheckpointInfo | None, dict[st
     try:
         with safe_open(path, "pt") as file:
             info = info_in(file.metadata() or {}, path.name)
-            state_dict = without_prefix({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+            state_dict = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path.name} is not a whole safetensors file: {error}.") from error
-    return state_dict, info, dict(info.scores) if info is not None else {}
+    if info is None:  # from elsewhere; our own names are those of the module
+        return without_prefix(state_dict), None, {}
+    return state_dict, info, dict(info.scores)
 
 
 def info_in(metadata: Mapping[str, str], name: str) -> CheckpointInfo | None:

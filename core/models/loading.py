@@ -156,9 +156,11 @@ def _check_states_itself(what: str, architecture: str | None, arguments: Mapping
 def _check_needs_no_code(path: Path, stored: CheckpointInfo | None, architecture: str | None) -> None:
     """Refuse the weights of a network of the user's own code: a file never says which code is run."""
     if architecture is None and stored is not None and is_factory(stored.architecture):
+        loader = path.with_suffix(".py")
+        give = f"{loader.name}:network" if loader.is_file() else "that file, as NAME.py:network"
         raise UserError(
             f"{path.name} holds weights of {stored.architecture}, a network of your own code; the function that builds "
-            f"it and loads them is in the file beside the weights: give {path.with_suffix('.py').name}:network."
+            f"it and loads them is in a file beside the run's best weights: give {give}."
         )
 
 

@@ -1,6 +1,7 @@
 """The card beside the weights: what they are, where they come from, how good they are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..models.checkpoint import CheckpointInfo
 
@@ -35,7 +36,7 @@ Images in [0, 1] are normalised with mean {_numbers(info.mean)} and standard dev
 ## Data
 
 Images of {" and ".join(f"`{data_set}`" for data_set in data_sets)}, \
-split at random (seed {settings["seed"]}) where they do not come split:
+{_split_in_words(settings)}:
 
 {stems}
 
@@ -57,6 +58,15 @@ With {training["versions"]}, in {training["seconds"] / 60:.1f} minutes on {train
 
 {_table(("setting", "value"), [(key.replace("_", " "), str(value)) for key, value in settings.items()])}
 """
+
+
+def _split_in_words(settings: Mapping[str, Any]) -> str:
+    if settings["split"]:
+        return f"split as the file `{settings['split']}` says"
+    seed = settings["seed"] if settings["split_seed"] is None else settings["split_seed"]
+    how = f"fold {settings['fold']} of {settings['folds']}, dealt" if settings["folds"] else "split"
+    groups = f" with no group (`{settings['groups']}`) on two sides" if settings["groups"] else ""
+    return f"{how} at random (seed {seed}){groups} where they do not come split"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,6 +1,7 @@
 """A film of gradient maps along training: one frame per epoch."""
 
 import io
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ FilmFormat = Literal["webp", "gif"]
 MOST_FRAMES = 60
 _LARGEST_SIDE = 512
 """Of one pixel's picture; smaller images are enlarged by whole numbers, so that pixels stay squares."""
-_GAP, _LINE, _TEXT = 6, 26, 15
+_GAP, _LINE, _FONT = 6, 26, ImageFont.load_default(15)
 _MILLISECONDS, _LAST_MILLISECONDS = 500, 2000
 _CONTRAST = 0.45
 """Of the image below a map."""
@@ -50,7 +51,12 @@ def film(maps: MapsAlong, image: NDArray[np.float32], *, shared: bool = False, k
     ends = colour_ends(maps, shared=shared)
     count = len(maps.epochs)
     places = np.unique(np.linspace(0, count - 1, min(count, MOST_FRAMES)).round().astype(int))
-    frames = [_frame(maps, image, int(place), ends[place]) for place in places]
+    captions = [_captions(maps, int(place)) for place in places]
+    widest = max(round(_FONT.getlength(words)) for each in captions for words in each)
+    frames = [
+        _frame(maps, image, int(place), ends[place], words, widest)
+        for place, words in zip(places, captions, strict=True)
+    ]
     durations = [_MILLISECONDS] * (len(frames) - 1) + [_LAST_MILLISECONDS]
     buffer = io.BytesIO()
     more = {"lossless": True, "method": 0} if kind == "webp" else {"disposal": 1, "optimize": False}
@@ -58,7 +64,22 @@ def film(maps: MapsAlong, image: NDArray[np.float32], *, shared: bool = False, k
     return buffer.getvalue()
 
 
-def _frame(maps: MapsAlong, image: NDArray[np.float32], place: int, ends: NDArray[np.float64]) -> Image.Image:
+def _captions(maps: MapsAlong, place: int) -> list[str]:
+    """What stands below each pixel's picture."""
+    return [
+        f"row {row}, column {column}: {target.score.unit} {score:.3g}"
+        for (row, column), target, score in zip(maps.pixels, maps.targets, maps.scores[place], strict=True)
+    ]
+
+
+def _frame(
+    maps: MapsAlong,
+    image: NDArray[np.float32],
+    place: int,
+    ends: NDArray[np.float64],
+    captions: Sequence[str],
+    least_width: int,
+) -> Image.Image:
     # In light greys, since the ends of the colours are dark.
     base = (255 - _CONTRAST * (255 - intensity_rgb(image).astype(np.float32))).round().astype(np.uint8)
     tiles = []
@@ -68,18 +89,17 @@ def _frame(maps: MapsAlong, image: NDArray[np.float32], place: int, ends: NDArra
         tile = _sized(Image.fromarray(scale.over(base, signed, scale.strength(signed))))
         _mark(tile, row, column, tile.height / base.shape[0])
         tiles.append(tile)
-    width, height = tiles[0].size
+    width, height = max(tiles[0].width, least_width), tiles[0].height
     columns = min(2, len(tiles))
     rows = -(-len(tiles) // columns)
     size = columns * (width + _GAP) + _GAP, _LINE + rows * (height + _LINE)
     frame = Image.new("RGB", size, _GROUND)
-    pen, font = ImageDraw.Draw(frame), ImageFont.load_default(_TEXT)
-    pen.text((_GAP, 4), f"epoch {maps.epochs[place].epoch}", _INK, font)
-    for index, (tile, (row, column)) in enumerate(zip(tiles, maps.pixels, strict=True)):
+    pen = ImageDraw.Draw(frame)
+    pen.text((_GAP, 4), f"epoch {maps.epochs[place].epoch}", _INK, _FONT)
+    for index, (tile, words) in enumerate(zip(tiles, captions, strict=True)):
         left, top = _GAP + index % 2 * (width + _GAP), _LINE + index // 2 * (height + _LINE)
         frame.paste(tile, (left, top))
-        words = f"row {row}, column {column}: {maps.targets[index].score.unit} {maps.scores[place, index]:.3g}"
-        pen.text((left, top + height + 4), words, _INK, font)
+        pen.text((left, top + height + 4), words, _INK, _FONT)
     return frame
 
 

@@ -23,7 +23,7 @@ from ..io.tables import csv_bytes
 from ..models.checkpoint import CheckpointInfo, save_checkpoint
 from ..segmenter import Segmenter
 from .learner import Learner
-from .processes import Share, ending_others, process_rank
+from .processes import Share, SharedBatches, ending_others, process_rank
 from .record import EpochRecord, OnEpoch
 from .resuming import LastState, random_states, write_state
 from .saved_epochs import epoch_checkpoint, last_checkpoint
@@ -170,11 +170,7 @@ def fit(
         max_epochs=settings.epochs - len(log.records),
         precision=settings.precision,
         deterministic=True,
-        callbacks=[
-            *own,
-            *callbacks,
-            *([TQDMProgressBar()] if progress_bar else []),
-        ],
+        callbacks=[*own, *callbacks, *([TQDMProgressBar()] if progress_bar else [])],
         enable_progress_bar=progress_bar,
         logger=False,
         enable_checkpointing=False,
@@ -210,12 +206,13 @@ def training_batches(
     A last batch of one crop would give batch normalisation poor statistics, so a short one is left out where that costs
     little: the order changes every epoch.
     """
-    count = len(crops) if share is None else len(share)
-    return DataLoader(
-        crops, batch_size, shuffle=share is None, sampler=share, drop_last=count >= 4 * batch_size,
-        num_workers=workers, persistent_workers=workers > 0,
-        generator=None if share is None else share.generator,
-    )  # fmt: skip
+    # Processes that read images begin anew in each epoch: their draws then follow from the state between two epochs,
+    # which a run that is taken up again has too.
+    if share is None:
+        return DataLoader(
+            crops, batch_size, shuffle=True, drop_last=len(crops) >= 4 * batch_size, num_workers=workers
+        )  # fmt: skip
+    return SharedBatches(crops, share, batch_size, workers)
 
 
 @contextlib.contextmanager

@@ -1,24 +1,26 @@
 """Networks of the user's own code, in training and afterwards."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..errors import UserError
 from ..io.files import write_atomically
-from ..models.checkpoint import read_checkpoint
+from ..models.checkpoint import CheckpointInfo, read_checkpoint
 from ..models.factory import is_factory, made_by_factory
 from ..models.loading import load_segmenter, weights_into
 from ..segmenter import Segmenter
 from .settings import TrainingSettings
 
 _LOADER = '''\
-"""The network {name}, trained by WhyPixel; give this file as {name}.py:network wherever a network is asked for."""
+"""A network that WhyPixel trained; give <this file>:network wherever a network is asked for."""
 
 from pathlib import Path
 
-from {package}.models.factory import made_by_factory
-from {package}.models.loading import weights_into
+from whypixel.models.factory import made_by_factory
+from whypixel.models.loading import weights_into
 
 
 def network():
@@ -35,20 +37,35 @@ def fresh_own_network(settings: TrainingSettings, about: dict[str, Any], device:
         about: Class names, channels and normalisation of the data, for a function that returns a module.
         device: Where to put a module.
         name: Name of the network.
+
+    Raises:
+        UserError: As `made_by_factory`, or a segmenter on another device.
     """
     made = made_by_factory(settings.architecture, settings.arguments, _known(about))
-    return made if isinstance(made, Segmenter) else Segmenter(made, **about, device=device, name=name)
+    if not isinstance(made, Segmenter):
+        return Segmenter(made, **about, device=device, name=name)
+    if made.device.type != device.type or (made.device.index or 0) != (device.index or 0):
+        raise UserError(
+            f"{settings.architecture} returns a Segmenter on {made.device} and the run is on {device}; let it return "
+            "the torch module alone."
+        )
+    return made
 
 
-def write_loader(checkpoint: Path, settings: TrainingSettings, about: dict[str, Any]) -> Path:
+def write_loader(checkpoint: Path, settings: TrainingSettings, info: CheckpointInfo) -> Path:
     """Write `<name>.py` beside the weights, whose function `network` builds the network and loads them."""
     source, _, function = settings.architecture.rpartition(":")
     factory = f"{Path(source).expanduser().absolute()}:{function}" if source.endswith(".py") else settings.architecture
-    text = _LOADER.format(
-        name=checkpoint.stem, package=__name__.partition(".")[0], factory=factory, arguments=dict(settings.arguments),
-        known=_known(about), file=checkpoint.name,
-    )  # fmt: skip
+    known = {"in_channels": info.in_channels, "num_classes": len(info.class_names)}
+    text = _LOADER.format(factory=factory, arguments=dict(settings.arguments), known=known, file=checkpoint.name)
     return write_atomically(checkpoint.with_suffix(".py"), text.encode())
+
+
+def code_hash(architecture: str) -> str:
+    """SHA-256 of the file of a network of the user's own; empty for others."""
+    source, _, _ = architecture.rpartition(":")
+    file = Path(source).expanduser()
+    return hashlib.sha256(file.read_bytes()).hexdigest() if source.endswith(".py") and file.is_file() else ""
 
 
 def load_weights(settings: TrainingSettings, checkpoint: str | Path, device: str | torch.device = "auto") -> Segmenter:

@@ -3,11 +3,12 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import lightning
 import numpy as np
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import UserError
 from .settings import TrainingSettings
@@ -39,7 +40,6 @@ class Share(Sampler[int]):
     """
 
     def __init__(self, crops: int, settings: TrainingSettings, epochs_done: Callable[[], int]) -> None:
-        self.generator = torch.Generator().manual_seed(settings.seed + process_rank())  # of processes that read images
         self._crops, self._settings, self._epochs_done = crops, settings, epochs_done
 
     def __len__(self) -> int:
@@ -47,11 +47,30 @@ class Share(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         order = torch.randperm(self._crops, generator=torch.Generator().manual_seed(self._seed(0)))
-        torch.manual_seed(self._seed(1 + process_rank()))
+        torch.manual_seed(self.own_seed())
         return iter(order[process_rank() :: self._settings.devices][: len(self)].tolist())
+
+    def own_seed(self) -> int:
+        """What this process's further draws in this epoch follow from."""
+        return self._seed(1 + process_rank())
 
     def _seed(self, purpose: int) -> int:
         return int(np.random.SeedSequence((self._settings.seed, self._epochs_done(), purpose)).generate_state(1)[0])
+
+
+class SharedBatches(DataLoader[Any]):
+    """The batches of a `Share`; in each epoch the processes that read images are seeded anew."""
+
+    def __init__(self, crops: Dataset[Any], share: Share, batch_size: int, workers: int) -> None:
+        super().__init__(
+            crops, batch_size, sampler=share, drop_last=len(share) >= 4 * batch_size, num_workers=workers,
+            generator=torch.Generator(),
+        )  # fmt: skip
+        self._share = share
+
+    def __iter__(self) -> Any:
+        self.generator.manual_seed(self._share.own_seed())
+        return super().__iter__()
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import torch
 
 from ..errors import UserError
 from ..io.files import write_atomically
+from .own_network import code_hash
 from .record import EpochRecord
 from .settings import TrainingSettings
 from .training_data import TrainingData
@@ -88,7 +89,8 @@ def read_state(out: Path, settings: TrainingSettings, data: TrainingData) -> Las
             f"{file} is damaged, so the run cannot be resumed; delete it and start the run anew."
         ) from error
     now = json.loads(_question(settings, data))
-    changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    # An earlier version wrote down less of the data.
+    changed = sorted(name for name in before if before[name] != now.get(name))
     if changed:
         raise UserError(
             f"The run in {out} was made with other {', '.join(name.replace('_', ' ') for name in changed)}; resume it "
@@ -102,5 +104,7 @@ def _question(settings: TrainingSettings, data: TrainingData) -> str:
     measured = {
         "training images": data.stems("training"), "validation images": data.stems("validation"),
         "test images": data.stems("test"), "intensities of the training images": [*data.mean, *data.std],
+        "masks of the training images": list(data.class_counts),
+        "code of the network": code_hash(settings.architecture),
     }  # fmt: skip
     return json.dumps(settings.as_metadata() | measured)

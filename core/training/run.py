@@ -12,7 +12,7 @@ import torch
 
 from ..errors import UserError
 from ..io.files import write_atomically
-from ..models.checkpoint import CheckpointInfo, save_checkpoint
+from ..models.checkpoint import CheckpointInfo, metadata_of, save_checkpoint
 from ..models.factory import is_factory
 from ..models.zoo import build_module
 from ..scoring.overlap import evaluate_segmenter
@@ -113,7 +113,10 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     with fitting.repeatable(settings.seed), fitting.quiet():
         segmenter, info = fresh_segmenter(settings, data, torch_device, name)
+        metadata_of(info, f"{name}.safetensors")  # told now, not after an epoch
         state = read_state(out, settings, data) if resume else None
+        if is_factory(settings.architecture):
+            write_loader(out / f"{name}.safetensors", settings, info)
         if not resume:
             (out / STATE_FILE).unlink(missing_ok=True)
         log = fitting.EpochLog(
@@ -137,8 +140,6 @@ def train(
     outcome = {"best_epoch": log.best_epoch, "epochs": len(log.records), "seconds": round(seconds, 1)}
     info = replace(info, training=info.training | outcome, scores=scores)
     save_checkpoint(log.checkpoint, best.module, info)
-    if is_factory(settings.architecture):
-        write_loader(log.checkpoint, settings, {"in_channels": data.in_channels, "class_names": data.class_names})
     card = write_atomically(out / f"{name}.md", model_card(name, info, _command(settings, name)).encode())
     figure = learning_curves(log.records, log.best_epoch, name)
     curves = write_atomically(out / "curves.html", figure.to_html(include_plotlyjs=True).encode())

@@ -1,5 +1,6 @@
 """The weights that a run keeps of several epochs, and the images that they can be compared on."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,9 +63,9 @@ def saved_epochs(checkpoint: str | Path) -> SavedEpochs:
         Only whole files of one run; the others are named in `left_out`.
     """
     checkpoint = Path(checkpoint)
-    pattern = epoch_checkpoint(checkpoint, 0).name.replace("0000", "*")
+    pattern = re.compile(rf"{re.escape(checkpoint.stem)}_\d{{4,}}{re.escape(checkpoint.suffix)}")
     folder = epoch_checkpoint(checkpoint, 0).parent
-    names = sorted(path for path in folder.iterdir() if path.match(pattern)) if folder.is_dir() else []
+    names = sorted(path for path in folder.iterdir() if pattern.fullmatch(path.name)) if folder.is_dir() else []
     found: dict[int, SavedEpoch] = {}
     left_out, first = [], None
     for file in [last_checkpoint(checkpoint), *names]:
@@ -85,7 +86,8 @@ def saved_epochs(checkpoint: str | Path) -> SavedEpochs:
             continue
         found[epoch] = SavedEpoch(epoch, file, version)
     epochs, training = tuple(found[epoch] for epoch in sorted(found)), {} if first is None else first.training
-    validation = tuple((training.get("stems") or {}).get("validation", ()))
+    stems = training.get("stems")
+    validation = tuple(map(str, stems.get("validation", ()))) if isinstance(stems, dict) else ()
     return SavedEpochs(epochs, tuple(left_out), validation, () if first is None else first.class_names)
 
 

@@ -182,6 +182,8 @@ class TrainingSettings(Augmentation):
             value = min(self.crops) if own.name == "crops_per_image" else getattr(self, own.name)
             if own.type in _CHOICES and value not in get_args(own.type):
                 raise UserError(f'There is no {own.name} "{value}"; use {", ".join(get_args(own.type))}.')
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"The {_words(own.name)} must be a finite number; it is {value:g}.")
             bound = own.metadata["bound"]
             if bound and value is not None and (value < 0 or (value == 0 and bound == _POSITIVE)):
                 raise UserError(f"The {_words(own.name)} must {bound}; it is {value:g}.")
@@ -191,6 +193,8 @@ class TrainingSettings(Augmentation):
             raise UserError(f"There is no fold {self.fold} of {self.folds}; folds are counted from 1.")
         if self.split is not None and (self.folds or self.groups is not None):
             raise UserError("A file that gives the split leaves nothing to deal; leave out folds and groups.")
+        if len(self.folders) > 1 and (self.split is not None or self.groups is not None):
+            raise UserError("A file with the split, or groups, are for one data set; put all images into one folder.")
 
     @property
     def folders(self) -> tuple[Path, ...]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..data.data_sets import ImagePair, Split, find_pairs, find_split, read_pair, split_pairs
+from ..data.fingerprints import find_duplicates
 from ..data.index_masks import IGNORED
 from ..data.inspection import inspect_data_set
 from ..data.reports import DataSetReport, ImageFacts
@@ -35,6 +36,7 @@ class TrainingData:
         in_channels: Number of channels C of every image.
         mean: Mean of each channel for the normalisation: over the training images, or ImageNet's.
         std: Standard deviation of each channel, likewise.
+        class_counts: Pixels of each class in the training masks.
         class_weights: Weight of each class in the loss; None where all are alike.
         warnings: What is odd about the data sets, a sentence each.
     """
@@ -44,6 +46,7 @@ class TrainingData:
     in_channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    class_counts: tuple[int, ...]
     class_weights: tuple[float, ...] | None = None
     warnings: tuple[str, ...] = ()
 
@@ -94,8 +97,11 @@ def gather(settings: TrainingSettings) -> TrainingData:
     settings.check_crop((image.pair.stem, image.height, image.width) for image in training)
     mean, std = _normalisation([image.pair for image in training], in_channels, settings.normalisation)
     warnings = tuple(issue.sentence for report in reports.values() for issue in report.warnings)
-    weights = _class_weights(training, settings, len(class_names))
-    return TrainingData(splits, class_names, in_channels, mean, std, weights, warnings)
+    if len(splits) > 1:
+        warnings += _copies_across_parts(splits, facts)
+    counts = tuple(sum(image.class_counts.get(index, 0) for image in training) for index in range(len(class_names)))
+    weights = _class_weights(counts, settings)
+    return TrainingData(splits, class_names, in_channels, mean, std, counts, weights, warnings)
 
 
 class LabelledImages(Dataset[tuple[Tensor, Tensor]]):
@@ -122,6 +128,26 @@ class LabelledImages(Dataset[tuple[Tensor, Tensor]]):
         rng = np.random.default_rng(int(torch.randint(2**62, ())))
         image, mask = augment(image, mask, self.augmentation, rng)
         return image.contiguous(), mask.contiguous()
+
+
+def _copies_across_parts(splits: dict[str, Split], facts: dict[Path, ImageFacts]) -> tuple[str, ...]:
+    """Images of joined data sets that look like copies of images in another part, a sentence each."""
+    parts = ("training", "validation", "test")
+    placed = [
+        (f"{name}/{pair.stem}", name, part, facts[pair.image])
+        for name, split in splits.items() for part in parts for pair in getattr(split, part)
+    ]  # fmt: skip
+    prints = np.stack([image.fingerprint for *_, image in placed])
+    copies = find_duplicates([image.pixel_hash for *_, image in placed], prints, [part for _, _, part, _ in placed])
+    found = []
+    for copy in copies:
+        first, second = placed[copy.first], placed[copy.second]
+        if first[1] != second[1] and not (first[3].is_constant and second[3].is_constant):
+            found.append(
+                f"{second[0]}, for {second[2]}, looks like a copy of {first[0]}, for {first[2]}; keep both in one "
+                "part, or remove one."
+            )
+    return tuple(found)
 
 
 def _looked_through(folder: Path, settings: TrainingSettings) -> DataSetReport:
@@ -184,21 +210,15 @@ def _class_names(reports: dict[str, DataSetReport], given: tuple[str, ...] | Non
     return chosen
 
 
-def _class_weights(
-    training: Sequence[ImageFacts], settings: TrainingSettings, classes: int
-) -> tuple[float, ...] | None:
+def _class_weights(counts: Sequence[int], settings: TrainingSettings) -> tuple[float, ...] | None:
     """The weight of each class in the loss: as stated, or N / (K · n_c) with n_c of all N pixels in class c of K."""
+    classes = len(counts)
     if settings.class_weights != BALANCED:
         stated = settings.stated_class_weights()
         if stated is not None and len(stated) != classes:
             raise UserError(f"There are {len(stated)} class weights and {classes} classes; give one for each class.")
         return stated
-    counts = np.zeros(classes)
-    for image in training:
-        for index, count in image.class_counts.items():
-            if index != IGNORED:
-                counts[index] += count
-    return tuple(float(counts.sum() / (classes * count)) if count else 0.0 for count in counts)
+    return tuple(sum(counts) / (classes * count) if count else 0.0 for count in counts)
 
 
 def _normalisation(

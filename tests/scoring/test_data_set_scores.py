@@ -237,6 +237,16 @@ def test_parts_of_a_data_set(tmp_path):
     assert [pair.stem for pair in pairs_of_part(images, None, "test", str(path))] == [stem]
     with pytest.raises(UserError, match="has no validation images"):
         pairs_of_part(images, None, "validation", str(path))
+    # A record of other data, one in which images are missing, and one that is none.
+    for stems, sentence in (
+        ({"test": [f"other/{stem}"]}, "was not trained on a data set of the name train"),
+        ({"test": [stem], "training": ["gone"]}, "1 of 2 images of its training, validation and test are not there"),
+        (["x"], "Nothing says which images are for test"),
+    ):
+        info = CheckpointInfo("custom_resnet", {"width": 2}, training={"stems": stems})
+        save_checkpoint(path, CustomResNet(width=2), info)
+        with pytest.raises(UserError, match=sentence):
+            pairs_of_part(images, None, "test", str(path))
 
 
 def test_the_command_writes_what_it_prints(tmp_path):

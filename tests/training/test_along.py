@@ -77,6 +77,16 @@ def test_the_first_epoch_every_so_many_and_the_last_are_saved(trained):
     assert len(found.validation) == 3
 
 
+def test_names_with_brackets_and_names_that_begin_alike(trained, tmp_path):
+    kept = tmp_path / "epochs"
+    kept.mkdir()
+    of_another = saved_epochs(trained.result.checkpoint).epochs[0].checkpoint
+    for name in ("run [a]_0001", "run [a]_b_0002"):
+        (kept / f"{name}.safetensors").write_bytes(of_another.read_bytes())
+    found = saved_epochs(tmp_path / "run [a].safetensors")
+    assert [each.checkpoint.name for each in found.epochs] == ["run [a]_0001.safetensors"]
+
+
 def test_a_run_that_keeps_none_has_the_last_epoch(bars, tmp_path):
     result = train(small(images=bars, epochs=2), tmp_path, "bars", device="cpu", progress_bar=False)
     assert numbers(saved_epochs(result.checkpoint)) == [2]

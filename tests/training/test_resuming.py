@@ -10,7 +10,9 @@ from safetensors.torch import load_file
 from core.errors import UserError
 from core.training import TrainingSettings, train
 from core.training.fitting import epoch_checkpoint, last_checkpoint
+from core.training.processes import Share, SharedBatches
 from core.training.resuming import STATE_FILE, can_resume
+from core.training.training_data import gather
 from tests.killing import run_and_kill
 from tests.training.test_training import small, write_data_set
 
@@ -73,6 +75,37 @@ def test_a_killed_run_goes_on_to_the_same_weights(bars, schedule, tmp_path):
     for row in rows[0] + rows[1]:
         row.pop("seconds")
     assert rows[0] == rows[1]
+
+
+def test_processes_that_read_images_draw_the_same_after_a_stop(bars, tmp_path):
+    asked = settings(bars, "one_cycle", epochs=3)
+
+    def stop(record) -> None:
+        if record.epoch == 2:
+            raise KeyboardInterrupt
+
+    unbroken = run(asked, tmp_path / "unbroken", workers=1)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run(asked, tmp_path / "stopped", workers=1, on_epoch=stop)
+    resumed = run(asked, tmp_path / "stopped", workers=1, resume=True)
+    expected = weights(last_checkpoint(unbroken.checkpoint))
+    for name, values in weights(last_checkpoint(resumed.checkpoint)).items():
+        assert torch.equal(values, expected[name]), name
+
+
+def test_crops_of_one_process_among_several_follow_from_the_epoch_alone(bars):
+    asked = settings(bars, "one_cycle", devices=2)
+    crops = gather(asked).training_crops(asked)
+    done = iter([0, 0, 0, 1, 1, 1])  # asked for the order, the draws here and those of the reading process
+
+    def epoch(batches: SharedBatches) -> list[torch.Tensor]:
+        return [images for images, _ in batches]
+
+    unbroken = SharedBatches(crops, Share(len(crops), asked, lambda: next(done)), 4, workers=1)
+    first, second = epoch(unbroken), epoch(unbroken)
+    resumed = epoch(SharedBatches(crops, Share(len(crops), asked, lambda: 1), 4, workers=1))
+    assert all(map(torch.equal, second, resumed))
+    assert not all(map(torch.equal, first, resumed))
 
 
 def test_what_cannot_be_resumed_is_said(bars, tmp_path):

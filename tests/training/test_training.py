@@ -2,6 +2,7 @@ import csv
 import json
 import logging
 import math
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -463,6 +464,22 @@ def test_groups_stay_together(bars, tmp_path):
     assert sum({"1", "10", "11"} <= set(part) for part in by_name.values()) == 1
 
 
+def test_copies_across_the_parts_of_joined_data_sets_are_told(bars, tmp_path):
+    other = shutil.copytree(bars, tmp_path / "other")
+    for folder in ("images", "labels"):
+        for path in (other / folder).iterdir():
+            path.rename(path.with_stem(f"again{path.stem}"))
+    data = gather(small(images=(bars, other)))
+    part_of = {stem: part for part in ("training", "validation", "test") for stem in data.stems(part)}
+    told = [sentence for sentence in data.warnings if "again" in sentence]
+    for number in range(12):
+        first, second = f"{bars.name}/{number}", f"other/again{number}"
+        expected = part_of[first] != part_of[second]
+        is_told = any(f"{first}, " in each and f"{second}, " in each for each in told)
+        assert is_told == expected, (first, second)
+    assert told
+
+
 def test_data_that_comes_split_is_not_split_again(phantoms):
     with pytest.raises(UserError, match="comes split; leave out split, groups and folds"):
         gather(small(images=phantoms, folds=3))
@@ -508,6 +525,18 @@ def prepared():
 
 def of_three_classes():
     return network(1, 3)
+
+class Wrapped(nn.Module):  # all names of its weights begin with "model.", as those of many wrappers do
+    def __init__(self):
+        super().__init__()
+        self.model = network(1, 2)
+        self.model.again = self.model[0]  # tied weights
+
+    def forward(self, x):
+        return self.model[3](self.model[2](self.model[1](self.model[0](x))))
+
+def seeded(seed):
+    return Wrapped()
 """
 
 
@@ -517,7 +546,7 @@ def own(tmp_path):
     return tmp_path / "own.py"
 
 
-@pytest.mark.parametrize("function", ["network", "without_arguments", "prepared"])
+@pytest.mark.parametrize("function", ["network", "without_arguments", "prepared", "Wrapped"])
 def test_a_network_of_ones_own_is_trained_and_found_again(bars, own, tmp_path, function):
     arguments = {"width": 3} if function == "network" else {}
     settings = small(images=bars, architecture=f"{own}:{function}", arguments=arguments)
@@ -545,6 +574,27 @@ def test_a_network_of_ones_own_that_cannot_be_trained(bars, own, tmp_path):
         run(small(images=bars, architecture=f"{own}:of_three_classes", arguments={}), tmp_path / "out")
     with pytest.raises(UserError, match="There is no file"):
         run(small(images=bars, architecture=f"{tmp_path / 'no.py'}:network", arguments={}), tmp_path / "out")
+    large = small(images=bars, architecture=f"{own}:seeded", arguments={"seed": 123_456})
+    with pytest.raises(UserError, match="the argument seed is a number beyond"):
+        run(large, tmp_path / "out", on_epoch=lambda _: pytest.fail("told before anything is trained"))
+
+
+def test_the_file_that_loads_a_network_of_ones_own_is_there_before_the_first_epoch(bars, own, tmp_path):
+    def stop(_) -> None:
+        raise KeyboardInterrupt
+
+    settings = small(images=bars, architecture=f"{own}:network")
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run(settings, tmp_path / "out", on_epoch=stop)
+    best = load_weights(settings, tmp_path / "out" / "bars.safetensors", "cpu")
+    found = load_segmenter(f"{tmp_path / 'out' / 'bars.py'}:network", "cpu")
+    image = read_pair(find_pairs(bars)[0]).image
+    np.testing.assert_array_equal(found.predict(image).labels, best.predict(image).labels)
+    with pytest.raises(UserError, match=r"give that file, as NAME\.py:network"):
+        load_segmenter(tmp_path / "out" / "bars_last.safetensors", "cpu")
+    own.write_text(own.read_text().replace("nn.ReLU()", "nn.ELU()"))
+    with pytest.raises(UserError, match="made with other code of the network"):
+        run(settings, tmp_path / "out", resume=True)
 
 
 # Mistakes
@@ -572,6 +622,11 @@ def test_a_network_of_ones_own_that_cannot_be_trained(bars, own, tmp_path):
         ({"images": "a", "fold": 2}, "no fold 2"),
         ({"images": "a", "split": "split.csv", "folds": 3}, "leave out folds and groups"),
         ({"images": "a", "split_seed": -1}, "split seed must not be negative"),
+        ({"images": "a", "learning_rate": float("nan")}, "learning rate must be a finite number"),
+        ({"images": "a", "validation_fraction": float("nan")}, "validation fraction must be a finite number"),
+        ({"images": "a", "weight_decay": float("inf")}, "weight decay must be a finite number"),
+        ({"images": ("a", "b"), "groups": "^."}, "groups, are for one data set"),
+        ({"images": ("a", "b"), "split": "split.csv"}, "are for one data set"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, sentence):

@@ -6,11 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from core.data.data_sets import ImagePair, Sample, read_pair
-from core.data.index_masks import IGNORED
 from core.display.charts import curve_figure
 from core.errors import UserError
 from core.models.factory import is_factory
@@ -156,8 +154,7 @@ def _compute(
     last = keep_last("along", place, None)
 
     def explain(report: Report) -> MapsAlong:
-        truth = np.where(sample.mask == IGNORED, 0, sample.mask)
-        pixels = pins or [first_pixel(settings, epochs[-1], sample.image, truth)]
+        pixels = pins or [first_pixel(settings, epochs[-1], sample.image, sample.mask)]
         return gradient_maps_along(settings, epochs, sample.image, pixels, score, progress=report, known=last)
 
     key = "maps along training", run.folder.name, epochs, place, tuple(pins), score
