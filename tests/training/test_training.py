@@ -579,11 +579,12 @@ def test_a_network_of_ones_own_that_cannot_be_trained(bars, own, tmp_path):
         run(large, tmp_path / "out", on_epoch=lambda _: pytest.fail("told before anything is trained"))
 
 
-def test_the_file_that_loads_a_network_of_ones_own_is_there_before_the_first_epoch(bars, own, tmp_path):
-    def stop(_) -> None:
-        raise KeyboardInterrupt
+def test_the_file_that_loads_a_network_of_ones_own_is_there_before_training_has_ended(bars, own, tmp_path):
+    def stop(record) -> None:
+        if record.epoch == 2:
+            raise KeyboardInterrupt
 
-    settings = small(images=bars, architecture=f"{own}:network")
+    settings = small(images=bars, architecture=f"{own}:network", arguments={})
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         run(settings, tmp_path / "out", on_epoch=stop)
     best = load_weights(settings, tmp_path / "out" / "bars.safetensors", "cpu")
