@@ -79,7 +79,7 @@ def _open(image: ListedImage) -> None:
 
 def _manage(name: str, folder: Path) -> None:
     uploaded = uploaded_data_sets().get(name)
-    is_pressed = st.button("Train on it", icon=":material/model_training:", key="library_train")
+    is_pressed = st.button("Train on it", icon=":material/model_training:", key="leave_for_training")
     if is_pressed:
         st.session_state["train_source"] = "library"
         st.session_state["train_set"] = name

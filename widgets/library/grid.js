@@ -146,6 +146,7 @@ function describe(grid, tile, item) {
 function picture(grid, { name, label, url, mask, width, height }) {
   const button = element("button", { type: "button", title: `Open ${label} in the Pixel Explorer` });
   button.dataset.name = name;
+  button.dataset.leaves = ""; // for history.js
   button.ariaLabel = `Open ${label} in the Pixel Explorer`;
   Object.assign(button.style, { width: `${grid.data.width}px`, height: `${grid.data.height}px` });
   if (url) {

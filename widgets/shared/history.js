@@ -15,15 +15,19 @@
     return `${names}`
   }
   const isLink = element => element.matches?.("[data-testid=stSidebarNavLink], [data-testid=stPageLink-NavLink]")
-  let path = location.pathname, hasRested = !isRunning(), isTouched = false, isLeaving = false
+  const mayLeave = element => element.matches?.("[data-leaves], [class*=st-key-leave_] button") // Python decides
+  let path = location.pathname, hasRested = !isRunning(), isTouched = false, isLeaving = false, isAsking = false
   new MutationObserver(() => {
-    if (!isRunning()) hasRested = true
+    if (isRunning()) return
+    hasRested = true
+    if (isAsking) isLeaving = isAsking = false // it stayed
   }).observe(app, {attributes: true, attributeFilter: ["data-test-script-state"]})
   for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => isTouched = true, true)
   addEventListener("blur", () => isTouched = true) // a press inside a frame
   addEventListener("click", event => {
     const link = event.composedPath().find(isLink), opensHere = !(event.ctrlKey || event.metaKey || event.shiftKey)
-    isLeaving = Boolean(link && opensHere && new URL(link.href).pathname !== path)
+    isAsking = event.composedPath().some(mayLeave)
+    isLeaving = isAsking || Boolean(link && opensHere && new URL(link.href).pathname !== path)
   }, true)
   history.pushState = (state, title, url) => {
     const address = new URL(url ?? "", location.href), isHere = address.pathname === path
@@ -40,7 +44,7 @@
     if (isHere) return
     path = address.pathname
     window.namesOfViewer?.clear()
-    hasRested = isTouched = isLeaving = false
+    hasRested = isTouched = isLeaving = isAsking = false
   }
   addEventListener("popstate", event => {
     isLeaving = false
