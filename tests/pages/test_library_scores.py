@@ -80,3 +80,20 @@ def test_a_folder_and_what_cannot_be_scored_in_it(tmp_path):
     Image.fromarray(np.zeros((32, 64), np.uint8)).save(tmp_path / "labels" / "1.png")
     page.run()
     assert "both must be of one size" in page.error[0].value
+
+
+def test_images_of_one_name_in_two_parts_are_told_apart(tmp_path):
+    for part in ("train", "val"):
+        for folder in ("images", "masks"):
+            (tmp_path / part / folder).mkdir(parents=True)
+        for stem, grey in (("1", 90), ("2", 200)):
+            mask = np.zeros((64, 64), np.uint8)
+            mask[20:30] = 255
+            Image.fromarray(mask // 255 * np.uint8(grey)).save(tmp_path / part / "images" / f"{stem}.png")
+            Image.fromarray(mask).save(tmp_path / part / "masks" / f"{stem}.png")
+    page = open_scores()
+    page.selectbox("library_data_set").select("A folder…").run()
+    page.text_input("library_data_set_folder").set_value(str(tmp_path)).run()
+    assert not page.exception
+    offered = {option.partition(",")[0] for option in page.selectbox("library_image").options}
+    assert offered == {"train/1", "train/2", "val/1", "val/2"}

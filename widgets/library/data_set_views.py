@@ -36,10 +36,10 @@ def images_view(listed: Sequence[ListedImage], report: DataSetReport | None, ope
         class_index = 1
         if order == "class share" and names:
             numbers = list(range(len(names)))
-            if st.session_state.get("library_class") not in numbers:
-                st.session_state["library_class"] = min(1, len(names) - 1)
+            if st.session_state.get("library_order_class") not in numbers:
+                st.session_state["library_order_class"] = min(1, len(names) - 1)
             class_index = st.selectbox(
-                "Class", numbers, key="library_class", format_func=lambda number: _class_name(names[number]),
+                "Class", numbers, key="library_order_class", format_func=lambda number: _class_name(names[number]),
                 persist_state="session", width=170,
             )  # fmt: skip
         descending = st.toggle("Largest first", key="library_descending", persist_state="session")

@@ -1,6 +1,7 @@
 """How well a network segments a data set, image by image, and where it is wrong."""
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,8 @@ def _headline(scores: DataSetScores) -> None:
 def _pick_image(scores: DataSetScores) -> int:
     """The index of an image, chosen in the chart or the menu; the worst at first."""
     order, ious = scores.worst_first(), scores.foreground_iou
-    stems = [scores.images[index].stem for index in order]
+    names = _names(scores)
+    stems = [names[index] for index in order]
     clicked = take_click(_CHART)
     if clicked is not None and clicked[0] < len(order):
         st.session_state[_IMAGE] = stems[clicked[0]]
@@ -164,6 +166,17 @@ def _pick_image(scores: DataSetScores) -> int:
         format_func=lambda stem: f"{stem}, IoU {_number(float(ious[order[stems.index(stem)]]))}",
     )  # fmt: skip
     return order[place]
+
+
+def _names(scores: DataSetScores) -> list[str]:
+    """The stem of each image, with its part of the data set where another part has the same."""
+    count = Counter(image.stem for image in scores.images)
+    return [
+        image.stem
+        if count[image.stem] == 1 or image.pair is None
+        else f"{image.pair.image.parents[1].name}/{image.stem}"
+        for image in scores.images
+    ]
 
 
 def _show_image(segmenter: Segmenter, image: ScoredImage) -> None:
