@@ -159,3 +159,22 @@ def test_training_offers_what_the_library_has(monkeypatch, tmp_path):
     assert not page.exception
     assert page.selectbox(key="train_set").value == "Sample fundus"
     assert "3 channels" in " ".join(each.value for each in page.caption)
+
+
+def test_a_folder_without_a_data_set_is_told_and_not_offered_to_the_other_pages(tmp_path):
+    page = open_page()
+    page.selectbox(key=KEY).select("A folder…").run()
+    page.text_input(key=f"{KEY}_folder").set_value(str(tmp_path)).run()
+    assert not page.exception
+    assert str(tmp_path) in " ".join(error.value for error in page.error)
+    assert "_opened_data_sets" not in page.session_state
+    for name, values in bars().items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(values.astype(np.uint8)).save(tmp_path / name)
+    page.run()
+    assert not page.error
+    assert "6 images, 32 × 32 pixels" in words(page)
+    assert list(page.session_state["_opened_data_sets"].values()) == [tmp_path]
+    (tmp_path / "masks" / "2.png").unlink()
+    page.run()
+    assert "2.png" in " ".join(error.value for error in page.error)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.data.browsing import list_images
+from core.errors import UserError
 from widgets.shared.browser import browser_token
 from widgets.shared.kept_data_sets import KeptDataSet, KeptDataSets, kept_data_sets_of
 
@@ -90,9 +92,12 @@ def pick_data_set(key: str) -> tuple[str, Path, Path | None] | None:
     )  # fmt: skip
     if not typed:
         return None
-    folder = Path(typed).expanduser()
-    name = open_data_set(folder) if folder.is_dir() else folder.name
-    return name, folder, Path(masks).expanduser() if masks else None
+    folder, elsewhere = Path(typed).expanduser(), Path(masks).expanduser() if masks else None
+    try:
+        list_images(folder, elsewhere)
+    except UserError:  # the pages look for images in what is offered, and should not in a folder such as /
+        return folder.name, folder, elsewhere
+    return open_data_set(folder), folder, elsewhere
 
 
 def _free_name(name: str, taken: Iterable[str]) -> str:

@@ -1,15 +1,16 @@
 """A data set looked through in the background: what it holds, and everything that is wrong with it."""
 
 import hashlib
-import os
 from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
 
+from core.data.browsing import list_images
 from core.data.inspection import inspect_data_set
 from core.data.reports import DataSetReport
 from core.display.words import percent
+from core.errors import UserError
 from widgets.shared.results import Report
 from widgets.shared.slow_work import compute_in_background
 from widgets.shared.user_errors import plain_text
@@ -28,7 +29,7 @@ def inspected(folder: Path, masks: str | Path | None) -> DataSetReport | None:
     def inspect(report: Report) -> DataSetReport:
         return inspect_data_set(folder, masks, progress=report)
 
-    key = "data set", str(folder), masks, version(folder, masks)
+    key = "data set", str(folder), masks, _version(folder, masks)
     found = compute_in_background("data set", key, "Looking through the images", inspect)
     if found is None:
         st.caption(":material/hourglass_top: Looking through the images…")
@@ -61,13 +62,19 @@ def show_issues(found: DataSetReport) -> None:
             show("\n".join(lines))
 
 
-def version(*folders: object) -> str:
-    """Changes when a file of the folders does."""
+def _version(folder: Path, masks: str | None) -> str:
+    """Changes when a file of the data set does; of a folder without one, why it holds none."""
+    try:
+        listed = list_images(folder, masks)
+    except UserError as error:  # and not the whole disk, of a folder such as /
+        return str(error)
+    files = {path for image in listed for path in (image.image, image.mask) if path is not None}
+    folders = {path.parent for path in files} | ({Path(masks)} if masks else set())
+    beside = {place.parent / "skeletons" for place in folders}
+    notes = (path for path in folder.iterdir() if path.is_file())  # such as a palette
     told = hashlib.sha256()
-    for folder in filter(None, folders):
-        for place, _, names in sorted(os.walk(str(folder))):
-            for name in sorted(names):
-                with suppress(FileNotFoundError):  # deleted just now
-                    status = Path(place, name).lstat()
-                    told.update(f"{place}/{name} {status.st_mtime_ns} {status.st_size}\n".encode())
+    for path in sorted({*files, *folders, *beside, *notes}):
+        with suppress(FileNotFoundError):  # deleted just now
+            status = path.lstat()
+            told.update(f"{path} {status.st_mtime_ns} {status.st_size}\n".encode())
     return told.hexdigest()
