@@ -6,6 +6,7 @@ from core.training.runs import LIVE, runs
 from widgets.shared.header import page_header
 from widgets.shared.trained_networks import training_folder
 from widgets.shared.user_errors import show_said, show_user_errors
+from widgets.training.comparison import settings_view
 from widgets.training.new_run import new_run_card
 from widgets.training.one_run import along_training, curves, log, predictions, run_card
 from widgets.training.run_list import pick_runs
@@ -40,9 +41,12 @@ def show_runs(*, is_live: bool) -> None:
     if len(chosen) == 1:
         run_card(chosen[0])
     curves(chosen)
+    if len(chosen) > 1:
+        settings_view(chosen)
     predictions(chosen)
     if len(chosen) == 1:
         along_training(chosen[0])
+        settings_view(chosen)
         log(chosen[0])
 
 

@@ -18,7 +18,7 @@ from core.training.runs.previews import write_images, write_predictions
 from core.training.runs.status import write_status
 from core.training.runs.stored_settings import stored
 from widgets.shared import trained_networks
-from widgets.training import new_run
+from widgets.training import new_run, run_list
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -237,3 +237,25 @@ def test_networks_of_runs_that_have_ended_are_in_the_pickers_by_names_of_their_o
     page.run()
     assert not page.exception
     assert page.selectbox(key="model").value == "vessmap"
+
+
+def test_several_runs_are_compared_by_curves_settings_and_the_same_images(folder_of_runs, monkeypatch):
+    first, second = (made_run(folder_of_runs, "finished", f"2026010{day}-000000-aa") for day in (1, 2))
+    for run in (first, second):
+        add_results(run)
+    monkeypatch.setattr(run_list, "pick_runs", lambda found: found)
+    page = open_page()
+    assert "Nothing: all settings are the same." in words(page)
+    stated = json.loads((second.folder / "settings.json").read_text())
+    stated["settings"] |= {"learning_rate": 0.5, "class_names": ["ground", "bar"]}
+    (second.folder / "settings.json").write_text(json.dumps(stated))
+    page.run()
+    assert not page.exception
+    (table,) = [each.value for each in page.dataframe if "Setting" in each.value]
+    assert set(table["Setting"]) == {"learning rate", "class names"}
+    assert list(table.columns) == ["Setting", "bars (20260102-000000)", "bars (20260101-000000)"]
+    assert len(page.get("image")) == 2 * 3  # two images: the ground truth, and two predictions
+    picture = np.full((1, 8, 9), 7, np.uint8)  # another image of the same name
+    write_images(second.folder, ["left", "other"], [picture] * 2, [picture[0] // 7] * 2)
+    page.run()
+    assert "These runs have no validation image in common." in words(page)

@@ -1,6 +1,6 @@
 """What is known of a training run: progress, curves, predictions that sharpen, its network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 
@@ -15,6 +15,7 @@ from core.training.record import EpochRecord, compare_curves, learning_curves
 from core.training.runs import LIVE, PreviewedImage, Run, read_previews
 from widgets.shared.trained_networks import name_of_network
 from widgets.shared.user_errors import plain_text, say
+from widgets.training.comparison import in_common, names_of
 from widgets.training.run_list import STATES
 
 _OPACITY = 0.5
@@ -75,8 +76,7 @@ def curves(shown: list[Run]) -> None:
         best = max(own, key=lambda record: record.validation_iou if record.validation_iou >= 0 else -1).epoch
         figure = learning_curves(own, best)
     else:
-        names = {run.folder.name: f"{run.title}, {run.folder.name[9:15]}" for run in shown}
-        figure = compare_curves({names[folder]: own for folder, own in records.items()})
+        figure = compare_curves(dict(zip(names_of(shown), records.values(), strict=True)))
     figure.update_layout(
         template=None, title=None, height=300, margin={"t": 30, "b": 10, "l": 10, "r": 10}, legend_y=-0.25
     )
@@ -93,22 +93,36 @@ def records_of(run: Run) -> list[EpochRecord]:
 
 def predictions(shown: list[Run]) -> None:
     """A few validation images with what the network says about them after an epoch; of several runs side by side."""
-    epochs = shown[0].preview_epochs
+    epochs = sorted({epoch for run in shown for epoch in run.preview_epochs})
     if not epochs:
         return
     st.markdown("**The same validation images after every epoch**")
     chosen = _pick_epoch(epochs)
-    for run in shown:
+    known = {}
+    for name, run in zip(names_of(shown), shown, strict=True):
         kept_epochs = [epoch for epoch in run.preview_epochs if epoch <= chosen]
-        if not kept_epochs:
-            continue
-        if len(shown) > 1:
-            st.caption(f"{plain_text(run.title)}, {run.folder.name[9:15]}, epoch {kept_epochs[-1]}")
-        previews = read_previews(run.folder, kept_epochs[-1])
-        for column, preview in zip(st.columns(4), previews, strict=False):
+        if kept_epochs:
+            known[f"{plain_text(name)}, epoch {kept_epochs[-1]}"] = read_previews(run.folder, kept_epochs[-1])
+    if len(shown) > 1:
+        _side_by_side(known)
+        return
+    for column, preview in zip(st.columns(4), next(iter(known.values()), ()), strict=False):
+        with column:
+            st.image(_over(preview, preview.labels), caption=f"{preview.stem}: predicted", width="stretch")
+            st.image(_over(preview, preview.mask), caption="ground truth", width="stretch")
+
+
+def _side_by_side(known: Mapping[str, Sequence[PreviewedImage]]) -> None:
+    """A row for each image: its ground truth, and what each run says."""
+    rows = in_common(list(known.values()))
+    if not rows:
+        st.caption("These runs have no validation image in common.")
+    for row in rows:
+        pictures = [(f"{row[0].stem}: ground truth", row[0].mask)]
+        pictures += [(name, each.labels) for name, each in zip(known, row, strict=True)]
+        for column, (caption, labels) in zip(st.columns(max(3, len(pictures))), pictures, strict=False):
             with column:
-                st.image(_over(preview, preview.labels), caption=f"{preview.stem}: predicted", width="stretch")
-                st.image(_over(preview, preview.mask), caption="ground truth", width="stretch")
+                st.image(_over(row[0], labels), caption=caption, width="stretch")
 
 
 def _pick_epoch(epochs: list[int]) -> int:
