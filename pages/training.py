@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from core.training.runs import LIVE, runs
+from core.training.runs import LIVE
 from widgets.shared.header import page_header
-from widgets.shared.trained_networks import training_folder
+from widgets.shared.trained_networks import visible_runs
 from widgets.shared.user_errors import show_said, show_user_errors
 from widgets.training.comparison import settings_view
 from widgets.training.new_run import new_run_card
@@ -20,13 +20,13 @@ def main() -> None:
         "On your images with masks. A run goes on without this page, and its network is in every model picker.",
     )
     new_run_card()
-    is_live = any(run.status.state in LIVE for run in runs(training_folder()))
+    is_live = any(run.status.state in LIVE for run in visible_runs())
     st.fragment(show_runs, run_every=SECONDS_BETWEEN_LOOKS if is_live else None)(is_live=is_live)
 
 
 @show_user_errors()
 def show_runs(*, is_live: bool) -> None:
-    found = runs(training_folder())
+    found = visible_runs()
     if is_live != any(run.status.state in LIVE for run in found):
         st.rerun()
     if not found:

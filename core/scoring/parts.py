@@ -10,6 +10,8 @@ from ..models.checkpoint import find_checkpoint
 from ..models.factory import is_factory
 from ..models.facts import read_header
 
+PARTS = ("training", "validation", "test")
+
 
 def pairs_of_part(
     folder: str | Path, masks: str | Path | None = None, part: str = "all", model: str = ""

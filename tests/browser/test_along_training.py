@@ -16,9 +16,8 @@ from core.training import TrainingSettings
 from core.training.runs import Run, start
 from core.training.saved_epochs import saved_epochs, validation_images
 from tests.browser.app import eventually, running_app, wait_for_rest
-from tests.browser.layout import faults_of, pale_texts_of
-from tests.browser.screenshots import resize
-from tests.browser.test_layout import SIZES
+from tests.browser.layout import pale_texts_of
+from tests.browser.test_layout import faults_by_width
 from tests.browser.viewer import Viewer
 from tests.training.test_runs import wait_for
 
@@ -120,12 +119,6 @@ def test_the_slider_shows_the_maps_of_the_checkpoints(page, run, tmp_path):
             assert film.n_frames == 2
         assert download.value.suggested_filename == "small_phantom_00_along_training.webp"
 
-        faults = {}
-        for each in SIZES:
-            resize(page, each)
-            if found := faults_of(page):
-                faults[each["width"]] = found
-        assert not faults
-        resize(page, SIZES[0])
+        assert faults_by_width(page) == {}
         assert pale_texts_of(page) == []
         expect(viewer.root.get_by_role("listitem")).to_have_count(2)

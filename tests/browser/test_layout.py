@@ -38,6 +38,18 @@ def test_every_page_fits(name, browser, address):
     assert not faults
 
 
+def faults_by_width(page: Page) -> dict[int, list[str]]:
+    """What is wrong with the layout of a page, seen from its top, in all widths; the first one is set at the end."""
+    found = {}
+    for size in SIZES:
+        resize(page, size)
+        page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, 0)")
+        if faults := faults_of(page):
+            found[size["width"]] = faults
+    resize(page, SIZES[0])
+    return found
+
+
 def assert_choices_are_above_the_fold(page: Page, name: str) -> None:
     """What is chosen often, even while two computations are shown at the foot of the page."""
     labels = {"jacobian": ("Model", "Class", "Score"), "integrated_gradients": ("Model", "Rather than …", "Score")}

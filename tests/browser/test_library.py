@@ -6,9 +6,8 @@ from playwright.sync_api import expect
 
 from core.models import CheckpointInfo, CustomResNet, save_checkpoint
 from tests.browser.app import eventually, wait_for_rest
-from tests.browser.layout import faults_of, pale_texts_of
-from tests.browser.screenshots import resize
-from tests.browser.test_layout import SIZES
+from tests.browser.layout import pale_texts_of
+from tests.browser.test_layout import faults_by_width
 from tests.browser.viewer import Viewer
 
 
@@ -19,13 +18,7 @@ def test_a_network_is_scored_and_a_wrong_pixel_explained(page, address):
     expect(image).to_have_value(re.compile(r"^phantom_\d+, IoU 0\.\d+$"))
     stem = image.input_value().partition(",")[0]
 
-    faults = {}
-    for size in SIZES:
-        resize(page, size)
-        if found := faults_of(page):
-            faults[size["width"]] = found
-    assert not faults
-    resize(page, SIZES[0])
+    assert faults_by_width(page) == {}
     assert pale_texts_of(page) == []
 
     def first_missed() -> tuple[int, int]:

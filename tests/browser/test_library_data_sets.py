@@ -8,9 +8,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.app import eventually, wait_for_rest
-from tests.browser.layout import faults_of, pale_texts_of
-from tests.browser.screenshots import resize
-from tests.browser.test_layout import SIZES
+from tests.browser.layout import pale_texts_of
+from tests.browser.test_layout import faults_by_width
 from tests.browser.viewer import Viewer
 
 COUNT = 300
@@ -68,13 +67,7 @@ def test_an_uploaded_set_is_looked_through_opened_and_deleted(browser, page, add
     page.locator(".scroller").evaluate("scroller => scroller.scrollTop = scroller.scrollHeight")
     eventually(page, lambda: assert_last(shown(page), by_share[::-1]))
 
-    faults = {}
-    for size in SIZES:
-        resize(page, size)
-        if found := faults_of(page):
-            faults[size["width"]] = found
-    assert not faults
-    resize(page, SIZES[0])
+    assert faults_by_width(page) == {}
     assert pale_texts_of(page) == []
 
     other = browser.new_context().new_page()

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.inspection import inspect_data_set
 from core.display.words import percent
+from widgets.library import data_sets
 from widgets.library.data_sets import KEY
 from widgets.shared import kept_files, trained_networks
 
@@ -178,3 +179,34 @@ def test_a_folder_without_a_data_set_is_told_and_not_offered_to_the_other_pages(
     (tmp_path / "masks" / "2.png").unlink()
     page.run()
     assert "2.png" in " ".join(error.value for error in page.error)
+
+
+def test_a_folder_with_the_name_of_an_upload_is_another_one(tmp_path):
+    page = upload(open_page(), "bars.zip", zipped(bars()))
+    (tmp_path / "bars").mkdir()
+    page.selectbox(key=KEY).select("A folder…").run()
+    page.text_input(key=f"{KEY}_folder").set_value(str(tmp_path / "bars")).run()
+    assert page.error
+    keys = {button.key for button in page.button}
+    assert not keys & {"library_delete", "library_rename", "library_close", "leave_for_training"}
+    for name, values in bars().items():
+        (tmp_path / "bars" / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(values.astype(np.uint8)).save(tmp_path / "bars" / name)
+    page.run()
+    assert not page.error
+    keys = {button.key for button in page.button}
+    assert keys & {"library_delete", "library_close"} == {"library_close"}
+    page.button(key="library_close").click().run()
+    assert not page.exception
+    assert page.session_state["_opened_data_sets"] == {}
+    assert page.selectbox(key=KEY).value == "bars"
+
+
+def test_a_set_that_a_run_trains_on_is_not_deleted(kept, monkeypatch):
+    page = upload(open_page(), "bars.zip", zipped(bars()))
+    (images,) = {path.parent for path in kept.rglob("images/*.png")}
+    with monkeypatch.context() as training:
+        training.setattr(data_sets, "data_in_use", lambda: [images.parent.resolve()])
+        page.button(key="library_delete").click().run()
+        assert "stop it first" in " ".join(each.value for each in (*page.error, *page.warning, *page.markdown))
+    assert page.selectbox(key=KEY).value == "bars"

@@ -95,6 +95,11 @@ def test_an_upload_is_renamed_and_deleted(tmp_path):
     assert not page.exception
     assert page.selectbox(key="model").value == "vessels of mice"
     assert "ground, bar" in str(table(page)["vessels of mice"])
+    page.text_input(key="library_name_vessels of mice").set_value("vessmap").run()
+    page.button(key="library_rename").click().run()
+    assert "Another network is called vessmap already" in " ".join(
+        each.value for each in (*page.error, *page.warning, *page.markdown)
+    )
     page.text_input(key="library_name_vessels of mice").set_value("\u202e").run()
     page.button(key="library_rename").click().run()
     assert "needs a name of 1 to" in " ".join(each.value for each in (*page.error, *page.warning, *page.markdown))

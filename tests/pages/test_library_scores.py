@@ -9,8 +9,11 @@ from streamlit.testing.v1 import AppTest
 
 from core import load_segmenter
 from core.data.data_sets import find_pairs, read_pair
+from core.models import CheckpointInfo, CustomResNet, save_checkpoint
 from core.scoring.data_set_scores import score_data_set
+from tests.pages.test_training import add_results, made_run
 from tests.pages.viewer_data import viewers
+from widgets.shared import trained_networks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,3 +100,22 @@ def test_images_of_one_name_in_two_parts_are_told_apart(tmp_path):
     assert not page.exception
     offered = {option.partition(",")[0] for option in page.selectbox("library_image").options}
     assert offered == {"train/1", "train/2", "val/1", "val/2"}
+
+
+def test_the_parts_of_a_networks_own_training_are_offered(tmp_path, monkeypatch):
+    monkeypatch.setattr(trained_networks, "DEFAULT_FOLDER", tmp_path)
+    run = made_run(tmp_path / "training", "finished")
+    add_results(run)
+    stems = [pair.stem for pair in find_pairs(ROOT / "sample_data" / "vessels")]
+    parts = {"training": stems[:10], "validation": stems[10:13], "test": stems[13:]}
+    info = CheckpointInfo(
+        "custom_resnet", {"in_channels": 1, "num_classes": 2, "width": 2}, mean=(0.5,), training={"stems": parts}
+    )
+    save_checkpoint(run.folder / f"{run.name}.safetensors", CustomResNet(width=2), info)
+    page = open_scores(model="bars (20260101-000000)")
+    assert page.session_state["library_set_part"] == "test"
+    assert {option.partition(",")[0] for option in page.selectbox("library_image").options} == set(parts["test"])
+    page.session_state["library_set_part"] = "all"
+    page.run()
+    assert len(page.selectbox("library_image").options) == len(stems)
+    assert "trained on some of these images" in " ".join(caption.value for caption in page.caption)

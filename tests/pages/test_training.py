@@ -17,7 +17,7 @@ from core.training.runs import Run, Status
 from core.training.runs.previews import write_images, write_predictions
 from core.training.runs.status import write_status
 from core.training.runs.stored_settings import stored
-from widgets.shared import trained_networks
+from widgets.shared import kept_files, trained_networks
 from widgets.training import new_run, run_list
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -237,6 +237,33 @@ def test_networks_of_runs_that_have_ended_are_in_the_pickers_by_names_of_their_o
     page.run()
     assert not page.exception
     assert page.selectbox(key="model").value == "vessmap"
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_runs_on_what_another_browser_uploaded_are_seen_by_nobody_else(
+    folder_of_runs, monkeypatch, tmp_path, is_shared
+):
+    monkeypatch.setenv(kept_files.VARIABLE, str(tmp_path / "files"))
+    monkeypatch.setenv(kept_files.SHARED_VARIABLE, "1" if is_shared else "0")
+    theirs = kept_files.sets_folder_of("another browser") / "0123" / "content"
+    for day, images in ((1, theirs), (2, ROOT / "sample_data" / "vessels")):
+        run = made_run(folder_of_runs, "finished", f"2026010{day}-000000-aa")
+        add_results(run)
+        stated = json.loads((run.folder / "settings.json").read_text())
+        stated["settings"]["images"] = str(images)
+        (run.folder / "settings.json").write_text(json.dumps(stated))
+    found = ["bars (20260102-000000)", "bars (20260101-000000)"][: 2 if is_shared else 1]
+    assert list(trained_networks.trained_networks()) == found
+    page = open_page()
+    table = next(each.value for each in page.dataframe if "State" in each.value)
+    assert len(table) == len(found)
+
+
+def test_two_runs_started_in_the_same_second_are_both_in_the_pickers(folder_of_runs):
+    for name in ("aa", "bb"):
+        add_results(made_run(folder_of_runs, "finished", f"20260101-000000-{name}"))
+    found = trained_networks.trained_networks()
+    assert {path.parent.name for path in found.values()} == {"20260101-000000-aa", "20260101-000000-bb"}
 
 
 def test_several_runs_are_compared_by_curves_settings_and_the_same_images(folder_of_runs, monkeypatch):

@@ -1,6 +1,7 @@
 """Upload of a data set: a ZIP archive or a folder, unpacked in the background."""
 
 import io
+import secrets
 from pathlib import PurePosixPath
 
 import streamlit as st
@@ -50,7 +51,7 @@ def _uploader(label: str, key: str, types: list[str] | None, *, is_folder: bool)
             st.session_state[_COUNTER] = st.session_state.get(_COUNTER, 0) + 1
             st.session_state[_FAILED] = ""
             contents = [(file.name, io.BytesIO(file.getvalue())) for file in files]
-            st.session_state[_PENDING] = st.session_state[_COUNTER], is_folder, contents
+            st.session_state[_PENDING] = secrets.token_hex(16), is_folder, contents
             for file in files:
                 release(file)
 
@@ -64,7 +65,7 @@ def _take_pending(key: str) -> None:
     pending = st.session_state.get(_PENDING)
     if pending is None:
         return
-    number, is_folder, contents = pending
+    token, is_folder, contents = pending
     name = _name_of(contents[0][0])
     store, taken = kept_data_sets(), {*TAKEN, *opened_data_sets()}
 
@@ -76,7 +77,7 @@ def _take_pending(key: str) -> None:
             return store.keep(name, archive, taken)
 
     try:
-        kept_as = compute_in_background(_PLACE, (_PLACE, id(contents), number), f"Unpacking {plain_text(name)}", unpack)
+        kept_as = compute_in_background(_PLACE, (_PLACE, token), f"Unpacking {plain_text(name)}", unpack)
     except UserError as error:
         st.session_state[_FAILED], kept_as = str(error), ""
     if kept_as is None:

@@ -49,7 +49,8 @@ def images_view(listed: Sequence[ListedImage], report: DataSetReport | None, ope
     shown = list(in_order(shown, facts, order, class_index=class_index, descending=descending))
     by_image = {each.pair.image: each for each in facts}
     tiles = [Tile((image,), image.name, _note(by_image.get(image.image), order, class_index)) for image in shown]
-    st.caption(f"{len(tiles):,} images. A click opens one in the Pixel Explorer, with its mask for ground truth.")
+    images = "1 image" if len(tiles) == 1 else f"{len(tiles):,} images"
+    st.caption(f"{images}. A click opens one in the Pixel Explorer.")
     grid("library_grid", tiles, open_image)
 
 

@@ -9,6 +9,7 @@ from core.errors import UserError
 from widgets.library.data_set_upload import upload_data_set
 from widgets.library.data_set_views import classes_view, copies_view, images_view
 from widgets.shared.data_sets import (
+    SAMPLE_SETS,
     TAKEN,
     close_data_set,
     kept_data_sets,
@@ -18,8 +19,10 @@ from widgets.shared.data_sets import (
 )
 from widgets.shared.image_choice import choose_image
 from widgets.shared.inspected import inspected, show_facts, show_issues
+from widgets.shared.kept_data_sets import KeptDataSet
 from widgets.shared.kept_files import size_in_words
 from widgets.shared.offered_images import offered_images
+from widgets.shared.trained_networks import data_in_use
 from widgets.shared.user_errors import plain_text, say, show_said, show_user_error, show_user_errors
 
 KEY = "library_set"
@@ -37,7 +40,7 @@ def data_sets_part() -> None:
         with place.container(horizontal=True, vertical_alignment="bottom", gap="small", width="content"):
             picked = pick_data_set(KEY)
         if picked is not None:
-            _manage(picked[0], picked[1])
+            _manage(*picked)
     show_said(_SAID, None if picked is None else picked[0])
     if picked is None:
         return
@@ -77,12 +80,18 @@ def _open(image: ListedImage) -> None:
     st.switch_page("pages/pixel_explorer.py", query_params={"image": found[0]})
 
 
-def _manage(name: str, folder: Path) -> None:
-    uploaded = uploaded_data_sets().get(name)
-    is_pressed = st.button("Train on it", icon=":material/model_training:", key="leave_for_training")
-    if is_pressed:
-        st.session_state["train_source"] = "library"
-        st.session_state["train_set"] = name
+def _manage(name: str, folder: Path, masks: Path | None) -> None:
+    """What can be done with a data set, which is known by its folder: two may have one name."""
+    uploaded = next((each for each in uploaded_data_sets().values() if each.folder == folder), None)
+    is_opened = folder.expanduser().resolve() in opened_data_sets().values()
+    if uploaded is None and not is_opened and folder not in SAMPLE_SETS.values():
+        return
+    if st.button("Train on it", icon=":material/model_training:", key="leave_for_training"):
+        if is_opened:
+            chosen = {"train_source": "folder", "train_folder": str(folder), "train_masks": str(masks or "")}
+        else:
+            chosen = {"train_source": "library", "train_set": name}
+        st.session_state.update(chosen)
         st.switch_page("pages/training.py", query_params={})  # as in `_open`
     if uploaded is not None:
         with st.popover("Rename", icon=":material/edit:"):
@@ -96,10 +105,10 @@ def _manage(name: str, folder: Path) -> None:
                 "from it, such as trained networks, stays."
             )
             if st.button("Delete this data set", key="library_delete", type="primary"):
-                _delete(name)
-    elif name in opened_data_sets():
+                _delete(name, uploaded)
+    elif is_opened:
         st.button(
-            "Close", icon=":material/close:", key="library_close", on_click=close_data_set, args=(folder,),
+            "Close", icon=":material/close:", key="library_close", on_click=_close, args=(folder,),
             help="It is offered no longer; its files stay.",
         )  # fmt: skip
     else:
@@ -115,8 +124,16 @@ def _rename(name: str, new: str) -> None:
     st.rerun()
 
 
-def _delete(name: str) -> None:
+def _close(folder: Path) -> None:
+    close_data_set(folder)
+    st.session_state.pop(KEY, None)
+    st.session_state[f"{KEY}_folder"] = st.session_state[f"{KEY}_masks"] = ""
+
+
+def _delete(name: str, data_set: KeptDataSet) -> None:
     try:
+        if any(place.is_relative_to(data_set.place.resolve()) for place in data_in_use()):
+            raise UserError(f"A run trains on {name}, or waits to; stop it first, on the Training page.")
         kept_data_sets().remove(name)
         say(_SAID, [])
     except UserError as error:

@@ -55,7 +55,7 @@ function build(grid) {
   for (const input of [opacity, mark]) input.addEventListener("input", paint);
   paint();
   grid.head = element("div", { className: "head" }, element("label", {}, mark, "Masks"), opacity);
-  grid.sheet = element("div", { className: "sheet" });
+  grid.sheet = element("div", { className: "sheet", role: "list" });
   grid.scroller = element("div", { className: "scroller", tabIndex: -1 }, grid.sheet);
   grid.scroller.addEventListener("scroll", () => draw(grid));
   grid.sheet.addEventListener("click", (event) => {
@@ -105,6 +105,8 @@ function draw(grid) {
     if (!tile) {
       tile = element("div", { className: "tile", role: "listitem" });
       tile.index = index;
+      tile.setAttribute("aria-posinset", index + 1);
+      tile.setAttribute("aria-setsize", data.count);
       // In the order of the list, for Tab and for screen readers.
       const next = [...sheet.children].find((other) => other.index > index);
       sheet.insertBefore(tile, next ?? null);
@@ -140,7 +142,12 @@ function describe(grid, tile, item) {
     element("span", { className: "name", title: item?.label ?? "" }, item?.label ?? ""),
     element("span", { className: "note", title: item?.note ?? "" }, item?.note ?? ""),
   );
-  if (place >= 0) tile.querySelectorAll("button")[place]?.focus({ preventScroll: true });
+  const buttons = tile.querySelectorAll("button");
+  if (place >= 0) buttons[place]?.focus({ preventScroll: true });
+  else if (grid.wanted?.index === tile.index && buttons.length) { // an arrow led here before its pictures were known
+    (buttons[grid.wanted.beside] ?? buttons[0]).focus({ preventScroll: true });
+    grid.wanted = undefined;
+  }
 }
 
 function picture(grid, { name, label, url, mask, width, height }) {
@@ -193,5 +200,6 @@ function move(grid, event) {
   draw(grid);
   const tile = [...grid.sheet.children].find((each) => each.index === to);
   const buttons = tile?.querySelectorAll("button") ?? [];
-  (buttons[beside] ?? buttons[0])?.focus({ preventScroll: true });
+  if (buttons.length) (buttons[beside] ?? buttons[0]).focus({ preventScroll: true });
+  else grid.wanted = { index: to, beside };
 }

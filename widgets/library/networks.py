@@ -11,18 +11,18 @@ from streamlit.errors import StreamlitPageNotFoundError
 
 from core.display.words import bytes_in_words
 from core.errors import UserError
-from core.models import layers, read_checkpoint, shipped_weights
+from core.models import layers, shipped_weights
 from core.models.facts import class_name, file_facts, network_facts, read_header
 from core.models.metadata import CheckpointInfo
 from core.receptive_field.support import field_in_words, receptive_field
 from core.segmenter import Segmenter
-from core.training.runs import LIVE, Run, runs
+from core.training.runs import LIVE, Run
 from widgets.shared.kept_files import is_shared
-from widgets.shared.model_picker import own_networks, pick_model
+from widgets.shared.model_picker import UPLOAD, own_networks, pick_model
 from widgets.shared.networks import kept_networks
 from widgets.shared.results import results
 from widgets.shared.slow_work import compute_in_background
-from widgets.shared.trained_networks import name_of_network, trained_networks, training_folder
+from widgets.shared.trained_networks import name_of_network, trained_networks, visible_runs
 from widgets.shared.uploader import kept_files
 from widgets.shared.user_errors import plain_text, say, show_said, show_user_errors
 
@@ -116,7 +116,7 @@ def show_card(segmenter: Segmenter, entry: Entry) -> None:
     info = None
     if weights is not None:
         with suppress(UserError):
-            info = read_checkpoint(weights)[1] if weights.suffix == ".safetensors" else None
+            info = read_header(weights).info
     _scores(info)
     _provenance(info)
     with st.expander("Layers"):
@@ -197,8 +197,10 @@ def _rename(entry: Entry, title: str) -> None:
     if entry.source == _TRAINED:
         run = _run_of(entry)
         run.rename(title)
-        new = name_of_network(run)
+        new = next((name for name, path in trained_networks().items() if path == entry.path), name_of_network(run))
     else:
+        if title.strip() in {UPLOAD, *(each.name for each in entries_at_hand())} - {entry.name}:
+            raise UserError(f"Another network is called {title.strip()} already; choose another name.")
         kept_files().rename("network", entry.name, title)
         new = title.strip()
     st.session_state[_NEXT] = new
@@ -216,8 +218,8 @@ def _title(entry: Entry) -> str:
 
 
 def _run_of(entry: Entry) -> Run:
-    for run in runs(training_folder()):
-        if run.status.state not in LIVE and name_of_network(run) == entry.name:
+    for run in visible_runs():
+        if run.status.state not in LIVE and entry.path in (run.loader, run.checkpoint):
             return run
     raise UserError(f"{entry.name} is no longer here.")
 

@@ -12,23 +12,27 @@ from streamlit.errors import StreamlitPageNotFoundError
 from core.attribution.attribution import image_hash
 from core.data.data_sets import read_pair
 from core.data.layouts import split_folders
+from core.errors import UserError
 from core.io.tables import csv_bytes
 from core.scoring.counts import OVERALL, PER_CLASS, outcomes
 from core.scoring.data_set_scores import DataSetScores, ScoredImage, Summary, score_data_set
 from core.scoring.opening_pixel import opening_pixel
-from core.scoring.parts import pairs_of_part
+from core.scoring.parts import PARTS, pairs_of_part
 from core.segmenter import Segmenter
 from widgets.shared.chart_clicks import clickable_chart, take_click
 from widgets.shared.data_sets import SAMPLE_SETS, pick_data_set
 from widgets.shared.image_choice import choose_image
 from widgets.shared.image_scores import SAMPLES_OF
 from widgets.shared.model_picker import pick_model
+from widgets.shared.networks import kept_networks
 from widgets.shared.offered_images import offered_images
 from widgets.shared.pixel_state import IMAGE_OF_PIXEL, set_pixel_of, shown_pixel
 from widgets.shared.predictions import get_prediction, prediction_key
 from widgets.shared.results import Report
 from widgets.shared.slow_work import compute_in_background, start_button
-from widgets.shared.user_errors import plain_text, show_user_errors
+from widgets.shared.trained_networks import trained_networks
+from widgets.shared.uploader import kept_files
+from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import settings_of
 from widgets.viewer.scene import Chip, Labels, Mask, Panel, Picture, Words
 from widgets.viewer.settings import share_slider
@@ -56,7 +60,7 @@ def scores_part() -> None:
         st.info("Name a folder of images with masks.", icon=":material/folder_open:")
         return
     _, folder, masks = picked
-    part = _pick_part(folder) if masks is None else "all"
+    part = _pick_part(folder, masks)
     scores = _scored(segmenter, folder, masks, part)
     if scores is None:
         return
@@ -85,19 +89,44 @@ def _change_samples_with_model(segmenter: Segmenter) -> None:
         st.session_state[_DATA_SET] = f"Sample {own}"
 
 
-def _pick_part(folder: Path) -> str:
-    parts = list(split_folders(folder))
+def _pick_part(folder: Path, masks: Path | None) -> str:
+    """A part of a data set that comes split, or one that the network's own training took; all of others."""
+    parts = list(split_folders(folder)) if masks is None else []
+    is_recorded = not parts
+    if is_recorded:
+        parts = [part for part in PARTS if _is_known(folder, masks, part)]
     if len(parts) < 2:
         return "all"
     offered = ["all", *parts]
     if st.session_state.get("library_set_part") not in offered:
         st.session_state["library_set_part"] = "test" if "test" in parts else "all"
-    return str(st.segmented_control("Images", offered, key="library_set_part", required=True))
+    chosen = st.segmented_control(
+        "Images", offered, key="library_set_part", required=True, persist_state="session"
+    )  # fmt: skip
+    if is_recorded and chosen in ("all", "training"):
+        st.caption(":material/warning: The network was trained on some of these images; its scores on them flatter it.")
+    return str(chosen)
+
+
+def _is_known(folder: Path, masks: Path | None, part: str) -> bool:
+    try:
+        return bool(pairs_of_part(folder, masks, part, _model()))
+    except UserError:
+        return False
+
+
+def _model() -> str:
+    """The chosen network as the library names it."""
+    name = str(st.session_state["model"])
+    path = trained_networks().get(name)
+    if path is None and name in kept_networks():
+        path = kept_files().path(kept_networks()[name])
+    return name if path is None else f"{path}:network" if path.suffix == ".py" else str(path)
 
 
 def _scored(segmenter: Segmenter, folder: Path, masks: Path | None, part: str) -> DataSetScores | None:
     """The scores of all images; None until they are there."""
-    pairs = pairs_of_part(folder, masks, part)
+    pairs = pairs_of_part(folder, masks, part, _model())
     version = hashlib.sha256()
     for pair in pairs:
         for path in (pair.image, pair.mask):
@@ -128,9 +157,13 @@ def _headline(scores: DataSetScores) -> None:
         for title, text, help_ in tiles:
             st.metric(title, text, help=help_, border=True, width=170)
     st.caption(
-        f"{len(scores.images)} images; mean IoU: of the classes but the first, averaged over the images"
+        f"{_images(len(scores.images))}; mean IoU: of the classes but the first, averaged over the images"
         f"{'; ' + interval if interval else ''}."
     )
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def _pick_image(scores: DataSetScores) -> int:
@@ -162,7 +195,7 @@ def _pick_image(scores: DataSetScores) -> int:
     )  # fmt: skip
     clickable_chart(figure, [(at, 0) for at in range(len(order))], (place, 0), _CHART, _HEIGHT)
     st.selectbox(
-        "Image", stems, key=_IMAGE, width=320,
+        "Image", stems, key=_IMAGE, width=320, persist_state="session",
         format_func=lambda stem: f"{stem}, IoU {_number(float(ious[order[stems.index(stem)]]))}",
     )  # fmt: skip
     return order[place]
@@ -245,7 +278,7 @@ def _pick_class(segmenter: Segmenter) -> int:
         return 1
     if st.session_state.get("library_class") not in names:
         st.session_state["library_class"] = names[1]
-    return names.index(st.selectbox("Class", names, key="library_class", width=220))
+    return names.index(st.selectbox("Class", names, key="library_class", width=220, persist_state="session"))
 
 
 def _is_of(path: Path, other: Path) -> bool:
@@ -256,7 +289,7 @@ def _table(summaries: list[Summary]) -> list[dict[str, object]]:
     return [
         {
             "Metric": (PER_CLASS | OVERALL)[each.metric],
-            "Class": plain_text(each.class_name) if each.class_name else "all",
+            "Class": each.class_name or "all",
             "Mean over images": _number(each.mean),
             "95 % interval": "" if np.isnan(each.low) else f"{each.low:.4f} to {each.high:.4f}",
             "Pooled": _number(each.pooled),

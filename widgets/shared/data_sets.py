@@ -64,7 +64,7 @@ def open_data_set(folder: Path) -> str:
 def close_data_set(folder: Path) -> None:
     """Offer a folder of this machine no longer; its files stay."""
     opened: dict[str, Path] = st.session_state.get(_OPENED, {})
-    for name in [name for name, known in opened.items() if known == folder]:
+    for name in [name for name, known in opened.items() if known == folder.expanduser().resolve()]:
         del opened[name]
 
 

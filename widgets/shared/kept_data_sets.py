@@ -25,7 +25,7 @@ from core.data.archives import ArchiveLimits, extract_archive
 from core.data.browsing import list_images
 from core.errors import UserError
 from core.io.files import write_atomically
-from widgets.shared.kept_files import folder_of, make_private
+from widgets.shared.kept_files import make_private, sets_folder_of
 
 MAX_SETS = 12
 """Data sets of one browser."""
@@ -189,8 +189,7 @@ class KeptDataSets:
 
 def kept_data_sets_of(token: str) -> KeptDataSets:
     """The data sets of the browser that has this secret."""
-    beside = folder_of(token)
-    return KeptDataSets(beside.with_name(f"{beside.name}-sets"))
+    return KeptDataSets(sets_folder_of(token))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -206,6 +206,12 @@ def folder_of(token: str) -> Path:
     return root / f"{_PREFIX}{_OF_ALL if is_shared() else hashlib.sha256(token.encode()).hexdigest()[:32]}"
 
 
+def sets_folder_of(token: str) -> Path:
+    """The folder of that browser's data sets."""
+    beside = folder_of(token)
+    return beside.with_name(f"{beside.name}-sets")
+
+
 def is_shared() -> bool:
     """Whether the server is configured so that everyone sees what anyone uploads."""
     return os.environ.get(SHARED_VARIABLE, "") not in ("", "0")
@@ -217,9 +223,12 @@ def kept_in_words() -> str:
     return f"Kept for {whom} until {EXPIRY // 3600} hours after the last use"
 
 
-def remove_expired(root: Path) -> None:
-    """Delete the folders that no browser has used for a day."""
+def remove_expired(root: Path, in_use: Iterable[Path] = ()) -> None:
+    """Delete the folders that no browser has used for a day, but those with something in them that is in use."""
+    used = [path.resolve() for path in in_use]
     for folder in root.glob(f"{_PREFIX}*"):
+        if any(path.is_relative_to(folder.resolve()) for path in used):
+            continue
         if time.time() - folder.stat().st_mtime > EXPIRY:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -22,6 +22,7 @@ from widgets.shared.kept_files import (
     remove_expired,
     size_in_words,
 )
+from widgets.shared.trained_networks import data_in_use
 from widgets.shared.user_errors import plain_text, say
 
 IMAGE_TYPES = tuple(suffix.removeprefix(".") for suffix in SUFFIXES)
@@ -109,7 +110,7 @@ def removed_for_room(names: Sequence[str]) -> list[str]:
 @st.cache_resource(ttl=3600, show_spinner=False)
 def _tidy(root: str) -> None:
     """Once an hour."""
-    remove_expired(Path(root))
+    remove_expired(Path(root), data_in_use())
 
 
 def release(file: UploadedFile) -> None:

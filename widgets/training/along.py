@@ -16,7 +16,7 @@ from core.target import PREDICTED, SPACES, Score
 from core.training import TrainingSettings
 from core.training.along import MOST_PIXELS, SETTLED, MapsAlong, first_pixel, gradient_maps_along
 from core.training.film import FilmFormat, film
-from core.training.runs import Run
+from core.training.runs import LIVE, Run
 from core.training.saved_epochs import SavedEpoch, SavedEpochs, saved_epochs, validation_images
 from widgets.shared.last_map import keep_last
 from widgets.shared.pixel_answers import Pixel
@@ -54,7 +54,10 @@ def along_panel(run: Run) -> None:
     place = f"{run.folder.name} {pair.image}"
     size = sample.mask.shape[0], sample.mask.shape[1]
     pins = _kept_pins(place, size)
-    found = _compute(run, settings, saved.epochs, sample, pins, score, place)
+    epochs = saved.epochs
+    if run.status.state in LIVE and len(epochs) > 1:  # the last one is written anew before its maps are there
+        epochs = tuple(each for each in epochs if each.checkpoint.parent.name == "epochs") or epochs
+    found = _compute(run, settings, epochs, sample, pins, score, place)
     if found is None:
         return
     maps, is_current = found

@@ -138,6 +138,9 @@ def test_folders_are_deleted_a_day_after_their_last_use(tmp_path):
     assert list(KeptFiles(used).files("image")) == ["a.png"]
     remove_expired(tmp_path)
     assert on_disk(tmp_path) == {"browser-2", "thesis"}
+    os.utime(used, (yesterday, yesterday))
+    remove_expired(tmp_path, in_use=[used / "set" / "images"])
+    assert on_disk(tmp_path) == {"browser-2", "thesis"}
 
 
 def test_threads_that_write_at_once_lose_nothing(files, folder):
