@@ -72,7 +72,7 @@ def test_a_network_is_uploaded_renamed_used_and_deleted(browser, page, address, 
     page.get_by_role("link", name="Explain with it").click()
     Viewer(page).wait()
     expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value("vessels of mice")
-    page.go_back()
+    page.goto(f"{address}/library?model=vessels+of+mice")
     expect(page.get_by_role("heading", name="vessels of mice")).to_be_visible()
     wait_for_rest(page)
     page.get_by_role("button", name="Delete").click()
