@@ -16,7 +16,10 @@ page = st.navigation(
             ),
             st.Page("pages/cams.py", title="Class activation maps", icon=":material/layers:"),
         ],
-        "Test": [st.Page("pages/trust.py", title="Trust", icon=":material/verified:")],
+        "Test": [
+            st.Page("pages/trust.py", title="Trust", icon=":material/verified:"),
+            st.Page("pages/what_if.py", title="What if", icon=":material/brush:"),
+        ],
         "Prepare": [
             st.Page("pages/library.py", title="Library", icon=":material/folder_open:"),
             st.Page("pages/training.py", title="Training", icon=":material/model_training:"),

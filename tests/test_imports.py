@@ -20,6 +20,7 @@ RANKS = (
     {"jacobian"},
     {"scoring"},
     {"trust"},
+    {"counterfactual"},
     {"training"},
     {"cli"},
 )
