@@ -1,4 +1,4 @@
-"""And if these pixels were different: edits, the smallest change that flips a label, the directions that matter most."""
+"""And if these pixels were different: edits, the smallest change that flips a label, the leading directions."""
 
 from .edit import Edit
 

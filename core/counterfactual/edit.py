@@ -74,8 +74,8 @@ class Edit:
         array = _as_array(image)
         if array.shape != self.image_size:
             raise UserError(
-                f"The edit was made of an image of {_in_words(self.image_size)}, this one has {_in_words(array.shape)}; "
-                "open the image that was edited."
+                f"The edit was made of an image of {_in_words(self.image_size)}, this one has "
+                f"{_in_words(array.shape)}; open the image that was edited."
             )
         if image_hash(array) != self.image_hash:
             raise UserError("The edit was made of another image of this size; open the image that was edited.")
@@ -112,7 +112,7 @@ class Edit:
         }
 
     def files(self) -> dict[str, bytes]:
-        """What `save` writes, by file name: the values, a picture of them (clear where nothing changed), the manifest."""
+        """What `save` writes, by file name: the values, a picture of them, and the manifest."""
         return {
             _VALUES: npy_bytes(self.values),
             _PICTURE: _picture(self.values),
@@ -120,7 +120,7 @@ class Edit:
         }
 
     def save(self, path: str | Path) -> Path:
-        """Write the edit to a file if `path` ends with .zip, else as three files into that folder; whole or not at all."""
+        """Write the edit to one file where `path` ends with .zip, else as three files into that folder."""
         path = Path(path)
         if path.suffix.lower() == ".zip":
             return write_atomically(path, self.file_bytes())
