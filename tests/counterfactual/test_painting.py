@@ -113,7 +113,9 @@ def test_moving_takes_along_fills_the_hole_and_follows_the_hand():
 
 
 @settings(max_examples=40)
-@given(st.lists(st.tuples(st.sampled_from(list(KINDS)), st.integers(0, 23), st.integers(0, 29)), min_size=1, max_size=6))
+@given(
+    st.lists(st.tuples(st.sampled_from(list(KINDS)), st.integers(0, 23), st.integers(0, 29)), min_size=1, max_size=6)
+)
 def test_undo_and_redo_restore_every_step_bit_for_bit(strokes):
     image = _image(seed=5)
     painting, seen = Painting(image), [image]
