@@ -14,7 +14,7 @@ from ..receptive_field.windows import Box, shifted
 from ..trust.imputation import imputed
 
 BrushKind = Literal["paint", "blur", "mean", "noise", "clone", "inpaint", "erase"]
-KINDS: dict[BrushKind, str] = {
+KINDS = {
     "paint": "Intensity",
     "blur": "Blur",
     "mean": "Local mean",

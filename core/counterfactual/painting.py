@@ -13,6 +13,8 @@ from .edit import Edit, as_array
 
 _MOST_BYTES = 2**28
 """Of the pixels that undoing needs; beyond that the oldest steps can no longer be undone."""
+_PIECE = 32
+"""Pixels of a line that are worked out at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +208,10 @@ class _Stroke:
         changed: Box | None = None
         for point in points:
             start, self._last = point if self._last is None else self._last, point
-            changed = _around(changed, self._press(start, point))
+            pieces = 1 + int(np.hypot(*(point - start)) // max(_PIECE, 2 * self._brush.radius))
+            ends = np.linspace(start, point, pieces + 1)  # so that a long line is not worked out in all of its box
+            for begin, end in zip(ends, ends[1:], strict=False):
+                changed = _around(changed, self._press(begin, end))
         if changed is None:
             return None
         self.touched = _around(self.touched, changed)
