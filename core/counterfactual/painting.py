@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -210,7 +211,7 @@ class _Stroke:
             start, self._last = point if self._last is None else self._last, point
             pieces = 1 + int(np.hypot(*(point - start)) // max(_PIECE, 2 * self._brush.radius))
             ends = np.linspace(start, point, pieces + 1)  # so that a long line is not worked out in all of its box
-            for begin, end in zip(ends, ends[1:], strict=False):
+            for begin, end in pairwise(ends):
                 changed = _around(changed, self._press(begin, end))
         if changed is None:
             return None
