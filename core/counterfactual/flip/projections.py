@@ -36,7 +36,7 @@ def projected(start: Tensor, slope: Tensor, fall: float, low: Tensor, high: Tens
     reach = ((corner - start)[free] / -direction[free]).max()  # from here on every entry has reached its bound
     least, most = torch.zeros_like(reach), reach
     # The unconstrained answer, which is exact where no bound is met.
-    plain = torch.as_tensor(fall, dtype=torch.float64) / (slope.double() * direction.double()).sum()
+    plain = torch.as_tensor(fall, dtype=torch.float64) / (slope.double() * direction.double())[free].sum()
     candidate = start - plain.to(start) * direction
     if bool(((candidate >= low) & (candidate <= high) | ~free).all()):
         return torch.where(free, candidate, start)

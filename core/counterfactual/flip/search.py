@@ -13,6 +13,7 @@ _PATIENCE = 12
 _GAIN = 1e-3
 _FIRST_DEPTH = 0.02
 """How far beyond the boundary is aimed at first, as a share of the first margin; it halves again and again."""
+_LAST_DEPTHS = (1e-6, 1e-5, 1e-4, 1e-3)
 _STEPS_TO_HALF = 8
 _HALVINGS = 16
 _PUSHES = 20
@@ -50,7 +51,19 @@ def nearest_flip(slope: Slope, norm: Norm, steps: int = DEFAULT_STEPS) -> Tensor
         point = (1 - weight) * near + weight * direct
     if best is None:
         best = _pushed(slope)
-    return None if best is None else shortened(slope, best)
+    return None if best is None else shortened(slope, _polished(slope, best, norm))
+
+
+def _polished(slope: Slope, flipped: Tensor, norm: Norm) -> Tensor:
+    """The point just behind the boundary that is linear at a flip, if it is nearer to the image and flips too."""
+    _, value, gradient = slope.slope(flipped)
+    moved = float((gradient * (flipped - slope.start)).sum(dtype=torch.float64))
+    for depth in _LAST_DEPTHS:
+        fall = (value - moved) * (1 + depth)
+        candidate = projected(slope.start, gradient, fall, slope.low, slope.high, norm)
+        if length(candidate - slope.start, norm) < length(flipped - slope.start, norm) and slope.margin(candidate) < 0:
+            return candidate
+    return flipped
 
 
 def shortened(slope: Slope, flipped: Tensor) -> Tensor:
