@@ -2,6 +2,7 @@
    maps. An action stays in the queue until an answer says that it was done, so that a lost connection loses nothing. */
 
 const MOST_POINTS_SENT = 200, MOST_CORNERS = 200
+const MOST_PATCHES = 1000
 const REST_TO_CHECK = 500           // ms without an action until the server compares with a run of the whole image
 
 const toTenths = point => point.map(value => Math.round(10 * value) / 10)
@@ -74,7 +75,7 @@ class Painter {
       viewer.showWords(answer)
     }
     this.showButtons()
-    viewer.painted = {row: answer.row, column: answer.column, asked: answer.asked, samples: null}
+    viewer.painted = {row: answer.row, column: answer.column, asked: this.sentAt ?? answer.asked, samples: null}
     viewer.draw()
     this.ask()
   }
@@ -109,16 +110,32 @@ class Painter {
     if (layer.kind === "picture") {
       for (let c = 0; c < channels; c++) copyRows(values, kept.intensities.values, c)
       this.paintPicture(kept.picture, values, shape, [top, left])
+      if (kept.patches.length > MOST_PATCHES) kept.patches = []
+      kept.patches.push([top, left, top + height, left + width])
     } else if (layer.kind === "map") {
       copyRows(values, kept.map.signed, 0)
       for (const value of values) if (Math.abs(value) > kept.map.largest) kept.map.largest = kept.map.largestSize = Math.abs(value)
     } else {
       copyRows(values, kept.values, 0)
-      kept.edges = null
       kept.values.seen = null
+      if (layer.kind === "mask") kept.holder = {span: this.spanOf(values, shape, [top, left], isWhole ? null : kept.holder?.span ?? [0, 0, rows, columns])}
     }
     kept.version = (kept.version ?? 0) + 1
     for (const other of viewer.layers()) if (other.name === name) this.provide(other)
+  }
+
+  /* The box [top, left, bottom, right] around all values that are not 0, those of a patch and those known before. */
+  spanOf(values, [, height, width], [top, left], known) {
+    let [r0, c0, r1, c1] = known ?? [Infinity, Infinity, 0, 0]
+    for (let r = 0, i = 0; r < height; r++)
+      for (let c = 0; c < width; c++, i++)
+        if (values[i]) {
+          r0 = Math.min(r0, top + r)
+          c0 = Math.min(c0, left + c)
+          r1 = Math.max(r1, top + r + 1)
+          c1 = Math.max(c1, left + c + 1)
+        }
+    return [r0, c0, r1, c1]
   }
 
   /* What a layer shows as values of its own: those of the scene serve others, too. */
@@ -129,7 +146,7 @@ class Painter {
       const canvas = document.createElement("canvas")
       Object.assign(canvas, {width: layer.picture.width, height: layer.picture.height})
       canvas.getContext("2d", {willReadFrequently: false}).drawImage(layer.picture, 0, 0)
-      return {picture: canvas, intensities: {...layer.intensities, values: layer.intensities.values.slice()}}
+      return {picture: canvas, patches: [], intensities: {...layer.intensities, values: layer.intensities.values.slice()}}
     }
     if (layer.kind === "map") {
       if (!layer.map && !isWhole) return null
@@ -200,9 +217,11 @@ class Painter {
     if (!first || this.wants === "sync") {
       const wanted = this.wants ?? "look"
       if (wanted !== "sync") this.wants = null
+      this.sentAt = null
       return {settings, action: {...common, do: wanted}}
     }
-    const {applied: from, asked, ended, points, settings: own, ...action} = first
+    const {applied: from, asked, moved, ended, points, settings: own, ...action} = first
+    this.sentAt = moved ?? asked // the newest movement that the answer takes in
     if (action.do === "stroke") {
       const sent = points.slice(from, from + MOST_POINTS_SENT)
       Object.assign(action, {from, points: sent, end: Boolean(ended) && from + sent.length === points.length})
@@ -241,7 +260,7 @@ class Painter {
 
   extend(point) {
     if (!this.stroke) return
-    this.stroke.asked ??= performance.now()
+    this.stroke.moved = performance.now()
     this.stroke.points.push(toTenths(point))
     this.ask()
   }

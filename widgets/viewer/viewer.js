@@ -1536,7 +1536,8 @@ class Viewer {
     const opacity = this.value(layer.opacity) * (layer.live && this.isLate ? 0.3 : 1)
     const [rows, columns] = this.scene.size
     context.globalAlpha = 1
-    if (layer.kind === "picture" && layer.picture) {
+    if (layer.kind === "picture" && layer.patches) this.paintPatched(context, part, layer)
+    else if (layer.kind === "picture" && layer.picture) {
       context.imageSmoothingEnabled = this.scale < 1
       context.imageSmoothingQuality = "high"
       context.drawImage(layer.picture, ...this.frameOfImage)
@@ -1547,7 +1548,7 @@ class Viewer {
       })
     } else if (layer.kind === "mask" && layer.values) {
       const colour = rgb(layer.colour)
-      this.paintValues(context, part, layer, opacity, "", [0, 0, rows, columns], layer.values, (value, pixels, k) => {
+      if (opacity) this.paintValues(context, part, layer, opacity, "", [0, 0, rows, columns], layer.values, (value, pixels, k) => {
         if (value) setPixel(pixels, k, colour)
       })
       this.outline(context, layer)
@@ -1555,6 +1556,34 @@ class Viewer {
     else if (layer.kind === "above") this.paintAbove(context, part, layer, opacity)
     else if (layer.kind === "shapes") for (const shape of layer.shapes) this.paintShape(context, shape)
     context.globalAlpha = 1
+  }
+
+  /* A picture that is painted on: to make a large one smaller takes long, so only what has changed is drawn anew. */
+  paintPatched(context, part, {name, picture, patches}) {
+    const {ratio, scale} = this, wanted = `${this.width},${this.height},${ratio},${scale},${this.centre}`
+    let kept = part.scratch.get(name)
+    const isSame = kept?.wanted === wanted && kept.patches === patches
+    if (!isSame) kept = {canvas: document.createElement("canvas"), wanted, patches, done: 0}
+    const view = kept.canvas, [rows, columns] = this.scene.size
+    if (!isSame) {
+      Object.assign(view, {width: Math.round(this.width * ratio), height: Math.round(this.height * ratio)})
+      kept.done = patches.length
+    }
+    const onto = view.getContext("2d"), per = picture.height / rows
+    onto.setTransform(view.width / this.width, 0, 0, view.height / this.height, 0, 0)
+    onto.imageSmoothingEnabled = scale < 1
+    onto.imageSmoothingQuality = "high"
+    const around = Math.ceil(2 / scale) // pixels that share one on screen with those that have changed
+    const areas = isSame ? patches.slice(kept.done) : [[0, 0, rows, columns]]
+    for (const [top, left, bottom, right] of areas) {
+      const [r0, c0] = [Math.max(0, top - around), Math.max(0, left - around)]
+      const [r1, c1] = [Math.min(rows, bottom + around), Math.min(columns, right + around)]
+      const [x, y] = this.toScreen(r0, c0)
+      onto.drawImage(picture, c0 * per, r0 * per, (c1 - c0) * per, (r1 - r0) * per, x, y, (c1 - c0) * scale, (r1 - r0) * scale)
+    }
+    kept.done = patches.length
+    part.scratch.set(name, kept)
+    context.drawImage(view, 0, 0, this.width, this.height)
   }
 
   paintMap(context, part, layer, opacity) {
@@ -1650,16 +1679,18 @@ class Viewer {
   }
 
   outline(context, layer) {
-    if (!layer.edges) {
+    const holder = layer.holder ?? layer
+    if (!holder.edges) {
       const [rows, columns] = this.scene.size, {values} = layer, edges = new Path2D()
       const at = (r, c) => r < 0 || c < 0 || r === rows || c === columns ? 0 : values[r * columns + c]
-      for (let r = 0; r <= rows; r++)
-        for (let c = 0; c <= columns; c++) {
+      const [top, left, bottom, right] = holder.span ?? [0, 0, rows, columns] // where values differ from each other
+      for (let r = top; r <= bottom; r++)
+        for (let c = left; c <= right; c++) {
           const value = at(r, c)
           if (value !== at(r - 1, c)) { edges.moveTo(c, r); edges.lineTo(c + 1, r) }
           if (value !== at(r, c - 1)) { edges.moveTo(c, r); edges.lineTo(c, r + 1) }
         }
-      layer.edges = edges
+      holder.edges = edges
     }
     const [x, y] = this.toScreen(0, 0)
     context.save()
@@ -1668,7 +1699,7 @@ class Viewer {
     for (const [colour, width] of [["rgba(0,0,0,0.65)", 3], ["#fff", 1.4]]) {
       context.strokeStyle = colour
       context.lineWidth = width / this.scale
-      context.stroke(layer.edges)
+      context.stroke(holder.edges)
     }
     context.restore()
   }
