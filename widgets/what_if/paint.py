@@ -10,15 +10,18 @@ import streamlit as st
 from core.counterfactual.brush import KINDS
 from core.counterfactual.edit import Edit
 from core.counterfactual.live_edit import LiveEdit
+from core.data.writing import mask_bytes, tiff_bytes
 from core.display.colours import class_colour, signed_scale
 from core.display.words import confidence, number
 from core.segmenter import Prediction
 from core.target import Score
+from widgets.shared.image_choice import choose_image
 from widgets.shared.pixel_answers import learn_in_background
 from widgets.shared.pixel_state import look_at_pixel, restore_pixel
 from widgets.shared.send_pixel import send_pixel
 from widgets.shared.sidebar import Selection, score_words
 from widgets.shared.uploader import uploader
+from widgets.shared.uploads import keep_image
 from widgets.shared.user_errors import say, show_said
 from widgets.viewer.channel import Answer, Live, Request
 from widgets.viewer.controls import Choice, Colour, Control, Shown, Slider, Switch, settings_of
@@ -75,6 +78,12 @@ def paint_panel(selection: Selection, prediction: Prediction) -> None:
                 "An edit that was saved here", _EDIT_FILE, ["zip"], partial(_open_edit, hand),
                 words="It is put on the image that it was made of; Undo brings back what is painted now.",
             )  # fmt: skip
+        if st.button(
+            "Explain the edited image", key="leave_what_if", icon=":material/arrow_forward:", type="tertiary",
+            on_click=_keep_edited, args=(selection, hand),
+            help="The image as it is now joins your images, and the Pixel Explorer opens with it.",
+        ):  # fmt: skip
+            st.switch_page("pages/pixel_explorer.py", query_params={"image": st.session_state["image"]})
     show_said(_EDIT_FILE, selection.key)
     send_pixel("what_if")
     learn_in_background(selection)
@@ -96,6 +105,14 @@ def hand_of(selection: Selection) -> Hand:
     while len(hands) > _MOST_HANDS:
         hands.popitem(last=False)
     return hand
+
+
+def _keep_edited(selection: Selection, hand: Hand) -> None:
+    """Keep the image as it is now among the user's own, with its ground truth, and choose it."""
+    with hand.lock:
+        values, truth = hand.edit.painting.image.copy(), selection.image.truth
+    mask = None if truth is None else mask_bytes(truth)
+    choose_image(keep_image(f"{selection.image.stem}_edited.tiff", tiff_bytes(values), mask))
 
 
 def _open_edit(hand: Hand, files: list[tuple[str, bytes]]) -> None:
