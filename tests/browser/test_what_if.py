@@ -1,5 +1,6 @@
 """The brush of the What if page in a real Chromium, against predictions of the image that is on screen."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -284,7 +285,7 @@ def test_the_edited_image_is_explained_with_its_truth(page, address, segmenter):
     easel.wait_for_paint()
     image = easel.image()
     page.get_by_role("button", name="Explain the edited image").click()
-    page.wait_for_url("**/?*image=phantom_00_edited*")
+    page.wait_for_url(re.compile(r"/\?.*image=phantom_00_edited"))
     explorer = Viewer(page).wait()
     explorer.wait_for_size(256, 256)
     found = explorer.run("(({values}) => [...values])(viewer.named('image').intensities)")

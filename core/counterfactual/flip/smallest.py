@@ -12,6 +12,7 @@ from ...errors import UserError
 from ...segmenter import Image, Prediction, Segmenter
 from ..edit import Edit, as_array
 from .grey_levels import in_grey_levels
+from .natural import SHAPES, Fill, Shape, natural_flip
 from .question import Question, question_about
 from .result import MEASURES, Measure, SmallestChange
 from .search import DEFAULT_STEPS, nearest_flip
@@ -33,6 +34,8 @@ def smallest_change(
     share: float = 0.5,
     allowed: np.ndarray | None = None,
     eight_bit: bool = False,
+    fill: Fill = "inpaint",
+    shapes: tuple[Shape, ...] = SHAPES,
     steps: int = DEFAULT_STEPS,
     progress: Progress | None = None,
 ) -> SmallestChange:
@@ -42,12 +45,15 @@ def smallest_change(
         segmenter: The network.
         image: (C, H, W) in [0, 1]; never changed.
         pixels: (row, column) of a pixel, or a region, bool (H, W).
-        measure: What is made small: "l2" or "linf" norm of the change, or the number of pixels "l0".
+        measure: What is made small: the "l2" or "linf" norm of the change, the number of pixels "l0", or the area of a
+            "natural" change, a disc, rectangle or set of superpixels that is filled.
         to_class: The class that the pixels are to get; None for any other.
         from_class: The class that they are to leave; None for the predicted one, of a region the one that most have.
         share: The share of the region's pixels of that class that is to flip.
         allowed: Bool (H, W), the pixels that may change; None for all. The others stay bit for bit.
         eight_bit: Whether changed values are to be whole levels of an 8-bit image.
+        fill: What the pixels of a natural change become: in-painted from around, blurred, or a local mean.
+        shapes: Shapes of a natural change that are tried.
         steps: Most steps of the search, each a run of the network and a gradient.
         progress: See `core.compute.progress.Progress`; counts runs of the network against a bound.
 
@@ -57,7 +63,7 @@ def smallest_change(
     """
     started = time.perf_counter()
     values = as_array(image).copy()
-    if measure not in MEASURES or measure == "natural":
+    if measure not in MEASURES:
         raise UserError(f'What is made small is one of {", ".join(MEASURES)}; "{measure}" was given.')
     if steps < 1:
         raise UserError(f"The search takes at least one step; {steps} was given.")
@@ -71,7 +77,7 @@ def smallest_change(
         report = progress
         slope.on_run = lambda: report(min(slope.runs, 3 * steps), AtMost(3 * steps))
     _check_reach(slope)
-    found = fewest_pixels(slope) if measure == "l0" else nearest_flip(slope, measure, steps)
+    found = _found(slope, question, measure, steps, fill, shapes)
     proof = (
         None if found is None else _proven(segmenter, values, question, slope, found, measure if eight_bit else None)
     )
@@ -90,11 +96,21 @@ def smallest_change(
         int((change != 0).any(axis=0).sum()), time.perf_counter() - started, slope.runs, segmenter.weights_hash,
         {
             "pixels": int(question.mask.sum()), "share": share, "to_class": to_class, "eight_bit": eight_bit,
+            "fill": fill if measure == "natural" else None,
             "steps": steps, "allowed": None if allowed is None else int(allowed.sum()),
             "row": None if isinstance(pixels, np.ndarray) else int(pixels[0]),
             "column": None if isinstance(pixels, np.ndarray) else int(pixels[1]),
         },
     )  # fmt: skip
+
+
+def _found(
+    slope: Slope, question: Question, measure: Measure, steps: int, fill: Fill, shapes: tuple[Shape, ...]
+) -> Tensor | None:
+    if measure == "natural":
+        row, column = (round(places.mean()) for places in np.nonzero(question.mask))
+        return natural_flip(slope, (row - slope.area[0].start, column - slope.area[1].start), fill, shapes)
+    return fewest_pixels(slope) if measure == "l0" else nearest_flip(slope, measure, steps)
 
 
 def distances(
@@ -167,7 +183,10 @@ def _proven(
             proof.append((changed, prediction))
         return bool(proof)
 
-    if levels_of is not None:
+    if levels_of == "natural":
+        levels = torch.where(found == slope.start, slope.start, (255 * found).round() / 255)
+        proves(levels)
+    elif levels_of is not None:
         in_grey_levels(slope, found, proves, keeps_largest=levels_of == "linf")
     else:
         for further in _OVERSHOOTS:
