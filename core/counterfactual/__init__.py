@@ -1,5 +1,7 @@
 """And if these pixels were different: edits, the smallest change that flips a label, the leading directions."""
 
+from .directions import LeadingDirections, labels_along, leading_directions
 from .edit import Edit
+from .map_test import MapTest, map_test
 
-__all__ = ["Edit"]
+__all__ = ["Edit", "LeadingDirections", "MapTest", "labels_along", "leading_directions", "map_test"]
