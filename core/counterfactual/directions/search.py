@@ -20,7 +20,7 @@ DEFAULT_TOLERANCE = 1e-3
 DEFAULT_PROBES = 16
 GREY_LEVELS = (0.1, 1.0, 10.0)
 """Sizes of the steps at which the first order is held against the network: the largest change of an intensity."""
-_BALANCED = 1e-6
+_BALANCED = 1e-4
 _POOR = 0.01
 
 
