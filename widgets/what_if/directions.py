@@ -51,7 +51,7 @@ def directions_panel(selection: Selection, prediction: Prediction) -> None:
         "vectors of the Jacobian's rows of these pixels."
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        with st.container(width=215):
+        with st.container(width=265):
             name = pick_pixel_set(has_truth=selection.image.truth is not None, without=("prediction", "zero"))
         count = st.number_input(
             "Directions", 1, _MOST, DEFAULT_COUNT, key="what_if_count", bind="query-params", width=130,
@@ -134,7 +134,8 @@ def _stepped_panels(selection: Selection, prediction: Prediction, walked: Walked
     found, image = walked.directions, selection.image.values
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         chosen = st.segmented_control(
-            "Step along direction", list(range(1, len(found) + 1)), default=1, required=True, key=f"what_if_direction_{len(found)}",
+            "Step along direction", list(range(1, len(found) + 1)), default=1, required=True,
+            key=f"what_if_direction_{len(found)}",
         )  # fmt: skip
         step = st.select_slider(
             "Step, in grey levels", _STEPS, 16, key="what_if_step", width=330,
@@ -150,10 +151,10 @@ def _stepped_panels(selection: Selection, prediction: Prediction, walked: Walked
     layers: list[Layer] = [
         Picture(name="stepped", title="intensity", image=found.stepped(image, index, step)),
         Labels(name="labels after", title="prediction", labels=labels, class_names=names, opacity=_LABEL_OPACITY),
-        Mask(name="changed", mask=changed, colour=_CHANGED, opacity=0.0),
+        Mask(name="changed", mask=changed, colour=_CHANGED, opacity=0.6),
     ]
     note = f"{count:,} label{'s' * (count != 1)} changed"
-    help_ = "The image after the step, the labels predicted for it, and an outline around those that are others."
+    help_ = "The image after the step, the labels predicted for it, with those that are others tinted."
     return [Panel("After the step", layers, help=help_, note=note)]
 
 
@@ -204,6 +205,6 @@ def _show_vectors(selection: Selection, found: LeadingDirections) -> None:
     )
     st.caption(
         "σ: the norm of the change of all scores of the region, per norm of the change of all intensities. Share of "
-        "all: of the squared change of these scores by a small random change of the image. First order off: how far the "
-        "network's scores are from σ · step · left vector, at steps of so many grey levels where the change is largest."
+        "all: of the squared change of these scores by a small random change of the image. First order off: how far "
+        "the network's scores are from σ · step · left vector, at steps of so many grey levels where they are largest."
     )

@@ -4,14 +4,16 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from core.attribution import Attribution
-from core.attribution.registry import METHODS, explain, quick_settings
+from core.attribution.registry import METHODS, explain, importance, quick_settings
 from core.compute.progress import progress_of_part
 from core.counterfactual.map_areas import SHAPES, Shape
 from core.counterfactual.map_test import AREAS, DEFAULT_SHARE, FILLS, Area, Fill, MapTest, map_test
 from core.display.charts import Estimate, interval_figure
+from core.display.colours import FULL_COLOUR_PERCENTILE, colour_limit, magnitude_scale, signed_scale
 from core.display.words import number
 from core.io.files import zip_bytes
 from core.segmenter import Prediction
@@ -23,7 +25,7 @@ from widgets.shared.setting_inputs import setting_inputs
 from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import cancel_others, compute_in_background, start_button
 from widgets.viewer.controls import Shown, Switch, settings_of
-from widgets.viewer.scene import Layer, Mask, Panel, Picture
+from widgets.viewer.scene import Layer, Mask, Panel, Picture, ScalarMap
 from widgets.viewer.settings import ZOOMING
 from widgets.viewer.viewer import viewer
 
@@ -59,6 +61,21 @@ class Chosen:
     shape: Shape
 
 
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """A map and its test.
+
+    Attributes:
+        importance: Float32 (H, W), the importance of each pixel by the map.
+        unit: Unit of the importance.
+        outcome: What the test found.
+    """
+
+    importance: np.ndarray
+    unit: str
+    outcome: MapTest
+
+
 def map_test_panel(selection: Selection, prediction: Prediction) -> None:
     """Choose a map and how much of it is removed; then the three falls of the score, and the three images."""
     st.caption(
@@ -66,79 +83,84 @@ def map_test_panel(selection: Selection, prediction: Prediction) -> None:
         "other pixels: some at random, and those nearest to the pixels explained."
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        with st.container(width=215):
+        with st.container(width=245):
             name = pick_pixel_set(has_truth=selection.image.truth is not None, without=("prediction", "zero"))
         chosen = _pick(selection, prediction)
+        button = st.container(width="content")
     question = question_of(name, selection, prediction)
-    found, asked = None, False
+    tested, is_asked = None, False
     if question is None:
         cancel_others(None, [_PLACE])
     else:
-        st.markdown(f"Followed: the {question.in_words(selection)}.")
         identity = _identity(selection, question, chosen)
         cancel_others(identity, [_PLACE])
-        asked = start_button(
-            ("map test asked", identity), "Test this map", "science", type="primary", key="run-map-test"
-        )
-        if asked:
-            found = _tested(selection, question, chosen, identity)
-    conclusion = st.container()
-    last = keep_last("what_if_map_test", selection.picture_key, found) if asked else None
-    controls = [_OUTLINE] if last is not None else []
+        asked = "map test asked", identity
+        with button:
+            is_asked = start_button(asked, "Test this map", "science", type="primary", key="run-map-test")
+        st.markdown(f"Followed: the {question.in_words(selection)}.")
+        if is_asked:
+            tested = _tested(selection, question, chosen, identity)
+    if tested is not None:
+        _show_falls(tested.outcome, chosen)
+    last = keep_last("what_if_map_test", selection.picture_key, tested) if is_asked else None
+    height, width = prediction.labels.shape
+    panels = [Panel("Image", [Picture(image=selection.image.values), *pixel_set_layers(question)], help=ZOOMING)]
+    if last is not None:
+        panels.append(_map_panel(last, is_old=tested is None))
     viewer(
-        "what-if-map-test", _panels(selection, question, last, is_old=found is None), prediction.labels.shape,
-        selection.picture_key, name=selection.image.name, controls=controls, settings=settings_of(controls),
+        "what-if-map", panels, (height, width), selection.picture_key, name=selection.image.name,
         **in_viewer(name, selection, prediction),
     )  # fmt: skip
-    if found is not None:
-        with conclusion:
-            _show_falls(found)
-        st.download_button(
-            "Areas, images and manifest (.zip)", lambda: zip_bytes(found.files()),
-            f"{selection.image.stem}_{chosen.method}_test.zip", "application/zip", on_click="ignore",
-            icon=":material/download:", type="tertiary", key="download-map-test",
-        )  # fmt: skip
+    if last is None:
+        return
+    viewer(
+        "what-if-removed", _removed_panels(last.outcome, is_old=tested is None), (height, width),
+        selection.picture_key, name=selection.image.name, tools=(), controls=[_OUTLINE],
+        settings=settings_of([_OUTLINE]),
+    )  # fmt: skip
+    st.download_button(
+        "Areas, images and manifest (.zip)", lambda: zip_bytes(last.outcome.files()),
+        f"{selection.image.stem}_{chosen.method}_test.zip", "application/zip", on_click="ignore",
+        icon=":material/download:", type="tertiary", key="download-map-test", disabled=tested is None,
+    )  # fmt: skip
 
 
 def _pick(selection: Selection, prediction: Prediction) -> Chosen:
     method = st.selectbox(
-        "Map", list(METHODS), key="what_if_method", bind="query-params", width=210,
+        "Map", list(METHODS), key="what_if_method", bind="query-params", width=225,
         format_func=lambda name: METHODS[name].title, help="The method whose map is put to the test.",
     )  # fmt: skip
     share = st.select_slider(
-        "Removed", _SHARES, DEFAULT_SHARE, key="what_if_share", bind="query-params", width=150,
+        "Removed", _SHARES, DEFAULT_SHARE, key="what_if_share", bind="query-params", width=110,
         format_func=lambda value: f"{100 * value:g} %",
         help="Share of the image's pixels that are removed: the most important ones by the map, and as many others.",
     )  # fmt: skip
-    fill = st.selectbox(
-        "Pixels become", list(FILLS), key="what_if_fill", bind="query-params", width=210,
-        format_func=lambda name: FILLS[name],
-        help="What is put in place of a pixel. Each choice asks another question: against black, dark pixels cannot "
-        "matter; against a blur, what the blur keeps cannot.",
-    )  # fmt: skip
-    shape = st.selectbox(
-        "Random areas", list(SHAPES), key="what_if_shape", bind="query-params", width=230,
-        format_func=lambda name: SHAPES[name],
-        help="Scattered pixels are another kind of change than the patches that most maps mark, and a network may mind "
-        "one of them more. The map's own area, moved, is the same kind of change.",
-    )  # fmt: skip
-    return Chosen(method, _pick_settings(method, selection, prediction), float(share), fill, shape)
+    with st.popover("Settings", icon=":material/tune:"):
+        fill = st.selectbox(
+            "Pixels become", list(FILLS), key="what_if_fill", bind="query-params", format_func=lambda name: FILLS[name],
+            help="What is put in place of a pixel. Each choice asks another question: against black, dark pixels "
+            "cannot matter; against a blur, what the blur keeps cannot.",
+        )  # fmt: skip
+        shape = st.selectbox(
+            "Random areas", list(SHAPES), key="what_if_shape", bind="query-params",
+            format_func=lambda name: SHAPES[name],
+            help="Scattered pixels are another kind of change than the patches that most maps mark, and a network may "
+            "mind one of them more. The map's own area, moved, is the same kind of change.",
+        )  # fmt: skip
+        settings = _pick_settings(method, selection, prediction)
+    return Chosen(method, settings, float(share), fill, shape)
 
 
 def _pick_settings(method: str, selection: Selection, prediction: Prediction) -> dict[str, Any]:
-    """The settings of one method, with inputs only where it has some."""
+    """The settings of one method, with inputs for those that it has."""
     size = prediction.labels.shape[0], prediction.labels.shape[1]
     own = METHODS[method].settings
     defaults = quick_settings() | dict(METHODS[method].suited_to(size))
     found = {one.name: defaults.get(one.name, one.default) for one in own}
-    has_layer = METHODS[method].kind == "layer"
-    if not has_layer and not any(one.on_page for one in own):
-        return found
-    with st.popover("Settings", icon=":material/tune:"):
-        if has_layer:
-            choices = layer_choices(selection.segmenter, size)
-            found["layer"] = pick_layer(choices, selection.segmenter, "Layer of class activation maps").name
-        return found | setting_inputs(own, defaults, st.columns(1), "what_if_")
+    if METHODS[method].kind == "layer":
+        choices = layer_choices(selection.segmenter, size)
+        found["layer"] = pick_layer(choices, selection.segmenter, "Layer of class activation maps").name
+    return found | setting_inputs(own, defaults, st.columns(1), "what_if_")
 
 
 def _identity(selection: Selection, question: Question, chosen: Chosen) -> Hashable:
@@ -146,31 +168,39 @@ def _identity(selection: Selection, question: Question, chosen: Chosen) -> Hasha
     return selection.key, question.key, chosen.method, tuple(sorted(chosen.settings.items()))
 
 
-def _tested(selection: Selection, question: Question, chosen: Chosen, identity: Hashable) -> MapTest | None:
+def _tested(selection: Selection, question: Question, chosen: Chosen, identity: Hashable) -> Tested | None:
     given = selection.segmenter, selection.image.values, question.target
     of_map = "map to test", identity
 
-    def compute(report: Report) -> MapTest:
+    def compute(report: Report) -> Tested:
         is_known, half = of_map in results(), 50
 
         def explained() -> Attribution:
             return explain(*given, chosen.method, chosen.settings, progress_of_part(report, 0, half, 2 * half))
 
-        attribution = results().get_or_compute(of_map, explained)
+        attribution = results().get_or_compute(of_map, explained)  # another share costs only the test
         progress = report if is_known else progress_of_part(report, half, half, 2 * half)
-        return map_test(*given, attribution, chosen.share, chosen.fill, shape=chosen.shape, progress=progress)
+        outcome = map_test(*given, attribution, chosen.share, chosen.fill, shape=chosen.shape, progress=progress)
+        return Tested(importance(attribution), attribution.unit, outcome)
 
     key = "map test", identity, chosen.share, chosen.fill, chosen.shape
     return compute_in_background(_PLACE, key, "The map and its test, per cent", compute)
 
 
-def _panels(selection: Selection, question: Question | None, found: MapTest | None, *, is_old: bool) -> list[Panel]:
-    image = Picture(image=selection.image.values)
-    panels = [Panel("Image", [image, *pixel_set_layers(question)], help=ZOOMING)]
-    if found is None:
-        return panels
+def _map_panel(tested: Tested, *, is_old: bool) -> Panel:
+    """The importance of the pixels by the map, which is what they are removed by."""
+    values, title = tested.importance, tested.outcome.title
+    end = colour_limit(values[values != 0], percentile=FULL_COLOUR_PERCENTILE)
+    scale = signed_scale(end) if values.min() < 0 else magnitude_scale(end)
+    layer = ScalarMap(name="importance", title=title, values=values, scale=scale, unit=tested.unit)
+    return Panel(title, [layer], help="The importance of each pixel by this map.", note=OLD_NOTE if is_old else "")
+
+
+def _removed_panels(found: MapTest, *, is_old: bool) -> list[Panel]:
+    """The image without each of the three areas."""
+    panels = []
+    falls = {"map": found.map_fall, "random": float(found.random_falls[0]), "nearest": found.nearest_fall}
     for name in AREAS:
-        falls = {"map": found.map_fall, "random": float(found.random_falls[0]), "nearest": found.nearest_fall}
         layers: list[Layer] = [
             Picture(name=f"without {name}", image=found.images[name]),
             Mask(name=f"area {name}", mask=found.areas[name], opacity=0.0, shown=Shown(_OUTLINE.name)),
@@ -183,19 +213,32 @@ def _panels(selection: Selection, question: Question | None, found: MapTest | No
     return panels
 
 
-def _show_falls(found: MapTest) -> None:
-    words, chart = st.columns([1, 1.15], gap="medium", vertical_alignment="center")
+def _show_falls(found: MapTest, chosen: Chosen) -> None:
+    words, chart = st.columns([1, 1], gap="medium", vertical_alignment="center")
     with words.container(border=True):
-        icon, colour = (":material/check:", "green") if found.knows_more else (":material/close:", "orange")
-        st.markdown(f"{found.sentence}\n\n:{colour}-badge[{icon} {found.verdict[:1].upper()}{found.verdict[1:]}]")
+        st.markdown(f"{_badge(found)}\n\n{found.sentence}")
         for note in found.notes:
             st.caption(f":material/info: {note}.")
-        st.caption(
-            f"{found.pixels:,} pixels each; {100 * found.overlap:.0f} % of the map's are among the nearest. One image "
-            "and one score: a single test proves little. The Trust page has more, also over several images."
-        )
     with chart:
         st.plotly_chart(_figure(found), height=210, theme=None, config={"displayModeBar": False}, key="what-if-falls")
+    st.caption(
+        f"{found.pixels:,} pixels each, replaced by: {_lower(FILLS[chosen.fill])}. Random areas: "
+        f"{_lower(SHAPES[chosen.shape])}. {100 * found.overlap:.0f} % of the map's area is also among the nearest. It "
+        "is one image and one score; the Trust page has more tests, also over several images."
+    )
+
+
+def _badge(found: MapTest) -> str:
+    if found.knows_more:
+        return ":green-badge[:material/check: Knows more than the distance]"
+    if found.against_random <= 0:
+        return ":red-badge[:material/close: Like chance]"
+    like = "Like the distance" if found.against_nearest == 0 else "Less than the distance"
+    return f":orange-badge[:material/content_copy: {like}]"
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _figure(found: MapTest) -> Any:

@@ -17,6 +17,7 @@ from ...target import PREDICTED, Score
 
 SCHEMA_VERSION = 1
 _FULL_SCALE = 255
+_ALL = 0.995
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,21 +110,16 @@ class LeadingDirections:
         """What the directions amount to, in a few sentences."""
         shares, pixels = self.shares, int(self.mask.sum())
         scores = "the score of this pixel" if pixels == 1 else f"the scores of these {pixels:,} pixels"
-        exactly = f" (estimated, ± {100 * self.share_error:.1g} %)" if self.squares_error else ""
-        one = (
-            f"Of what a small random change of the image does to {scores}, in squares, the first direction accounts "
-            f"for {_percent(shares[0])}"
+        exactly = f" (estimated, ±\N{NO-BREAK SPACE}{_percent(self.share_error)})" if self.squares_error else ""
+        more = f", the first {len(self)} together {_percent(shares.sum())}" if len(self) > 1 else ""
+        off = [f"{_percent(error)} at {level:g}" for error, level in zip(self.errors[0], self.grey_levels, strict=True)]
+        return (
+            f"The first direction makes up {_percent(shares[0])} of what a small random change of the image does to "
+            f"{scores}, as squared change{more}{exactly}. A step along the first direction moves "
+            f"{'it' if pixels == 1 else 'them'} {self.advantages[0]:,.0f} times as far as a random step of the same "
+            f"norm. Its first-order forecast is off by {' and '.join([', '.join(off[:-1])] * (len(off) > 1) + off[-1:])} "
+            f"grey level{'s' * (self.grey_levels[-1] != 1)}, counted where the step is largest."
         )
-        more = f", the first {len(self)} together for {_percent(shares.sum())}" if len(self) > 1 else ""
-        steps = (
-            f" A change along the first direction moves them {self.advantages[0]:,.0f} times as far as a random one of "
-            "the same norm. The first order is off by "
-            + ", ".join(
-                f"{_percent(error)} at {level:g}" for error, level in zip(self.errors[0], self.grey_levels, strict=True)
-            )
-            + f" grey level{'s' * (self.grey_levels[-1] != 1)}, the change at the pixel that changes most."
-        )
-        return f"{one}{more}{exactly}.{steps}"
 
     def manifest(self) -> dict[str, Any]:
         """All that is needed to make the directions again, and their numbers, as plain values for JSON."""
@@ -183,4 +179,4 @@ def _fits(image: Image, right: np.ndarray) -> bool:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
+    return f"{100 * share:.2g}\N{NO-BREAK SPACE}%" if share < _ALL else f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
