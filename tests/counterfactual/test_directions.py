@@ -307,4 +307,4 @@ def test_saved_files_hold_the_vectors(tanh_network, tmp_path):
     assert manifest["singular_values"] == found.values.tolist()
     assert manifest["verdict"] == found.verdict
     assert manifest["parameters"]["seed"] == 0
-    assert f"together for {100 * found.shares.sum():.2g} %" in found.verdict
+    assert f"the first 2 together {100 * found.shares.sum():.2g}\N{NO-BREAK SPACE}%" in found.verdict

@@ -138,7 +138,7 @@ def _stepped_panels(selection: Selection, prediction: Prediction, walked: Walked
             key=f"what_if_direction_{len(found)}",
         )  # fmt: skip
         step = st.select_slider(
-            "Step, in grey levels", _STEPS, 16, key="what_if_step", width=330,
+            "Step, in grey levels", _STEPS, 16, key="what_if_step", bind="query-params", width=330,
             format_func=lambda level: f"{level:+d}".replace("-", "−") if level else "0",
             help="Of 255, at the intensity that changes most. The image is kept in its range. Above 0 the scores of "
             "the region rise on the whole.",

@@ -232,9 +232,9 @@ def _badge(found: MapTest) -> str:
     if found.knows_more:
         return ":green-badge[:material/check: Knows more than the distance]"
     if found.against_random <= 0:
-        return ":red-badge[:material/close: Like chance]"
-    like = "Like the distance" if found.against_nearest == 0 else "Less than the distance"
-    return f":orange-badge[:material/content_copy: {like}]"
+        return ":red-badge[:material/close: No better than chance]"
+    like = "Knows as much as the distance" if found.against_nearest == 0 else "Knows less than the distance"
+    return f":orange-badge[:material/close: {like}]"
 
 
 def _lower(text: str) -> str:

@@ -117,8 +117,8 @@ class LeadingDirections:
             f"The first direction makes up {_percent(shares[0])} of what a small random change of the image does to "
             f"{scores}, as squared change{more}{exactly}. A step along the first direction moves "
             f"{'it' if pixels == 1 else 'them'} {self.advantages[0]:,.0f} times as far as a random step of the same "
-            f"norm. Its first-order forecast is off by {' and '.join([', '.join(off[:-1])] * (len(off) > 1) + off[-1:])} "
-            f"grey level{'s' * (self.grey_levels[-1] != 1)}, counted where the step is largest."
+            f"norm. Its first-order forecast is off by {', '.join(off)} grey "
+            f"level{'s' * (self.grey_levels[-1] != 1)}, counted where the step is largest."
         )
 
     def manifest(self) -> dict[str, Any]:
