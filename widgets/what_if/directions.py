@@ -13,6 +13,7 @@ from core.counterfactual.directions import DEFAULT_COUNT
 from core.display.colours import FULL_COLOUR_PERCENTILE, colour_limit, signed_scale
 from core.display.words import duration, number, percent
 from core.io.files import zip_bytes
+from core.receptive_field.known import learn_field
 from core.segmenter import Prediction
 from widgets.shared.pixel_set_picker import Question, in_viewer, pick_pixel_set, pixel_set_layers, question_of
 from widgets.shared.results import Report, results
@@ -69,7 +70,7 @@ def directions_panel(selection: Selection, prediction: Prediction) -> None:
         with started:
             is_asked = start_button(
                 ("directions asked", identity, count), "Find the directions", "explore", type="primary",
-                key="run-directions", help=f"Takes about {_time(selection)}.",
+                key="run-directions", help=f"Takes about {_time(selection)}, or less for a small region.",
             )  # fmt: skip
         if is_asked:
             walked = _walked(selection, prediction, question, int(count), identity)
@@ -111,6 +112,9 @@ def _walked(
     target, image = question.target, selection.image.values
 
     def compute(report: Report) -> Walked:
+        report(0, 100)
+        height, width = prediction.labels.shape
+        learn_field(selection.segmenter, (height, width))  # a small region of a large image then takes a window only
         found = leading_directions(
             selection.segmenter, image, question.mask, target.class_index, target.space, target.against, count,
             labels=prediction.labels, progress=progress_of_part(report, 0, 80, 100),
