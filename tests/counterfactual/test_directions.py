@@ -308,3 +308,19 @@ def test_saved_files_hold_the_vectors(tanh_network, tmp_path):
     assert manifest["verdict"] == found.verdict
     assert manifest["parameters"]["seed"] == 0
     assert f"the first 2 together {100 * found.shares.sum():.2g}\N{NO-BREAK SPACE}%" in found.verdict
+
+
+class AboveHalfOnly(nn.Module):
+    """Logits (0, max(pixel - ½, 0))."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat((torch.zeros_like(images), torch.relu(images - 0.5)), dim=1)
+
+
+def test_the_first_order_check_looks_in_both_directions():
+    """Upwards the score rises as foretold; downwards by 10 / 255 from 0.51 it can only fall by 0.01."""
+    found = leading_directions(
+        segmenter_of(AboveHalfOnly()), np.full((1, *SIZE), 0.51, np.float32), (3, 3), grey_levels=(1, 10)
+    )
+    step = 10 / 255
+    assert found.errors[0] == pytest.approx([0, (step - 0.01) / step], abs=1e-4)
