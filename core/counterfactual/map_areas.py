@@ -5,8 +5,6 @@ from typing import Literal
 
 import numpy as np
 
-from ..target import Target
-
 Shape = Literal["pixels", "patches", "moved"]
 SHAPES: dict[Shape, str] = {
     "pixels": "Scattered pixels",
@@ -17,38 +15,36 @@ SHAPES: dict[Shape, str] = {
 _PATCH = 8
 
 
-def first_pixels(values: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """The pixels of the `count` smallest values, bool (H, W); among equal ones chance decides."""
-    shuffled = random.permutation(values.size)
+def first_pixels(values: np.ndarray, count: int, eligible: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The `count` eligible pixels of the smallest values, bool (H, W); among equal ones chance decides."""
+    shuffled = random.permutation(np.flatnonzero(eligible))
     order = shuffled[np.argsort(values.ravel()[shuffled], kind="stable")]
-    return _mask(order[:count], values.shape)
-
-
-def _mask(places: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    mask = np.zeros(size, bool)
-    mask.ravel()[places] = True
+    mask = np.zeros(values.shape, bool)
+    mask.ravel()[order[:count]] = True
     return mask
 
 
-def distances(target: Target, size: tuple[int, int]) -> np.ndarray:
-    """Euclidean distance of each pixel from the nearest pixel of the target."""
+def distances(pixels: np.ndarray) -> np.ndarray:
+    """Euclidean distance of each pixel (H, W) from the nearest of some pixels, bool (H, W)."""
     from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - slow to import
 
-    return distance_transform_edt(~target.pixels(size))
+    return distance_transform_edt(~pixels)
 
 
-def random_areas(shape: Shape, top: np.ndarray, draws: int, random: np.random.Generator) -> Iterator[np.ndarray]:
-    """Areas (H, W) of as many pixels as `top`."""
+def random_areas(
+    shape: Shape, top: np.ndarray, draws: int, eligible: np.ndarray, random: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Areas (H, W) of as many pixels as `top`, all of them eligible."""
     height, width = top.shape
-    count = int(top.sum())
     columns = -(-width // _PATCH)
-    cells = (np.arange(height)[:, None] // _PATCH * columns + np.arange(width) // _PATCH).ravel()
+    cells = np.arange(height)[:, None] // _PATCH * columns + np.arange(width) // _PATCH
     for _ in range(draws):
         if shape == "pixels":
-            yield _mask(random.permutation(top.size)[:count], top.shape)
+            values = np.zeros(top.shape)
         elif shape == "patches":
-            rank = random.permutation(int(cells[-1]) + 1)
-            yield _mask(np.argsort(rank[cells], kind="stable")[:count], top.shape)
+            values = random.permutation(int(cells[-1, -1]) + 1)[cells]
         else:
             shift = int(random.integers(1, top.size))
-            yield np.roll(top, divmod(shift, width), axis=(0, 1))
+            # Where it would lie on pixels that stay, it takes those nearest to it instead.
+            values = distances(np.roll(top, divmod(shift, width), axis=(0, 1)))
+        yield first_pixels(values, int(top.sum()), eligible, random)

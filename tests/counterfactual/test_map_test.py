@@ -61,15 +61,20 @@ def test_the_moved_area_is_that_of_the_map_elsewhere():
 @pytest.mark.parametrize("shape", list(SHAPES))
 @pytest.mark.parametrize("count", [1, 63, 64, 100, 379])
 def test_all_areas_have_the_same_number_of_pixels(shape, count):
-    top = first_pixels(-image_of()[0], count, np.random.default_rng(0))
-    areas = list(random_areas(shape, top, 5, np.random.default_rng(0)))
-    assert [area.sum() for area in areas] == [count] * 5
+    every, some = np.ones(SIZE, bool), np.ones(SIZE, bool)
+    some[4:15, 4:15] = False
+    for eligible in (every, some):
+        number = min(count, int(eligible.sum()) - 1)
+        top = first_pixels(-image_of()[0], number, eligible, np.random.default_rng(0))
+        areas = [top, *random_areas(shape, top, 5, eligible, np.random.default_rng(0))]
+        assert [area.sum() for area in areas] == [number] * 6
+        assert not any(area[~eligible].any() for area in areas)
 
 
 def test_patches_are_whole_but_for_the_last():
     top = np.zeros((40, 33), bool)
     top.ravel()[:300] = True
-    for area in random_areas("patches", top, 20, np.random.default_rng(2)):
+    for area in random_areas("patches", top, 20, np.ones_like(top), np.random.default_rng(2)):
         cells = [area[row : row + 8, column : column + 8] for row in range(0, 40, 8) for column in range(0, 33, 8)]
         assert sum(not cell.all() and cell.any() for cell in cells) <= 1
 
@@ -79,7 +84,7 @@ def test_nearest_pixels_by_brute_force_and_ties_by_the_seed():
     places = np.argwhere(target.pixels(SIZE))
     rows, columns = np.mgrid[:20, :19]
     expected = np.min([np.hypot(rows - row, columns - column) for row, column in places], axis=0)
-    np.testing.assert_allclose(distances(target, SIZE), expected, rtol=1e-6)
+    np.testing.assert_allclose(distances(target.pixels(SIZE)), expected, rtol=1e-6)
     areas = [
         map_test(SEGMENTER, image_of(), target, image_of()[0], 0.08, seed=seed).areas["nearest"] for seed in (0, 0, 1)
     ]
@@ -128,7 +133,7 @@ def test_a_map_that_knows_where_the_network_looks():
 
 def test_a_map_that_only_knows_the_place():
     segmenter, target, image = segmenter_of(Elsewhere()), Target.pixel(0, 0, 1, "logit"), np.full((1, *SIZE), 0.7)
-    near = -distances(target, SIZE)
+    near = -distances(target.pixels(SIZE))
     found = map_test(segmenter, image, target, near, 0.1, "zero")
     assert (found.against_nearest, found.against_random) == (0, 1)
     assert not found.knows_more
@@ -142,6 +147,25 @@ def test_a_map_that_points_away():
     assert found.map_fall == pytest.approx(0, abs=1e-5)
     assert found.against_random == -1
     assert "no more than chance" in found.verdict
+
+
+def test_the_context_only():
+    """The target's pixels stay, though they are the most important and the nearest."""
+    image = image_of()
+    inside = np.zeros(SIZE, bool)
+    inside[6:12, 6:12] = True
+    target = Target.region(inside, 1, "logit")
+    own = map_test(SEGMENTER, image, target, inside.astype(float), 36 / 380, "zero")
+    assert own.map_fall == pytest.approx(image[0][inside].sum(), rel=1e-4)
+    assert "pixels of the target itself" in own.notes[0]
+    found = map_test(SEGMENTER, image, target, inside + image[0], 0.1, "zero", shape="moved", context_only=True)
+    assert found.pixels == 34  # a tenth of the 344 pixels around
+    assert not any(area[inside].any() for area in found.areas.values())
+    assert found.map_fall == found.nearest_fall == 0
+    order = np.argsort(np.where(inside, -1, image[0]).ravel())
+    assert set(np.flatnonzero(found.areas["map"])) == set(order[-34:])
+    with pytest.raises(UserError, match="no context"):
+        map_test(SEGMENTER, image, whole(*SIZE), image[0], context_only=True)
 
 
 def test_a_rise_is_called_a_rise():

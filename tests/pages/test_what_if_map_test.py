@@ -97,6 +97,12 @@ def test_a_link_opens_the_same_choice():
     assert page.selectbox(key="what_if_shape").value == "patches"
 
 
+def test_the_context_only(given):
+    page = run_test(open_page(what_if_context="true"))
+    assert map_test(*given, explain(*given, "gradient"), context_only=True).sentence in texts(page)
+    assert "The pixels explained stay." in texts(page)
+
+
 def test_no_pixels_yet_is_an_invitation():
     page = open_page(pixel_set="A box")
     assert "No box yet" in texts(page)

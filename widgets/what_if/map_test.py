@@ -11,7 +11,8 @@ from core.attribution import Attribution
 from core.attribution.registry import METHODS, explain, importance, quick_settings
 from core.compute.progress import progress_of_part
 from core.counterfactual.map_areas import SHAPES, Shape
-from core.counterfactual.map_test import AREAS, DEFAULT_SHARE, FILLS, Area, Fill, MapTest, map_test
+from core.counterfactual.map_outcome import AREAS, FILLS, Area, Fill, MapTest
+from core.counterfactual.map_test import DEFAULT_SHARE, map_test
 from core.display.charts import Estimate, interval_figure
 from core.display.colours import FULL_COLOUR_PERCENTILE, colour_limit, magnitude_scale, signed_scale
 from core.display.words import number
@@ -52,6 +53,7 @@ class Chosen:
         share: Share of the pixels that are removed.
         fill: What they become.
         shape: What the random areas are made of.
+        context_only: Whether the pixels explained stay.
     """
 
     method: str
@@ -59,6 +61,12 @@ class Chosen:
     share: float
     fill: Fill
     shape: Shape
+    context_only: bool
+
+    @property
+    def removal(self) -> dict[str, Any]:
+        """How pixels are removed, as arguments of `map_test`."""
+        return {"share": self.share, "fill": self.fill, "shape": self.shape, "context_only": self.context_only}
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +155,12 @@ def _pick(selection: Selection, prediction: Prediction) -> Chosen:
             help="Scattered pixels are another kind of change than the patches that most maps mark, and a network may "
             "mind one of them more. The map's own area, moved, is the same kind of change.",
         )  # fmt: skip
+        context_only = st.toggle(
+            "Context only", key="what_if_context", bind="query-params",
+            help="The pixels explained themselves stay; only their surroundings are removed.",
+        )  # fmt: skip
         settings = _pick_settings(method, selection, prediction)
-    return Chosen(method, settings, float(share), fill, shape)
+    return Chosen(method, settings, float(share), fill, shape, context_only)
 
 
 def _pick_settings(method: str, selection: Selection, prediction: Prediction) -> dict[str, Any]:
@@ -180,10 +192,10 @@ def _tested(selection: Selection, question: Question, chosen: Chosen, identity: 
 
         attribution = results().get_or_compute(of_map, explained)  # another share costs only the test
         progress = report if is_known else progress_of_part(report, half, half, 2 * half)
-        outcome = map_test(*given, attribution, chosen.share, chosen.fill, shape=chosen.shape, progress=progress)
+        outcome = map_test(*given, attribution, **chosen.removal, progress=progress)
         return Tested(importance(attribution), attribution.unit, outcome)
 
-    key = "map test", identity, chosen.share, chosen.fill, chosen.shape
+    key = "map test", identity, *chosen.removal.values()
     return compute_in_background(_PLACE, key, "The map and its test, per cent", compute)
 
 
@@ -221,10 +233,11 @@ def _show_falls(found: MapTest, chosen: Chosen) -> None:
             st.caption(f":material/info: {note}.")
     with chart:
         st.plotly_chart(_figure(found), height=210, theme=None, config={"displayModeBar": False}, key="what-if-falls")
+    stay = " The pixels explained stay." if chosen.context_only else ""
     st.caption(
         f"{found.pixels:,} pixels each, replaced by: {_lower(FILLS[chosen.fill])}. Random areas: "
-        f"{_lower(SHAPES[chosen.shape])}. {100 * found.overlap:.0f} % of the map's area is also among the nearest. It "
-        "is one image and one score; the Trust page has more tests, also over several images."
+        f"{_lower(SHAPES[chosen.shape])}.{stay} {100 * found.overlap:.0f} % of the map's area is also among the "
+        "nearest. It is one image and one score; the Trust page has more tests, also over several images."
     )
 
 
