@@ -7,11 +7,12 @@ import pytest
 from scipy.ndimage import label
 from streamlit.testing.v1 import AppTest
 
-from core import load_segmenter, read_image
+from core import UserError, load_segmenter, read_image
 from core.attribution import gradient
 from core.counterfactual import leading_directions
 from core.target import PREDICTED, Target
 from tests.pages.viewer_data import value_of, viewers
+from widgets.what_if import directions
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,3 +100,14 @@ def test_the_class_predicted_at_each_pixel(given):
     mask[61:65, 21:24] = True
     assert "**12 pixels**" in texts(page)
     assert leading_directions(segmenter, image, mask, PREDICTED, count=1).verdict in texts(page)
+
+
+def test_what_cannot_be_answered_leaves_the_viewer_to_choose_other_pixels(monkeypatch):
+    def refuse(*_arguments, **_named):
+        raise UserError("No pixel of the image moves the scores of this region.")
+
+    monkeypatch.setattr(directions, "leading_directions", refuse)
+    page = open_page(pixel_set="One pixel", row="7", column="9", what_if_count="3")
+    page = page.button(key="run-directions").click().run()
+    assert [error.value for error in page.error] == ["No pixel of the image moves the scores of this region."]
+    assert [panel["title"] for panel in viewers(page)[0]["panels"]] == ["Image"]

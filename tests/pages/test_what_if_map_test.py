@@ -133,3 +133,10 @@ def test_cancelled_work_is_taken_up(monkeypatch, given):
     monkeypatch.setattr(slow_work, "PATIENCE", 120)
     page.button(key="again-map test").click().run()
     assert map_test(*given, explain(*given, "gradient"), 0.02).sentence in texts(page)
+
+
+def test_what_cannot_be_tested_leaves_the_viewer_to_choose_other_pixels():
+    page = open_page(pixel_set="The whole image", what_if_context="true").button(key="run-map-test").click().run()
+    (error,) = page.error
+    assert "no context to take away" in error.value
+    assert [panel["title"] for panel in viewers(page)[0]["panels"]] == ["Image"]

@@ -19,6 +19,7 @@ from widgets.shared.pixel_set_picker import Question, in_viewer, pick_pixel_set,
 from widgets.shared.results import Report, results
 from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import cancel_others, compute_in_background, start_button
+from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.scene import Labels, Layer, Mask, Panel, Picture, ScalarMap
 from widgets.viewer.settings import ZOOMING
 from widgets.viewer.viewer import viewer
@@ -73,7 +74,8 @@ def directions_panel(selection: Selection, prediction: Prediction) -> None:
                 key="run-directions", help=f"Takes about {_time(selection)}, or less for a small region.",
             )  # fmt: skip
         if is_asked:
-            walked = _walked(selection, prediction, question, int(count), identity)
+            with show_user_errors():  # the viewer stays, for other pixels to be chosen
+                walked = _walked(selection, prediction, question, int(count), identity)
     if walked is not None:
         _show_verdict(walked.directions)
     panels = [Panel("Image", [Picture(image=selection.image.values), *pixel_set_layers(question)], help=ZOOMING)]

@@ -25,6 +25,7 @@ from widgets.shared.results import Report, results
 from widgets.shared.setting_inputs import setting_inputs
 from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import cancel_others, compute_in_background, start_button
+from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import Shown, Switch, settings_of
 from widgets.viewer.scene import Layer, Mask, Panel, Picture, ScalarMap
 from widgets.viewer.settings import ZOOMING
@@ -107,7 +108,8 @@ def map_test_panel(selection: Selection, prediction: Prediction) -> None:
             is_asked = start_button(asked, "Test this map", "science", type="primary", key="run-map-test")
         st.markdown(f"Followed: the {question.in_words(selection)}.")
         if is_asked:
-            tested = _tested(selection, question, chosen, identity)
+            with show_user_errors():  # the viewer stays, for other pixels to be chosen
+                tested = _tested(selection, question, chosen, identity)
     if tested is not None:
         _show_falls(tested.outcome, chosen)
     last = keep_last("what_if_map_test", selection.picture_key, tested) if is_asked else None
