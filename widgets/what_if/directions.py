@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from core.attribution.gradient import GradientCost, gradient_cost
 from core.compute.progress import progress_of_part
 from core.counterfactual import LeadingDirections, labels_along, leading_directions
 from core.counterfactual.directions import DEFAULT_COUNT
@@ -16,9 +15,10 @@ from core.io.files import zip_bytes
 from core.receptive_field.known import learn_field
 from core.segmenter import Prediction
 from widgets.shared.pixel_set_picker import Question, in_viewer, pick_pixel_set, pixel_set_layers, question_of
-from widgets.shared.results import Report, results
+from widgets.shared.results import Report
 from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import cancel_others, compute_in_background, start_button
+from widgets.shared.sources import seconds_per_image
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.scene import Labels, Layer, Mask, Panel, Picture, ScalarMap
 from widgets.viewer.settings import ZOOMING
@@ -28,7 +28,8 @@ _PLACE = "directions"
 _MOST = 8
 _STEPS = (-64, -16, -4, -1, 0, 1, 4, 16, 64)
 """Steps along a direction whose labels are shown, in grey levels at the intensity that changes most."""
-_USUAL_PRODUCTS = 90
+_USUAL_RUNS = 200
+"""Runs of the network that take as long, for four directions of a large region: a product takes two to three."""
 _LABEL_OPACITY = 0.4
 _CHANGED = "#ff00aa"
 
@@ -71,7 +72,8 @@ def directions_panel(selection: Selection, prediction: Prediction) -> None:
         with started:
             is_asked = start_button(
                 ("directions asked", identity, count), "Find the directions", "explore", type="primary",
-                key="run-directions", help=f"Takes about {_time(selection)}, or less for a small region.",
+                key="run-directions",
+                describe=lambda: st.caption(f"About {_time(selection)}, less for a small region."),
             )  # fmt: skip
         if is_asked:
             with show_user_errors():  # the viewer stays, for other pixels to be chosen
@@ -102,10 +104,7 @@ def selection_words(question: Question, selection: Selection) -> str:
 
 
 def _time(selection: Selection) -> str:
-    cost: GradientCost = results().get_or_compute(
-        ("gradient cost", selection.key), lambda: gradient_cost(selection.segmenter, selection.image.values)
-    )
-    return duration(_USUAL_PRODUCTS * cost.seconds)
+    return duration(_USUAL_RUNS * seconds_per_image(selection.segmenter, selection.image))
 
 
 def _walked(

@@ -12,10 +12,10 @@ from core.attribution.registry import METHODS, explain, importance, quick_settin
 from core.compute.progress import progress_of_part
 from core.counterfactual.map_areas import SHAPES, Shape
 from core.counterfactual.map_outcome import AREAS, FILLS, Area, Fill, MapTest
-from core.counterfactual.map_test import DEFAULT_SHARE, map_test
+from core.counterfactual.map_test import DEFAULT_DRAWS, DEFAULT_SHARE, map_test
 from core.display.charts import Estimate, interval_figure
 from core.display.colours import FULL_COLOUR_PERCENTILE, colour_limit, magnitude_scale, signed_scale
-from core.display.words import number
+from core.display.words import duration, number
 from core.io.files import zip_bytes
 from core.segmenter import Prediction
 from widgets.shared.last_map import OLD_NOTE, keep_last
@@ -25,6 +25,7 @@ from widgets.shared.results import Report, results
 from widgets.shared.setting_inputs import setting_inputs
 from widgets.shared.sidebar import Selection
 from widgets.shared.slow_work import cancel_others, compute_in_background, start_button
+from widgets.shared.sources import seconds_per_image
 from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.controls import Shown, Switch, settings_of
 from widgets.viewer.scene import Layer, Mask, Panel, Picture, ScalarMap
@@ -33,6 +34,9 @@ from widgets.viewer.viewer import viewer
 
 _PLACE = "map test"
 _SHARES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+_AREAS = DEFAULT_DRAWS + 3
+_RUNS_PER_PASS = 3
+"""Runs of the network that take as long as one pass forward and backward."""
 _TITLES: dict[Area, str] = {
     "map": "Without the map's top",
     "random": "Without a random area",
@@ -105,7 +109,14 @@ def map_test_panel(selection: Selection, prediction: Prediction) -> None:
         cancel_others(identity, [_PLACE])
         asked = "map test asked", identity
         with button:
-            is_asked = start_button(asked, "Test this map", "science", type="primary", key="run-map-test")
+            is_asked = start_button(
+                asked,
+                "Test this map",
+                "science",
+                type="primary",
+                key="run-map-test",
+                help=f"About {_time(selection, chosen)}.",
+            )
         st.markdown(f"Followed: the {question.in_words(selection)}.")
         if is_asked:
             with show_user_errors():  # the viewer stays, for other pixels to be chosen
@@ -175,6 +186,12 @@ def _pick_settings(method: str, selection: Selection, prediction: Prediction) ->
         choices = layer_choices(selection.segmenter, size)
         found["layer"] = pick_layer(choices, selection.segmenter, "Layer of class activation maps").name
     return found | setting_inputs(own, defaults, st.columns(1), "what_if_")
+
+
+def _time(selection: Selection, chosen: Chosen) -> str:
+    method, (_, height, width) = METHODS[chosen.method], selection.image.values.shape
+    passes = method.passes(method.settings_from(chosen.settings), selection.segmenter, (height, width))
+    return duration((_RUNS_PER_PASS * passes + _AREAS) * seconds_per_image(selection.segmenter, selection.image))
 
 
 def _identity(selection: Selection, question: Question, chosen: Chosen) -> Hashable:
