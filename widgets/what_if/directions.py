@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from core.compute.progress import progress_of_part
 from core.counterfactual import LeadingDirections, labels_along, leading_directions
 from core.counterfactual.directions import DEFAULT_COUNT
 from core.display.colours import FULL_COLOUR_PERCENTILE, colour_limit, signed_scale
@@ -23,6 +22,7 @@ from widgets.shared.user_errors import show_user_errors
 from widgets.viewer.scene import Labels, Layer, Mask, Panel, Picture, ScalarMap
 from widgets.viewer.settings import ZOOMING
 from widgets.viewer.viewer import viewer
+from widgets.what_if.per_cent import per_cent
 
 _PLACE = "directions"
 _MOST = 8
@@ -118,9 +118,9 @@ def _walked(
         learn_field(selection.segmenter, (height, width))  # a small region of a large image then takes a window only
         found = leading_directions(
             selection.segmenter, image, question.mask, target.class_index, target.space, target.against, count,
-            labels=prediction.labels, progress=progress_of_part(report, 0, 80, 100),
+            labels=prediction.labels, progress=per_cent(report, 0, 80),
         )  # fmt: skip
-        labels = labels_along(selection.segmenter, image, found, _STEPS, progress_of_part(report, 80, 20, 100))
+        labels = labels_along(selection.segmenter, image, found, _STEPS, per_cent(report, 80, 100))
         is_small = len(prediction.probabilities) <= np.iinfo(np.uint8).max
         return Walked(found, labels.astype(np.uint8) if is_small else labels)
 

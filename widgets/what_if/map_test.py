@@ -9,7 +9,6 @@ import streamlit as st
 
 from core.attribution import Attribution
 from core.attribution.registry import METHODS, explain, importance, quick_settings
-from core.compute.progress import progress_of_part
 from core.counterfactual.map_areas import SHAPES, Shape
 from core.counterfactual.map_outcome import AREAS, FILLS, Area, Fill, MapTest
 from core.counterfactual.map_test import DEFAULT_DRAWS, DEFAULT_SHARE, map_test
@@ -31,12 +30,13 @@ from widgets.viewer.controls import Shown, Switch, settings_of
 from widgets.viewer.scene import Layer, Mask, Panel, Picture, ScalarMap
 from widgets.viewer.settings import ZOOMING
 from widgets.viewer.viewer import viewer
+from widgets.what_if.per_cent import per_cent
 
 _PLACE = "map test"
 _SHARES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 _AREAS = DEFAULT_DRAWS + 3
 _RUNS_PER_PASS = 3
-"""Runs of the network that take as long as one pass forward and backward."""
+"""Runs of the network that take as long as one pass forward and backward; the slow methods run it forward only."""
 _TITLES: dict[Area, str] = {
     "map": "Without the map's top",
     "random": "Without a random area",
@@ -191,7 +191,8 @@ def _pick_settings(method: str, selection: Selection, prediction: Prediction) ->
 def _time(selection: Selection, chosen: Chosen) -> str:
     method, (_, height, width) = METHODS[chosen.method], selection.image.values.shape
     passes = method.passes(method.settings_from(chosen.settings), selection.segmenter, (height, width))
-    return duration((_RUNS_PER_PASS * passes + _AREAS) * seconds_per_image(selection.segmenter, selection.image))
+    runs = (_RUNS_PER_PASS if method.is_quick else 1) * passes + _AREAS
+    return duration(runs * seconds_per_image(selection.segmenter, selection.image))
 
 
 def _identity(selection: Selection, question: Question, chosen: Chosen) -> Hashable:
@@ -204,13 +205,13 @@ def _tested(selection: Selection, question: Question, chosen: Chosen, identity: 
     of_map = "map to test", identity
 
     def compute(report: Report) -> Tested:
-        is_known, half = of_map in results(), 50
+        is_known = of_map in results()
 
         def explained() -> Attribution:
-            return explain(*given, chosen.method, chosen.settings, progress_of_part(report, 0, half, 2 * half))
+            return explain(*given, chosen.method, chosen.settings, per_cent(report, 0, 50))
 
         attribution = results().get_or_compute(of_map, explained)  # another share costs only the test
-        progress = report if is_known else progress_of_part(report, half, half, 2 * half)
+        progress = per_cent(report, 0 if is_known else 50, 100)
         outcome = map_test(*given, attribution, **chosen.removal, progress=progress)
         return Tested(importance(attribution), attribution.unit, outcome)
 
