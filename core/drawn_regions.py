@@ -69,12 +69,8 @@ class DrawnPart:
             high = np.minimum(np.ceil(np.maximum(start, end) + self.radius) + 1, size).astype(int)
             if (low >= high).any():
                 continue
-            rows, columns = np.mgrid[low[0] : high[0], low[1] : high[1]]
-            offsets = np.stack((rows, columns), axis=-1) - start
-            along, length = end - start, float(((end - start) ** 2).sum())
-            share = np.clip(offsets @ along / length, 0, 1) if length else np.zeros(offsets.shape[:2])
-            near = ((offsets - share[..., None] * along) ** 2).sum(axis=-1) <= (self.radius + _ROUNDING) ** 2
-            mask[low[0] : high[0], low[1] : high[1]] |= near
+            box = slice(low[0], high[0]), slice(low[1], high[1])
+            mask[box] |= squared_distances(start, end, box) <= (self.radius + _ROUNDING) ** 2
         return mask
 
     def text(self) -> str:
@@ -106,6 +102,15 @@ class DrawnPart:
         except (KeyError, TypeError, ValueError, AttributeError):
             pass
         raise UserError("The region cannot be read; draw it again.")
+
+
+def squared_distances(start: np.ndarray, end: np.ndarray, box: tuple[slice, slice]) -> np.ndarray:
+    """Squared distance of each pixel's centre in a box to the line between two points, float64 (h, w)."""
+    rows, columns = np.mgrid[box]
+    offsets = np.stack((rows, columns), axis=-1) - start
+    along, length = end - start, float(((end - start) ** 2).sum())
+    share = np.clip(offsets @ along / length, 0, 1) if length else np.zeros(offsets.shape[:2])
+    return ((offsets - share[..., None] * along) ** 2).sum(axis=-1)
 
 
 def region_mask(size: tuple[int, ...], parts: Sequence[DrawnPart]) -> np.ndarray:

@@ -52,7 +52,7 @@ class Edit:
         Raises:
             UserError: Images of two sizes, or values that are not finite.
         """
-        old, new = (_as_array(image) for image in (before, after))
+        old, new = (as_array(image) for image in (before, after))
         if old.shape != new.shape:
             raise UserError(f"An edit keeps the size of the image: {old.shape} became {new.shape}.")
         if not np.isfinite(new).all():
@@ -71,7 +71,7 @@ class Edit:
         Raises:
             UserError: Another image than the one edited.
         """
-        array = _as_array(image)
+        array = as_array(image)
         if array.shape != self.image_size:
             raise UserError(
                 f"The edit was made of an image of {_in_words(self.image_size)}, this one has "
@@ -177,7 +177,8 @@ class Edit:
 _BOUNDS = {_MANIFEST: _MOST_MANIFEST_BYTES, _VALUES: MOST_BYTES}
 
 
-def _as_array(image: Image) -> np.ndarray:
+def as_array(image: Image) -> np.ndarray:
+    """One image (C, H, W) as float32 NumPy."""
     array = image_tensor(image).detach().cpu().numpy().astype(np.float32, copy=False)
     array = array[0] if array.ndim == 4 and len(array) == 1 else array
     if array.ndim != 3:

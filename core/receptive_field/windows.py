@@ -73,7 +73,11 @@ class Windows:
 
     def reached(self, row: int, column: int) -> Box | None:
         """The box around the outputs that the input pixel (row, column) can reach; None where it reaches none."""
-        rows, columns = _reached(self.field.rows, row), _reached(self.field.columns, column)
+        return self.reached_by((slice(row, row + 1), slice(column, column + 1)))
+
+    def reached_by(self, inputs: Box) -> Box | None:
+        """The box around the outputs that a box of input pixels can reach; None where it reaches none."""
+        rows, columns = _reached(self.field.rows, inputs[0]), _reached(self.field.columns, inputs[1])
         return None if rows is None or columns is None else (rows, columns)
 
     def _axis(self, support: AxisSupport, outputs: slice, extent: int, before: int) -> "_Interval":
@@ -104,6 +108,6 @@ def shifted(part: slice, by: int) -> slice:
     return slice(part.start + by, part.stop + by)
 
 
-def _reached(support: AxisSupport, position: int) -> slice | None:
-    reached = np.flatnonzero((support.first <= position) & (position <= support.last))
+def _reached(support: AxisSupport, inputs: slice) -> slice | None:
+    reached = np.flatnonzero((support.first < inputs.stop) & (inputs.start <= support.last))
     return slice(int(reached[0]), int(reached[-1]) + 1) if len(reached) else None

@@ -9,6 +9,7 @@ _PAGES = {
     "integrated_gradients": ("Integrated Gradients", "Which pixels make up the difference to a baseline?"),
     "cams": ("Class activation maps", "Which layers support this class, and where?"),
     "trust": ("Trust", "Do the maps of this score hold up to tests?"),
+    "what_if": ("What if", "Paint over it: does the label stay?"),
 }
 _ICON = ":material/arrow_forward:"
 _ONE_PIXEL = {

@@ -84,6 +84,17 @@ def upload_images() -> None:
     your_files()
 
 
+def keep_image(name: str, content: bytes, truth: bytes | None = None) -> str:
+    """Keep an image that was made here as if it had been uploaded, with its ground truth; its name on screen."""
+    shape = _load(name, content, hashlib.sha256(content).hexdigest(), "dtype").values.shape
+    kept_as, dropped = kept_files().keep("image", name, content, shape=shape)
+    if truth is not None:
+        _, more = kept_files().keep("truth", kept_as, truth, replaces=True, file=f"{Path(name).stem}_mask.png")
+        dropped = [*dropped, *more]
+    say("image", removed_for_room(dropped))
+    return kept_as
+
+
 def image_of_mask(name: str, uploads: Mapping[str, Upload]) -> str | None:
     """The upload whose ground truth the upload `name` may be: one of its size without any, at best of its stem.
 

@@ -1,8 +1,9 @@
 """The channel: a WebSocket beside Streamlit's own, over which the network answers while the pointer moves.
 
 A page opens it for a viewer under a token that nobody can guess. The browser sends the token first, then requests, as
-JSON; an answer is a frame of bytes: the length of a JSON header (uint32), the header, and the values of its maps as
-float32. Each connection has one request in work and keeps only the latest of those that wait.
+JSON; an answer is a frame of bytes: the length of a JSON header (uint32), the header, and the values of its maps, each
+of the number type that the header names. Each connection has one request in work and keeps only the latest of those
+that wait.
 """
 
 import asyncio
@@ -47,12 +48,14 @@ class Request:
         column: Column of the pixel.
         settings: Values of the viewer's controls.
         samples: Number of noisy copies, for maps that are refined; None for others.
+        action: What a hand that paints does; empty for a pointer that only looks.
     """
 
     row: int
     column: int
     settings: Mapping[str, Any]
     samples: int | None = None
+    action: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +63,14 @@ class Answer:
     """What the browser shows.
 
     Attributes:
-        maps: Maps by the name of their layer.
+        maps: Maps by the name of their layer; integers stay integers.
         words: What is said about the pixel and its map.
+        state: Plain values for a hand that paints.
     """
 
     maps: Mapping[str, MapWindow]
     words: Words = field(default_factory=Words)
+    state: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,9 +272,12 @@ def _frame(live: Live, content: Mapping[str, Any]) -> bytes:
         if content.get("revision") == live.revision:
             answer = live.respond(_request(live, content))
             header["words"] = answer.words.describe()
+            header["state"] = answer.state
             for name, window in answer.maps.items():
-                header["maps"][name] = {"shape": list(window.values.shape), "window": [window.top, window.left]}
-                values.append(np.ascontiguousarray(window.values, dtype="<f4").tobytes())
+                kind = window.values.dtype.str[1:] if window.values.dtype.kind == "u" else "f4"
+                shape, corner = list(window.values.shape), [window.top, window.left]
+                header["maps"][name] = {"shape": shape, "window": corner, "kind": kind}
+                values.append(np.ascontiguousarray(window.values, dtype=f"<{kind}").tobytes())
         else:
             header["revision"] = None
     except Exception as error:  # the viewer is told, whatever happened, and stays connected
@@ -288,7 +296,10 @@ def _request(live: Live, content: Mapping[str, Any]) -> Request:
     known = samples is None or (_whole(samples) is not None and samples in live.refine)
     if row is None or column is None or not isinstance(settings, dict) or not known:
         raise UserError("The request cannot be understood.")
-    return Request(row, column, settings, samples)
+    action = content.get("action", {})
+    if not isinstance(action, dict):
+        raise UserError("The request cannot be understood.")
+    return Request(row, column, settings, samples, action)
 
 
 def _whole(value: object) -> int | None:

@@ -1,5 +1,6 @@
 """Controls inside a viewer, which repaint at once; Python and the address learn of a value when the hand is lifted."""
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -51,6 +52,10 @@ class Control:
     def texts(self) -> Mapping[Value, str]:
         """What each value is called on screen."""
         raise NotImplementedError
+
+    def takes(self, value: object) -> bool:
+        """Whether it is a value of this control."""
+        return isinstance(value, str | float | int) and value in self.texts()
 
     def describe(self) -> dict[str, Any]:
         """The control as plain values for the browser."""
@@ -126,6 +131,23 @@ class Switch(Control):
         return super().describe() | {"kind": "switch"}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Colour(Control):
+    """A colour, as "#rrggbb"."""
+
+    def parse(self, text: str) -> Value | None:
+        """See `Control.parse`."""
+        return text if self.takes(text) else None
+
+    def takes(self, value: object) -> bool:
+        """See `Control.takes`."""
+        return isinstance(value, str) and re.fullmatch("#[0-9a-f]{6}", value) is not None
+
+    def describe(self) -> dict[str, Any]:
+        """See `Control.describe`."""
+        return super().describe() | {"kind": "colour"}
+
+
 def settings_of(controls: Sequence[Control]) -> dict[str, Any]:
     """The values of the controls: as set in this browser tab, else as the address says, else the defaults."""
     kept = st.session_state.setdefault(_KEPT, {})
@@ -140,11 +162,7 @@ def keep_settings(controls: Sequence[Control], values: Mapping[str, Any]) -> Non
 def values_of(controls: Sequence[Control], values: Mapping[str, Any]) -> dict[str, Value]:
     """The values that are values of their control, by its name."""
     given = ((control, values.get(control.name)) for control in controls)
-    return {
-        control.name: value
-        for control, value in given
-        if isinstance(value, str | float | int) and value in control.texts()
-    }
+    return {control.name: value for control, value in given if value is not None and control.takes(value)}
 
 
 def keep_texts(controls: Sequence[Control], texts: Mapping[str, str | None]) -> None:
@@ -166,7 +184,7 @@ def in_address(controls: Sequence[Control], settings: Mapping[str, Any]) -> dict
 
 
 def _value(control: Control, kept: Mapping[str, Value]) -> Value:
-    if kept.get(control.name) in control.texts():
+    if control.takes(kept.get(control.name)):
         return kept[control.name]
     stated = st.query_params.get(control.name)
     found = control.parse(stated) if stated is not None else None

@@ -397,6 +397,27 @@ class Recipe:
         return {"facts": [list(fact) for fact in self.facts], "python": self.python, "shell": self.shell}
 
 
+@dataclass(frozen=True)
+class Paint:
+    """What a hand paints on. Its layers are patched by the channel's answers, each by the name of its map.
+
+    Attributes:
+        id: Names the painting.
+        version: Counts its changes: a scene that is older than what the browser shows changes nothing.
+        can_undo: Whether there is a step to undo.
+        can_redo: Whether there is a step to redo.
+    """
+
+    id: str
+    version: int
+    can_undo: bool = False
+    can_redo: bool = False
+
+    def describe(self) -> dict[str, Any]:
+        """The painting as plain values for the browser."""
+        return {"id": self.id, "version": self.version, "undo": self.can_undo, "redo": self.can_redo}
+
+
 @dataclass(frozen=True, eq=False)
 class Pin:
     """A pixel kept for comparison, with its map and a few numbers."""

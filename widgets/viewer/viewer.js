@@ -205,8 +205,8 @@ class Channel {
     if (this.state !== "on" || this.flying || !this.waiting) return
     this.flying = this.waiting
     this.waiting = null
-    const {asked, ...request} = this.flying
-    this.socket.send(JSON.stringify(request))
+    const {asked, compose, ...request} = this.flying
+    this.socket.send(JSON.stringify(compose ? {...request, ...compose()} : request))
     this.guard = setTimeout(() => {
       this.flying = null // it is not asked again
       this.socket?.close()
@@ -338,6 +338,8 @@ class Viewer {
     this.scene = scene
     this.send = send
     this.untold = {}
+    if (!scene.paint) this.painter = null
+    else (this.painter ??= new Painter(this)).adopt(scene.paint)
     const sameImage = before?.id === scene.id
     const former = new Map((before?.panels ?? []).flatMap(panel => panel.layers).map(layer => [layer.name, layer]))
     if (!sameImage) {
@@ -350,7 +352,7 @@ class Viewer {
         Object.entries(this.lifted?.values ?? {}).every(([name, value]) => !(name in scene.settings) || scene.settings[name] === value))
       this.lifted = null
     if (!this.moving) this.settings = {...scene.settings, ...this.lifted?.values}
-    if (!this.drawing) this.parts = scene.region ? [...scene.region] : []
+    if (!this.drawing && (!this.painter || !sameImage)) this.parts = scene.region ? [...scene.region] : []
     if (before?.revision !== scene.revision) {
       this.maps.clear()
       this.painted = null
@@ -368,11 +370,13 @@ class Viewer {
     if (this.restoring) this.restore()
     else this.writeAddress()
     this.channel.use(scene.live?.token ?? null)
+    this.painter?.ask()
     this.showState(this.channel.state)
     // The run knows the chosen pixel, and nothing of the one that the pointer has reached meanwhile.
     if (this.follows && this.hover && `${this.hover}` !== shown && this.channel.state === "on") {
       if (this.channel.idle) this.askForNumbers() // else an answer is on its way
-    } else this.showWords(scene)
+    } else if (!this.painter?.isAhead) this.showWords(scene)
+    this.painter?.showButtons()
     this.showPins()
     this.draw()
   }
@@ -397,6 +401,7 @@ class Viewer {
 
   /* What a layer showed until now is shown until its own values have come. */
   load(layer, former = null) {
+    if (this.painter?.provide(layer)) return
     if (layer.array && former?.kind === layer.kind && !layer.live) Object.assign(layer, {values: former.values, map: former.map})
     layer.waits = Boolean(layer.array)
     const got = (entry, take) => {
@@ -470,7 +475,7 @@ class Viewer {
     const {scene} = this
     const shape = JSON.stringify([scene.panels.map(({name, choosable, group, layers}) =>
       [name, choosable, group, layers.some(layer => layer.kind === "map")]),
-      scene.controls, scene.tools, scene.position, Boolean(scene.pins), scene.compact, scene.grid])
+      scene.controls, scene.tools, scene.position, Boolean(scene.pins), scene.compact, scene.grid, Boolean(scene.paint)])
     if (shape !== this.shape) {
       this.shape = shape
       this.assemble()
@@ -503,6 +508,7 @@ class Viewer {
     if (scene.tools.some(tool => tool !== "point")) top.append(this.toolbar())
     this.controls = new Map()
     for (const control of scene.controls) (control.below ? bottom : top).append(this.control(control))
+    if (this.painter) top.append(this.painter.buttons)
     if (scene.position) top.append(this.position())
     this.grid = element("div", {class: "panels"})
     this.panels = scene.panels.map((panel, index) => this.panel(panel, index))
@@ -532,7 +538,7 @@ class Viewer {
 
   toolbar() {
     const words = {point: ["Pixel", "Click a pixel"], box: ["Box", "Drag a rectangle"],
-      lasso: ["Lasso", "Draw around some pixels"], brush: ["Brush", "Paint over pixels"]}
+      lasso: ["Lasso", "Draw around some pixels"], brush: ["Brush", "Paint over pixels"], paint: ["Brush", "Paint on the image"]}
     const choose = name => {
       this.tool = name
       this.corners = null
@@ -596,6 +602,11 @@ class Viewer {
       input = element("label", {class: "switch", title: control.help}, box, control.label)
       show = () => box.checked = this.settings[control.name]
       label.textContent = ""
+    } else if (control.kind === "colour") {
+      input = element("input", {type: "color", "aria-label": control.label})
+      input.oninput = () => set(input.value, false)
+      input.onchange = () => set(input.value, true)
+      show = () => input.value = this.settings[control.name]
     } else {
       const {values, texts} = control
       const range = element("input", {type: "range", min: 0, max: values.length - 1, step: 1, "aria-label": control.label})
@@ -624,7 +635,7 @@ class Viewer {
   showControls() {
     this.mark(this.tools, this.tool)
     this.mark(this.operations, this.op)
-    if (this.operations) this.operations.hidden = !this.draws
+    if (this.operations) this.operations.hidden = !this.draws || this.tool === "paint"
     for (const {control, box, show} of this.controls.values()) {
       show()
       const {when} = control
@@ -875,7 +886,11 @@ class Viewer {
       return
     }
     if (before) this.pointers.set(event.pointerId, at)
-    if (this.drawing) return this.extend(at)
+    if (this.painter?.held) return this.painter.drag(this.fraction(at))
+    if (this.drawing) {
+      if (this.painter) this.hover = this.pixelAt(...at)
+      return this.extend(at)
+    }
     const {grip} = this
     if (grip) {
       if (Math.hypot(at[0] - grip.from[0], at[1] - grip.from[1]) > CLICK_DISTANCE) grip.moved = true
@@ -891,6 +906,7 @@ class Viewer {
   lift(event, part) {
     const grip = this.grip
     this.pointers.delete(event.pointerId)
+    if (this.painter?.held) return this.painter.letGo()
     if (this.drawing) {
       this.finish()
       return this.look(this.pixelAt(...this.place(event, part)), event.timeStamp)
@@ -909,6 +925,8 @@ class Viewer {
 
   cancelPointer(event) {
     this.pointers.delete(event.pointerId)
+    if (this.painter?.held) this.painter.letGo()
+    this.painter?.finish()
     this.grip = this.drawing = null
     this.draw()
   }
@@ -937,12 +955,18 @@ class Viewer {
   }
 
   key(event, part) {
+    if (this.painter && (event.metaKey || event.ctrlKey) && "zy".includes(event.key.toLowerCase())) {
+      this.painter.act({do: event.key.toLowerCase() === "y" || event.shiftKey ? "redo" : "undo"})
+      return event.preventDefault()
+    }
     if (event.metaKey || event.ctrlKey) return
     this.root.classList.remove("pressed")
     this.root.classList.add("keys")
     const steps = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}[event.key]
     const [rows, columns] = this.scene.size
-    if (steps) {
+    if (steps && event.altKey && this.painter?.nudge(steps, event)) {
+      this.draw()
+    } else if (steps) {
       const from = this.hover ?? this.chosen() ?? [rows >> 1, columns >> 1], by = event.shiftKey ? 10 : 1
       const pixel = [Math.min(Math.max(from[0] + by * steps[0], 0), rows - 1), Math.min(Math.max(from[1] + by * steps[1], 0), columns - 1)]
       this.byKey = true
@@ -963,9 +987,19 @@ class Viewer {
     else if (event.key === "-") this.zoomBy(1 / 1.5, ...this.middle())
     else if (event.key === "0" || event.key === "Home") this.fit({})
     else if (event.key === "Delete" && this.scene.pins) this.unpin(this.chosen())
-    else if (event.key === "[" || event.key === "]") this.radius = Math.min(Math.max(1, this.radius + (event.key === "]" ? 1 : -1)), 512)
+    else if (event.key === "[" || event.key === "]") this.resizeBrush(event.key === "]" ? 1 : -1)
     else return
     event.preventDefault()
+  }
+
+  resizeBrush(by) {
+    if (!this.painter) {
+      this.radius = Math.min(Math.max(1, this.radius + by), 512)
+      return
+    }
+    const {values} = this.scene.controls.find(control => control.name === "size")
+    this.set("size", values[Math.min(Math.max(values.indexOf(this.settings.size) + by, 0), values.length - 1)])
+    this.commitSettings()
   }
 
   middle() {
@@ -998,7 +1032,7 @@ class Viewer {
 
   chosen() { return this.picked ?? this.scene.pixel ?? null }
 
-  get follows() { return this.scene.live && this.tool === "point" }
+  get follows() { return this.scene.live && !this.painter && this.tool === "point" }
 
   look(pixel, time) {
     if (`${pixel}` === `${this.hover}`) return
@@ -1032,13 +1066,15 @@ class Viewer {
   }
 
   askForNumbers() {
-    if (!this.scene.live) return
+    if (!this.scene.live || this.painter) return
     const pixel = this.hover ?? this.chosen()
     if (pixel) this.ask(pixel, this.shownSamples)
   }
 
   take(answer) {
     if (answer.revision !== this.scene.revision) return
+    if (this.painter && answer.state) return this.painter.take(answer)
+    if (this.painter) this.painter.fail()
     const asked = this.hover ?? this.chosen()
     if (!asked || asked[0] !== answer.row || asked[1] !== answer.column) {
       if (!this.hover) return // the pointer has left; on its way an older map is better than none
@@ -1072,7 +1108,8 @@ class Viewer {
   pick(row, column) {
     const pixel = [row, column], before = this.chosen()
     this.picked = pixel
-    if (this.scene.live && (!this.painted || this.painted.row !== row || this.painted.column !== column))
+    if (this.painter) this.painter.look()
+    else if (this.scene.live && (!this.painted || this.painted.row !== row || this.painted.column !== column))
       this.ask(pixel, this.scene.live.refine[0])
     const held = this.scene.pins?.map(pin => [pin.row, pin.column])
     const pins = held?.some(pin => `${pin}` === `${pixel}`) ? held : held && [...held, pixel].slice(-MOST_PINS)
@@ -1131,6 +1168,8 @@ class Viewer {
   /* ------------------------------------------------------------------ regions */
 
   begin(at, event) {
+    const {painter} = this
+    if (painter && (this.tool === "paint" ? !painter.begin(this.fraction(at), event) : painter.grasp(this.fraction(at), event))) return
     const op = event.shiftKey ? "add" : event.altKey ? "subtract" : this.op
     this.drawing = {op, kind: this.tool, points: [this.fraction(at)], last: at, ...(this.tool === "brush" ? {radius: this.radius} : {})}
     if (this.tool === "box") this.drawing.points.push(this.fraction(at))
@@ -1138,7 +1177,9 @@ class Viewer {
 
   corner([row, column], event) {
     const point = [row, column]
-    if (!this.drawing) {
+    if (this.tool === "paint") {
+      if (this.painter.begin(point, event)) this.painter.finish()
+    } else if (!this.drawing) {
       this.begin(this.toScreen(row + 0.5, column + 0.5), event)
       this.corners = 1
     } else {
@@ -1160,7 +1201,8 @@ class Viewer {
 
   extend(at) {
     const {drawing} = this
-    if (drawing.kind === "box") drawing.points[1] = this.fraction(at)
+    if (drawing.kind === "paint") this.painter.extend(this.fraction(at))
+    else if (drawing.kind === "box") drawing.points[1] = this.fraction(at)
     else if (!this.corners && Math.hypot(at[0] - drawing.last[0], at[1] - drawing.last[1]) >= 3) {
       drawing.points.push(this.fraction(at))
       drawing.last = at
@@ -1171,6 +1213,10 @@ class Viewer {
   finish() {
     const {drawing} = this
     this.drawing = this.corners = null
+    if (drawing.kind === "paint") {
+      this.painter.finish()
+      return this.draw()
+    }
     const step = Math.ceil(drawing.points.length / MOST_POINTS)
     const rounded = drawing.points.filter((_, index) => index % step === 0).map(point => point.map(value => Math.round(10 * value) / 10))
     const [first, last] = [rounded[0], rounded[rounded.length - 1]]
@@ -1183,7 +1229,10 @@ class Viewer {
     this.draw()
   }
 
-  commitRegion() { this.tell("drawn", {tool: this.scene.mode, parts: this.parts}) }
+  commitRegion() {
+    if (this.painter) return this.painter.showButtons() // the area is the hand's own
+    this.tell("drawn", {tool: this.scene.mode, parts: this.parts})
+  }
 
   /* ------------------------------------------------------------------ the address */
 
@@ -1487,7 +1536,8 @@ class Viewer {
     const opacity = this.value(layer.opacity) * (layer.live && this.isLate ? 0.3 : 1)
     const [rows, columns] = this.scene.size
     context.globalAlpha = 1
-    if (layer.kind === "picture" && layer.picture) {
+    if (layer.kind === "picture" && layer.patches) this.paintPatched(context, part, layer)
+    else if (layer.kind === "picture" && layer.picture) {
       context.imageSmoothingEnabled = this.scale < 1
       context.imageSmoothingQuality = "high"
       context.drawImage(layer.picture, ...this.frameOfImage)
@@ -1498,7 +1548,7 @@ class Viewer {
       })
     } else if (layer.kind === "mask" && layer.values) {
       const colour = rgb(layer.colour)
-      this.paintValues(context, part, layer, opacity, "", [0, 0, rows, columns], layer.values, (value, pixels, k) => {
+      if (opacity) this.paintValues(context, part, layer, opacity, "", [0, 0, rows, columns], layer.values, (value, pixels, k) => {
         if (value) setPixel(pixels, k, colour)
       })
       this.outline(context, layer)
@@ -1506,6 +1556,34 @@ class Viewer {
     else if (layer.kind === "above") this.paintAbove(context, part, layer, opacity)
     else if (layer.kind === "shapes") for (const shape of layer.shapes) this.paintShape(context, shape)
     context.globalAlpha = 1
+  }
+
+  /* A picture that is painted on: to make a large one smaller takes long, so only what has changed is drawn anew. */
+  paintPatched(context, part, {name, picture, patches}) {
+    const {ratio, scale} = this, wanted = `${this.width},${this.height},${ratio},${scale},${this.centre}`
+    let kept = part.scratch.get(name)
+    const isSame = kept?.wanted === wanted && kept.patches === patches
+    if (!isSame) kept = {canvas: document.createElement("canvas"), wanted, patches, done: 0}
+    const view = kept.canvas, [rows, columns] = this.scene.size
+    if (!isSame) {
+      Object.assign(view, {width: Math.round(this.width * ratio), height: Math.round(this.height * ratio)})
+      kept.done = patches.length
+    }
+    const onto = view.getContext("2d"), per = picture.height / rows
+    onto.setTransform(view.width / this.width, 0, 0, view.height / this.height, 0, 0)
+    onto.imageSmoothingEnabled = scale < 1
+    onto.imageSmoothingQuality = "high"
+    const around = Math.ceil(2 / scale) // pixels that share one on screen with those that have changed
+    const areas = isSame ? patches.slice(kept.done) : [[0, 0, rows, columns]]
+    for (const [top, left, bottom, right] of areas) {
+      const [r0, c0] = [Math.max(0, top - around), Math.max(0, left - around)]
+      const [r1, c1] = [Math.min(rows, bottom + around), Math.min(columns, right + around)]
+      const [x, y] = this.toScreen(r0, c0)
+      onto.drawImage(picture, c0 * per, r0 * per, (c1 - c0) * per, (r1 - r0) * per, x, y, (c1 - c0) * scale, (r1 - r0) * scale)
+    }
+    kept.done = patches.length
+    part.scratch.set(name, kept)
+    context.drawImage(view, 0, 0, this.width, this.height)
   }
 
   paintMap(context, part, layer, opacity) {
@@ -1578,7 +1656,7 @@ class Viewer {
     if (r1 <= r0 || c1 <= c0) return
     const step = Math.max(1, Math.floor(1 / (scale * ratio)))
     const height = Math.ceil((r1 - r0) / step), width = Math.ceil((c1 - c0) / step)
-    const wanted = `${key}|${r0},${c0},${r1},${c1},${step}`
+    const wanted = `${key}|${r0},${c0},${r1},${c1},${step}|${layer.version ?? 0}`
     let kept = part.scratch.get(layer.name)
     if (kept?.source !== source || kept.wanted !== wanted) {
       kept ??= {canvas: document.createElement("canvas")}
@@ -1601,16 +1679,18 @@ class Viewer {
   }
 
   outline(context, layer) {
-    if (!layer.edges) {
+    const holder = layer.holder ?? layer
+    if (!holder.edges) {
       const [rows, columns] = this.scene.size, {values} = layer, edges = new Path2D()
       const at = (r, c) => r < 0 || c < 0 || r === rows || c === columns ? 0 : values[r * columns + c]
-      for (let r = 0; r <= rows; r++)
-        for (let c = 0; c <= columns; c++) {
+      const [top, left, bottom, right] = holder.span ?? [0, 0, rows, columns] // where values differ from each other
+      for (let r = top; r <= bottom; r++)
+        for (let c = left; c <= right; c++) {
           const value = at(r, c)
           if (value !== at(r - 1, c)) { edges.moveTo(c, r); edges.lineTo(c + 1, r) }
           if (value !== at(r, c - 1)) { edges.moveTo(c, r); edges.lineTo(c, r + 1) }
         }
-      layer.edges = edges
+      holder.edges = edges
     }
     const [x, y] = this.toScreen(0, 0)
     context.save()
@@ -1619,7 +1699,7 @@ class Viewer {
     for (const [colour, width] of [["rgba(0,0,0,0.65)", 3], ["#fff", 1.4]]) {
       context.strokeStyle = colour
       context.lineWidth = width / this.scale
-      context.stroke(layer.edges)
+      context.stroke(holder.edges)
     }
     context.restore()
   }
@@ -1704,6 +1784,7 @@ class Viewer {
   }
 
   paintMarks(context) {
+    this.painter?.paintMarks(context)
     const cross = ([row, column], dash) => {
       const [x, y] = this.toScreen(row + 0.5, column + 0.5), [x0, y0] = this.toScreen(row, column)
       const gap = Math.max(this.scale / 2 + 2, 7), {scale} = this
@@ -1727,7 +1808,7 @@ class Viewer {
       const side = Math.max(this.scale, 7)
       this.line(context, () => context.rect(x - side / 2, y - side / 2, side, side), {width: 2})
     }
-    if (hover) cross(hover, this.byKey ? [] : [2, 3]);
+    if (hover && !(this.painter && this.tool === "paint")) cross(hover, this.byKey ? [] : [2, 3]);
     (this.scene.pins ?? []).forEach((pin, index) => {
       const [x, y] = this.toScreen(pin.row + 0.5, pin.column + 0.5)
       if (x < 0 || y < 0 || x > this.width || y > this.height) return
@@ -1737,7 +1818,7 @@ class Viewer {
   }
 
   paintRegion(context) {
-    const parts = [...(this.parts ?? []), ...(this.drawing ? [this.drawing] : [])]
+    const parts = [...(this.parts ?? []), ...(this.drawing && this.drawing.kind !== "paint" ? [this.drawing] : [])]
     for (const part of parts) {
       const points = part.points.map(([row, column]) => this.toScreen(row + 0.5, column + 0.5))
       const dash = part.op === "subtract" ? [5, 4] : []

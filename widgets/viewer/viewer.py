@@ -17,9 +17,9 @@ from widgets.viewer.arrays import files_of
 from widgets.viewer.channel import Answer, Live, Request, open_channel
 from widgets.viewer.controls import Control, in_address, keep_settings, keep_texts, values_of
 from widgets.viewer.regions import keep_region
-from widgets.viewer.scene import Grid, Panel, Pin, Recipe, Words
+from widgets.viewer.scene import Grid, Paint, Panel, Pin, Recipe, Words
 
-Tool = Literal["point", "box", "lasso", "brush"]
+Tool = Literal["point", "box", "lasso", "brush", "paint"]
 _BLUE_TO_RED_ON_DARK = "c5e3ff 7fc1ff 3d9bff 1f62ad 1a3557 15181d 571f1f b02f2f ff4d4d ff8f86 ffd0ca"
 SCALES = {
     DIVERGING: [[f"#{colour}" for colour in text.split()] for text in (STOPS[DIVERGING], _BLUE_TO_RED_ON_DARK)],
@@ -29,6 +29,7 @@ SCALES = {
 _REFUSED = "_entries_of_removed_images"
 """Key in the session state of how often Back led to an image that is gone: a scene told anew puts the address right."""
 _HERE = Path(__file__).parent
+_SCRIPTS = "saving.js", "report.js", "painting.js", "viewer.js"
 _HTML = """
 <div class="viewer"><p class="stuck">The viewer needs a browser of 2023 or later.
 <a href="?viewer=plain" target="_self">Show the Pixel Explorer in plain pictures</a>.</p></div>
@@ -38,7 +39,7 @@ _component = st.components.v2.component(
     "viewer",
     html=_HTML,
     css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
-    js="".join((_HERE / name).read_text(encoding="utf-8") for name in ("saving.js", "report.js", "viewer.js")),
+    js="".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS),
 )
 
 
@@ -56,6 +57,7 @@ def viewer(
     parts: Sequence[DrawnPart] = (),
     tools: Sequence[Tool] = ("point",),
     live: Live | None = None,
+    paint: Paint | None = None,
     words: Words | None = None,
     recipe: Recipe | None = None,
     has_position: bool = False,
@@ -83,6 +85,7 @@ def viewer(
         parts: The region drawn so far.
         tools: Tools for the pointer, the first of them at first; without any it zooms and reads values off.
         live: What a pointer position means; None where nothing follows the pointer.
+        paint: What is painted on; then `live` answers what the hand does.
         words: What is said about the chosen pixel or the map.
         recipe: How the map is made again, for its report; without one no report is offered.
         has_position: Whether row and column can be typed.
@@ -99,7 +102,7 @@ def viewer(
         address |= {"row": str(row), "column": str(column)}
     if pins is not None:
         address["pins"] = ";".join(f"{pin.row},{pin.column}" for pin in pins) or None
-    mode = next((tool for tool in tools if tool != "point"), None)
+    mode = None if paint is not None else next((tool for tool in tools if tool != "point"), None)
     if mode is not None:
         address[mode] = parts_text(parts) or None
     token = None if live is None else open_channel(key, _with_checked_settings(live, controls, settings))
@@ -121,6 +124,7 @@ def viewer(
             "mode": mode,
             "live": None if live is None else {"token": token, "refine": list(live.refine)},
             "revision": None if live is None else live.revision,
+            "paint": None if paint is None else paint.describe(),
             "words": (words or Words()).describe(),
             "recipe": None if recipe is None else recipe.describe(),
             "position": "class" if has_position and names_class else has_position,
