@@ -21,6 +21,7 @@ COMMANDS = {
     "jacobian": "Compute the Jacobian of whole images; run again to resume.",
     "estimate": "Estimate what the rows of a Jacobian sum up to, with error bars.",
     "threshold": "Count, per output pixel, the input pixels whose gradient exceeds a threshold.",
+    "flip": "Find the smallest change that flips a label, or map the distance to it.",
     "evaluate": "Put several methods to the same tests over many images, beside controls.",
     "score": "Score a network on images with masks: per image with intervals, and pooled, the worst first.",
     "info": "Show a model: network, classes, receptive field, layers, and its card.",

@@ -81,7 +81,7 @@ class TargetOptions(OptionGroup):
                 raise UserError(
                     f"The pixel set {name} does not use {options}; leave out {options}, or add --pixel-set {suited}."
                 )
-        return PixelSet(name, self.row, self.column, _box(self.box), _corners(self.lasso), self.border_width)
+        return PixelSet(name, self.row, self.column, box_of(self.box), corners_of(self.lasso), self.border_width)
 
     def class_index(self, segmenter: Segmenter) -> int | None:
         """The class; None is the class that is predicted at each pixel.
@@ -110,7 +110,12 @@ class TargetOptions(OptionGroup):
         return chosen | {"space": self.space, "reduction": self.reduction}
 
 
-def _box(text: str | None) -> tuple[int, int, int, int] | None:
+def box_of(text: str | None) -> tuple[int, int, int, int] | None:
+    """The box in a text such as "0,0,9,9"; None for none.
+
+    Raises:
+        UserError: It cannot be read.
+    """
     if text is None:
         return None
     try:
@@ -120,7 +125,12 @@ def _box(text: str | None) -> tuple[int, int, int, int] | None:
     return first_row, first_column, last_row, last_column
 
 
-def _corners(text: str | None) -> list[tuple[float, float]] | None:
+def corners_of(text: str | None) -> list[tuple[float, float]] | None:
+    """The corners of a lasso in a text such as "0,0 0,9.5 9,9"; None for none.
+
+    Raises:
+        UserError: It cannot be read.
+    """
     if text is None:
         return None
     try:

@@ -13,6 +13,7 @@ from ...segmenter import Image, Prediction, Segmenter
 from ..edit import Edit, as_array
 from .grey_levels import in_grey_levels
 from .natural import SHAPES, Fill, Shape, natural_flip
+from .projections import length
 from .question import Question, question_about
 from .result import MEASURES, Measure, SmallestChange
 from .search import DEFAULT_STEPS, nearest_flip
@@ -67,8 +68,7 @@ def smallest_change(
         raise UserError(f'What is made small is one of {", ".join(MEASURES)}; "{measure}" was given.')
     if steps < 1:
         raise UserError(f"The search takes at least one step; {steps} was given.")
-    if values.min() < 0 or values.max() > 1:
-        raise UserError("The image holds intensities outside of [0, 1], where no change could stay; scale it first.")
+    _check_range(values)
     prediction = segmenter.predict(values)
     question = question_about(prediction, pixels, to_class, from_class, share)
     _check_allowed(allowed, prediction.labels.shape)
@@ -129,8 +129,7 @@ def distances(
     values = as_array(image)
     if measure not in ("l2", "linf"):
         raise UserError(f'Distances are measured by "l2" or "linf"; "{measure}" was given.')
-    if values.min() < 0 or values.max() > 1:
-        raise UserError("The image holds intensities outside of [0, 1], where no change could stay; scale it first.")
+    _check_range(values)
     prediction = segmenter.predict(values)
     found = np.full(len(pixels), np.nan)
     for index, pixel in enumerate(pixels):
@@ -140,11 +139,15 @@ def distances(
             slope.on_run = lambda report=report, done=done: report(done, len(pixels))  # type: ignore[misc]
         flipped = nearest_flip(slope, measure, steps)
         if flipped is not None:
-            change = (flipped - slope.start).double()
-            found[index] = float(change.norm() if measure == "l2" else change.abs().max())
+            found[index] = length((flipped - slope.start).double(), measure)
     if progress is not None:
         progress(len(pixels), len(pixels))
     return found
+
+
+def _check_range(values: np.ndarray) -> None:
+    if values.min() < 0 or values.max() > 1:
+        raise UserError("The image holds intensities outside of [0, 1], where no change could stay; scale it first.")
 
 
 def _check_allowed(allowed: np.ndarray | None, size: tuple[int, ...]) -> None:
