@@ -24,7 +24,8 @@ DEFAULT_STEPS = 40
 NOT_DONE = -1.0
 """In place of a distance that is not computed yet."""
 SCHEMA_VERSION = 1
-_VALUES, _MANIFEST, _LOCK = "distances.npy", "manifest.json", "lock"
+_VALUES, _PICTURE, _MANIFEST, _LOCK = "distances.npy", "distances.png", "manifest.json", "lock"
+_GREY = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +91,15 @@ class FragilityMap:
 
     def files(self) -> dict[str, bytes]:
         """What `save` writes, by file name."""
+        return {_VALUES: npy_bytes(self.distances), _PICTURE: self._picture(), _MANIFEST: json_bytes(self.manifest())}
+
+    def _picture(self) -> bytes:
+        """The distances in colours, grey where there is none."""
         shown = self.shown()
-        limit = float(np.nanmax(shown)) if np.isfinite(shown).any() else 1.0
-        picture = magnitude_scale(limit or 1.0).rgb(np.nan_to_num(shown, nan=limit))
-        return {
-            _VALUES: npy_bytes(self.distances),
-            "distances.png": png_bytes(picture),
-            _MANIFEST: json_bytes(self.manifest()),
-        }
+        known = np.isfinite(shown)
+        limit = float(shown[known].max()) if known.any() else 1.0
+        colours = magnitude_scale(limit or 1.0).rgb(np.where(known, shown, 0))
+        return png_bytes(np.where(known[..., None], colours, np.uint8(_GREY)))
 
     def save(self, folder: str | Path) -> Path:
         """Write the distances, a picture and the manifest into `folder`, the manifest last."""
@@ -140,6 +142,7 @@ def fragility_map(
         raise UserError(f"Every n-th pixel is taken, n from 1 to {min(height, width)}; {every} was given.")
     if steps < 1:
         raise UserError(f"The search takes at least one step; {steps} was given.")
+    distances(segmenter, values, [], measure)  # what does not fit is told before a folder is made
     shape = -(-(height - every // 2) // every), -(-(width - every // 2) // every)
     about = {"weights_sha256": segmenter.weights_hash, "image_sha256": image_hash(values), "steps": steps}
     start = np.full(shape, NOT_DONE, np.float32)

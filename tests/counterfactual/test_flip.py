@@ -12,6 +12,7 @@ from scipy.optimize import linprog, minimize
 from core.compute.progress import Progress
 from core.counterfactual import Edit, allowed_outside, smallest_change
 from core.counterfactual.flip import distances
+from core.counterfactual.flip.natural import filled
 from core.counterfactual.flip.projections import projected
 from core.counterfactual.flip.question import question_about
 from core.errors import UserError
@@ -319,3 +320,54 @@ def test_the_question_counts_what_has_flipped():
     row, column = own[question.needed]
     labels[row, column] = (question.from_class + 1) % 3
     assert question.flipped(labels)
+
+
+class _DiscMean(torch.nn.Module):
+    """Class 1 where the mean over a disc of radius 4 around the pixel exceeds 0.5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        rows, columns = np.mgrid[-4:5, -4:5]
+        disc = torch.tensor((rows**2 + columns**2 <= 16), dtype=torch.float32)
+        self.register_buffer("weights", (disc / disc.sum())[None, None])
+
+    def forward(self, image):
+        mean = torch.nn.functional.conv2d(image, self.weights, padding=4)
+        return torch.cat((0.5 - mean, mean - 0.5), dim=1)
+
+
+def test_the_smallest_natural_disc_is_that_of_trying_every_radius():
+    image = np.full((1, 41, 41), 0.2, np.float32)
+    image[0, 16:25, 16:25] = 0.9  # a bright square on dark ground
+    segmenter = _segmenter(_DiscMean())
+    found = smallest_change(segmenter, image, (20, 20), measure="natural", fill="mean", shapes=("disc",))
+    assert found.labels_after[20, 20] == 0
+    rows, columns = np.mgrid[:41, :41]
+    areas = []
+    for radius in np.arange(0.5, 20, 0.25):
+        mask = np.hypot(rows - 20, columns - 20) <= radius
+        changed = filled(image, mask, "mean")
+        if segmenter.predict(changed).labels[20, 20] == 0:
+            areas.append(int((changed != image).any(axis=0).sum()))
+    assert found.pixels <= min(areas)
+    assert np.array_equal(found.changed[:, found.change[0] == 0], image[:, found.change[0] == 0])
+
+
+@pytest.mark.parametrize("fill", ["inpaint", "mean"])
+@pytest.mark.parametrize("shape", ["disc", "rectangle", "superpixels"])
+def test_a_natural_change_fills_what_it_changes_and_nothing_else(fill, shape):
+    image = np.full((1, 41, 41), 0.2, np.float32)
+    image[0, 17:24, 17:24] = 0.95
+    image[0, 4, 4] = 0.5  # so that there are superpixels to tell apart
+    segmenter = _segmenter(_DiscMean())
+    allowed = np.ones((41, 41), bool)
+    allowed[20, 20] = False
+    found = smallest_change(
+        segmenter, image, (20, 20), measure="natural", fill=fill, shapes=(shape,), eight_bit=True, allowed=allowed
+    )
+    assert found.labels_after[20, 20] == 0
+    assert found.pixels == int((found.change != 0).any(axis=0).sum()) > 0
+    assert not found.change[:, ~allowed].any()
+    levels = 255 * found.changed[found.change != 0].astype(np.float64)
+    assert np.abs(levels - np.round(levels)).max() < 1e-3
+    assert "hangs on this part" in found.sentence(("dark", "bright"))

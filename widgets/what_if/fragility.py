@@ -29,7 +29,7 @@ from widgets.viewer.viewer import viewer
 
 _PLACE = "fragility map"
 _MEASURES: dict[Measure, str] = {"l2": "L2 norm", "linf": "Largest change (L∞)"}
-_RUNS_PER_PIXEL = 90
+_RUNS_PER_PIXEL = 50
 """Runs of the network that a search takes about as long as."""
 _LABEL_OPACITY = 0.4
 
@@ -59,23 +59,26 @@ def fragility_panel(selection: Selection, prediction: Prediction) -> None:
     cancel_others(key, [_PLACE])
     count = len(range(every // 2, height, every)) * len(range(every // 2, width, every))
     found, so_far = None, _kept(folder)
+    # A page that was reloaded takes part in what goes on; a finished map needs no button.
+    is_wanted = results().is_under_way(key) or (so_far is not None and so_far.done == 1)
     with show_user_errors():
-        with started:
-            seconds = count * _RUNS_PER_PIXEL * seconds_per_image(selection.segmenter, selection.image)
-            is_asked = start_button(
-                ("fragility asked", key), "Compute the map" if so_far is None else "Go on", "play_arrow",
-                type="primary", key="run-fragility",
-                describe=lambda: st.caption(f"{count:,} pixels, about {duration(seconds)} or less."),
-            )  # fmt: skip
-        is_done = so_far is not None and so_far.done == 1
-        # A page that was reloaded takes part in what goes on; a finished map needs no button.
-        if is_asked or results().is_under_way(key) or is_done:
+        if not is_wanted:
+            with started:
+                seconds = count * _RUNS_PER_PIXEL * seconds_per_image(selection.segmenter, selection.image)
+                is_wanted = start_button(
+                    ("fragility asked", key), "Compute the map" if so_far is None else "Go on", "play_arrow",
+                    type="primary", key="run-fragility",
+                    describe=lambda: st.caption(f"{count:,} pixels, about {duration(seconds)} or less."),
+                )  # fmt: skip
+        if is_wanted:
             found = compute_in_background(
                 _PLACE, key, "Fragility map, pixels", partial(_compute, selection, every, measure, folder),
                 partial(part_at, _PLACE),
             )  # fmt: skip
             so_far = part_at(_PLACE) or so_far
     shown = found or so_far
+    if shown is not None and not shown.done:
+        shown = None
     _show_words(shown)
     pixel = restore_pixel(selection.image, prediction, selection.segmenter.class_names)
     viewer(
@@ -158,11 +161,16 @@ def _panels(selection: Selection, prediction: Prediction, shown: FragilityMap | 
     covers = values.shape[0] * shown.every, values.shape[1] * shown.every
     layer = ScalarMap(
         name="distance", title="distance to the flip", values=values, scale=magnitude_scale(limit or 1.0),
-        unit="intensity", covers=covers,
+        unit="intensity", covers=covers, over=True,
     )  # fmt: skip
     return [
         image,
-        Panel("Distance to the flip", [layer], help="Dark: a small change flips the label.", note="dark: fragile"),
+        Panel(
+            "Distance to the flip",
+            [Picture(image=selection.image.values), layer],
+            help="Dark: a small change flips the label.",
+            note="dark: fragile",
+        ),
     ]
 
 

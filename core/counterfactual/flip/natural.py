@@ -33,26 +33,32 @@ _MOST_ADDED = 40
 
 
 def natural_flip(
-    slope: Slope, centre: tuple[int, int], fill: Fill = "inpaint", shapes: tuple[Shape, ...] = SHAPES
+    slope: Slope,
+    centre: tuple[int, int],
+    fill: Fill = "inpaint",
+    shapes: tuple[Shape, ...] = SHAPES,
+    *,
+    eight_bit: bool = False,
 ) -> torch.Tensor | None:
-    """The part of an image (1, C, h, w) with the smallest natural change that flips; None where none was found.
+    """The part of an image (1, C, h, w) with the smallest natural change found that flips; None where none was found.
 
     Discs and rectangles grow around the pixel itself and around the peaks of the gradient's magnitude until they flip,
-    and are halved down to the smallest that does. Superpixels (SLIC, Achanta 2012) are added by what each does alone,
-    and those that are not needed go again. The smallest area of all is kept.
+    and are halved down to a size that just does; a smaller one that flips, too, may be passed over. Superpixels (SLIC,
+    Achanta 2012) are added by what each does alone, and those that are not needed go again. The smallest area is kept.
 
     Args:
         slope: The margin, with what may change.
         centre: Row and column of the pixel, in the part.
         fill: What the pixels become.
         shapes: What is tried.
+        eight_bit: Whether changed values are whole grey levels.
 
     Raises:
         UserError: An unknown fill or shape.
     """
     if fill not in FILLS or not set(shapes) <= set(SHAPES):
         raise UserError(f"A natural change is {', '.join(FILLS)} in the shape of {', '.join(SHAPES)}.")
-    trial = _Trial(slope, fill)
+    trial = _Trial(slope, fill, eight_bit=eight_bit)
     centres = [centre, *_peaks(slope)]
     for shape in shapes:
         if shape == "superpixels":
@@ -67,8 +73,8 @@ def natural_flip(
 class _Trial:
     """Masks that are tried, and the smallest that flips."""
 
-    def __init__(self, slope: Slope, fill: Fill) -> None:
-        self._slope, self._fill = slope, fill
+    def __init__(self, slope: Slope, fill: Fill, *, eight_bit: bool) -> None:
+        self._slope, self._fill, self._eight_bit = slope, fill, eight_bit
         self._image = slope.start[0].cpu().numpy()
         self.free = (slope.low < slope.high).any(dim=1)[0].cpu().numpy()
         self.best: torch.Tensor | None = None
@@ -76,7 +82,10 @@ class _Trial:
 
     def margin(self, mask: np.ndarray) -> tuple[float, torch.Tensor]:
         """The margin with the allowed pixels of a mask filled, and the part of the image."""
-        changed = torch.from_numpy(filled(self._image, mask & self.free, self._fill)[None]).to(self._slope.start)
+        values = filled(self._image, mask & self.free, self._fill)
+        if self._eight_bit:
+            values = np.where(values == self._image, values, np.round(255 * values) / np.float32(255))
+        changed = torch.from_numpy(values[None]).to(self._slope.start)
         return self._slope.margin(changed), changed
 
     def flips(self, mask: np.ndarray) -> bool:

@@ -77,7 +77,7 @@ def smallest_change(
         report = progress
         slope.on_run = lambda: report(min(slope.runs, 3 * steps), AtMost(3 * steps))
     _check_reach(slope)
-    found = _found(slope, question, measure, steps, fill, shapes)
+    found = _found(slope, question, measure, steps, fill, shapes, eight_bit=eight_bit)
     proof = (
         None if found is None else _proven(segmenter, values, question, slope, found, measure if eight_bit else None)
     )
@@ -105,11 +105,19 @@ def smallest_change(
 
 
 def _found(
-    slope: Slope, question: Question, measure: Measure, steps: int, fill: Fill, shapes: tuple[Shape, ...]
+    slope: Slope,
+    question: Question,
+    measure: Measure,
+    steps: int,
+    fill: Fill,
+    shapes: tuple[Shape, ...],
+    *,
+    eight_bit: bool,
 ) -> Tensor | None:
     if measure == "natural":
         row, column = (round(places.mean()) for places in np.nonzero(question.mask))
-        return natural_flip(slope, (row - slope.area[0].start, column - slope.area[1].start), fill, shapes)
+        centre = row - slope.area[0].start, column - slope.area[1].start
+        return natural_flip(slope, centre, fill, shapes, eight_bit=eight_bit)
     return fewest_pixels(slope) if measure == "l0" else nearest_flip(slope, measure, steps)
 
 
@@ -186,13 +194,10 @@ def _proven(
             proof.append((changed, prediction))
         return bool(proof)
 
-    if levels_of == "natural":
-        levels = torch.where(found == slope.start, slope.start, (255 * found).round() / 255)
-        proves(levels)
-    elif levels_of is not None:
+    if levels_of is not None and levels_of != "natural":  # a natural change has them already
         in_grey_levels(slope, found, proves, keeps_largest=levels_of == "linf")
     else:
-        for further in _OVERSHOOTS:
+        for further in _OVERSHOOTS if levels_of is None else (0.0,):
             moved = slope.start + (1 + further) * (found - slope.start)
             if proves(torch.where(found == slope.start, slope.start, moved.clamp(min=slope.low, max=slope.high))):
                 break
