@@ -291,3 +291,26 @@ def test_the_edited_image_is_explained_with_its_truth(page, address, segmenter):
     found = explorer.run("(({values}) => [...values])(viewer.named('image').intensities)")
     assert np.array_equal(np.array(found, np.float32).reshape(image.shape), image)
     assert "truth" in explorer.run("[...viewer.layers()].map(layer => layer.name)")
+
+
+def test_the_smallest_change_is_found_shown_and_still_there_after_back(page, address, segmenter, phantom, tmp_path):
+    row, column = 130, 78
+    query = f"image=vessels/phantom_00&what_if=Smallest+change&pixel_set=One+pixel&row={row}&column={column}"
+    page.goto(f"{address}/what_if?{query}")
+    page.get_by_role("button", name="Find the change").click()
+    expect(page.get_by_text("This change turns the pixel from vessel to background")).to_be_visible(timeout=120_000)
+    wait_for_rest(page)
+    shown = Viewer(page, "Changed image").wait(live=False)
+    found = shown.run(
+        "(({values, shape}) => ({values: [...values], shape}))(viewer.named('changed image').intensities)"
+    )
+    changed = np.array(found["values"], np.float32).reshape(found["shape"])
+    assert segmenter.predict(changed).labels[row, column] != segmenter.predict(phantom).labels[row, column]
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Edit", exact=True).click()
+    download.value.save_as(tmp_path / "edit.zip")
+    assert np.array_equal(Edit.load(tmp_path / "edit.zip").apply(phantom), changed)
+    open_by_side_bar(page, "Trust")
+    page.get_by_role("heading", name="Can it be trusted?").wait_for()
+    page.go_back()
+    expect(page.get_by_text("This change turns the pixel from vessel to background")).to_be_visible(timeout=120_000)

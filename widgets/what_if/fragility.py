@@ -56,7 +56,7 @@ def fragility_panel(selection: Selection, prediction: Prediction) -> None:
         started = st.container(width="content")
     folder = _folder(selection, every, measure)
     key = _PLACE, str(folder)
-    cancel_others(key, [_PLACE])
+    cancel_others(str(folder), [_PLACE])
     count = len(range(every // 2, height, every)) * len(range(every // 2, width, every))
     found, so_far = None, _kept(folder)
     # A page that was reloaded takes part in what goes on; a finished map needs no button.
@@ -66,7 +66,7 @@ def fragility_panel(selection: Selection, prediction: Prediction) -> None:
             with started:
                 seconds = count * _RUNS_PER_PIXEL * seconds_per_image(selection.segmenter, selection.image)
                 is_wanted = start_button(
-                    ("fragility asked", key), "Compute the map" if so_far is None else "Go on", "play_arrow",
+                    key, "Compute the map" if so_far is None else "Go on", "play_arrow",
                     type="primary", key="run-fragility",
                     describe=lambda: st.caption(f"{count:,} pixels, about {duration(seconds)} or less."),
                 )  # fmt: skip

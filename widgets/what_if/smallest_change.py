@@ -1,6 +1,7 @@
 """The smallest change that flips a label: of a pixel or a region, anywhere, around it, or inside a lasso."""
 
 import hashlib
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -107,11 +108,11 @@ def smallest_change_panel(selection: Selection, prediction: Prediction) -> None:
     if asked is None:
         cancel_others(None, [_PLACE])
     else:
-        identity = (selection.key, *asked.key)
-        cancel_others(identity, [_PLACE])
+        identity = (_PLACE, (*selection.key, *asked.key))
+        cancel_others(identity[1], [_PLACE])
         with started:
             is_asked = start_button(
-                ("smallest change asked", identity), "Find the change", "bolt", type="primary",
+                identity, "Find the change", "bolt", type="primary",
                 key="run-smallest-change",
                 describe=lambda: st.caption(f"About {_time(selection, measure)}, less where a part of the image does."),
             )  # fmt: skip
@@ -188,7 +189,7 @@ def _time(selection: Selection, measure: Measure) -> str:
     return duration(_RUNS[measure] * seconds_per_image(selection.segmenter, selection.image))
 
 
-def _found(selection: Selection, asked: Asked, identity: tuple[object, ...]) -> SmallestChange | None:
+def _found(selection: Selection, asked: Asked, identity: Hashable) -> SmallestChange | None:
     image = selection.image.values
 
     def compute(report: Report) -> SmallestChange:
@@ -199,7 +200,7 @@ def _found(selection: Selection, asked: Asked, identity: tuple[object, ...]) -> 
             allowed=asked.allowed, eight_bit=asked.eight_bit, fill=asked.fill, progress=report,
         )  # fmt: skip
 
-    return compute_in_background(_PLACE, (_PLACE, *identity), "Smallest change, runs of the network", compute)
+    return compute_in_background(_PLACE, identity, "Smallest change, runs of the network", compute)
 
 
 def _panels(

@@ -23,6 +23,7 @@ class Slope:
         low: Lower bounds: 0, or the image itself where it must stay.
         high: Upper bounds: 1, or the image itself where it must stay.
         area: Rows and columns of the part.
+        logits: Logits (B, K, …) of the box around the question's pixels, of parts (B, C, h, w).
         runs: How often the network ran.
         on_run: Called after each run.
     """
@@ -39,7 +40,7 @@ class Slope:
         self.runs = 0
         self.on_run: Callable[[], object] = lambda: None
         self._segmenter, self._question = segmenter, question.within(box)
-        self._logits: Callable[[Tensor], Tensor] = (
+        self.logits: Callable[[Tensor], Tensor] = (
             (lambda part: segmenter.unchecked_logits(part)[(..., *box)])
             if crop is None
             else (lambda part: crop.logits(segmenter, part))
@@ -47,7 +48,7 @@ class Slope:
         self.start = images(self.area).clone()
         if crop is not None and tried_on_window(segmenter, size, lambda: self.margin(self.start)) is None:
             self.area = slice(0, size[0]), slice(0, size[1])
-            self._logits = lambda part: segmenter.unchecked_logits(part)[(..., *box)]
+            self.logits = lambda part: segmenter.unchecked_logits(part)[(..., *box)]
             self.start = images(self.area).clone()
         self.low, self.high = torch.zeros_like(self.start), torch.ones_like(self.start)
         if allowed is not None:
@@ -77,7 +78,7 @@ class Slope:
     def _run(self, part: Tensor) -> Tensor:
         self.runs += 1
         self.on_run()
-        return self._logits(part)
+        return self.logits(part)
 
     def _checked(self, margin: Tensor) -> Tensor:
         if not bool(torch.isfinite(margin).all()):
