@@ -6,7 +6,7 @@ import streamlit as st
 
 from widgets.pixel_explorer.controls import controls_of
 from widgets.pixel_explorer.panels import first_panels, image_panel, map_panel
-from widgets.pixel_explorer.pins import keep_pins, kept_pins, pin_cards
+from widgets.pixel_explorer.pins import PINS, pin_cards
 from widgets.pixel_explorer.plain import is_plain, plain_explorer
 from widgets.shared.downloads import attribution_downloads
 from widgets.shared.explainer import Explainer
@@ -48,7 +48,7 @@ def explore(selection: Selection) -> None:
         return
     pixel = restore_pixel(image, prediction, selection.segmenter.class_names)
     look_at_pixel(pixel)
-    pins = kept_pins(image.name, size)
+    pins = PINS.of(image.name, size)
     controls = controls_of(has_truth=image.truth is not None)
     settings = settings_of(controls)
     explainer = Explainer(selection, prediction, settings["view"], smooth=settings["smooth"])
@@ -69,7 +69,7 @@ def explore(selection: Selection) -> None:
         words=None if attribution is None else with_reason(explainer.words(attribution, settings), pixel),
         recipe=None if attribution is None else explainer.recipe(pixel),
         has_position=True,
-        on_pins=lambda chosen: keep_pins(image.name, chosen),
+        on_pins=lambda chosen: PINS.keep(image.name, chosen),
     )
     send_pixel("pixel_explorer")
     learn_in_background(selection)

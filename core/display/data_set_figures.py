@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 
 from ..data.reports import ClassFrequency
 from .colours import class_colour
+from .words import class_in_words
 
 _GREY = ("#4C78A8",)
 _RGB = ("#d62728", "#2ca02c", "#1f77b4")
@@ -17,7 +18,7 @@ _MANY = ("#4C78A8", "#F58518", "#54A24B", "#B279A2", "#E45756", "#72B7B2", "#EEC
 
 def class_figure(frequencies: Sequence[ClassFrequency], num_images: int) -> go.Figure:
     """Two bars per class: its share of all pixels, and the share of the images that have it."""
-    names = [f"class {each.name}" if each.name.isdecimal() else each.name for each in frequencies]
+    names = [class_in_words(each.name) for each in frequencies]
     colours = [f"rgb{class_colour(index)}" for index in range(len(frequencies))]
     figure = make_subplots(1, 2, shared_yaxes=True, subplot_titles=("Share of pixels, %", "Images with the class"))
     figure.add_bar(

@@ -21,6 +21,16 @@ def percent(share: float) -> str:
     return "none" if math.isnan(share) else f"{100 * share:.1f} %"
 
 
+def counted(count: int, what: str) -> str:
+    """A number of things, e.g. "1 image" or "1,200 images"."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def class_in_words(name: str) -> str:
+    """A class by its name; by its number where it has no other, e.g. "class 3"."""
+    return f"class {name}" if name.isdecimal() else name
+
+
 def bytes_in_words(size: float) -> str:
     """A number of bytes as "3.4 GB"."""
     for unit in ("bytes", "kB", "MB", "GB"):

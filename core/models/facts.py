@@ -1,5 +1,6 @@
 """What is known about a network, as words by name: of its file, and of the network itself."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,13 +49,7 @@ def read_header(path: str | Path) -> FileHeader:
         raise UserError(f"There is no file {path.name}.") from error
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path.name} is not a whole safetensors file: {error}.") from error
-    numbers = 0
-    for shape in shapes:
-        product = 1
-        for length in shape:
-            product *= length
-        numbers += product
-    return FileHeader(info, numbers, size)
+    return FileHeader(info, sum(map(math.prod, shapes)), size)
 
 
 def file_facts(path: Path, segmenter: Segmenter) -> dict[str, str]:

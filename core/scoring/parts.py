@@ -1,6 +1,6 @@
 """The images of a data set that belong to one part of it."""
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..data.data_sets import ImagePair, find_pairs
@@ -9,8 +9,6 @@ from ..errors import UserError
 from ..models.checkpoint import find_checkpoint
 from ..models.factory import is_factory
 from ..models.facts import read_header
-
-PARTS = ("training", "validation", "test")
 
 
 def pairs_of_part(
@@ -34,37 +32,63 @@ def pairs_of_part(
     elif part == "all":
         found = list(find_pairs(folder, masks))
     else:
-        pairs = find_pairs(folder, masks)
-        stems = _recorded(model, part, folder.name, {pair.stem for pair in pairs})
-        found = [pair for pair in pairs if pair.stem in stems]
+        pairs, recorded = find_pairs(folder, masks), _record(model)
+        if part not in recorded:
+            raise UserError(f"Nothing says which images are for {part}: neither the folder nor the network; take all.")
+        found = _by_part(pairs, recorded, folder.name, model)[part]
     if not found:
         raise UserError(f"{folder} has no {part} images; take another part, or all.")
     return found
 
 
-def _recorded(model: str, part: str, name: str, there: Collection[str]) -> set[str]:
-    """The stems of a part in the checkpoint's record of its training; of several data sets, those of the one named.
+def recorded_parts(folder: str | Path, masks: str | Path | None = None, model: str = "") -> dict[str, list[ImagePair]]:
+    """The parts that a network's own training took of a data set in one folder; none where nothing is recorded.
+
+    Arguments as for `pairs_of_part`.
 
     Raises:
-        UserError: There is no such record, or the data set, whose stems are given, is not that of the training.
+        UserError: The data set is not that of the training; or as for `find_pairs`.
     """
-    source = Path(model.rpartition(":")[0])  # of a network of the user's own, the file that loads it
-    path = source.with_suffix(".safetensors") if is_factory(model) else find_checkpoint(model)
+    pairs, recorded = find_pairs(folder, masks), _record(model)
+    return _by_part(pairs, recorded, Path(folder).name, model) if recorded else {}
+
+
+def _record(model: str) -> dict[str, set[str]]:
+    """The stems of each part in the checkpoint's record of its training."""
+    path = _weights_of(model)
     info = read_header(path).info if path.is_file() else None
     stems = info.training.get("stems") if info is not None else None
-    if not isinstance(stems, dict) or not isinstance(stems.get(part), list):
-        raise UserError(f"Nothing says which images are for {part}: neither the folder nor the network; take all.")
-    own = {of: {str(stem) for stem in recorded} for of, recorded in stems.items() if isinstance(recorded, list)}
-    if any("/" in stem for recorded in own.values() for stem in recorded):
-        own = {of: {stem.removeprefix(f"{name}/") for stem in recorded if stem.startswith(f"{name}/")}
-               for of, recorded in own.items()}  # fmt: skip
-    known = set().union(*own.values())
-    missing = known - set(there)
-    if not known or missing:
+    if not isinstance(stems, dict):
+        return {}
+    return {part: {str(stem) for stem in recorded} for part, recorded in stems.items() if isinstance(recorded, list)}
+
+
+def _by_part(
+    pairs: Sequence[ImagePair], recorded: Mapping[str, set[str]], name: str, model: str
+) -> dict[str, list[ImagePair]]:
+    """The pairs of each recorded part; of a record of several data sets, those of the one named.
+
+    Raises:
+        UserError: The data set is not that of the training.
+    """
+    path, prefix = _weights_of(model), f"{name}/"
+    if any("/" in stem for stems in recorded.values() for stem in stems):
+        recorded = {
+            part: {stem.removeprefix(prefix) for stem in stems if stem.startswith(prefix)}
+            for part, stems in recorded.items()
+        }
+    known = set().union(*recorded.values())
+    if not known:
+        raise UserError(f"{path.name} was not trained on a data set of the name {name}; take all.")
+    missing = known - {pair.stem for pair in pairs}
+    if missing:
         raise UserError(
             f"{name} is not what {path.name} was trained on: {len(missing)} of {len(known)} images of its training, "
             "validation and test are not there; take all."
-            if known
-            else f"{path.name} was not trained on a data set of the name {name}; take all."
         )
-    return own[part]
+    return {part: [pair for pair in pairs if pair.stem in stems] for part, stems in recorded.items()}
+
+
+def _weights_of(model: str) -> Path:
+    source = Path(model.rpartition(":")[0])  # of a network of the user's own, the file that loads it
+    return source.with_suffix(".safetensors") if is_factory(model) else find_checkpoint(model)

@@ -1,6 +1,7 @@
 """Networks of the user's own code, in training and afterwards."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def fresh_own_network(settings: TrainingSettings, about: dict[str, Any], device:
     Raises:
         UserError: As `made_by_factory`, or a segmenter on another device.
     """
-    made = made_by_factory(settings.architecture, settings.arguments, _known(about))
+    known = _known(about["in_channels"], about["class_names"])
+    made = made_by_factory(settings.architecture, settings.arguments, known)
     if not isinstance(made, Segmenter):
         return Segmenter(made, **about, device=device, name=name)
     if made.device.type != device.type or (made.device.index or 0) != (device.index or 0):
@@ -56,7 +58,7 @@ def write_loader(checkpoint: Path, settings: TrainingSettings, info: CheckpointI
     """Write `<name>.py` beside the weights, whose function `network` builds the network and loads them."""
     source, _, function = settings.architecture.rpartition(":")
     factory = f"{Path(source).expanduser().absolute()}:{function}" if source.endswith(".py") else settings.architecture
-    known = {"in_channels": info.in_channels, "num_classes": len(info.class_names)}
+    known = _known(info.in_channels, info.class_names)
     text = _LOADER.format(factory=factory, arguments=dict(settings.arguments), known=known, file=checkpoint.name)
     return write_atomically(checkpoint.with_suffix(".py"), text.encode())
 
@@ -83,10 +85,11 @@ def load_weights(settings: TrainingSettings, checkpoint: str | Path, device: str
     if not is_factory(settings.architecture):
         return load_segmenter(checkpoint, device)
     _, info = read_checkpoint(checkpoint)
-    known = {} if info is None else {"in_channels": info.in_channels, "num_classes": len(info.class_names)}
+    known = {} if info is None else _known(info.in_channels, info.class_names)
     made = made_by_factory(settings.architecture, settings.arguments, known)
     return weights_into(made, checkpoint, device)
 
 
-def _known(about: dict[str, Any]) -> dict[str, int]:
-    return {"in_channels": about["in_channels"], "num_classes": len(about["class_names"])}
+def _known(in_channels: int, class_names: Sequence[str]) -> dict[str, int]:
+    """What a function that takes it is told of the data."""
+    return {"in_channels": in_channels, "num_classes": len(class_names)}

@@ -8,7 +8,7 @@ import streamlit as st
 from core.data.browsing import ListedImage, Order, in_order
 from core.data.reports import DataSetReport, ImageFacts
 from core.display.data_set_figures import class_figure, histogram_figure
-from core.display.words import percent
+from core.display.words import class_in_words, counted, percent
 from widgets.library.grid import Tile, grid
 from widgets.shared.user_errors import plain_text
 
@@ -39,7 +39,7 @@ def images_view(listed: Sequence[ListedImage], report: DataSetReport | None, ope
             if st.session_state.get("library_order_class") not in numbers:
                 st.session_state["library_order_class"] = min(1, len(names) - 1)
             class_index = st.selectbox(
-                "Class", numbers, key="library_order_class", format_func=lambda number: _class_name(names[number]),
+                "Class", numbers, key="library_order_class", format_func=lambda number: class_in_words(names[number]),
                 persist_state="session", width=170,
             )  # fmt: skip
         descending = st.toggle("Largest first", key="library_descending", persist_state="session")
@@ -49,8 +49,7 @@ def images_view(listed: Sequence[ListedImage], report: DataSetReport | None, ope
     shown = list(in_order(shown, facts, order, class_index=class_index, descending=descending))
     by_image = {each.pair.image: each for each in facts}
     tiles = [Tile((image,), image.name, _note(by_image.get(image.image), order, class_index)) for image in shown]
-    images = "1 image" if len(tiles) == 1 else f"{len(tiles):,} images"
-    st.caption(f"{images}. A click opens one in the Pixel Explorer.")
+    st.caption(f"{counted(len(tiles), 'image')}. A click opens one in the Pixel Explorer.")
     grid("library_grid", tiles, open_image)
 
 
@@ -117,7 +116,3 @@ def _note(facts: ImageFacts | None, order: Order, class_index: int) -> str:
     if order == "class share":
         return percent(facts.class_share(class_index))
     return f"{facts.height} × {facts.width}"
-
-
-def _class_name(name: str) -> str:
-    return f"class {name}" if name.isdecimal() else name

@@ -2,7 +2,6 @@
 // Python. All that is asked lies in one state, so that nothing is lost where several changes wait for one run.
 
 const MILLISECONDS_OF_SCROLLING = 120;
-const MILLISECONDS_BETWEEN_REQUESTS = 400;
 const ROWS_BEYOND = 2;
 const GAP = 8;
 const WORDS = 38; // height of the two lines under a picture
@@ -25,23 +24,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   data.items.forEach((item, index) => grid.known.set(data.first + index, item));
   grid.head.hidden = !data.hasMasks;
   if (!grid.isPressed) draw(grid);
-  clearInterval(grid.waiting);
-  if (data.waiting) {
-    grid.waiting = setInterval(() => {
-      if (grid.isConnected) grid.ask({ tick: grid.asked.tick + 1 });
-      else clearInterval(grid.waiting);
-    }, MILLISECONDS_BETWEEN_REQUESTS);
-  }
-}
-
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key in made && !key.startsWith("aria-")) made[key] = value;
-    else made.setAttribute(key, value);
-  }
-  made.append(...children);
-  return made;
+  askWhile(data.waiting, grid);
 }
 
 function build(grid) {
@@ -63,21 +46,9 @@ function build(grid) {
     if (button) grid.open(button.dataset.name);
   });
   grid.sheet.addEventListener("keydown", (event) => move(grid, event));
-  grid.sheet.addEventListener("pointerdown", () => holdWhilePressed(grid));
+  holdWhilePressed(grid, grid.sheet, draw);
   grid.append(grid.head, grid.scroller);
   new ResizeObserver(() => grid.data && draw(grid)).observe(grid.scroller);
-}
-
-// A tile that is taken away under a press gets no click: what comes meanwhile is shown after it.
-function holdWhilePressed(grid) {
-  grid.isPressed = true;
-  const over = new AbortController();
-  const release = () => {
-    over.abort();
-    grid.isPressed = false;
-    setTimeout(() => draw(grid)); // after the click
-  };
-  for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, release, { capture: true, signal: over.signal });
 }
 
 function layout(grid) {
@@ -159,26 +130,11 @@ function picture(grid, { name, label, url, mask, width, height }) {
   if (url) {
     const frame = element("span", { className: "frame" });
     Object.assign(frame.style, { width: `${width}px`, height: `${height}px` });
-    frame.append(image(url, ""));
-    if (mask) frame.append(image(mask, "mask"));
+    frame.append(thumbnail(url));
+    if (mask) frame.append(thumbnail(mask, { className: "mask" }));
     button.append(frame);
   }
   return button;
-}
-
-function image(url, className) {
-  const made = element("img", { alt: "", draggable: false, className, src: root() + url });
-  let pause = 250;
-  made.onerror = () => { // Streamlit has no file of a page while the page runs anew
-    if (made.isConnected) setTimeout(() => { made.src = made.src; }, pause);
-    pause = Math.min(2 * pause, 4000);
-  };
-  return made;
-}
-
-// The script's own address leads to the server's root, under a base path and on sub-pages too.
-function root() {
-  return document.querySelector('script[src*="/static/"]').src.split("/static/")[0];
 }
 
 // The arrows lead from picture to picture, also to those that are not in view yet.

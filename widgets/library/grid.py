@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from core.data.browsing import ListedImage
+from widgets.shared.component import TILES, component
 from widgets.shared.in_order import in_order
 from widgets.shared.results import Claim
 from widgets.shared.thumbnails import HEIGHT, WIDTH, Thumbnail, is_made, request_pictures, served
@@ -20,12 +21,7 @@ _FIRST_VIEW = 40
 """Tiles that are sent before the browser has said what is in view."""
 _PATIENCE = 1.0
 _FOLDER = Path(__file__).parent
-_component = st.components.v2.component(
-    "data_set_grid",
-    html='<div class="grid"></div>',
-    css=(_FOLDER / "grid.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "grid.js").read_text(encoding="utf-8"),
-)
+_component = component("data_set_grid", '<div class="grid"></div>', _FOLDER / "grid.css", (TILES, _FOLDER / "grid.js"))
 _Claims = tuple[Claim[Thumbnail], Claim[Thumbnail] | None]
 
 

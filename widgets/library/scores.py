@@ -10,14 +10,16 @@ import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
 from core.attribution.attribution import image_hash
-from core.data.data_sets import read_pair
+from core.data.data_sets import ImagePair, read_pair
 from core.data.layouts import split_folders
+from core.data.splits import PARTS
+from core.display.words import counted
 from core.errors import UserError
 from core.io.tables import csv_bytes
 from core.scoring.counts import OVERALL, PER_CLASS, outcomes
 from core.scoring.data_set_scores import DataSetScores, ScoredImage, Summary, score_data_set
 from core.scoring.opening_pixel import opening_pixel
-from core.scoring.parts import PARTS, pairs_of_part
+from core.scoring.parts import pairs_of_part, recorded_parts
 from core.segmenter import Segmenter
 from widgets.shared.chart_clicks import clickable_chart, take_click
 from widgets.shared.data_sets import SAMPLE_SETS, pick_data_set
@@ -94,7 +96,8 @@ def _pick_part(folder: Path, masks: Path | None) -> str:
     parts = list(split_folders(folder)) if masks is None else []
     is_recorded = not parts
     if is_recorded:
-        parts = [part for part in PARTS if _is_known(folder, masks, part)]
+        recorded = _recorded(folder, masks)
+        parts = [part for part in PARTS if recorded.get(part)]
     if len(parts) < 2:
         return "all"
     offered = ["all", *parts]
@@ -108,11 +111,12 @@ def _pick_part(folder: Path, masks: Path | None) -> str:
     return str(chosen)
 
 
-def _is_known(folder: Path, masks: Path | None, part: str) -> bool:
+def _recorded(folder: Path, masks: Path | None) -> dict[str, list[ImagePair]]:
+    """The parts of the network's own training; none where it was trained on something else."""
     try:
-        return bool(pairs_of_part(folder, masks, part, _model()))
+        return recorded_parts(folder, masks, _model())
     except UserError:
-        return False
+        return {}
 
 
 def _model() -> str:
@@ -157,13 +161,9 @@ def _headline(scores: DataSetScores) -> None:
         for title, text, help_ in tiles:
             st.metric(title, text, help=help_, border=True, width=170)
     st.caption(
-        f"{_images(len(scores.images))}; mean IoU: of the classes but the first, averaged over the images"
+        f"{counted(len(scores.images), 'image')}; mean IoU: of the classes but the first, averaged over the images"
         f"{'; ' + interval if interval else ''}."
     )
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def _pick_image(scores: DataSetScores) -> int:

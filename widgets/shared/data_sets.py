@@ -1,6 +1,5 @@
 """Data sets at hand: those that this browser uploaded, folders of this machine opened in this session, and samples."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import streamlit as st
@@ -8,7 +7,7 @@ import streamlit as st
 from core.data.browsing import list_images
 from core.errors import UserError
 from widgets.shared.browser import browser_token
-from widgets.shared.kept_data_sets import KeptDataSet, KeptDataSets, kept_data_sets_of
+from widgets.shared.kept_data_sets import KeptDataSet, KeptDataSets, free_name, kept_data_sets_of
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
 _SAMPLE_NAMES = ("vessels", "fundus", "scenes")
@@ -29,7 +28,7 @@ def your_data_sets() -> dict[str, Path]:
     """The folders of the uploaded data sets, then those that were opened, by name, the newest first."""
     found = {name: data_set.folder for name, data_set in uploaded_data_sets().items()}
     for name, folder in opened_data_sets().items():
-        found[_free_name(name, {*found, *TAKEN})] = folder  # an uploaded one may have taken the name since
+        found[free_name(name, {*found, *TAKEN})] = folder  # an uploaded one may have taken the name since
     return found
 
 
@@ -56,7 +55,7 @@ def open_data_set(folder: Path) -> str:
     for name, known in opened.items():
         if known == folder:
             return name
-    name = _free_name(folder.name or "folder", {*opened, *uploaded_data_sets(), *TAKEN})
+    name = free_name(folder.name or "folder", {*opened, *uploaded_data_sets(), *TAKEN})
     opened[name] = folder
     return name
 
@@ -98,11 +97,3 @@ def pick_data_set(key: str) -> tuple[str, Path, Path | None] | None:
     except UserError:  # the pages look for images in what is offered, and should not in a folder such as /
         return folder.name, folder, elsewhere
     return open_data_set(folder), folder, elsewhere
-
-
-def _free_name(name: str, taken: Iterable[str]) -> str:
-    found, number = name, 1
-    while found in taken:
-        number += 1
-        found = f"{name} ({number})"
-    return found

@@ -2,7 +2,6 @@
 //
 // All that is asked of Python lies in one state, so that nothing is lost where several changes wait for one run.
 
-const MILLISECONDS_BETWEEN_REQUESTS = 400;
 const MILLISECONDS_OF_TYPING = 250;
 
 export default function ({ data, parentElement, setStateValue }) {
@@ -19,13 +18,7 @@ export default function ({ data, parentElement, setStateValue }) {
     if (gallery.asked.tick) gallery.ask({ tick: 0 }); // the score of this image may be on its way
   }
   if (!gallery.isPressed) show(gallery);
-  clearInterval(gallery.waiting);
-  if (data.waiting) {
-    gallery.waiting = setInterval(() => {
-      if (gallery.isConnected) gallery.ask({ tick: gallery.asked.tick + 1 });
-      else clearInterval(gallery.waiting);
-    }, MILLISECONDS_BETWEEN_REQUESTS);
-  }
+  askWhile(data.waiting, gallery);
 }
 
 function show(gallery) {
@@ -37,16 +30,6 @@ function show(gallery) {
   fill(gallery, data);
 }
 
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key in made && !key.startsWith("aria-")) made[key] = value;
-    else made.setAttribute(key, value);
-  }
-  made.append(...children);
-  return made;
-}
-
 function build(gallery, data) {
   gallery.asked = { open: false, first: {}, find: "", picked: null, tick: 0 };
   gallery.groups = element("div", { className: "groups" });
@@ -56,23 +39,9 @@ function build(gallery, data) {
     else if (button?.turn) turn(gallery, button);
   });
   gallery.groups.addEventListener("keydown", (event) => move(gallery, event));
-  holdWhilePressed(gallery);
+  holdWhilePressed(gallery, gallery.groups, show);
   if (data.isOpen) gallery.append(dropZone(gallery), gallery.groups);
   else gallery.append(makeCard(gallery), makeDialog(gallery));
-}
-
-// A tile that is taken away under a press gets no click: what comes meanwhile is shown after it.
-function holdWhilePressed(gallery) {
-  gallery.groups.addEventListener("pointerdown", () => {
-    gallery.isPressed = true;
-    const over = new AbortController();
-    const release = () => {
-      over.abort();
-      gallery.isPressed = false;
-      setTimeout(() => show(gallery)); // after the click
-    };
-    for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, release, { capture: true, signal: over.signal });
-  });
 }
 
 function makeCard(gallery) {
@@ -219,19 +188,8 @@ function describe(button, image, data, current) {
 function picture({ url, width, height }) {
   const frame = element("span", { className: "picture" });
   if (!url) return frame;
-  const thumbnail = element("img", { width, height, alt: "", draggable: false, src: root() + url });
-  let pause = 250;
-  thumbnail.onerror = () => { // Streamlit has no file of a page while the page runs anew
-    if (thumbnail.isConnected) setTimeout(() => { thumbnail.src = thumbnail.src; }, pause);
-    pause = Math.min(2 * pause, 4000);
-  };
-  frame.append(thumbnail);
+  frame.append(thumbnail(url, { width, height }));
   return frame;
-}
-
-// The script's own address leads to the server's root, under a base path and on sub-pages too.
-function root() {
-  return document.querySelector('script[src*="/static/"]').src.split("/static/")[0];
 }
 
 function pick(gallery, image) {

@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from core.segmenter import Segmenter
+from widgets.shared.component import TILES, component
 from widgets.shared.image_choice import choose_image
 from widgets.shared.image_scores import ImageScores, score_name
 from widgets.shared.in_order import in_order
@@ -26,11 +27,8 @@ _TICKS_FOR_PREDICTION = 20
 """Times that the card asks for the score of its image, while the page may still predict it."""
 _SCORES = "image scores"
 _FOLDER = Path(__file__).parent
-_component = st.components.v2.component(
-    "gallery",
-    html='<div class="gallery"></div>',
-    css=(_FOLDER / "gallery.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "gallery.js").read_text(encoding="utf-8"),
+_component = component(
+    "gallery", '<div class="gallery"></div>', _FOLDER / "gallery.css", (TILES, _FOLDER / "gallery.js")
 )
 
 

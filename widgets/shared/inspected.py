@@ -9,7 +9,7 @@ import streamlit as st
 from core.data.browsing import list_images
 from core.data.inspection import inspect_data_set
 from core.data.reports import DataSetReport
-from core.display.words import percent
+from core.display.words import class_in_words, counted, percent
 from core.errors import UserError
 from widgets.shared.results import Report
 from widgets.shared.slow_work import compute_in_background
@@ -42,13 +42,11 @@ def show_facts(found: DataSetReport) -> None:
         return
     first = found.images[0]
     shares = ", ".join(
-        f"{'class ' if name.isdecimal() else ''}{plain_text(name)} {percent(share)}"
-        for name, share in found.class_shares().items()
+        f"{plain_text(class_in_words(name))} {percent(share)}" for name, share in found.class_shares().items()
     )
-    channels = "1 channel" if first.channels == 1 else f"{first.channels} channels"
     sizes = sorted({(image.height, image.width) for image in found.images}, key=lambda size: size[0] * size[1])
     size = " to ".join(f"{height} × {width}" for height, width in dict.fromkeys((sizes[0], sizes[-1])))
-    images = "1 image" if len(found.images) == 1 else f"{len(found.images):,} images"
+    images, channels = counted(len(found.images), "image"), counted(first.channels, "channel")
     st.caption(f"{images}, {size} pixels, {channels}, {first.stored_as}; masks of {found.masks}; {shares}.")
 
 

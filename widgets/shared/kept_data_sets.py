@@ -93,7 +93,7 @@ class KeptDataSets:
             size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
             with FileLock(self._folder / _LOCK):
                 self._room(size)  # another session may have kept one meanwhile
-                unique = _free_name(_clean(name), {*self.sets(), *taken})
+                unique = free_name(_clean(name), {*self.sets(), *taken})
                 about = {"root": root.relative_to(partial).as_posix(), "size": size, "kept": time.time_ns()}
                 _write(partial, about | {"name": unique})
                 partial.rename(self._folder / secrets.token_hex(8))
@@ -111,7 +111,7 @@ class KeptDataSets:
             data_set = _known(known, name)
             if _clean(new) == name:
                 return name
-            unique = _free_name(_clean(new), {*known, *taken})
+            unique = free_name(_clean(new), {*known, *taken})
             about = json.loads((data_set.place / _ABOUT).read_bytes())
             _write(data_set.place, about | {"name": unique})
             return unique
@@ -257,7 +257,8 @@ def _clean(name: str) -> str:
     return found
 
 
-def _free_name(name: str, taken: Collection[str]) -> str:
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name, with a number where it is taken."""
     found, number = name, 1
     while found in taken:
         number += 1

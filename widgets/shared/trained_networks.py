@@ -29,9 +29,10 @@ def data_in_use() -> list[Path]:
 
 def data_of(run: Run) -> list[Path]:
     """The folders of a run's images, from where it was started."""
-    images = run.stated["settings"]["images"]
+    stated = run.stated
+    images = stated["settings"]["images"]
     places = [images] if isinstance(images, str) else images
-    return [(Path(run.stated["directory"]) / place).resolve() for place in places]
+    return [(Path(stated["directory"]) / place).resolve() for place in places]
 
 
 def name_of_network(run: Run) -> str:

@@ -18,6 +18,7 @@ from core.training.along import MOST_PIXELS, SETTLED, MapsAlong, first_pixel, gr
 from core.training.film import FilmFormat, film
 from core.training.runs import LIVE, Run
 from core.training.saved_epochs import SavedEpoch, SavedEpochs, saved_epochs, validation_images
+from widgets.shared.kept_pins import KeptPins
 from widgets.shared.last_map import keep_last
 from widgets.shared.pixel_answers import Pixel
 from widgets.shared.results import Report, results
@@ -26,9 +27,9 @@ from widgets.shared.slow_work import compute_in_background
 from widgets.shared.user_errors import plain_text, show_user_errors
 from widgets.training.along_viewer import COLOURS, EPOCH, controls_of, panels_of, pin_cards
 from widgets.viewer.controls import Control, keep_settings, settings_of
-from widgets.viewer.viewer import pins_of, viewer
+from widgets.viewer.viewer import viewer
 
-_PINS = "_along_pins"
+_PINS = KeptPins("_along_pins", MOST_PIXELS)
 _FILES = "_along_images"
 _FEW_EPOCHS = 12
 
@@ -53,7 +54,7 @@ def along_panel(run: Run) -> None:
     sample = _read(pair)
     place = f"{run.folder.name} {pair.image}"
     size = sample.mask.shape[0], sample.mask.shape[1]
-    pins = _kept_pins(place, size)
+    pins = _PINS.of(place, size)
     epochs = saved.epochs
     if run.status.state in LIVE and len(epochs) > 1:  # the last one is written anew before its maps are there
         epochs = tuple(each for each in epochs if each.checkpoint.parent.name == "epochs") or epochs
@@ -62,7 +63,7 @@ def along_panel(run: Run) -> None:
         return
     maps, is_current = found
     if not pins and is_current:
-        _keep_pins(place, maps.pixels)
+        _PINS.keep(place, maps.pixels)
     pins = pins or maps.pixels
     for sentence in maps.left_out:
         st.caption(f":material/warning: {plain_text(sentence, '$*~')}")
@@ -169,21 +170,6 @@ def _compute(
     return shown, found is not None
 
 
-def _kept_pins(place: str, size: tuple[int, int]) -> list[Pixel]:
-    """The pins of an image of a run, at first those in the address."""
-    kept = st.session_state.get(_PINS)
-    if kept is None:
-        kept = st.session_state[_PINS] = place, pins_of(st.query_params.get("pins", ""))
-    if kept[0] != place:
-        kept = st.session_state[_PINS] = place, []
-    inside = dict.fromkeys((row, column) for row, column in kept[1] if row < size[0] and column < size[1])
-    return list(inside)[-MOST_PIXELS:]
-
-
-def _keep_pins(place: str, pins: Sequence[Pixel]) -> None:
-    st.session_state[_PINS] = place, list(pins)[-MOST_PIXELS:]
-
-
 def _take_pins(place: str, of_other_pages: dict[str, int | None], pins: list[Pixel]) -> None:
     """Keep the pins; the pixel that the other pages explain is one of another image, and stays."""
     for name, value in of_other_pages.items():
@@ -191,7 +177,7 @@ def _take_pins(place: str, of_other_pages: dict[str, int | None], pins: list[Pix
             st.session_state.pop(name, None)
         else:
             st.session_state[name] = value
-    _keep_pins(place, pins)
+    _PINS.keep(place, pins)
 
 
 def _charts(maps: MapsAlong, controls: Sequence[Control], epoch: int) -> None:

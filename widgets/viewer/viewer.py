@@ -11,6 +11,7 @@ import streamlit as st
 
 from core.display.colours import DIVERGING, SEQUENTIAL, STOPS
 from core.drawn_regions import DrawnPart, parts_text
+from widgets.shared.component import component
 from widgets.shared.in_order import in_order
 from widgets.shared.pixel_state import set_pixel, shown_pixel
 from widgets.viewer.arrays import files_of
@@ -35,12 +36,7 @@ _HTML = """
 <a href="?viewer=plain" target="_self">Show the Pixel Explorer in plain pictures</a>.</p></div>
 """
 """What stands there until the viewer runs, invisible for its first seconds."""
-_component = st.components.v2.component(
-    "viewer",
-    html=_HTML,
-    css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
-    js="".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS),
-)
+_component = component("viewer", _HTML, _HERE / "viewer.css", [_HERE / name for name in _SCRIPTS])
 
 
 def viewer(
