@@ -40,6 +40,7 @@ from widgets.viewer.scene import Chip, Labels, Mask, Panel, Picture, Words
 from widgets.viewer.settings import share_slider
 from widgets.viewer.viewer import viewer
 
+_Scored = tuple[DataSetScores, list[Summary]]
 _KINDS = {"found": (0, 158, 115), "false positive": (230, 159, 0), "false negative": (204, 121, 167)}
 """Colours of Okabe & Ito (2008), which people with any colour vision tell apart."""
 _HEIGHT = 210
@@ -63,14 +64,15 @@ def scores_part() -> None:
         return
     _, folder, masks = picked
     part = _pick_part(folder, masks)
-    scores = _scored(segmenter, folder, masks, part)
-    if scores is None:
+    found = _scored(segmenter, folder, masks, part)
+    if found is None:
         return
-    _headline(scores)
+    scores, summaries = found
+    _headline(scores, summaries)
     index = _pick_image(scores)
     _show_image(segmenter, scores.images[index])
     with st.expander("All metrics, by class"):
-        st.dataframe(_table(scores.summaries()), hide_index=True, key="library_metrics")
+        st.dataframe(_table(summaries), hide_index=True, key="library_metrics")
         st.caption(
             "Intervals: 95 % percentile bootstrap over images. Pooled: all pixels of all images together. clDice: Shit "
             "et al. 2021. Calibration error: Guo et al. 2017, 15 bins of the predicted class's probability."
@@ -128,8 +130,8 @@ def _model() -> str:
     return name if path is None else f"{path}:network" if path.suffix == ".py" else str(path)
 
 
-def _scored(segmenter: Segmenter, folder: Path, masks: Path | None, part: str) -> DataSetScores | None:
-    """The scores of all images; None until they are there."""
+def _scored(segmenter: Segmenter, folder: Path, masks: Path | None, part: str) -> _Scored | None:
+    """The scores of all images, and their summaries with intervals, which take long; None until they are there."""
     pairs = pairs_of_part(folder, masks, part, _model())
     version = hashlib.sha256()
     for pair in pairs:
@@ -138,18 +140,19 @@ def _scored(segmenter: Segmenter, folder: Path, masks: Path | None, part: str) -
             version.update(f"{path} {status.st_mtime_ns} {status.st_size}\n".encode())
     key = "data set scores", segmenter.weights_hash, str(segmenter.device), version.hexdigest()
 
-    def score(report: Report) -> DataSetScores:
-        return score_data_set(segmenter, pairs, lambda done: report(done, len(pairs)))
+    def score(report: Report) -> _Scored:
+        scores = score_data_set(segmenter, pairs, lambda done: report(done, len(pairs)))
+        return scores, scores.summaries()
 
     if len(pairs) > _UNASKED and not start_button(key, f"Score {len(pairs)} images", key="library_score"):
         return None
     return compute_in_background("library scores", key, "Scoring, images", score)
 
 
-def _headline(scores: DataSetScores) -> None:
+def _headline(scores: DataSetScores, summaries: list[Summary]) -> None:
     mean, low, high = scores.mean_iou()
     interval = "" if np.isnan(low) else f"95 % interval {low:.3f} to {high:.3f}"
-    known = {(each.metric, each.class_name): each for each in scores.summaries()}
+    known = {(each.metric, each.class_name): each for each in summaries}
     foreground = scores.class_names[1:]
     tiles = [("Mean IoU", f"{mean:.3f}", interval or "One image has no interval.")]
     for metric in ("dice", "cldice"):
@@ -185,7 +188,7 @@ def _pick_image(scores: DataSetScores) -> int:
             text=stems, hovertemplate="%{text}: IoU %{y:.3f}<extra></extra>",
         )
     )  # fmt: skip
-    mean = scores.mean_iou()[0]
+    mean = float(np.nanmean(ious)) if np.isfinite(ious).any() else np.nan
     if not np.isnan(mean):
         figure.add_hline(mean, line_dash="dot", line_color="#7d8794")
     figure.update_layout(
