@@ -22,6 +22,7 @@ PAGES = {
     "integrated_gradients": "integrated_gradients",
     "cams": "cams",
     "trust": "trust",
+    "what_if": "what_if",
 }
 SIZES: tuple[ViewportSize, ...] = (
     {"width": 1280, "height": 800},

@@ -24,12 +24,12 @@ button[data-variant][aria-checked="true"] {color: inherit !important}
 [data-testid="stMetric"] > div {padding: .4rem .8rem !important}
 [data-testid="stMetricValue"] {font-size: 1.15rem}
 [data-testid="stSidebarUserContent"] {padding-top: 0}
-[data-testid="stSidebarHeader"] {margin-bottom: 0}
-[data-testid="stSidebarNavSeparator"] {padding-top: .4rem}
+[data-testid="stSidebarHeader"] {margin-bottom: 0; height: 46px}
+[data-testid="stSidebarNavSeparator"] {padding-top: .2rem}
 .stSidebar [data-testid="stSidebarNav"] li, .stSidebar [data-testid="stSidebarNavLink"] {margin: 0}
-.stSidebar [data-testid="stSidebarNavLink"] {height: 25px; min-height: 0; padding-top: 0; padding-bottom: 0}
-.stSidebar [data-testid="stSidebarNavItems"] > div + div {margin-top: 6px}
-.stSidebar [data-testid="stNavSectionHeader"] {margin: 0; font-size: .8rem; height: 18px}
+.stSidebar [data-testid="stSidebarNavLink"] {height: 24px; min-height: 0; padding-top: 0; padding-bottom: 0}
+.stSidebar [data-testid="stSidebarNavItems"] > div + div {margin-top: 4px}
+.stSidebar [data-testid="stNavSectionHeader"] {margin: 0; font-size: .8rem; height: 17px}
 .st-key-files {border-top: 1px solid rgba(125, 135, 148, .35); padding-top: .5rem}
 @media (min-width: 768px) and (max-width: 1000px) {
   .stSidebar[data-collapsed="false"][style*="width: 300px"] {width: 232px !important}

@@ -145,7 +145,7 @@ class Painter {
       if (!layer.picture || !layer.intensities?.values) return null
       const canvas = document.createElement("canvas")
       Object.assign(canvas, {width: layer.picture.width, height: layer.picture.height})
-      canvas.getContext("2d", {willReadFrequently: false}).drawImage(layer.picture, 0, 0)
+      canvas.getContext("2d").drawImage(layer.picture, 0, 0)
       return {picture: canvas, patches: [], intensities: {...layer.intensities, values: layer.intensities.values.slice()}}
     }
     if (layer.kind === "map") {
@@ -299,9 +299,13 @@ class Painter {
   grasp(point, event) {
     const {viewer} = this
     if (viewer.op !== "new" || event.shiftKey || !this.holds(point)) return false
-    const copy = event.altKey || Boolean(viewer.settings.copy)
-    this.held = {from: point, parts: [...viewer.parts], action: this.act({do: "move", parts: this.sentParts(), offset: [0, 0], copy})}
+    this.hold(point, event.altKey || Boolean(viewer.settings.copy))
     return true
+  }
+
+  hold(from, copy) {
+    const action = this.act({do: "move", parts: this.sentParts(), offset: [0, 0], copy})
+    this.held = {from, parts: [...this.viewer.parts], action}
   }
 
   drag(point) {
@@ -326,11 +330,16 @@ class Painter {
     this.ask()
   }
 
+  /* Whatever the hand holds, it lets go of. */
+  release() {
+    if (this.held) this.letGo()
+    this.finish()
+  }
+
   nudge(by, event) {
     if (!this.viewer.parts?.length) return false
-    const {points} = this.viewer.parts[0], middle = points[0]
-    this.held = {from: middle, parts: [...this.viewer.parts], action: this.act({do: "move", parts: this.sentParts(), offset: [0, 0], copy: Boolean(this.viewer.settings.copy)})}
-    this.drag(middle.map((value, axis) => value + by[axis] * (event.shiftKey ? 10 : 1)))
+    this.hold([0, 0], Boolean(this.viewer.settings.copy))
+    this.drag(by.map(value => value * (event.shiftKey ? 10 : 1)))
     this.letGo()
     return true
   }

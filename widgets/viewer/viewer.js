@@ -865,6 +865,7 @@ class Viewer {
     this.root.classList.remove("keys")
     this.root.classList.add("pressed")
     if (this.pointers.size === 2) {
+      this.painter?.release()
       this.drawing = null
       this.grip = null
       return
@@ -925,8 +926,7 @@ class Viewer {
 
   cancelPointer(event) {
     this.pointers.delete(event.pointerId)
-    if (this.painter?.held) this.painter.letGo()
-    this.painter?.finish()
+    this.painter?.release()
     this.grip = this.drawing = null
     this.draw()
   }
@@ -1283,7 +1283,7 @@ class Viewer {
     this.root.dataset.live = this.scene?.live ? state : "none"
     if (!this.state) return
     const lost = this.scene?.live && state === "off" && this.channel.failures > 1
-    this.state.textContent = lost ? "No live connection: click a pixel" : ""
+    this.state.textContent = !lost ? "" : this.painter ? "No live connection: what you paint shows when it is back" : "No live connection: click a pixel"
   }
 
   /* Once: what was said stays, with other controls or panels around it. */

@@ -252,20 +252,21 @@ def _chip(names: tuple[str, ...], label: int) -> Chip:
 
 
 def _sentence(hand: Hand, changed: int) -> str:
+    prediction = hand.edit.prediction
+    whole = f" The whole image runs at each change: {prediction.whole_runs}." if prediction.whole_runs else ""
     if not hand.edit.painting.steps and not changed:
-        return "Nothing is painted yet: hold the button down and paint over the image."
+        return f"Nothing is painted yet: hold the button down and paint over the image.{whole}"
     if not changed:
-        return "No label has changed."
-    return f"{changed:,} {'label has' if changed == 1 else 'labels have'} changed, outlined in the image."
+        return f"No label has changed.{whole}"
+    return f"{changed:,} {'label has' if changed == 1 else 'labels have'} changed, outlined in the image.{whole}"
 
 
 def _about_the_run(hand: Hand) -> list[Number]:
     prediction = hand.edit.prediction
     (height, width), whole = (part.stop - part.start for part in hand.edit.latest), prediction.size
     part = "the whole image" if (height, width) == whole else f"{height}×{width} of {whole[0]}×{whole[1]} px"
-    why = f" The whole image runs, as {prediction.whole_runs}." if prediction.whole_runs else ""
     found = [
-        Number("Labels computed again", part, f"What the latest change of the image can reach.{why}"),
+        Number("Labels computed again", part, "What the latest change of the image can reach."),
         Number("Steps", f"{len(hand.edit.painting.steps)}", "; ".join(hand.edit.painting.steps[-12:])),
     ]
     if hand.checked is not None:
