@@ -279,15 +279,17 @@ def test_the_page_fits_every_width(page, address):
     assert not faults_by_width(page)
 
 
-def test_the_edited_image_is_explained_with_its_truth(page, address, segmenter):
+def test_the_edited_image_is_kept_with_its_truth_and_explained(page, address):
     easel = Easel(page, address)
     easel.drag((60, 60), (90, 120))
     easel.wait_for_paint()
     image = easel.image()
-    page.get_by_role("button", name="Explain the edited image").click()
-    page.wait_for_url(re.compile(r"/\?.*image=phantom_00_edited"))
+    page.get_by_role("button", name="Keep it as my image").click()
+    page.wait_for_url(re.compile(r"image=phantom_00_edited"))
+    easel.wait()
+    assert np.array_equal(easel.image(), image)
+    open_by_side_bar(page, "Pixel Explorer")
     explorer = Viewer(page).wait()
-    explorer.wait_for_size(256, 256)
     found = explorer.run("(({values}) => [...values])(viewer.named('image').intensities)")
     assert np.array_equal(np.array(found, np.float32).reshape(image.shape), image)
     assert "truth" in explorer.run("[...viewer.layers()].map(layer => layer.name)")

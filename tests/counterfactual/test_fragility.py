@@ -23,13 +23,14 @@ def _image() -> np.ndarray:
     return np.random.default_rng(0).uniform(0.35, 0.65, (1, *SIZE)).astype(np.float32)
 
 
-def test_for_a_linear_network_it_is_the_distance_to_the_hyperplane():
+@pytest.mark.parametrize("measure", ["l2", "linf"])
+def test_for_a_linear_network_it_is_the_distance_to_the_hyperplane(measure):
     segmenter, image = _segmenter(), _image()
-    found = fragility_map(segmenter, image, every=4)
+    found = fragility_map(segmenter, image, every=4, measure=measure)
     assert found.distances.shape == (6, 5)
     assert found.done == 1
     weights = segmenter.module.weight.detach()
-    slope = float((weights[0] - weights[1]).norm())
+    slope = float((weights[0] - weights[1]).norm() if measure == "l2" else (weights[0] - weights[1]).abs().sum())
     logits = segmenter.logits(image)[0].detach()
     margin = (logits[0] - logits[1]).abs().numpy()
     inner = 0

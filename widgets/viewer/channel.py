@@ -272,7 +272,8 @@ def _frame(live: Live, content: Mapping[str, Any]) -> bytes:
         if content.get("revision") == live.revision:
             answer = live.respond(_request(live, content))
             header["words"] = answer.words.describe()
-            header["state"] = answer.state
+            if answer.state is not None:
+                header["state"] = answer.state
             for name, window in answer.maps.items():
                 kind = window.values.dtype.str[1:] if window.values.dtype.kind == "u" else "f4"
                 shape, corner = list(window.values.shape), [window.top, window.left]

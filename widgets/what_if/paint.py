@@ -79,11 +79,11 @@ def paint_panel(selection: Selection, prediction: Prediction) -> None:
                 words="It is put on the image that it was made of; Undo brings back what is painted now.",
             )  # fmt: skip
         if st.button(
-            "Explain the edited image", key="leave_what_if", icon=":material/arrow_forward:", type="tertiary",
+            "Keep it as my image", key="what_if_keep", icon=":material/add_photo_alternate:", type="tertiary",
             on_click=_keep_edited, args=(selection, hand),
-            help="The image as it is now joins your images, and the Pixel Explorer opens with it.",
+            help="The edited image joins your images and is chosen, so that every page can explain it.",
         ):  # fmt: skip
-            st.switch_page("pages/pixel_explorer.py", query_params={"image": st.session_state["image"]})
+            st.rerun(scope="app")
     show_said(_EDIT_FILE, selection.key)
     send_pixel("what_if")
     learn_in_background(selection)

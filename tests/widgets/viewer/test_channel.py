@@ -55,7 +55,7 @@ def test_an_answer_holds_its_maps_numbers_and_sentence(server, opened):
     assert header == {
         "id": 5, "row": 7, "column": 11, "samples": None, "revision": REVISION,
         "words": {"sentence": "At 7, 11.", "chips": [], "numbers": [], "unit": ""},
-        "maps": {"map": {"shape": [1, 2, 2], "window": [7, 11]}},
+        "maps": {"map": {"shape": [1, 2, 2], "window": [7, 11], "kind": "f4"}},
     }  # fmt: skip
     np.testing.assert_array_equal(values, [7, 11, 0.5, -2])
 
