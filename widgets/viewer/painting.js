@@ -117,7 +117,7 @@ class Painter {
       for (const value of values) if (Math.abs(value) > kept.map.largest) kept.map.largest = kept.map.largestSize = Math.abs(value)
     } else {
       copyRows(values, kept.values, 0)
-      kept.values.seen = null
+      if (kept.values.seen) for (const value of new Set(values)) kept.values.seen.add(value)
       if (layer.kind === "mask") kept.holder = {span: this.spanOf(values, shape, [top, left], isWhole ? null : kept.holder?.span ?? [0, 0, rows, columns])}
     }
     kept.version = (kept.version ?? 0) + 1
