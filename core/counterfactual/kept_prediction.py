@@ -1,25 +1,51 @@
 """The prediction for an image that is edited: only what an edit can reach is computed again."""
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..receptive_field.known import distrust, known_field, known_windows
-from ..receptive_field.windows import Box, Windows
+from ..receptive_field.windows import Box, Windows, shifted
 from ..segmenter import Image, Segmenter
 from ..segmenter.differentiation import exact_arithmetic
+from .local_operations import NotRecordableError
+from .recorded_run import RecordedRun, record
 
 AGREEMENT = 1e-5
 """Share of the largest logit by which what is computed again may differ from a run of the whole image."""
+_MOST_BYTES = 300 * 2**20
+"""That the activations of a run may take."""
+_WORTHWHILE = 0.3
+"""Largest share of the activations that it is faster to compute in parts than all together, piece by piece."""
+_AROUND = 64
+"""Pixels around a change in which the next change is expected."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Recorded:
+    """A recorded run on a part of the image: the changes that it can take in, and the logits that it gives."""
+
+    run: RecordedRun
+    area: Box
+    changes: Box
+    outputs: Box
+
+    def holds(self, box: Box) -> bool:
+        return all(
+            one.start <= part.start and part.stop <= one.stop for one, part in zip(self.changes, box, strict=True)
+        )
 
 
 class KeptPrediction:
     """The logits of one image, renewed where the image changes.
 
-    The first renewal of a part is compared with a run of the whole image, on the user's own image; where the two differ
-    the whole image is run from then on.
+    On the CPU the activations of the last run are kept, and only those that a change reaches are computed again.
+    Elsewhere, and for networks that cannot be run so, the network runs on the part of the image that the changed labels
+    need. Both ways are compared with a run that repeats nothing when they are first taken, on the user's own image; the
+    way that differs is not taken again.
 
     Attributes:
         segmenter: The network.
@@ -40,9 +66,11 @@ class KeptPrediction:
         segmenter.decide(batch)
         self.size = batch.shape[2], batch.shape[3]
         known_field(segmenter, self.size)
-        self._is_compared = False
+        self._is_compared = self._is_repeat_compared = False
+        self._records = self._records_whole = segmenter.device.type == "cpu"
+        self._recorded: _Recorded | None = None
         self.seconds = 0.0
-        self.original = self._whole(batch[0].cpu().numpy())
+        self.original = self._whole(batch[0].cpu().numpy(), is_recorded=self._records)
         self.logits = self.original.clone()
         self.is_exact = True
 
@@ -50,6 +78,8 @@ class KeptPrediction:
     def whole_runs(self) -> str:
         """Why the whole image runs at each change; empty where only a part does."""
         known = known_windows(self.segmenter, self.size)
+        if self._records and self._records_whole:
+            return ""
         if known is None:
             return "the receptive field is not known yet"
         if known.field.dense:
@@ -72,11 +102,15 @@ class KeptPrediction:
         Raises:
             UserError: The new logits are not finite.
         """
+        repeated = self._repeated(image, box)
+        if repeated is not None:
+            return repeated
         known = known_windows(self.segmenter, self.size)
         windows = None if known is None else known.windows
         part = None if windows is None else self._part(windows, image, box)
         if part is None:
-            self.renew_all(image)
+            self.logits = self._whole(image, is_recorded=self._records and self._records_whole)
+            self.is_exact = True
             return _everything(self.size)
         outputs, logits = part
         if self._is_compared:
@@ -86,6 +120,7 @@ class KeptPrediction:
         self.renew_all(image)
         difference = (self.logits[(..., *outputs)] - logits).abs().max()
         if difference > AGREEMENT * self.logits.abs().max():
+            self._recorded = None
             distrust(self.segmenter, self.size)
         self._is_compared = True
         return _everything(self.size)
@@ -102,24 +137,78 @@ class KeptPrediction:
     def restore(self) -> None:
         """Back to the logits of the image as it was at first, bit for bit."""
         self.logits = self.original.clone()
+        self._recorded = None  # it has not seen the changes go
         self.is_exact = True
 
+    def _repeated(self, image: np.ndarray, box: Box) -> Box | None:
+        """Renew by the recorded run; None where it cannot be."""
+        recorded = self._recorded
+        if recorded is None or not recorded.holds(box):
+            return None
+        rows, columns = (shifted(part, -area.start) for part, area in zip(box, recorded.area, strict=True))
+        try:
+            with exact_arithmetic(self.segmenter.device):
+                changed = recorded.run.renew(torch.from_numpy(image[(..., *box)]), (rows, columns))
+            is_right = self._is_repeat_compared or recorded.run.difference() <= AGREEMENT
+        except (NotRecordableError, RuntimeError):  # what the network itself refuses comes again from a whole run
+            is_right = False
+        if not is_right or recorded.run.share > _WORTHWHILE:
+            self._records = is_right and self._records
+            self._recorded = None
+        if not is_right:
+            return None
+        self._is_repeat_compared = True
+        if changed is None:  # the labels there are as they were
+            return box
+        outputs = shifted(changed[0], recorded.outputs[0].start), shifted(changed[1], recorded.outputs[1].start)
+        self.logits[(..., *outputs)] = self.segmenter.finite(recorded.run.output[(..., *changed)])[0]
+        self.is_exact = False
+        return outputs
+
     def _part(self, windows: Windows, image: np.ndarray, box: Box) -> tuple[Box, Tensor] | None:
+        """Logits from the part of the image that they need, which is somewhat larger where the run is recorded."""
         outputs = windows.reached_by(box)
         if outputs is None or (crop := windows.crop(outputs)) is None:
             return None
+        changes = box
+        if self._records:
+            around = [
+                slice(max(part.start - _AROUND, 0), min(part.stop + _AROUND, length))
+                for part, length in zip(box, self.size, strict=True)
+            ]
+            outputs = windows.reached_by((around[0], around[1])) or outputs
+            if (crop := windows.crop(outputs)) is None:
+                return None
+            changes = _common(around[0], crop.area[0]), _common(around[1], crop.area[1])
         with exact_arithmetic(self.segmenter.device):
             area = torch.from_numpy(np.ascontiguousarray(image[(..., *crop.area)]))[None].to(self.segmenter.device)
-            return outputs, self.segmenter.finite(crop.logits(self.segmenter, area))[0]
+            if self._records:
+                logits, run = record(lambda images: crop.logits(self.segmenter, images), area, _MOST_BYTES)
+                self._records = run is not None
+                self._recorded = None if run is None else _Recorded(run, crop.area, changes, outputs)
+            else:
+                logits = crop.logits(self.segmenter, area)
+            return outputs, self.segmenter.finite(logits)[0]
 
     @torch.no_grad()
-    def _whole(self, image: np.ndarray) -> Tensor:
+    def _whole(self, image: np.ndarray, *, is_recorded: bool = False) -> Tensor:
         started = time.perf_counter()
         with exact_arithmetic(self.segmenter.device):
             batch = torch.from_numpy(np.ascontiguousarray(image))[None].to(self.segmenter.device)
-            logits = self.segmenter.finite(self.segmenter.unchecked_logits(batch))[0].clone()
+            if is_recorded:
+                everything = _everything(self.size)
+                logits, run = record(self.segmenter.unchecked_logits, batch, _MOST_BYTES)
+                self._records_whole = run is not None
+                self._recorded = None if run is None else _Recorded(run, everything, everything, everything)
+            else:
+                logits = self.segmenter.unchecked_logits(batch)
+            logits = self.segmenter.finite(logits)[0].clone()
         self.seconds = time.perf_counter() - started
         return logits
+
+
+def _common(one: slice, other: slice) -> slice:
+    return slice(max(one.start, other.start), min(one.stop, other.stop))
 
 
 def _everything(size: tuple[int, int]) -> Box:

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from core.counterfactual import kept_prediction
 from core.counterfactual.brush import Brush
 from core.counterfactual.kept_prediction import AGREEMENT, KeptPrediction
 from core.counterfactual.live_edit import LiveEdit
+from core.counterfactual.recorded_run import RecordedRun
 from core.receptive_field.known import learn_field
 from core.segmenter import Segmenter
 from core.target import PREDICTED, Score
@@ -77,14 +79,51 @@ def test_undoing_everything_restores_logits_and_labels_bit_for_bit():
     assert not edit.changed.any()
 
 
-@pytest.mark.parametrize("is_dense", [True, False])
-def test_a_dense_or_unknown_network_runs_whole_and_says_so(is_dense):
-    segmenter = _segmenter(is_dense=is_dense, learns=is_dense)
+def test_a_dense_network_runs_whole_and_says_so():
+    segmenter = _segmenter(is_dense=True)
     edit = LiveEdit(segmenter, _image(3))
     assert edit.prediction.whole_runs
     _stroke(edit, Brush(radius=3, intensity=(1.0,)), (10, 10))
     assert edit.latest == (slice(0, SIZE[0]), slice(0, SIZE[1]))
     assert torch.equal(edit.prediction.logits, segmenter.logits(edit.painting.image)[0])
+
+
+@pytest.mark.parametrize("is_learnt", [True, False])
+@pytest.mark.parametrize("most_bytes", [1_000, 200_000, kept_prediction._MOST_BYTES])
+def test_a_network_is_right_whether_or_not_its_field_and_its_activations_are_known(most_bytes, is_learnt, monkeypatch):
+    monkeypatch.setattr(kept_prediction, "_MOST_BYTES", most_bytes)
+    monkeypatch.setattr(kept_prediction, "_AROUND", 8)
+    segmenter = _segmenter(learns=is_learnt)
+    edit, random = LiveEdit(segmenter, _image(6)), np.random.default_rng(2)
+    runs_whole = not is_learnt and most_bytes < 10**6
+    assert bool(edit.prediction.whole_runs) == runs_whole
+    for number in range(12):
+        place = random.uniform((0, 0), SIZE)
+        _stroke(edit, Brush(radius=3, intensity=(1.0,), seed=number), tuple(place), tuple(place + 5))
+        if number == 6:
+            while edit.painting.can_undo:
+                edit.renew(edit.painting.undo())
+            assert torch.equal(edit.prediction.logits, edit.prediction.original)
+    whole = segmenter.logits(edit.painting.image)[0]
+    assert (edit.prediction.logits - whole).abs().max() <= AGREEMENT * whole.abs().max()
+
+
+def test_a_repetition_that_is_wrong_is_found_out_on_the_users_image(monkeypatch):
+    segmenter = _segmenter(learns=False)
+    kept, image = KeptPrediction(segmenter, _image()), _image()
+    renew = RecordedRun.renew
+
+    def wrong(self, values, box):
+        changed = renew(self, values, box)
+        self.output[..., 40, 40] += 1
+        return changed
+
+    monkeypatch.setattr(RecordedRun, "renew", wrong)
+    for row in (40, 44):
+        image[0, row : row + 4, 40:44] = 1
+        kept.renew(image, (slice(row, row + 4), slice(40, 44)))
+        assert torch.equal(kept.logits, segmenter.logits(image)[0])
+        assert kept.whole_runs
 
 
 def test_a_part_that_does_not_give_the_whole_is_found_out_on_the_users_image():
