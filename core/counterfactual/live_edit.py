@@ -75,7 +75,9 @@ class LiveEdit:
         """The box of the logits that follow from a change of the image in a box; None for no change."""
         if box is None:
             return None
-        if self.painting.is_original:  # bit for bit as before
+        painting = self.painting
+        is_back = np.array_equal(painting.image[(..., *box)], painting.original[(..., *box)]) and painting.is_original
+        if is_back:  # bit for bit as before
             self.prediction.restore()
             outputs = slice(0, self.labels.shape[0]), slice(0, self.labels.shape[1])
         else:

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
 
 Span = tuple[int, int]
 """Begin and end of rows or columns."""
@@ -60,6 +59,17 @@ class Local:
     needs_before: bool = False
 
 
+def tensors_in(values: Any) -> list[Tensor]:
+    """The tensors among arguments or results, and in their lists."""
+    found = []
+    for value in values if isinstance(values, list | tuple) else [values]:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += tensors_in(value)
+    return found
+
+
 def cut(tensor: Tensor, spans: Spans) -> Tensor:
     """A view of rows and columns."""
     (top, bottom), (left, right) = spans
@@ -89,7 +99,7 @@ def _pointwise(operation: Any) -> Renew:
 
     def renew(part: Part) -> Spans | None:
         size, target = _size(part.result), part.args[0] if writes(operation) else None
-        inputs = [leaf for leaf in tree_leaves((list(part.args), dict(part.kwargs))) if isinstance(leaf, Tensor)]
+        inputs = tensors_in((*part.args, *part.kwargs.values()))
         changed = {id(tensor): spans for tensor in inputs if (spans := part.spans(tensor))}
         of_size = {id(tensor) for tensor in inputs if tensor.dim() == 4 and _size(tensor) == size}
         if part.result.dim() != 4 or not of_size.issuperset(changed):
@@ -101,10 +111,11 @@ def _pointwise(operation: Any) -> Renew:
         def piece(value: Any) -> Any:
             if value is target and isinstance(value, Tensor):
                 return cut(value if part.before is None else part.before, hull).clone()
+            if isinstance(value, list | tuple):
+                return [piece(each) for each in value]
             return cut(value, hull) if id(value) in of_size else value
 
-        args, kwargs = tree_map(piece, (list(part.args), dict(part.kwargs)))
-        new = operation(*args, **kwargs)
+        new = operation(*map(piece, part.args), **{name: piece(value) for name, value in part.kwargs.items()})
         cut(part.result, hull).copy_(new if isinstance(new, Tensor) else new[0])
         return hull
 

@@ -12,10 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ..receptive_field.windows import Box
-from .local_operations import LOCAL, NotRecordableError, Part, Spans, cut, writes
+from .local_operations import LOCAL, NotRecordableError, Part, Spans, cut, tensors_in, writes
 
 Network = Callable[[Tensor], Tensor]
 
@@ -125,14 +124,14 @@ class _Recorder(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        inputs = tensors_in((*args, *kwargs.values()))
         self.reason = self.reason or self._objection(func, inputs)
         if self.reason:
             self.steps.clear()
             return func(*args, **kwargs)
         before = inputs[0].clone() if func in LOCAL and LOCAL[func].needs_before else None
         result = func(*args, **kwargs)
-        made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor) and leaf.numel()]
+        made = [tensor for tensor in tensors_in(result) if tensor.numel()]
         if any(id(tensor) in self._of_image for tensor in inputs):
             self._of_image |= {id(tensor) for tensor in made}
         memories = [] if writes(func) else [_memory(tensor) for tensor in made]
@@ -182,7 +181,7 @@ class _Repeat(TorchDispatchMode):
         step, kwargs = next(self._steps, None), kwargs or {}
         if step is None or step.operation is not func:
             raise NotRecordableError("other operations than before")
-        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        inputs = tensors_in((*args, *kwargs.values()))
         if any(id(tensor) in self._stale for tensor in inputs):
             raise NotRecordableError(f"{func} reads what is not kept up to date")
         result = func(*args, **kwargs) if step.is_view else step.result  # a view cannot be returned twice
@@ -193,7 +192,7 @@ class _Repeat(TorchDispatchMode):
             return result
         if func not in LOCAL:
             raise NotRecordableError(f"{func} is not known to be local")
-        first, *others = (leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
+        first, *others = tensors_in(result)
         changed = LOCAL[func].renew(Part(self.changed, first, step.before, args, kwargs))
         if changed is not None:
             self.changed[id(first)] = changed

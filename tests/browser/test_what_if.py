@@ -121,6 +121,37 @@ def test_painting_over_a_vessels_neck_changes_its_label_and_undo_brings_all_back
     easel.check(segmenter, phantom)
 
 
+_GROUNDS = """(() => {
+    if (argument.anew) viewer.panels.forEach(part => part.scratch.clear())
+    viewer.paintGround()
+    return viewer.panels.map(({ground: {width, height}, ground}) => {
+        const {data} = ground.getContext('2d').getImageData(0, 0, width, height)
+        return data.reduce((sum, value, index) => (sum + (value + 1) * (index % 9973 + 1)) % 2147483647, 0)
+    })
+})()"""
+"""A checksum of what is painted in each panel."""
+
+
+@pytest.mark.parametrize("zoom", [1, 3])
+def test_what_is_painted_anew_in_part_looks_as_if_all_were_painted_anew(page, address, zoom):
+    easel = Easel(page, address)
+    easel.run("viewer.painter.rest = () => {}")  # an answer of the whole image would hide what a part left behind
+    easel.run("(viewer.zoom = argument, viewer.draw())", zoom)
+    first = easel.run(_GROUNDS, {"anew": True})
+
+    def answered() -> None:
+        assert easel.run("viewer.channel.idle && !viewer.painter.queue.length && !viewer.painter.wants")
+
+    for row, column in ((110, 120), (140, 135), (120, 100)):
+        easel.drag((row, column), (row + 8, column + 10))
+        eventually(page, answered)
+    easel.run("viewer.painter.undo.click()")
+    eventually(page, answered)
+    parts, whole = easel.run(_GROUNDS, {"anew": False}), easel.run(_GROUNDS, {"anew": True})
+    assert parts == whole
+    assert parts != first
+
+
 def test_a_saved_edit_is_the_same_after_a_reload_and_refuses_another_image(page, address, phantom, tmp_path):
     easel = Easel(page, address)
     easel.brush("Noise")

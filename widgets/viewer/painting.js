@@ -110,8 +110,6 @@ class Painter {
     if (layer.kind === "picture") {
       for (let c = 0; c < channels; c++) copyRows(values, kept.intensities.values, c)
       this.paintPicture(kept.picture, values, shape, [top, left])
-      if (kept.patches.length > MOST_PATCHES) kept.patches = []
-      kept.patches.push([top, left, top + height, left + width])
     } else if (layer.kind === "map") {
       copyRows(values, kept.map.signed, 0)
       for (const value of values) if (Math.abs(value) > kept.map.largest) kept.map.largest = kept.map.largestSize = Math.abs(value)
@@ -120,7 +118,8 @@ class Painter {
       if (kept.values.seen) for (const value of new Set(values)) kept.values.seen.add(value)
       if (layer.kind === "mask") kept.holder = {span: this.spanOf(values, shape, [top, left], isWhole ? null : kept.holder?.span ?? [0, 0, rows, columns])}
     }
-    kept.version = (kept.version ?? 0) + 1
+    if (kept.patches.length > MOST_PATCHES) kept.patches = []
+    kept.patches.push([top, left, top + height, left + width])
     for (const other of viewer.layers()) if (other.name === name) this.provide(other)
   }
 
@@ -151,10 +150,10 @@ class Painter {
     if (layer.kind === "map") {
       if (!layer.map && !isWhole) return null
       const signed = layer.map ? layer.map.signed.slice() : new Float32Array(count)
-      return {map: new ScalarMap(signed, [1, rows, columns], [0, 0], null)}
+      return {map: new ScalarMap(signed, [1, rows, columns], [0, 0], null), patches: []}
     }
     if (!layer.values && !isWhole) return null
-    return {values: layer.values ? Uint16Array.from(layer.values) : new Uint16Array(count)} // classes may come that need two bytes
+    return {values: layer.values ? Uint16Array.from(layer.values) : new Uint16Array(count), patches: []} // classes may come that need two bytes
   }
 
   paintPicture(canvas, values, [channels, height, width], [top, left]) {

@@ -1656,21 +1656,27 @@ class Viewer {
     if (r1 <= r0 || c1 <= c0) return
     const step = Math.max(1, Math.floor(1 / (scale * ratio)))
     const height = Math.ceil((r1 - r0) / step), width = Math.ceil((c1 - c0) / step)
-    const wanted = `${key}|${r0},${c0},${r1},${c1},${step}|${layer.version ?? 0}`
+    const wanted = `${key}|${r0},${c0},${r1},${c1},${step}`, {patches} = layer
     let kept = part.scratch.get(layer.name)
-    if (kept?.source !== source || kept.wanted !== wanted) {
-      kept ??= {canvas: document.createElement("canvas")}
-      const {canvas} = kept
-      if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height})
-      const scratch = canvas.getContext("2d"), image = scratch.createImageData(width, height), {data} = image, across = right - left
-      for (let i = 0, k = 0; i < height; i++) {
-        let index = (r0 - top + i * step) * across + c0 - left
-        for (let j = 0; j < width; j++, k += 4, index += step) colour(values[index], data, k, index)
+    const isSame = kept?.source === source && kept.wanted === wanted
+    // Of values that are painted on, only what has changed is painted anew.
+    const areas = !isSame ? [[r0, c0, r1, c1]] : kept.patches === patches ? patches?.slice(kept.done) ?? [] : [[r0, c0, r1, c1]]
+    kept ??= {canvas: document.createElement("canvas")}
+    const {canvas} = kept, across = right - left
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height})
+    for (const [t, l, b, r] of areas) {
+      const [i0, j0] = [Math.max(0, Math.ceil((t - r0) / step)), Math.max(0, Math.ceil((l - c0) / step))]
+      const [i1, j1] = [Math.min(height, Math.ceil((b - r0) / step)), Math.min(width, Math.ceil((r - c0) / step))]
+      if (i1 <= i0 || j1 <= j0) continue
+      const scratch = canvas.getContext("2d"), image = scratch.createImageData(j1 - j0, i1 - i0), {data} = image
+      for (let i = i0, k = 0; i < i1; i++) {
+        let index = (r0 - top + i * step) * across + c0 - left + j0 * step
+        for (let j = j0; j < j1; j++, k += 4, index += step) colour(values[index], data, k, index)
       }
-      scratch.putImageData(image, 0, 0)
-      Object.assign(kept, {source, wanted})
-      part.scratch.set(layer.name, kept)
+      scratch.putImageData(image, j0, i0)
     }
+    Object.assign(kept, {source, wanted, patches, done: patches?.length})
+    part.scratch.set(layer.name, kept)
     const [x, y] = this.toScreen(r0, c0)
     context.globalAlpha = opacity
     context.imageSmoothingEnabled = scale * ratio < 1 && step === 1
