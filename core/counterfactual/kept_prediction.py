@@ -134,6 +134,16 @@ class KeptPrediction:
         self.is_exact = True
         return difference
 
+    def check(self, image: np.ndarray) -> float:
+        """Run the whole image, which has not changed since; the largest difference to the logits that were kept.
+
+        Where it is larger than the agreement, activations are not kept any more.
+        """
+        difference = self.renew_all(image)
+        if difference > AGREEMENT * float(self.logits.abs().max()):
+            self._records, self._recorded = False, None
+        return difference
+
     def restore(self) -> None:
         """Back to the logits of the image as it was at first, bit for bit."""
         self.logits = self.original.clone()
@@ -183,7 +193,7 @@ class KeptPrediction:
         with exact_arithmetic(self.segmenter.device):
             area = torch.from_numpy(np.ascontiguousarray(image[(..., *crop.area)]))[None].to(self.segmenter.device)
             if self._records:
-                logits, run = record(lambda images: crop.logits(self.segmenter, images), area, _MOST_BYTES)
+                logits, run = record(lambda part: crop.logits(self.segmenter, part), area, _MOST_BYTES)
                 self._records = run is not None
                 self._recorded = None if run is None else _Recorded(run, crop.area, changes, outputs)
             else:
@@ -197,7 +207,8 @@ class KeptPrediction:
             batch = torch.from_numpy(np.ascontiguousarray(image))[None].to(self.segmenter.device)
             if is_recorded:
                 everything = _everything(self.size)
-                logits, run = record(self.segmenter.unchecked_logits, batch, _MOST_BYTES)
+                canvas = self.segmenter.canvas(*self.size)  # to find it runs the network, too
+                logits, run = record(lambda part: self.segmenter.unchecked_logits(part, canvas), batch, _MOST_BYTES)
                 self._records_whole = run is not None
                 self._recorded = None if run is None else _Recorded(run, everything, everything, everything)
             else:

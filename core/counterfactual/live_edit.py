@@ -88,7 +88,7 @@ class LiveEdit:
 
     def check(self) -> float:
         """Run the whole image; the largest difference to the logits kept, which are replaced by those of the run."""
-        difference = self.prediction.renew_all(self.painting.image)
+        difference = self.prediction.check(self.painting.image)
         everything = slice(0, self.labels.shape[0]), slice(0, self.labels.shape[1])
         self.labels[everything] = self._labels_of(everything)
         return difference

@@ -6,8 +6,10 @@ change with the day; CONFORMANCE_DAY=325 takes those of day 325.
 
 import numpy as np
 import pytest
+import torch
 
 from core.attribution import gradient, influence
+from core.counterfactual.kept_prediction import AGREEMENT, KeptPrediction
 from core.jacobian import jacobian
 from core.segmenter import Segmenter
 from core.target import Target
@@ -101,3 +103,18 @@ def test_influence_is_a_column_of_these_rows(case):
             true_row = case.rows[pixel]
             error = abs(column.values[(0, *pixel)] - true_row[(slice(None), *input_pixel)].sum())
             assert error <= tolerance * np.abs(true_row).max(), (input_pixel, pixel)
+
+
+def test_logits_that_are_kept_while_the_image_is_edited(case):
+    kept, image, random = KeptPrediction(case.segmenter, case.image), case.image.copy(), np.random.default_rng(2)
+    for row, column in case.pixels:
+        box = tuple(slice(max(place - 2, 0), place + 3) for place in (row, column))
+        image[(..., *box)] = random.random(image[(..., *box)].shape)
+        box = tuple(slice(*part.indices(length)[:2]) for part, length in zip(box, image.shape[1:], strict=True))
+        kept.renew(image, box)
+        with torch.no_grad():
+            whole = case.segmenter.logits(image)[0]
+        # Each way is compared once with a run that repeats nothing, to 1e-5; later changes may round a little more.
+        assert (kept.logits - whole).abs().max() <= 3 * AGREEMENT * whole.abs().max()
+    kept.check(image)
+    assert torch.equal(kept.logits, whole)

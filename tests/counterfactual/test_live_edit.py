@@ -139,6 +139,15 @@ def test_a_part_that_does_not_give_the_whole_is_found_out_on_the_users_image():
     assert kept.whole_runs
 
 
+def test_a_repetition_that_goes_wrong_later_is_found_out_when_the_hand_rests(monkeypatch):
+    edit = LiveEdit(_segmenter(learns=False), _image())
+    _stroke(edit, Brush(radius=3, intensity=(1.0,)), (30, 30))
+    assert not edit.prediction.whole_runs
+    edit.prediction.logits[0, 40, 40] += 1
+    assert edit.check() > 0.9
+    assert edit.prediction.whole_runs
+
+
 def test_the_difference_and_the_pixel_are_those_of_two_predictions():
     segmenter, image = _segmenter(), _image(4)
     edit = LiveEdit(segmenter, image)

@@ -1,5 +1,7 @@
 """The nearest image at which a label flips, by the L2 or the L∞ norm."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -8,6 +10,12 @@ from .projections import Norm, length, projected
 from .slope import Slope
 
 DEFAULT_STEPS = 100
+_DESCENT = 0.4, 0.8
+"""Share of the steps that lead to a first flip, by the L2 and by the L∞ norm, which has more corners."""
+_RIVALS = 3
+_WITHIN = 1.5
+"""First flips up to this many times as far as the nearest are followed further."""
+_RADIUS_CHANGE, _LAST_RADIUS_CHANGE, _LAST_STRIDE = 0.05, 0.001, 0.01
 _PATIENCE = 12
 """Steps without a gain of a thousandth after which the search ends."""
 _GAIN = 1e-3
@@ -17,41 +25,95 @@ _LAST_DEPTHS = (1e-6, 1e-5, 1e-4, 1e-3)
 _STEPS_TO_HALF = 8
 _HALVINGS = 16
 _PUSHES = 20
-_SMALLEST_WEIGHT, _WEIGHT_UP, _WEIGHT_DOWN = 0.05, 1.1, 0.9
+_FIRST_WEIGHT, _SMALLEST_WEIGHT, _WEIGHT_UP, _WEIGHT_DOWN = 0.1, 0.05, 1.1, 0.9
 
 
-def nearest_flip(slope: Slope, norm: Norm, steps: int = DEFAULT_STEPS) -> Tensor | None:
+def nearest_flip(slope: Slope, norm: Norm, steps: int = DEFAULT_STEPS, *, rivals: int = _RIVALS) -> Tensor | None:
     """The nearest part of an image (1, C, h, w) found at which the question has flipped; None where none was found.
+
+    By the L2 norm, where any other class will do, flips to each of the next classes are looked for, too.
+
+    Args:
+        slope: The question.
+        norm: What is small.
+        steps: Most steps for each class.
+        rivals: Number of classes.
+    """
+    first = []
+    for to_class in [None, *slope.rivals(rivals if norm == "l2" else 0)]:
+        slope.aim(to_class)
+        flipped = _first_flip(slope, norm, max(1, round(steps * _DESCENT[norm == "linf"])))
+        if flipped is not None:
+            first.append((length(flipped - slope.start, norm), to_class, flipped))
+    found = []
+    for size, to_class, flipped in first:
+        if size <= _WITHIN * min(each[0] for each in first):
+            slope.aim(to_class)
+            found += [flipped, _nearer(slope, norm, steps, flipped)]
+    slope.aim(None)
+    if not found and (pushed := _pushed(slope)) is not None:
+        found = [pushed, _nearer(slope, norm, steps, pushed)]
+    if not found:
+        return None
+    nearest = min(found, key=lambda each: length(each - slope.start, norm))
+    return shortened(slope, _polished(slope, nearest, norm))
+
+
+def _first_flip(slope: Slope, norm: Norm, steps: int) -> Tensor | None:
+    """The nearest flip on a descent in a ball around the image, which shrinks at each flip and grows without one.
+
+    After Pintor et al., "Fast minimum-norm adversarial attacks through adaptive norm constraints", 2021.
+    """
+    point, best, shortest, radius = slope.start, None, np.inf, 0.0
+    for step in range(steps):
+        margin, value, gradient = slope.slope(point)
+        steepness = float(gradient.norm() if norm == "l2" else gradient.abs().sum())
+        if not steepness:
+            break
+        ease = (1 + math.cos(math.pi * step / steps)) / 2
+        change = _RADIUS_CHANGE if norm == "l2" else _LAST_RADIUS_CHANGE + (_RADIUS_CHANGE - _LAST_RADIUS_CHANGE) * ease
+        size = length(point - slope.start, norm)
+        if margin < 0:
+            if size < shortest:
+                best, shortest = point, size
+            radius = min(radius, size) * (1 - change)
+        elif best is None and norm == "linf":
+            radius = size + abs(value) / steepness
+        else:
+            radius = radius * (1 + change) if radius else abs(value) / steepness
+        moved = point - (_LAST_STRIDE + (1 - _LAST_STRIDE) * ease) * gradient / gradient.norm() - slope.start
+        moved = moved * (radius / float(moved.norm())) if norm == "l2" else moved.clamp(-radius, radius)
+        point = (slope.start + moved).clamp(min=slope.low, max=slope.high)
+    return best
+
+
+def _nearer(slope: Slope, norm: Norm, steps: int, flipped: Tensor) -> Tensor:
+    """A flip nearer to the image than one that is known, or that one.
 
     At each point the boundary is taken for the hyperplane that the gradient gives. The next point lies between the
     point of it nearest to here, which keeps to where the gradient holds, and the one nearest to the image, which is the
     answer where the boundary is flat; the weight of the latter grows while flips are found (after Croce & Hein, 2020,
     whose weight is given by the two distances). At last the line to the image is halved.
     """
-    point, best, shortest, since = slope.start, None, np.inf, 0
-    weight, first = 0.5, 0.0
+    point = best = flipped
+    shortest, since, weight = length(flipped - slope.start, norm), 0, _FIRST_WEIGHT
+    first = abs(slope.slope(slope.start)[1])
     for step in range(steps):
         margin, value, gradient = slope.slope(point)
-        if not bool(gradient.any()):
+        if not bool(gradient.any()) or since > _PATIENCE:
             break
-        first = first or abs(value)
-        if margin < 0:
-            size = length(point - slope.start, norm)
-            since = 0 if size < shortest * (1 - _GAIN) else since + 1
-            if size < shortest:
-                best, shortest, weight = point, size, min(1.0, weight * _WEIGHT_UP)
-        else:
-            weight, since = max(_SMALLEST_WEIGHT, weight * _WEIGHT_DOWN), since + 1
-        if best is not None and since > _PATIENCE:
-            break
+        size = length(point - slope.start, norm)
+        since = 0 if margin < 0 and size < shortest * (1 - _GAIN) else since + 1
+        if margin >= 0:
+            weight = max(_SMALLEST_WEIGHT, weight * _WEIGHT_DOWN)
+        elif size < shortest:
+            best, shortest, weight = point, size, min(1.0, weight * _WEIGHT_UP)
         depth = _FIRST_DEPTH * first * 0.5 ** (step / _STEPS_TO_HALF)
         moved = float((gradient * (point - slope.start)).sum(dtype=torch.float64))
         near = projected(point, gradient, value + depth, slope.low, slope.high, norm)
         direct = projected(slope.start, gradient, value - moved + depth, slope.low, slope.high, norm)
         point = (1 - weight) * near + weight * direct
-    if best is None:
-        best = _pushed(slope)
-    return None if best is None else shortened(slope, _polished(slope, best, norm))
+    return best
 
 
 def _polished(slope: Slope, flipped: Tensor, norm: Norm) -> Tensor:

@@ -1,6 +1,7 @@
 """How far the network is from a flip, and which way leads there: on the window that the question needs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -39,7 +40,8 @@ class Slope:
         self.area: Box = (slice(0, size[0]), slice(0, size[1])) if crop is None else crop.area
         self.runs = 0
         self.on_run: Callable[[], object] = lambda: None
-        self._segmenter, self._question = segmenter, question.within(box)
+        self._segmenter = segmenter
+        self._asked = self._question = question.within(box)
         self.logits: Callable[[Tensor], Tensor] = (
             (lambda part: segmenter.unchecked_logits(part)[(..., *box)])
             if crop is None
@@ -58,6 +60,19 @@ class Slope:
         """Let only these pixels, bool (h, w), change."""
         self.low = torch.where(free, self.low, self.start)
         self.high = torch.where(free, self.high, self.start)
+
+    def rivals(self, count: int) -> list[int]:
+        """The other classes with the largest logits, where any will do and there are several."""
+        if self._asked.to_class is not None or not count:
+            return []
+        with torch.no_grad(), exact_arithmetic(self._segmenter.device):
+            logits = self._run(self.start)[0][:, torch.from_numpy(self._asked.mask)].mean(dim=1)
+        others = [index for index in logits.argsort(descending=True).tolist() if index != self._asked.from_class]
+        return others[:count] if len(others) > 1 else []
+
+    def aim(self, to_class: int | None) -> None:
+        """Ask for a flip to this class; None for what was asked at first."""
+        self._question = self._asked if to_class is None else replace(self._asked, to_class=to_class)
 
     @torch.no_grad()
     def margin(self, part: Tensor) -> float:

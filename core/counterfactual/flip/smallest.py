@@ -55,7 +55,7 @@ def smallest_change(
         eight_bit: Whether changed values are to be whole levels of an 8-bit image.
         fill: What the pixels of a natural change become: in-painted from around, blurred, or a local mean.
         shapes: Shapes of a natural change that are tried.
-        steps: Most steps of the search, each a run of the network and a gradient.
+        steps: Most steps of the search for each class, each a run of the network and a gradient.
         progress: See `core.compute.progress.Progress`; counts runs of the network against a bound.
 
     Raises:
@@ -74,8 +74,8 @@ def smallest_change(
     _check_allowed(allowed, prediction.labels.shape)
     slope = Slope(segmenter, values, question, allowed)
     if progress is not None:
-        report = progress
-        slope.on_run = lambda: report(min(slope.runs, 3 * steps), AtMost(3 * steps))
+        report, most = progress, (3 if to_class is not None or len(prediction.probabilities) == 2 else 6) * steps
+        slope.on_run = lambda: report(min(slope.runs, most), AtMost(most))
     _check_reach(slope)
     found = _found(slope, question, measure, steps, fill, shapes, eight_bit=eight_bit)
     proof = (
@@ -145,7 +145,7 @@ def distances(
         if progress is not None:
             report, done = progress, index
             slope.on_run = lambda report=report, done=done: report(done, len(pixels))  # type: ignore[misc]
-        flipped = nearest_flip(slope, measure, steps)
+        flipped = nearest_flip(slope, measure, steps, rivals=0)
         if flipped is not None:
             found[index] = length((flipped - slope.start).double(), measure)
     if progress is not None:
