@@ -1,6 +1,8 @@
 """The smallest change that flips a label: closed forms, exact programs, and everything that must stay."""
 
 import json
+import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
 
+from core import load_segmenter, read_image
 from core.compute.progress import Progress
 from core.counterfactual import Edit, allowed_outside, smallest_change
 from core.counterfactual.flip import distances
 from core.counterfactual.flip.natural import filled
 from core.counterfactual.flip.projections import projected
 from core.counterfactual.flip.question import question_about
+from core.counterfactual.flip.slope import Slope
 from core.errors import UserError
 from core.receptive_field.known import learn_field
 from core.segmenter import Segmenter
@@ -185,6 +189,27 @@ def test_no_direct_search_finds_less():
             high, low = (radius, low) if flips else (high, radius)
         best = min(best, high)
     assert found.l2 <= 1.05 * best
+
+
+SCENES = Path(__file__).resolve().parents[2] / "sample_data" / "scenes" / "test" / "images"
+
+
+@pytest.mark.parametrize(("name", "pixel"), [("scene_01", (96, 243)), ("scene_05", (111, 108))])
+def test_no_plain_descent_finds_much_less_where_many_classes_meet(name, pixel):
+    """100 steps of one length along the gradient, in a ball that shrinks at each flip and grows without one."""
+    segmenter, image = load_segmenter("scenes", "cpu"), read_image(SCENES / f"{name}.png")
+    learn_field(segmenter, image.shape[1:])
+    slope = Slope(segmenter, image, question_about(segmenter.predict(image), pixel))
+    radius, point, least = 1.0, slope.start, np.inf
+    for step in range(100):
+        margin, _, gradient = slope.slope(point)
+        if margin < 0:
+            least = min(least, float((point - slope.start).norm()))
+        radius *= 0.95 if margin < 0 else 1.05
+        moved = point - (0.01 + 0.99 * (1 + math.cos(math.pi * step / 100)) / 2) * gradient / gradient.norm()
+        point = (slope.start + (moved - slope.start) * radius / (moved - slope.start).norm()).clamp(0, 1)
+    assert least < 0.5
+    assert smallest_change(segmenter, image, pixel).l2 < 1.3 * least
 
 
 def test_a_chosen_class_is_reached_and_a_region_flips_by_its_share():

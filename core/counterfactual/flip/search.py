@@ -25,6 +25,7 @@ _LAST_DEPTHS = (1e-6, 1e-5, 1e-4, 1e-3)
 _STEPS_TO_HALF = 8
 _HALVINGS = 16
 _PUSHES = 20
+_TINY = 1e-30
 _FIRST_WEIGHT, _SMALLEST_WEIGHT, _WEIGHT_UP, _WEIGHT_DOWN = 0.1, 0.05, 1.1, 0.9
 
 
@@ -82,7 +83,7 @@ def _first_flip(slope: Slope, norm: Norm, steps: int) -> Tensor | None:
         else:
             radius = radius * (1 + change) if radius else abs(value) / steepness
         moved = point - (_LAST_STRIDE + (1 - _LAST_STRIDE) * ease) * gradient / gradient.norm() - slope.start
-        moved = moved * (radius / float(moved.norm())) if norm == "l2" else moved.clamp(-radius, radius)
+        moved = moved * (radius / max(float(moved.norm()), _TINY)) if norm == "l2" else moved.clamp(-radius, radius)
         point = (slope.start + moved).clamp(min=slope.low, max=slope.high)
     return best
 
