@@ -10,6 +10,7 @@ from filelock import FileLock
 from core.counterfactual.fragility import NOT_DONE, fragility_map, open_fragility_map
 from core.errors import UserError
 from core.segmenter import Segmenter
+from tests.killing import run_and_kill
 
 SIZE = 24, 20
 
@@ -66,6 +67,28 @@ def test_a_run_that_is_stopped_goes_on_and_ends_with_the_same_values(tmp_path):
     assert min(pixels) >= 4  # the first row was kept
     assert np.array_equal(open_fragility_map(tmp_path).distances, whole.distances, equal_nan=True)
     assert json.loads((tmp_path / "manifest.json").read_text())["done"] == 1
+
+
+_RUN = """
+import sys
+from core.counterfactual.fragility import fragility_map
+from tests.counterfactual.test_fragility import _image, _segmenter
+fragility_map(_segmenter(), _image(), every=2, out=sys.argv[1])
+"""
+
+
+def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_values(tmp_path):
+    def has_rows() -> bool:
+        try:
+            return open_fragility_map(tmp_path).done > 0.3
+        except UserError:
+            return False
+
+    run_and_kill(_RUN, tmp_path, when=has_rows)
+    assert open_fragility_map(tmp_path).done < 1
+    whole = fragility_map(_segmenter(), _image(), every=2)
+    again = fragility_map(_segmenter(), _image(), every=2, out=tmp_path)
+    np.testing.assert_allclose(again.distances, whole.distances, rtol=1e-6)
 
 
 def test_where_no_flip_is_possible_there_is_none():
