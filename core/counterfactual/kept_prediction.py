@@ -155,6 +155,7 @@ class KeptPrediction:
         recorded = self._recorded
         if recorded is None or not recorded.holds(box):
             return None
+        self._recorded = None  # of no use unless all that follows ends well
         rows, columns = (shifted(part, -area.start) for part, area in zip(box, recorded.area, strict=True))
         try:
             with exact_arithmetic(self.segmenter.device):
@@ -162,11 +163,11 @@ class KeptPrediction:
             is_right = self._is_repeat_compared or recorded.run.difference() <= AGREEMENT
         except (NotRecordableError, RuntimeError):  # what the network itself refuses comes again from a whole run
             is_right = False
-        if not is_right or recorded.run.share > _WORTHWHILE:
-            self._records = is_right and self._records
-            self._recorded = None
         if not is_right:
+            self._records = False
             return None
+        if recorded.run.share <= _WORTHWHILE:
+            self._recorded = recorded
         self._is_repeat_compared = True
         if changed is None:  # the labels there are as they were
             return box

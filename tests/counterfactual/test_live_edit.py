@@ -139,6 +139,25 @@ def test_a_part_that_does_not_give_the_whole_is_found_out_on_the_users_image():
     assert kept.whole_runs
 
 
+def test_a_repetition_that_is_interrupted_is_not_built_upon(monkeypatch):
+    segmenter, image = _segmenter(learns=False), _image()
+    kept, renew = KeptPrediction(segmenter, image), RecordedRun.renew
+
+    def interrupted(self, values, box):
+        renew(self, values, box)
+        raise KeyboardInterrupt
+
+    image = image.copy()
+    image[0, 20:24, 20:24] = 1
+    monkeypatch.setattr(RecordedRun, "renew", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        kept.renew(image, (slice(20, 24), slice(20, 24)))
+    monkeypatch.setattr(RecordedRun, "renew", renew)
+    image[0, 70:74, 70:74] = 1
+    kept.renew(image, (slice(70, 74), slice(70, 74)))
+    assert torch.equal(kept.logits, segmenter.logits(image)[0])
+
+
 def test_a_repetition_that_goes_wrong_later_is_found_out_when_the_hand_rests(monkeypatch):
     edit = LiveEdit(_segmenter(learns=False), _image())
     _stroke(edit, Brush(radius=3, intensity=(1.0,)), (30, 30))
