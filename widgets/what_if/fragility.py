@@ -29,7 +29,7 @@ from widgets.viewer.viewer import viewer
 
 _PLACE = "fragility map"
 _MEASURES: dict[Measure, str] = {"l2": "L2 norm", "linf": "Largest change (L∞)"}
-_RUNS_PER_PIXEL = 50
+_RUNS_PER_PIXEL = 130
 """Runs of the network that a search takes about as long as."""
 _LABEL_OPACITY = 0.4
 

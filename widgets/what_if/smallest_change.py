@@ -35,6 +35,8 @@ _WHERE: dict[Where, str] = {"anywhere": "Anywhere", "context": "Context only", "
 _ANY = "any other class"
 _RUNS: dict[Measure, int] = {"l2": 150, "linf": 250, "l0": 150, "natural": 400}
 """Runs of the network that a search takes about as long as."""
+_OTHER_CLASSES = 3
+"""How many times as long it takes where several classes are tried."""
 _LABEL_OPACITY = 0.4
 
 
@@ -186,7 +188,8 @@ def _tools(name: str, selection: Selection, prediction: Prediction, where: Where
 
 
 def _time(selection: Selection, measure: Measure) -> str:
-    return duration(_RUNS[measure] * seconds_per_image(selection.segmenter, selection.image))
+    runs = _RUNS[measure] * (_OTHER_CLASSES if measure == "l2" and len(selection.segmenter.class_names) > 2 else 1)
+    return duration(runs * seconds_per_image(selection.segmenter, selection.image))
 
 
 def _found(selection: Selection, asked: Asked, identity: Hashable) -> SmallestChange | None:
