@@ -304,9 +304,11 @@ def test_colours_and_many_classes(page, address):
     assert np.array_equal(easel.labels("labels"), now.labels)
 
 
-def test_the_page_fits_every_width(page, address):
-    easel = Easel(page, address)
-    easel.wait()
+@pytest.mark.parametrize("view", ["Paint", "Smallest change", "Fragility map"])
+def test_the_page_fits_every_width(page, address, view):
+    page.goto(f"{address}/what_if?{QUERY}&what_if={view.replace(' ', '+')}")
+    page.locator('.viewer[data-ready="true"]').first.wait_for()
+    wait_for_rest(page)
     assert not faults_by_width(page)
 
 
@@ -347,3 +349,20 @@ def test_the_smallest_change_is_found_shown_and_still_there_after_back(page, add
     page.get_by_role("heading", name="Can it be trusted?").wait_for()
     page.go_back()
     expect(page.get_by_text("This change turns the pixel from vessel to background")).to_be_visible(timeout=120_000)
+
+
+def test_a_fragility_map_grows_is_still_there_after_a_reload_and_leads_to_the_smallest_change(page, address):
+    page.goto(f"{address}/what_if?image=vessels/phantom_00&what_if=Fragility+map&what_if_every=120")
+    page.get_by_role("button", name="Compute the map").click()
+    words = page.get_by_text(re.compile(r"^Half of the labels flip by a change of L2 norm [\d.]+ or less"))
+    expect(words).to_be_visible(timeout=120_000)
+    found = words.inner_text()
+    shown = Viewer(page, "Distance to the flip").wait(live=False)
+    assert shown.run("viewer.named('distance').map.signed.length") == 4
+    page.reload()
+    expect(words).to_be_visible(timeout=120_000)
+    assert words.inner_text() == found
+    expect(page.get_by_role("button", name="Compute the map")).to_have_count(0)
+    wait_for_rest(page)
+    page.get_by_role("button", name="The smallest change of this pixel").click()
+    expect(page.get_by_role("button", name="Find the change")).to_be_visible()
