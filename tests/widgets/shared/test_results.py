@@ -4,6 +4,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,11 @@ from widgets.shared.results import Cancelled, Computation, DaemonExecutor, Repor
 
 SECONDS = 30
 """For what never takes as long: only a fault does."""
+
+
+def clock_of(monkeypatch: pytest.MonkeyPatch, monotonic: Callable[[], float]) -> None:
+    """Let the results alone go by this clock: threads of other tests, like those of a cluster, keep the real one."""
+    monkeypatch.setattr(results, "time", SimpleNamespace(monotonic=monotonic))
 
 
 def test_bytes_of_nested_results():
@@ -299,7 +305,7 @@ def test_of_two_tabs_one_that_is_open_keeps_the_work_going():
 def test_a_tab_counts_as_gone_from_when_it_was_first_seen_closed(monkeypatch):
     """So that after a reload, the page's own Cancel does not wait for the tab that it was before."""
     tab, now = Tab(), [100.0]
-    monkeypatch.setattr(results.time, "monotonic", lambda: now[0])
+    clock_of(monkeypatch, lambda: now[0])
     claim = ResultStore().start("key", lambda _: "result", is_open=tab)
     assert claim.seconds_closed() < 0
     tab.close()
@@ -374,7 +380,7 @@ def test_a_result_that_was_discarded_is_computed_again():
 
 def test_the_time_left_goes_by_the_pace_since_the_first_step(monkeypatch):
     clock = iter([100.0, 160.0, 161.0, 166.0])  # requested, first step after a minute of preparation, too early, now
-    monkeypatch.setattr(results.time, "monotonic", lambda: next(clock))
+    clock_of(monkeypatch, clock.__next__)
     work: Computation = Computation()
     work.count(0, 10)
     work.count(4, 10)
