@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError, is_out_of_memory
-from ..receptive_field.windows import Box
+from ..receptive_field.windows import Box, everything
 from ..segmenter import Image, Segmenter
 from ..segmenter.differentiation import exact_arithmetic, forward_mode_lock, input_gradient
 from ..target import Space, Target, class_scores
@@ -99,7 +99,7 @@ def moved_outputs(
             )
             if found is not None:
                 return MapWindow(found.cpu().numpy(), outputs[0].start, outputs[1].start)
-    whole = slice(0, size[0]), slice(0, size[1])
+    whole = everything(size)
     found = _column(segmenter, images(whole), whole, target, channel, Segmenter.unchecked_logits)
     return MapWindow(found.cpu().numpy(), 0, 0)
 

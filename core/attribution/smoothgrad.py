@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..compute.progress import Progress
 from ..errors import UserError
-from ..receptive_field.windows import Box
+from ..receptive_field.windows import Box, everything
 from ..segmenter import Image, Segmenter
 from ..target import Target
 from .attribution import Attribution, make_attribution
@@ -127,7 +127,7 @@ def noise_draws(shape: tuple[int, int, int], seed: int) -> Iterator[Tensor]:
 
 def intensity_range(images: Images, size: tuple[int, int]) -> float:
     """The largest intensity of an image minus the smallest."""
-    whole = images((slice(0, size[0]), slice(0, size[1])))
+    whole = images(everything(size))
     return float(whole.max() - whole.min())
 
 

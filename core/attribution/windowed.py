@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import UserError, is_out_of_memory
 from ..receptive_field.known import distrust, known_field, known_windows
-from ..receptive_field.windows import Box, Crop, Windows
+from ..receptive_field.windows import Box, Crop, Windows, everything
 from ..segmenter import Image, Segmenter
 from ..segmenter.differentiation import exact_arithmetic, input_gradient
 from ..segmenter.examination import REFUSALS
@@ -148,7 +148,7 @@ def _on_window(segmenter: Segmenter, images: Images, crop: Crop, target: Target)
 
 def _on_whole(segmenter: Segmenter, images: Images, size: tuple[int, int], target: Target) -> MapWindow:
     with torch.enable_grad(), exact_arithmetic(segmenter.device):
-        batch = images((slice(0, size[0]), slice(0, size[1]))).detach().clone().requires_grad_()
+        batch = images(everything(size)).detach().clone().requires_grad_()
         gradient = input_gradient(target(segmenter.logits(batch)).sum(), batch)
     return MapWindow(_summed(gradient), 0, 0)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..receptive_field.known import distrust, known_field, known_windows
-from ..receptive_field.windows import Box, Windows, shifted
+from ..receptive_field.windows import Box, Windows, everything, shifted
 from ..segmenter import Image, Segmenter
 from ..segmenter.differentiation import exact_arithmetic
 from .local_operations import NotRecordableError
@@ -111,7 +111,7 @@ class KeptPrediction:
         if part is None:
             self.logits = self._whole(image, is_recorded=self._records and self._records_whole)
             self.is_exact = True
-            return _everything(self.size)
+            return everything(self.size)
         outputs, logits = part
         if self._is_compared:
             self.logits[(..., *outputs)] = logits
@@ -123,7 +123,7 @@ class KeptPrediction:
             self._recorded = None
             distrust(self.segmenter, self.size)
         self._is_compared = True
-        return _everything(self.size)
+        return everything(self.size)
 
     @torch.no_grad()
     def renew_all(self, image: np.ndarray) -> float:
@@ -147,8 +147,12 @@ class KeptPrediction:
     def restore(self) -> None:
         """Back to the logits of the image as it was at first, bit for bit."""
         self.logits = self.original.clone()
-        self._recorded = None  # it has not seen the changes go
+        self.release()  # the activations have not seen the changes go
         self.is_exact = True
+
+    def release(self) -> None:
+        """Give the memory of the activations back; the next change records them again."""
+        self._recorded = None
 
     def _repeated(self, image: np.ndarray, box: Box) -> Box | None:
         """Renew by the recorded run; None where it cannot be."""
@@ -178,28 +182,29 @@ class KeptPrediction:
 
     def _part(self, windows: Windows, image: np.ndarray, box: Box) -> tuple[Box, Tensor] | None:
         """Logits from the part of the image that they need, which is somewhat larger where the run is recorded."""
-        outputs = windows.reached_by(box)
-        if outputs is None or (crop := windows.crop(outputs)) is None:
+        for changes in (self._around(box), box) if self._records else (box,):
+            outputs = windows.reached_by(changes)
+            if outputs is not None and (crop := windows.crop(outputs)) is not None:
+                break
+        else:
             return None
-        changes = box
-        if self._records:
-            around = [
-                slice(max(part.start - _AROUND, 0), min(part.stop + _AROUND, length))
-                for part, length in zip(box, self.size, strict=True)
-            ]
-            outputs = windows.reached_by((around[0], around[1])) or outputs
-            if (crop := windows.crop(outputs)) is None:
-                return None
-            changes = _common(around[0], crop.area[0]), _common(around[1], crop.area[1])
         with exact_arithmetic(self.segmenter.device):
             area = torch.from_numpy(np.ascontiguousarray(image[(..., *crop.area)]))[None].to(self.segmenter.device)
             if self._records:
                 logits, run = record(lambda part: crop.logits(self.segmenter, part), area, _MOST_BYTES)
                 self._records = run is not None
-                self._recorded = None if run is None else _Recorded(run, crop.area, changes, outputs)
+                held = _common(changes[0], crop.area[0]), _common(changes[1], crop.area[1])
+                self._recorded = None if run is None else _Recorded(run, crop.area, held, outputs)
             else:
                 logits = crop.logits(self.segmenter, area)
             return outputs, self.segmenter.finite(logits)[0]
+
+    def _around(self, box: Box) -> Box:
+        rows, columns = (
+            slice(max(part.start - _AROUND, 0), min(part.stop + _AROUND, length))
+            for part, length in zip(box, self.size, strict=True)
+        )
+        return rows, columns
 
     @torch.no_grad()
     def _whole(self, image: np.ndarray, *, is_recorded: bool = False) -> Tensor:
@@ -207,11 +212,10 @@ class KeptPrediction:
         with exact_arithmetic(self.segmenter.device):
             batch = torch.from_numpy(np.ascontiguousarray(image))[None].to(self.segmenter.device)
             if is_recorded:
-                everything = _everything(self.size)
                 canvas = self.segmenter.canvas(*self.size)  # to find it runs the network, too
                 logits, run = record(lambda part: self.segmenter.unchecked_logits(part, canvas), batch, _MOST_BYTES)
-                self._records_whole = run is not None
-                self._recorded = None if run is None else _Recorded(run, everything, everything, everything)
+                self._records_whole, whole = run is not None, everything(self.size)
+                self._recorded = None if run is None else _Recorded(run, whole, whole, whole)
             else:
                 logits = self.segmenter.unchecked_logits(batch)
             logits = self.segmenter.finite(logits)[0].clone()
@@ -221,7 +225,3 @@ class KeptPrediction:
 
 def _common(one: slice, other: slice) -> slice:
     return slice(max(one.start, other.start), min(one.stop, other.stop))
-
-
-def _everything(size: tuple[int, int]) -> Box:
-    return slice(0, size[0]), slice(0, size[1])

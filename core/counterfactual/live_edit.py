@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..attribution.windowed import MapWindow
-from ..receptive_field.windows import Box
+from ..receptive_field.windows import Box, everything
 from ..segmenter import Image, Segmenter
 from ..target import PREDICTED, Score, class_scores, scores_of_labels
 from .kept_prediction import KeptPrediction
@@ -66,8 +66,7 @@ class LiveEdit:
         self.painting = Painting(image)
         self.prediction = KeptPrediction(segmenter, image)
         self._label_type = np.uint8 if len(self.prediction.logits) <= 256 else np.uint16
-        height, width = self.prediction.size
-        self.latest: Box = slice(0, height), slice(0, width)
+        self.latest: Box = everything(self.prediction.size)
         self.labels_before = self._labels_of(self.latest)
         self.labels = self.labels_before.copy()
 
@@ -79,7 +78,7 @@ class LiveEdit:
         is_back = np.array_equal(painting.image[(..., *box)], painting.original[(..., *box)]) and painting.is_original
         if is_back:  # bit for bit as before
             self.prediction.restore()
-            outputs = slice(0, self.labels.shape[0]), slice(0, self.labels.shape[1])
+            outputs = everything(self.prediction.size)
         else:
             outputs = self.prediction.renew(self.painting.image, box)
         self.labels[outputs] = self._labels_of(outputs)
@@ -89,8 +88,7 @@ class LiveEdit:
     def check(self) -> float:
         """Run the whole image; the largest difference to the logits kept, which are replaced by those of the run."""
         difference = self.prediction.check(self.painting.image)
-        everything = slice(0, self.labels.shape[0]), slice(0, self.labels.shape[1])
-        self.labels[everything] = self._labels_of(everything)
+        self.labels[...] = self._labels_of(everything(self.prediction.size))
         return difference
 
     def difference(self, score: Score, box: Box) -> MapWindow:

@@ -73,6 +73,11 @@ class RecordedRun:
     steps: Sequence[Step]
     share: float = 0.0
     _stale: set[int] = field(default_factory=set)
+    _values: int = 0
+
+    def __post_init__(self) -> None:
+        firsts = [tensors_in(step.result)[:1] for step in self.steps if not step.is_view]
+        self._values = sum(tensor.numel() for first in firsts for tensor in first)
 
     def renew(self, values: Tensor, box: Box) -> Box | None:
         """Put new values (C, h, w) into a box of the image and bring the output up to date.
@@ -89,7 +94,7 @@ class RecordedRun:
             output = self.network(self.images)
         if _memory(output) != _memory(self.output):
             raise NotRecordableError("another output")
-        self.share = repeat.computed / max(repeat.all, 1)
+        self.share = repeat.computed / max(self._values, 1)
         changed = repeat.changed.get(id(output))
         return None if changed is None else (slice(*changed[0]), slice(*changed[1]))
 
@@ -160,13 +165,12 @@ class _Repeat(TorchDispatchMode):
     Attributes:
         changed: Where, by the `id` of the tensor.
         computed: Number of values that were computed again.
-        all: Number of values that a whole run computes.
     """
 
     def __init__(self, steps: Sequence[Step], changed: Mapping[int, Spans], stale: set[int]) -> None:
         super().__init__()
         self.changed = dict(changed)
-        self.computed = self.all = 0
+        self.computed = 0
         self._steps: Iterator[Step] = iter(steps)
         self._stale = stale
         self._kept: list[Any] = []
@@ -186,8 +190,6 @@ class _Repeat(TorchDispatchMode):
             raise NotRecordableError(f"{func} reads what is not kept up to date")
         result = func(*args, **kwargs) if step.is_view else step.result  # a view cannot be returned twice
         self._kept.append(result)  # while it is known by its `id`
-        if isinstance(first := result[0] if isinstance(result, tuple) else result, Tensor) and not step.is_view:
-            self.all += first.numel()
         if not any(id(tensor) in self.changed for tensor in inputs):
             return result
         if func not in LOCAL:

@@ -103,6 +103,11 @@ class _Interval:
     outputs: slice
 
 
+def everything(size: tuple[int, int]) -> Box:
+    """The box of a whole image of this height and width."""
+    return slice(0, size[0]), slice(0, size[1])
+
+
 def shifted(part: slice, by: int) -> slice:
     """A slice of whole numbers moved by some places."""
     return slice(part.start + by, part.stop + by)

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from core import load_segmenter, read_image
 from core.counterfactual import Brush, Edit, Painting
-from tests.browser.app import ROOT, VIEWPORT, eventually, open_by_side_bar, wait_for_rest
+from tests.browser.app import ROOT, VIEWPORT, eventually, open_by_side_bar, running_app, wait_for_rest
 from tests.browser.test_layout import faults_by_width
 from tests.browser.viewer import Viewer
 
@@ -351,18 +351,19 @@ def test_the_smallest_change_is_found_shown_and_still_there_after_back(page, add
     expect(page.get_by_text("This change turns the pixel from vessel to background")).to_be_visible(timeout=120_000)
 
 
-def test_a_fragility_map_grows_is_still_there_after_a_reload_and_leads_to_the_smallest_change(page, address):
-    page.goto(f"{address}/what_if?image=vessels/phantom_00&what_if=Fragility+map&what_if_every=120")
-    page.get_by_role("button", name="Compute the map").click()
-    words = page.get_by_text(re.compile(r"^Half of the labels flip by a change of L2 norm [\d.]+ or less"))
-    expect(words).to_be_visible(timeout=120_000)
-    found = words.inner_text()
-    shown = Viewer(page, "Distance to the flip").wait(live=False)
-    assert shown.run("viewer.named('distance').map.signed.length") == 4
-    page.reload()
-    expect(words).to_be_visible(timeout=120_000)
-    assert words.inner_text() == found
-    expect(page.get_by_role("button", name="Compute the map")).to_have_count(0)
-    wait_for_rest(page)
-    page.get_by_role("button", name="The smallest change of this pixel").click()
-    expect(page.get_by_role("button", name="Find the change")).to_be_visible()
+def test_a_fragility_map_grows_is_still_there_after_a_reload_and_leads_to_the_smallest_change(page, tmp_path):
+    with running_app(WHYPIXEL_RUNS=str(tmp_path)) as address:  # what an earlier run has kept would be shown at once
+        page.goto(f"{address}/what_if?image=vessels/phantom_00&what_if=Fragility+map&what_if_every=120")
+        page.get_by_role("button", name="Compute the map").click()
+        words = page.get_by_text(re.compile(r"^Half of the labels flip by a change of L2 norm [\d.]+ or less"))
+        expect(words).to_be_visible(timeout=120_000)
+        found = words.inner_text()
+        shown = Viewer(page, "Distance to the flip").wait(live=False)
+        assert shown.run("viewer.named('distance').map.signed.length") == 4
+        page.reload()
+        expect(words).to_be_visible(timeout=120_000)
+        assert words.inner_text() == found
+        expect(page.get_by_role("button", name="Compute the map")).to_have_count(0)
+        wait_for_rest(page)
+        page.get_by_role("button", name="The smallest change of this pixel").click()
+        expect(page.get_by_role("button", name="Find the change")).to_be_visible()

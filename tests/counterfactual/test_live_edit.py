@@ -158,6 +158,16 @@ def test_a_repetition_that_is_interrupted_is_not_built_upon(monkeypatch):
     assert torch.equal(kept.logits, segmenter.logits(image)[0])
 
 
+def test_after_its_memory_was_given_back_an_edit_goes_on_as_if_it_had_not_been():
+    segmenter = _segmenter(learns=False)
+    edit = LiveEdit(segmenter, _image())
+    for row in (20, 50, 80):
+        _stroke(edit, Brush(radius=3, intensity=(1.0,)), (row, 40), (row + 3, 44))
+        edit.prediction.release()
+        whole = segmenter.logits(edit.painting.image)[0]
+        assert (edit.prediction.logits - whole).abs().max() <= AGREEMENT * whole.abs().max()
+
+
 def test_a_repetition_that_goes_wrong_later_is_found_out_when_the_hand_rests(monkeypatch):
     edit = LiveEdit(_segmenter(learns=False), _image())
     _stroke(edit, Brush(radius=3, intensity=(1.0,)), (30, 30))

@@ -1658,9 +1658,9 @@ class Viewer {
     const height = Math.ceil((r1 - r0) / step), width = Math.ceil((c1 - c0) / step)
     const wanted = `${key}|${r0},${c0},${r1},${c1},${step}`, {patches} = layer
     let kept = part.scratch.get(layer.name)
-    const isSame = kept?.source === source && kept.wanted === wanted
+    const isSame = kept?.source === source && kept.wanted === wanted && kept.patches === patches
     // Of values that are painted on, only what has changed is painted anew.
-    const areas = !isSame ? [[r0, c0, r1, c1]] : kept.patches === patches ? patches?.slice(kept.done) ?? [] : [[r0, c0, r1, c1]]
+    const areas = isSame ? patches?.slice(kept.done) ?? [] : [[r0, c0, r1, c1]]
     kept ??= {canvas: document.createElement("canvas")}
     const {canvas} = kept, across = right - left
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height})

@@ -13,7 +13,7 @@ from core.counterfactual.edit import Edit
 from core.counterfactual.live_edit import LiveEdit
 from core.drawn_regions import DrawnPart, region_mask
 from core.errors import UserError
-from core.receptive_field.windows import Box
+from core.receptive_field.windows import Box, everything
 from core.target import Score
 from widgets.viewer.scene import Paint
 
@@ -100,6 +100,11 @@ class Hand:
             if self.edit.renew(self.edit.painting.load(edit)) is not None:
                 self.version += 1
 
+    def release(self) -> None:
+        """Give memory back that is needed only while this is painted on."""
+        with self.lock:
+            self.edit.prediction.release()
+
     def saved(self) -> bytes:
         """The edit so far as the bytes of a file."""
         with self.lock:
@@ -183,8 +188,7 @@ class Hand:
 
     @property
     def _everything(self) -> Box:
-        height, width = self.edit.painting.size
-        return slice(0, height), slice(0, width)
+        return everything(self.edit.painting.size)
 
     def _maps(self, image_box: Box | None, outputs: Box | None, score: Score) -> dict[str, MapWindow]:
         maps = {}

@@ -98,6 +98,9 @@ def hand_of(selection: Selection) -> Hand:
         hands[key] = Hand(LiveEdit(selection.segmenter, selection.image.values))
     hand = hands[key]
     hands.move_to_end(key)
+    for other in hands.values():
+        if other is not hand:
+            other.release()
     if latest is not None and latest is not hand:
         with latest.lock:
             edit = latest.edit.painting.edit()

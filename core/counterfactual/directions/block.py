@@ -7,7 +7,7 @@ from torch import Tensor
 from ...attribution.influence import jacobian_vector_product
 from ...attribution.windowed import image_parts, tried_on_window, trusted_windows
 from ...errors import explained_differentiation
-from ...receptive_field.windows import Box, Crop
+from ...receptive_field.windows import Box, Crop, everything
 from ...segmenter import Image, Segmenter
 from ...segmenter.differentiation import exact_arithmetic
 from ...target import PREDICTED, Score, Target, class_scores, scores_of_labels
@@ -40,7 +40,7 @@ class JacobianBlock:
         target.check(segmenter.num_classes, self.size)
         windows, box = trusted_windows(segmenter, images, self.size, target), target.box
         crop = None if windows is None or box is None else windows.crop(box)
-        self._whole = images((slice(0, self.size[0]), slice(0, self.size[1])))
+        self._whole = images(everything(self.size))
         if crop is None or tried_on_window(segmenter, self.size, lambda: self._begin(mask, labels, crop, box)) is None:
             self._begin(mask, labels)
         self.products = 0
@@ -50,7 +50,7 @@ class JacobianBlock:
         self, mask: np.ndarray, labels: np.ndarray | None, crop: Crop | None = None, box: Box | None = None
     ) -> bool:
         """Run the network once, on a crop or on the whole image, and keep its graph for all products."""
-        whole = slice(0, self.size[0]), slice(0, self.size[1])
+        whole = everything(self.size)
         self._crop = crop
         self._area: Box = whole if crop is None else crop.area
         self.inputs: Box = whole if crop is None else crop.inputs

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 
 from ...attribution.baselines import DEFAULT_SIGMA
 from ...errors import UserError
+from ...receptive_field.windows import everything
 from ..brush import filled_in
 from .slope import Slope
 
@@ -144,7 +145,7 @@ def filled(image: np.ndarray, mask: np.ndarray, fill: Fill) -> np.ndarray:
     if not mask.any():
         return image.copy()
     if fill == "inpaint":
-        return filled_in(image, mask, (slice(0, mask.shape[0]), slice(0, mask.shape[1])))
+        return filled_in(image, mask, everything(mask.shape))
     if fill == "blur":
         smooth = gaussian_filter(image, (0, DEFAULT_SIGMA, DEFAULT_SIGMA))
     else:

@@ -10,7 +10,7 @@ from .projections import Norm, length, projected
 from .slope import Slope
 
 DEFAULT_STEPS = 100
-_DESCENT = 0.4, 0.8
+_DESCENT: dict[Norm, float] = {"l2": 0.4, "linf": 0.8}
 """Share of the steps that lead to a first flip, by the L2 and by the L∞ norm, which has more corners."""
 _RIVALS = 3
 _WITHIN = 1.5
@@ -32,7 +32,8 @@ _FIRST_WEIGHT, _SMALLEST_WEIGHT, _WEIGHT_UP, _WEIGHT_DOWN = 0.1, 0.05, 1.1, 0.9
 def nearest_flip(slope: Slope, norm: Norm, steps: int = DEFAULT_STEPS, *, rivals: int = _RIVALS) -> Tensor | None:
     """The nearest part of an image (1, C, h, w) found at which the question has flipped; None where none was found.
 
-    By the L2 norm, where any other class will do, flips to each of the next classes are looked for, too.
+    By the L2 norm, where any other class will do, flips to each of the next classes are looked for, too. At last the
+    line to the image is halved.
 
     Args:
         slope: The question.
@@ -40,22 +41,23 @@ def nearest_flip(slope: Slope, norm: Norm, steps: int = DEFAULT_STEPS, *, rivals
         steps: Most steps for each class.
         rivals: Number of classes.
     """
-    first = []
+    first: list[tuple[float, int | None, Tensor]] = []
     for to_class in [None, *slope.rivals(rivals if norm == "l2" else 0)]:
         slope.aim(to_class)
-        flipped = _first_flip(slope, norm, max(1, round(steps * _DESCENT[norm == "linf"])))
+        flipped = _first_flip(slope, norm, max(1, round(steps * _DESCENT[norm])))
         if flipped is not None:
             first.append((length(flipped - slope.start, norm), to_class, flipped))
-    found = []
-    for size, to_class, flipped in first:
-        if size <= _WITHIN * min(each[0] for each in first):
-            slope.aim(to_class)
-            found += [flipped, _nearer(slope, norm, steps, flipped)]
     slope.aim(None)
-    if not found and (pushed := _pushed(slope)) is not None:
-        found = [pushed, _nearer(slope, norm, steps, pushed)]
-    if not found:
+    if not first and (pushed := _pushed(slope)) is not None:
+        first = [(length(pushed - slope.start, norm), None, pushed)]
+    if not first:
         return None
+    found, least = [], min(size for size, *_ in first)
+    for size, to_class, flipped in first:
+        if size <= _WITHIN * least:
+            slope.aim(to_class)
+            found.append(_nearer(slope, norm, steps, flipped))
+    slope.aim(None)
     nearest = min(found, key=lambda each: length(each - slope.start, norm))
     return shortened(slope, _polished(slope, nearest, norm))
 
@@ -94,7 +96,7 @@ def _nearer(slope: Slope, norm: Norm, steps: int, flipped: Tensor) -> Tensor:
     At each point the boundary is taken for the hyperplane that the gradient gives. The next point lies between the
     point of it nearest to here, which keeps to where the gradient holds, and the one nearest to the image, which is the
     answer where the boundary is flat; the weight of the latter grows while flips are found (after Croce & Hein, 2020,
-    whose weight is given by the two distances). At last the line to the image is halved.
+    whose weight is given by the two distances).
     """
     point = best = flipped
     shortest, since, weight = length(flipped - slope.start, norm), 0, _FIRST_WEIGHT

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...attribution.windowed import image_parts, tried_on_window, trusted_windows
 from ...errors import UserError
-from ...receptive_field.windows import Box
+from ...receptive_field.windows import Box, everything
 from ...segmenter import Segmenter
 from ...segmenter.differentiation import exact_arithmetic, input_gradient
 from ...target import Target
@@ -37,7 +37,7 @@ class Slope:
         target = Target.region(question.mask, question.from_class, "logit")
         windows = trusted_windows(segmenter, images, size, target)
         crop = None if windows is None else windows.crop(box)
-        self.area: Box = (slice(0, size[0]), slice(0, size[1])) if crop is None else crop.area
+        self.area: Box = everything(size) if crop is None else crop.area
         self.runs = 0
         self.on_run: Callable[[], object] = lambda: None
         self._segmenter = segmenter
@@ -49,7 +49,7 @@ class Slope:
         )
         self.start = images(self.area).clone()
         if crop is not None and tried_on_window(segmenter, size, lambda: self.margin(self.start)) is None:
-            self.area = slice(0, size[0]), slice(0, size[1])
+            self.area = everything(size)
             self.logits = lambda part: segmenter.unchecked_logits(part)[(..., *box)]
             self.start = images(self.area).clone()
         self.low, self.high = torch.zeros_like(self.start), torch.ones_like(self.start)
